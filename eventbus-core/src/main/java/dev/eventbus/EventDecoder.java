@@ -1,0 +1,209 @@
+package dev.eventbus;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.eventbus.internal.Checks;
+import java.time.DateTimeException;
+import java.time.Instant;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Headers;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Reads records as events, strictly: size, UTF-8, JSON within limits, envelope, a closed set of types, key, payload. Thread-safe.
+ *
+ * <p>The id and the name of the type are taken from the record's headers, or else from the JSON; where both have them, they must
+ * agree. {@code timestamp} and the key's property stand in the JSON. In the payload unknown properties are ignored and a missing
+ * one is null; nothing is converted: neither {@code "12"} to a number nor {@code 42} to a text.
+ *
+ * <p>A JSON key that stands there twice is read leniently: the last one counts. Such records are counted by type, and the first of
+ * each type is logged.
+ */
+public final class EventDecoder {
+
+    private static final Logger LOG = LoggerFactory.getLogger(EventDecoder.class);
+
+    private final Map<String, PayloadBinding<?>> bindings = new HashMap<>();
+
+    /** One counter per known type, so their number is bounded whatever the records say. */
+    private final Map<String, AtomicLong> duplicateKeys = new LinkedHashMap<>();
+
+    private final Set<String> wanted = new HashSet<>(JsonEnvelope.NAMES);
+
+    /**
+     * @param types the only types this decoder knows
+     * @throws IllegalArgumentException if two have one name
+     */
+    public EventDecoder(Collection<? extends EventType<?>> types) {
+        for (EventType<?> type : types) {
+            PayloadBinding<?> binding = new PayloadBinding<>(type);
+            if (bindings.put(type.name(), binding) != null) {
+                throw new IllegalArgumentException(
+                        "event type %s was given twice; a name stands for one payload class".formatted(type.name()));
+            }
+            duplicateKeys.put(type.name(), new AtomicLong());
+            wanted.add(type.keyProperty());
+            wanted.addAll(binding.primitives());
+        }
+    }
+
+    /**
+     * Decodes a record.
+     *
+     * @throws DecodeException if it is no event of a known type; the reason says at which step it failed. Nothing else is thrown,
+     *     whatever the record holds
+     */
+    public Event<?> decode(ConsumerRecord<byte[], byte[]> record) {
+        JsonDocument document = null;
+        try {
+            document = JsonDocument.read(record.value(), wanted);
+            return event(record, document);
+        } catch (DecodeException e) {
+            throw e.about(readableId(record.headers(), document), readableType(record.headers(), document));
+        }
+    }
+
+    /** How many records of each type had a JSON key twice; types without any are left out. */
+    public Map<String, Long> duplicateKeys() {
+        Map<String, Long> counts = new LinkedHashMap<>();
+        duplicateKeys.forEach((type, count) -> {
+            if (count.get() > 0) {
+                counts.put(type, count.get());
+            }
+        });
+        return counts;
+    }
+
+    private Event<?> event(ConsumerRecord<byte[], byte[]> record, JsonDocument document) {
+        String type = type(record.headers(), document);
+        PayloadBinding<?> binding = bindings.get(type);
+        if (binding == null) {
+            // before anything else of the envelope: what an event of a foreign type holds is for those who know it
+            throw refused(
+                    FailureReason.UNKNOWN_TYPE,
+                    "its type '%s' is not one of the %d known here".formatted(Checks.printable(type), bindings.size()));
+        }
+        if (document.hasDoubledKeys()) {
+            noteDoubledKeys(type, record, document);
+        }
+        String id = id(record.headers(), document);
+        Instant timestamp = timestamp(document);
+        String key = key(binding.type().keyProperty(), record.key(), document);
+        Map<String, String> headers = RecordHeaderReader.own(record.headers());
+        return binding.event(id, key, timestamp, headers, document);
+    }
+
+    private static String type(Headers headers, @Nullable JsonDocument document) {
+        return eitherText(headers, EventHeaders.EVENT_TYPE, document, JsonEnvelope.EVENT_TYPE, Integer.MAX_VALUE);
+    }
+
+    private static String id(Headers headers, @Nullable JsonDocument document) {
+        return eitherText(headers, EventHeaders.ID, document, JsonEnvelope.EVENT_ID, EventLimits.MAX_ID_BYTES);
+    }
+
+    /** A text from its header or its property; if both are there they must be equal. */
+    private static String eitherText(
+            Headers headers, String header, @Nullable JsonDocument document, String property, int maxBytes) {
+        String inHeader = RecordHeaderReader.text(headers, header);
+        if (inHeader == null) {
+            return text(document, property, maxBytes);
+        }
+        checkText("header '" + header + "'", inHeader, maxBytes);
+        if (document != null && document.has(property) && !inHeader.equals(text(document, property, maxBytes))) {
+            throw refused(
+                    FailureReason.BAD_ENVELOPE,
+                    "its header '%s' contradicts its property '%s'".formatted(header, property));
+        }
+        return inHeader;
+    }
+
+    private static String text(@Nullable JsonDocument document, String property, int maxBytes) {
+        String text = document == null ? null : document.text(property);
+        if (text == null) {
+            boolean illTyped = document != null && document.has(property);
+            throw refused(
+                    FailureReason.BAD_ENVELOPE,
+                    "its property '%s' is %s".formatted(property, illTyped ? "no string" : "missing"));
+        }
+        checkText("property '" + property + "'", text, maxBytes);
+        return text;
+    }
+
+    private static void checkText(String what, String text, int maxBytes) {
+        int bytes = Utf8.length(text);
+        if (bytes < 0) {
+            throw refused(FailureReason.BAD_ENCODING, "its %s has half a surrogate pair".formatted(what));
+        }
+        if (text.isBlank() || text.indexOf('\0') >= 0 || bytes > maxBytes) {
+            String fault = text.isBlank() ? "is blank" : bytes > maxBytes ? "is too long" : "has a NUL character";
+            throw refused(FailureReason.BAD_ENVELOPE, "its %s %s".formatted(what, fault));
+        }
+    }
+
+    private static Instant timestamp(JsonDocument document) {
+        String text = text(document, JsonEnvelope.TIMESTAMP, EventLimits.MAX_READ_BYTES);
+        try {
+            return Instant.parse(text);
+        } catch (DateTimeException e) {
+            throw refused(
+                    FailureReason.BAD_ENVELOPE,
+                    "its property '%s' is no ISO-8601 instant such as 2025-01-15T10:35:00Z"
+                            .formatted(JsonEnvelope.TIMESTAMP));
+        }
+    }
+
+    private static String key(String property, byte @Nullable [] recordKey, JsonDocument document) {
+        String key = text(document, property, EventLimits.MAX_KEY_BYTES);
+        if (recordKey != null && !Arrays.equals(recordKey, key.getBytes(UTF_8))) {
+            throw refused(FailureReason.KEY_MISMATCH, "its property '%s' is not the record's key".formatted(property));
+        }
+        return key;
+    }
+
+    private void noteDoubledKeys(String type, ConsumerRecord<?, ?> record, JsonDocument document) {
+        AtomicLong count = duplicateKeys.get(type);
+        if (count != null && count.getAndIncrement() == 0) {
+            LOG.warn(
+                    "An event {} has a JSON key twice ({}-{}@{}, byte {}): the last one counts. Mend its producer; further ones are"
+                            + " counted, not logged",
+                    type,
+                    record.topic(),
+                    record.partition(),
+                    record.offset(),
+                    document.doubledAt());
+        }
+    }
+
+    /** A refused record's id; null if that, too, is unreadable. */
+    private static @Nullable String readableId(Headers headers, @Nullable JsonDocument document) {
+        try {
+            return id(headers, document);
+        } catch (DecodeException unreadable) {
+            return null;
+        }
+    }
+
+    /** A refused record's type, cut to what a type's name may be; null if that, too, is unreadable. */
+    private static @Nullable String readableType(Headers headers, @Nullable JsonDocument document) {
+        try {
+            String type = type(headers, document);
+            return type.substring(0, Math.min(type.length(), EventLimits.MAX_TYPE_LENGTH));
+        } catch (DecodeException unreadable) {
+            return null;
+        }
+    }
+
+    private static DecodeException refused(FailureReason reason, String fault) {
+        return new DecodeException(reason, "The record is no event: " + fault + ".", null, null);
+    }
+}

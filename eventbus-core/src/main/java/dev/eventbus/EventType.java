@@ -1,0 +1,173 @@
+package dev.eventbus;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.eventbus.internal.Checks;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Declares once what happened, where it goes and whose order it keeps. Immutable; made to be a constant.
+ *
+ * <pre>{@code
+ * static final EventType<AssetUpdated> ASSET_UPDATED =
+ *     EventType.of("ASSET_UPDATED", AssetUpdated.class).topic("asset.events").key(AssetUpdated::userId);
+ * }</pre>
+ *
+ * <p>The name, not the class, stands on the wire. The topic is a logical name: a
+ * {@link dev.eventbus.topics.KafkaCluster} may put a prefix before it. The key is the record's key and the JSON property
+ * {@code userId}, unless {@link Keyed#key(String, Function)} names another property.
+ *
+ * <p>A payload class that has a property {@code eventId}, {@code eventType} or {@code timestamp} is refused here: these are the
+ * envelope's own.
+ */
+public final class EventType<P> {
+
+    /** The JSON property that holds the key unless the type names another. */
+    public static final String DEFAULT_KEY_PROPERTY = "userId";
+
+    private final String name;
+    private final Class<P> payloadClass;
+    private final String topic;
+    private final String keyProperty;
+    private final Function<? super P, @Nullable String> keyOf;
+
+    private EventType(
+            String name,
+            Class<P> payloadClass,
+            String topic,
+            String keyProperty,
+            Function<? super P, @Nullable String> keyOf) {
+        this.name = name;
+        this.payloadClass = payloadClass;
+        this.topic = topic;
+        this.keyProperty = keyProperty;
+        this.keyOf = keyOf;
+    }
+
+    /**
+     * Begins a declaration.
+     *
+     * @param name what stands on the wire as {@code eventType}: 1 to 255 printable ASCII characters without spaces
+     * @param payloadClass a class or record that Jackson can write and read as a JSON object
+     * @throws IllegalArgumentException if the name is not such a name, or the class is never a JSON object, or has a property of
+     *     the envelope's
+     */
+    public static <P> Named<P> of(String name, Class<P> payloadClass) {
+        if (name.isBlank()
+                || name.length() > EventLimits.MAX_TYPE_LENGTH
+                || !name.chars().allMatch(c -> c > ' ' && c < 127)) {
+            throw new IllegalArgumentException(
+                    "name of an event type must be 1 to %d printable ASCII characters without spaces, was '%s'"
+                            .formatted(EventLimits.MAX_TYPE_LENGTH, Checks.printable(name)));
+        }
+        if (isNeverAnObject(payloadClass)) {
+            throw new IllegalArgumentException(
+                    "event type %s: %s is no JSON object; declare a record with named properties"
+                            .formatted(name, payloadClass.getName()));
+        }
+        for (String property : StrictJson.propertiesOf(payloadClass)) {
+            if (JsonEnvelope.NAMES.contains(property)) {
+                throw new IllegalArgumentException(
+                        "event type %s: %s has a property '%s', which belongs to the envelope; rename it or annotate it with @JsonProperty"
+                                .formatted(name, payloadClass.getName(), property));
+            }
+        }
+        return new Named<>(name, payloadClass);
+    }
+
+    private static boolean isNeverAnObject(Class<?> type) {
+        return type.isPrimitive()
+                || type.isArray()
+                || type.isEnum()
+                || type == Boolean.class
+                || type == Character.class
+                || Number.class.isAssignableFrom(type)
+                || CharSequence.class.isAssignableFrom(type)
+                || Iterable.class.isAssignableFrom(type) && !JsonNode.class.isAssignableFrom(type);
+    }
+
+    /** A declaration that has a name. */
+    public static final class Named<P> {
+        private final String name;
+        private final Class<P> payloadClass;
+
+        private Named(String name, Class<P> payloadClass) {
+            this.name = name;
+            this.payloadClass = payloadClass;
+        }
+
+        /**
+         * The logical topic.
+         *
+         * @throws IllegalArgumentException if it is no legal Kafka topic name
+         */
+        public Keyed<P> topic(String topic) {
+            return new Keyed<>(this, Checks.topicName("topic of " + name, topic));
+        }
+    }
+
+    /** A declaration that has a name and a topic. */
+    public static final class Keyed<P> {
+        private final Named<P> named;
+        private final String topic;
+
+        private Keyed(Named<P> named, String topic) {
+            this.named = named;
+            this.topic = topic;
+        }
+
+        /** Events of one key stay in order; on the wire the key is the property {@code userId}. */
+        public EventType<P> key(Function<? super P, @Nullable String> keyOf) {
+            return key(DEFAULT_KEY_PROPERTY, keyOf);
+        }
+
+        /** As {@link #key(Function)}, with another JSON property for the key. */
+        public EventType<P> key(String property, Function<? super P, @Nullable String> keyOf) {
+            Checks.notBlank("key property of " + named.name, property);
+            if (JsonEnvelope.NAMES.contains(property)) {
+                throw new IllegalArgumentException("key property of %s must not be one of the envelope's own, was '%s'"
+                        .formatted(named.name, property));
+            }
+            return new EventType<>(named.name, named.payloadClass, topic, property, keyOf);
+        }
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public Class<P> payloadClass() {
+        return payloadClass;
+    }
+
+    /** The logical topic, without a cluster's prefix. */
+    public String topic() {
+        return topic;
+    }
+
+    /** The JSON property that holds the key. */
+    public String keyProperty() {
+        return keyProperty;
+    }
+
+    /**
+     * The key of a payload.
+     *
+     * @throws PublishRefusedException if the payload has none
+     */
+    public String keyOf(P payload) {
+        String key = keyOf.apply(payload);
+        if (key == null || key.isEmpty()) {
+            throw new PublishRefusedException(
+                    name,
+                    "%s has no key: its property '%s' is missing. Without it events of one user could overtake each other; nothing was written. Set it before publishing."
+                            .formatted(name, keyProperty));
+        }
+        return key;
+    }
+
+    @Override
+    public String toString() {
+        return name;
+    }
+}

@@ -1,0 +1,77 @@
+package dev.eventbus.internal;
+
+import java.time.Duration;
+
+/** Argument checks whose message has the name, the rule and the value. */
+public final class Checks {
+
+    private Checks() {}
+
+    public static int atLeast(String name, int value, int least) {
+        if (value < least) {
+            throw new IllegalArgumentException("%s must be >= %d, was %d".formatted(name, least, value));
+        }
+        return value;
+    }
+
+    public static long atLeast(String name, long value, long least) {
+        if (value < least) {
+            throw new IllegalArgumentException("%s must be >= %d, was %d".formatted(name, least, value));
+        }
+        return value;
+    }
+
+    public static int inRange(String name, int value, int least, int most) {
+        if (value < least || value > most) {
+            throw new IllegalArgumentException("%s must be %d to %d, was %d".formatted(name, least, most, value));
+        }
+        return value;
+    }
+
+    public static Duration positive(String name, Duration value) {
+        if (value.isNegative() || value.isZero()) {
+            throw new IllegalArgumentException("%s must be > 0, was %s".formatted(name, value));
+        }
+        return value;
+    }
+
+    public static String notBlank(String name, String value) {
+        if (value.isBlank()) {
+            throw new IllegalArgumentException("%s must not be blank".formatted(name));
+        }
+        return value;
+    }
+
+    /** A legal Kafka topic name: 1 to 249 of {@code a-z A-Z 0-9 . _ -}, not {@code .} or {@code ..}. */
+    public static String topicName(String name, String value) {
+        boolean legal = !value.isEmpty()
+                && value.length() <= 249
+                && !value.equals(".")
+                && !value.equals("..")
+                && value.chars().allMatch(Checks::isTopicCharacter);
+        if (!legal) {
+            throw new IllegalArgumentException(
+                    "%s must be a Kafka topic name (1 to 249 of a-z A-Z 0-9 . _ -, not . or ..), was '%s'"
+                            .formatted(name, printable(value)));
+        }
+        return value;
+    }
+
+    /** {@code text} made safe for a log line or a message: control and non-ASCII characters escaped, cut to 128 characters. */
+    public static String printable(String text) {
+        StringBuilder safe = new StringBuilder();
+        for (int i = 0; i < text.length() && safe.length() < 128; i++) {
+            char c = text.charAt(i);
+            if (c >= ' ' && c < 127) {
+                safe.append(c);
+            } else {
+                safe.append("\\u%04x".formatted((int) c));
+            }
+        }
+        return safe.toString();
+    }
+
+    private static boolean isTopicCharacter(int c) {
+        return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-';
+    }
+}

@@ -1,0 +1,97 @@
+package dev.eventbus.topics;
+
+import dev.eventbus.internal.Checks;
+import java.time.InstantSource;
+import java.util.Map;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.Producer;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/** A cluster reached over the network. */
+final class ConfiguredKafkaCluster implements KafkaCluster {
+
+    private static final String DEFAULT_NAME = "kafka";
+
+    private final String name;
+    private final String prefix;
+    private final ClientSettings settings;
+
+    private ConfiguredKafkaCluster(String name, String prefix, ClientSettings settings) {
+        this.name = name;
+        this.prefix = prefix;
+        this.settings = settings;
+    }
+
+    static KafkaCluster of(Map<String, ?> clientSettings) {
+        return new ConfiguredKafkaCluster(DEFAULT_NAME, "", ClientSettings.checked(clientSettings));
+    }
+
+    @Override
+    public KafkaCluster named(String name) {
+        return new ConfiguredKafkaCluster(Checks.notBlank("name of the cluster", name), prefix, settings);
+    }
+
+    @Override
+    public KafkaCluster topicPrefix(String prefix) {
+        if (!prefix.isEmpty()) {
+            Checks.topicName("topicPrefix", prefix);
+        }
+        return new ConfiguredKafkaCluster(name, prefix, settings);
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public String bootstrapServers() {
+        return settings.bootstrapServers();
+    }
+
+    @Override
+    public String setting(String name, String fallback) {
+        return settings.get(name, fallback);
+    }
+
+    @Override
+    public String physicalTopic(String topic) {
+        return prefix + topic;
+    }
+
+    @Override
+    public String logicalTopic(String physicalTopic) {
+        return physicalTopic.startsWith(prefix) ? physicalTopic.substring(prefix.length()) : physicalTopic;
+    }
+
+    @Override
+    public Producer<byte[], byte[]> producer(Map<String, Object> callers) {
+        return new KafkaProducer<>(settings.forProducer(callers), new ByteArraySerializer(), new ByteArraySerializer());
+    }
+
+    @Override
+    public Consumer<byte[], byte[]> consumer(Map<String, Object> callers) {
+        return new KafkaConsumer<>(
+                settings.forConsumer(callers), new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    @Override
+    public Admin admin() {
+        return Admin.create(settings.forAdmin());
+    }
+
+    @Override
+    public InstantSource clock() {
+        return InstantSource.system();
+    }
+
+    /** Without settings: there are secrets among them. */
+    @Override
+    public String toString() {
+        return "%s (%s)".formatted(name, bootstrapServers());
+    }
+}
