@@ -1,0 +1,279 @@
+package dev.eventbus.outbox;
+
+import dev.eventbus.EventRecords;
+import dev.eventbus.outbox.sql.OutboxRow;
+import dev.eventbus.outbox.sql.RowKey;
+import dev.eventbus.topics.KafkaCluster;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.apache.kafka.clients.producer.BufferExhaustedException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Hands rows to the producer in order and settles what becomes of them. An event that failed goes alone the next time; one that
+ * keeps failing asks for its key to be blocked; a topic that cannot be written to waits. One thread only.
+ */
+final class EventSender {
+
+    /** A partition that holds an event for so long without acknowledging any makes its topic wait. */
+    static final Duration SILENCE = Duration.ofSeconds(10);
+
+    private static final Duration SILENCE_TOLD_AFTER = Duration.ofSeconds(3);
+
+    private static final Logger LOG = LoggerFactory.getLogger(EventSender.class);
+
+    /** An event that has failed and is not settled. */
+    private static final class Suspect {
+        final String topic;
+        final Instant since;
+        int failures;
+        final Set<String> sentLater = new LinkedHashSet<>();
+
+        Suspect(String topic, Instant since) {
+            this.topic = topic;
+            this.since = since;
+        }
+
+        boolean isRefused(SendFault fault, Instant now) {
+            return failures >= fault.tries() && !now.isBefore(since.plus(fault.patience()));
+        }
+    }
+
+    /** A key that is to be blocked. */
+    record Refused(OutboxRow row, String reason, String error, List<String> sentLater) {}
+
+    private final KafkaCluster kafka;
+    private final FailStopProducer producer;
+    private final InFlight inFlight;
+    private final TopicBreakers breakers;
+    private final RelayEvents events;
+
+    private final Map<RowKey, Suspect> suspects = new HashMap<>();
+    private final List<Refused> refused = new ArrayList<>();
+    private final Set<Integer> shardsToReread = new HashSet<>();
+    private boolean topicLetIn;
+
+    EventSender(
+            KafkaCluster kafka,
+            FailStopProducer producer,
+            InFlight inFlight,
+            TopicBreakers breakers,
+            RelayEvents events) {
+        this.kafka = kafka;
+        this.producer = producer;
+        this.inFlight = inFlight;
+        this.breakers = breakers;
+        this.events = events;
+    }
+
+    /** Takes a row that was read. Rows of one key must come in order. */
+    void accept(OutboxRow row, int partitions) {
+        inFlight.add(
+                row,
+                kafka.physicalTopic(row.event().topic()),
+                EventRecords.partition(row.event().key(), partitions));
+    }
+
+    /** Turns down a row that cannot become a record. Later rows of its key must not be accepted. */
+    void turnDown(OutboxRow row) {
+        refused.add(new Refused(row, "UNREADABLE", row.unreadable(), List.of()));
+        shardsToReread.add(row.key().shard());
+    }
+
+    /** Hands over all that may go now. Returns whether anything did. */
+    boolean send() {
+        boolean any = false;
+        for (InFlight.Lane lane : inFlight.lanes()) {
+            while (producer.isOpen() && !lane.waiting.isEmpty() && sendNext(lane)) {
+                any = true;
+            }
+        }
+        return any;
+    }
+
+    private boolean sendNext(InFlight.Lane lane) {
+        boolean trial = !breakers.isClosed(lane.topic);
+        boolean alone = trial
+                || lane.isCold(System.nanoTime())
+                || suspects.containsKey(lane.waiting.element().key());
+        boolean busy = !lane.handedOver.isEmpty();
+        if (busy && (alone || lane.alone)) {
+            return false;
+        }
+        if (trial
+                && (inFlight.handedOver(lane.topic) > 0 || !breakers.halfOpen().contains(lane.topic))) {
+            return false;
+        }
+        OutboxRow row = inFlight.handOver(lane);
+        boolean taken = producer.send(row, EventRecords.of(row.event(), lane.physicalTopic, lane.partition), alone);
+        lane.alone = alone || !taken;
+        return true;
+    }
+
+    /** Settles what the producer has reported. Returns whether there was anything. */
+    boolean settle() {
+        FailStopProducer.Drained drained = producer.drain();
+        for (FailStopProducer.Outcome outcome : drained.outcomes()) {
+            if (outcome instanceof FailStopProducer.Outcome.Failed failure) {
+                failed(failure);
+            } else {
+                acked(outcome.row());
+            }
+        }
+        if (drained.stopped()) {
+            abandon();
+        }
+        giveUpOnSilentTopics();
+        return !drained.outcomes().isEmpty() || drained.stopped();
+    }
+
+    private void acked(OutboxRow row) {
+        if (!inFlight.acked(row)) {
+            return;
+        }
+        suspects.remove(row.key());
+        letIn(row.event().topic());
+    }
+
+    /** A topic has taken an event, or has none to take and is known to the broker. */
+    void letIn(String topic) {
+        if (breakers.succeeded(topic)) {
+            topicLetIn = true;
+            if (breakers.takeToldResumed(topic)) {
+                LOG.info("Topic {} of cluster {} can be written to again", topic, kafka.name());
+                events.topicResumed(topic);
+            }
+        }
+    }
+
+    private void failed(FailStopProducer.Outcome.Failed failure) {
+        OutboxRow row = failure.row();
+        Exception error = failure.error();
+        events.sendFailed(row, error);
+        SendFault fault = SendFault.of(error);
+        if (fault != SendFault.TOPIC) {
+            suspect(row, error, fault, failure.alone());
+        }
+        if (failure.alone()) {
+            shardsToReread.addAll(inFlight.takeBack(row));
+        }
+        if (fault != SendFault.EVENT && !(error instanceof BufferExhaustedException)) {
+            topicFailed(row.event().topic(), error);
+        }
+    }
+
+    private void suspect(OutboxRow row, Exception error, SendFault fault, boolean alone) {
+        Suspect suspect = suspectOf(row);
+        suspect.failures++;
+        suspect.sentLater.addAll(inFlight.ackedBehind(row));
+        if (alone && suspect.isRefused(fault, kafka.clock().instant())) {
+            suspects.remove(row.key());
+            refused.add(new Refused(row, fault.reason(), error.getClass().getName(), List.copyOf(suspect.sentLater)));
+        }
+    }
+
+    private Suspect suspectOf(OutboxRow row) {
+        return suspects.computeIfAbsent(
+                row.key(), any -> new Suspect(row.event().topic(), kafka.clock().instant()));
+    }
+
+    /** Makes a topic wait; its events stay in the outbox. */
+    void topicFailed(String topic, Exception error) {
+        KafkaFault fault = KafkaFault.of(kafka, topic, error);
+        Instant retryAt = breakers.failed(topic, fault.text(), fault.definite());
+        shardsToReread.addAll(inFlight.takeBackWaiting(topic));
+        if (breakers.takeToldWaits(topic)) {
+            LOG.warn("{} Next try at {}.", fault.text(), retryAt);
+            events.topicWaits(topic, fault.text(), retryAt);
+        }
+    }
+
+    /**
+     * A topic that has just fallen silent is given up with the whole producer: a batch that is split without end looks like this, and
+     * what its head is to blame for shows when it goes alone. Afterwards what is tried of such a topic stays in the producer's hands,
+     * unless that becomes so much that others would suffer.
+     */
+    private void giveUpOnSilentTopics() {
+        InFlight.Silent silent = inFlight.silentFor(SILENCE);
+        boolean giveUp = silent.rows() >= InFlight.MAX_ROWS / 4 || silent.bytes() >= InFlight.MAX_BYTES / 4;
+        for (String topic : silent.topics()) {
+            if (breakers.isClosed(topic)) {
+                giveUp = true;
+                topicFailed(topic, new KafkaFault.Silence(topic, SILENCE));
+            }
+        }
+        if (giveUp) {
+            silent.heads().forEach(this::suspectOf);
+            abandon();
+        }
+    }
+
+    /** Forgets what was learnt about topics and events, and gives up what is under way: others send them now. */
+    void standBy() {
+        abandon();
+        breakers.clear();
+        suspects.clear();
+    }
+
+    /** Closes the producer, if it is not, and takes back all that is not acknowledged; only then may another be opened. */
+    void abandon() {
+        producer.retire();
+        shardsToReread.addAll(inFlight.takeBackAll());
+    }
+
+    /** Takes back all that was not handed over; at the end. */
+    void takeBackWaiting() {
+        shardsToReread.addAll(inFlight.takeBackWaiting());
+    }
+
+    /** Whether another round now could settle an event that has failed, or send those of a topic that was let in. */
+    boolean hasUnsettled() {
+        return topicLetIn
+                || !refused.isEmpty()
+                || suspects.values().stream().anyMatch(suspect -> breakers.isClosed(suspect.topic));
+    }
+
+    /** Topics that take events and acknowledge none, in words; before they are made to wait. */
+    List<String> silences() {
+        return inFlight.silentFor(SILENCE_TOLD_AFTER).topics().stream()
+                .filter(breakers::isClosed)
+                .sorted()
+                .map(topic -> KafkaFault.of(kafka, topic, new KafkaFault.Silence(topic, SILENCE_TOLD_AFTER))
+                        .text())
+                .toList();
+    }
+
+    /** Keys to block, taken once. */
+    List<Refused> takeRefused() {
+        List<Refused> taken = List.copyOf(refused);
+        refused.clear();
+        return taken;
+    }
+
+    /** Puts a key back that could not be blocked yet. */
+    void stillRefused(List<Refused> keys) {
+        refused.addAll(0, keys);
+    }
+
+    /** Shards of which rows were taken back since the last call; they must be read from their beginning. */
+    Set<Integer> takeShardsToReread() {
+        Set<Integer> taken = Set.copyOf(shardsToReread);
+        shardsToReread.clear();
+        return taken;
+    }
+
+    /** Whether a topic that was left out has been let in since the last call; then every shard must be read from its beginning. */
+    boolean takeTopicLetIn() {
+        boolean taken = topicLetIn;
+        topicLetIn = false;
+        return taken;
+    }
+}

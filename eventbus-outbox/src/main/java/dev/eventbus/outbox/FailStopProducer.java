@@ -1,0 +1,295 @@
+package dev.eventbus.outbox;
+
+import dev.eventbus.outbox.sql.OutboxRow;
+import dev.eventbus.topics.KafkaCluster;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import org.apache.kafka.clients.producer.Producer;
+import org.apache.kafka.clients.producer.ProducerConfig;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.PartitionInfo;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * An idempotent producer that stops at its first failure. Behind a record that fails lie its successors, already in the client's
+ * hands; the client would renumber and send them. So the callback of the failed record closes the producer before it returns,
+ * and nothing behind it leaves. A record that is alone in its partition has no successor there: its failure closes nothing.
+ *
+ * <p>A session ends in one order: its callback reports, marks it dead and closes it; the relay's thread {@link #drain drains} it,
+ * takes everything back, {@link #retire retires} it, and only then may {@link #open} begin another.
+ *
+ * <p>Thread safety: everything is called on the relay's thread except the callbacks, which run on the client's sender thread (or
+ * inside {@link #send}); they only append to their session's outcomes, set {@link Session#dead} and close the producer.
+ */
+final class FailStopProducer {
+
+    private static final Logger LOG = LoggerFactory.getLogger(FailStopProducer.class);
+
+    private static final Duration REQUEST_TIMEOUT = Duration.ofSeconds(5);
+    private static final int BUFFER_BYTES = 64 * 1024 * 1024;
+
+    /**
+     * So small that no topic's {@code max.message.bytes} is below it, or a batch would have to be split, and that a batch for each row
+     * in flight fits into the buffer twice.
+     */
+    private static final int BATCH_BYTES = 16 * 1024;
+
+    private static final int RECORD_OVERHEAD_BYTES = 64 * 1024;
+
+    /** How the sending of one row ended. */
+    sealed interface Outcome {
+
+        OutboxRow row();
+
+        /** The broker has it. */
+        record Acked(OutboxRow row) implements Outcome {}
+
+        /**
+         * The broker or the client refused it.
+         *
+         * @param alone whether it was the only record of its partition in the producer's hands
+         */
+        record Failed(OutboxRow row, Exception error, boolean alone) implements Outcome {}
+    }
+
+    /**
+     * What a producer has reported.
+     *
+     * @param outcomes in the order of the reports
+     * @param stopped whether it has stopped; then the failure that stopped it is among the outcomes, now or before
+     */
+    record Drained(List<Outcome> outcomes, boolean stopped) {}
+
+    /** There is no open producer, which is no topic's fault. */
+    static final class StoppedException extends IllegalStateException {
+
+        private static final long serialVersionUID = 1;
+
+        StoppedException() {
+            super("the producer is closed");
+        }
+    }
+
+    /** One Kafka producer, from its opening to its end. */
+    private static final class Session {
+        final Producer<byte[], byte[]> producer;
+
+        /** What has been reported and not drained; filled by callbacks, emptied by the relay's thread. */
+        final Queue<Outcome> outcomes = new ConcurrentLinkedQueue<>();
+
+        /** Set once, by whoever closes it first, and after the outcome that made it do so is in the queue. */
+        volatile boolean dead;
+
+        /** The row in {@link Producer#send} right now; the thread in send() only. */
+        @Nullable
+        OutboxRow handingOver;
+
+        /** Whether that row was refused from within; the thread in send() only. */
+        boolean turnedDown;
+
+        Session(Producer<byte[], byte[]> producer) {
+            this.producer = producer;
+        }
+    }
+
+    private final KafkaCluster kafka;
+    private final Map<String, Object> settings;
+    private final Runnable onOutcome;
+
+    private @Nullable Session session;
+
+    /** The session before; what it says late about a row is a suspicion. */
+    private @Nullable Session retired;
+
+    FailStopProducer(KafkaCluster kafka, int maxEventBytes, Runnable onOutcome) {
+        this.kafka = kafka;
+        this.settings = settings(maxEventBytes);
+        this.onOutcome = onOutcome;
+    }
+
+    /**
+     * Nothing waits inside the client: not for metadata, not for memory. A record never expires past its successors. Topics once
+     * used stay known, however rarely they are written to.
+     */
+    private static Map<String, Object> settings(int maxEventBytes) {
+        Map<String, Object> settings = new HashMap<>();
+        settings.put(ProducerConfig.CLIENT_ID_CONFIG, "eventbus-relay");
+        settings.put(ProducerConfig.ACKS_CONFIG, "all");
+        settings.put(ProducerConfig.ENABLE_IDEMPOTENCE_CONFIG, true);
+        settings.put(ProducerConfig.MAX_IN_FLIGHT_REQUESTS_PER_CONNECTION, 5);
+        settings.put(ProducerConfig.RETRIES_CONFIG, Integer.MAX_VALUE);
+        settings.put(ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, Integer.MAX_VALUE);
+        settings.put(ProducerConfig.REQUEST_TIMEOUT_MS_CONFIG, (int) REQUEST_TIMEOUT.toMillis());
+        settings.put(ProducerConfig.LINGER_MS_CONFIG, 0);
+        settings.put(ProducerConfig.BATCH_SIZE_CONFIG, BATCH_BYTES);
+        settings.put(ProducerConfig.MAX_BLOCK_MS_CONFIG, 0);
+        settings.put(ProducerConfig.METADATA_MAX_IDLE_CONFIG, (long) Integer.MAX_VALUE);
+        settings.put(ProducerConfig.BUFFER_MEMORY_CONFIG, (long) BUFFER_BYTES);
+        settings.put(
+                ProducerConfig.MAX_REQUEST_SIZE_CONFIG, Math.max(1024 * 1024, maxEventBytes + RECORD_OVERHEAD_BYTES));
+        return settings;
+    }
+
+    boolean isOpen() {
+        Session open = session;
+        return open != null && !open.dead;
+    }
+
+    /**
+     * Opens a producer.
+     *
+     * @throws IllegalStateException if there is one that was not retired; what it holds would be forgotten
+     */
+    void open() {
+        if (session != null) {
+            throw new IllegalStateException("the last producer was not retired");
+        }
+        session = new Session(kafka.producer(settings));
+    }
+
+    /**
+     * Partitions of a topic as the client knows them now. Never waits; asking makes the client find out.
+     *
+     * @throws StoppedException if the producer is closed, or was closed meanwhile
+     */
+    List<PartitionInfo> partitionsFor(String topic) {
+        Session open = session;
+        if (open == null || open.dead) {
+            throw new StoppedException();
+        }
+        try {
+            return open.producer.partitionsFor(topic);
+        } catch (RuntimeException e) {
+            if (open.dead) {
+                throw new StoppedException();
+            }
+            throw e;
+        }
+    }
+
+    /**
+     * Hands a row over. Its outcome is reported later, or at once.
+     *
+     * @return false if the client did not take it; nothing that must come after it may be handed over before this is settled
+     */
+    boolean send(OutboxRow row, ProducerRecord<byte[], byte[]> message, boolean alone) {
+        Session open = session;
+        if (open == null || open.dead) {
+            return false;
+        }
+        Thread caller = Thread.currentThread();
+        open.handingOver = row;
+        open.turnedDown = false;
+        try {
+            var unused = open.producer.send(message, (metadata, error) -> {
+                boolean inside = Thread.currentThread() == caller && open.handingOver == row;
+                ended(open, row, alone, inside, error);
+            });
+        } catch (RuntimeException e) {
+            // Not handed over: the client threw instead of calling back. Either it was closed under us, which says
+            // nothing
+            // about this row, or it may be beyond repair and is not used again.
+            open.turnedDown = true;
+            if (!open.dead) {
+                report(open, new Outcome.Failed(row, e, true), true);
+            }
+        } finally {
+            open.handingOver = null;
+        }
+        return !open.turnedDown;
+    }
+
+    /** On the client's sender thread, or inside send() if the row was never handed over. */
+    private void ended(Session in, OutboxRow row, boolean alone, boolean inside, @Nullable Exception error) {
+        if (error == null) {
+            report(in, new Outcome.Acked(row), false);
+            return;
+        }
+        if (inside) {
+            in.turnedDown = true;
+        }
+        if (in.dead) {
+            // Closed under it: nothing is known of it, unless it is what spoilt the batch whose first record closed the
+            // producer.
+            if (SendFault.of(error) == SendFault.EVENT) {
+                report(in, new Outcome.Failed(row, error, false), false);
+            }
+            return;
+        }
+        report(in, new Outcome.Failed(row, error, alone || inside), !alone && !inside);
+    }
+
+    /** First the report, then the mark, then the end: who sees the mark finds the report. */
+    private void report(Session in, Outcome outcome, boolean stop) {
+        in.outcomes.add(outcome);
+        if (stop) {
+            stop(in);
+        }
+        onOutcome.run();
+    }
+
+    private static void stop(Session stopping) {
+        stopping.dead = true;
+        stopping.producer.close(Duration.ZERO);
+    }
+
+    /** All that was reported since the last time. If the producer has stopped, everything must be taken back. */
+    Drained drain() {
+        List<Outcome> outcomes = new ArrayList<>();
+        Session old = retired;
+        if (old != null) {
+            for (Outcome late = old.outcomes.poll(); late != null; late = old.outcomes.poll()) {
+                if (late instanceof Outcome.Failed failed && SendFault.of(failed.error()) == SendFault.EVENT) {
+                    outcomes.add(new Outcome.Failed(failed.row(), failed.error(), false));
+                }
+            }
+        }
+        Session now = session;
+        boolean stopped = now != null && now.dead;
+        if (now != null) {
+            for (Outcome next = now.outcomes.poll(); next != null; next = now.outcomes.poll()) {
+                outcomes.add(next);
+            }
+        }
+        return new Drained(outcomes, stopped);
+    }
+
+    boolean hasOutcome() {
+        Session now = session;
+        Session old = retired;
+        return now != null && (now.dead || !now.outcomes.isEmpty()) || old != null && !old.outcomes.isEmpty();
+    }
+
+    /** Closes it at once, if it is open; what it holds is forgotten and must have been taken back. */
+    void retire() {
+        Session old = session;
+        if (old != null) {
+            if (!old.dead) {
+                stop(old);
+            }
+            retired = old;
+            session = null;
+        }
+    }
+
+    /** Closes it for good. */
+    void close(Duration limit) {
+        Session open = session;
+        session = null;
+        if (open != null && !open.dead) {
+            open.dead = true;
+            try {
+                open.producer.close(limit);
+            } catch (RuntimeException e) {
+                LOG.debug("the producer was not closed in order", e);
+            }
+        }
+    }
+}

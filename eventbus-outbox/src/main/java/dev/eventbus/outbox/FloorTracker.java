@@ -1,0 +1,80 @@
+package dev.eventbus.outbox;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.OptionalLong;
+
+/**
+ * Knows from where each shard has to be read. At or below a shard's floor every row is in flight or deleted, and no transaction
+ * can commit one there any more; so a backlog of dead rows or a reader's old snapshot costs nothing.
+ *
+ * <p>How a floor is found, on a database that gives exact bounds: take the head, the last sequence number given out, with one
+ * fetch; then N, the id of the transaction that deletes acknowledged rows after it. Whoever was given a number up to that head
+ * had a transaction id below N. Once a later fetch says that all transactions below N have ended, it has seen every row up to
+ * the head that will ever be there, and the head is the floor. Elsewhere, and until then, the floor is the shard's beginning.
+ *
+ * <p>Whoever takes rows out of flight without deleting them, or lets in a topic that was left out, must forget the floors.
+ * One thread only.
+ */
+final class FloorTracker {
+
+    static final long BEGINNING = Long.MIN_VALUE;
+
+    private final Map<Integer, Long> floors = new HashMap<>();
+
+    /** Head of the last fetch. */
+    private OptionalLong head = OptionalLong.empty();
+
+    /** The head that becomes the floor once every transaction below {@link #candidateXid} has ended. */
+    private OptionalLong candidate = OptionalLong.empty();
+
+    private long candidateXid;
+
+    long floor(int shard) {
+        return floors.getOrDefault(shard, BEGINNING);
+    }
+
+    /** Reads every shard from its beginning again; for a new database connection, after which nothing known before counts. */
+    void reset() {
+        forgetAll();
+        head = OptionalLong.empty();
+        candidate = OptionalLong.empty();
+    }
+
+    void forgetAll() {
+        floors.clear();
+    }
+
+    void forget(int shard) {
+        floors.remove(shard);
+    }
+
+    /** Acknowledged rows were deleted by this transaction, after the last fetch. */
+    void deleted(long transaction) {
+        if (candidate.isEmpty() && head.isPresent() && transaction > 0) {
+            candidate = head;
+            candidateXid = transaction;
+        }
+    }
+
+    /**
+     * A fetch has been read, and its rows are in flight.
+     *
+     * @param snapshotXmin every transaction below it had ended
+     * @param seenUpTo for each shard the sequence number up to which the fetch returned every row it could see that was not in
+     *     flight; shards of which that cannot be said are left out
+     */
+    void fetched(OptionalLong snapshotXmin, OptionalLong fetchedHead, Map<Integer, Long> seenUpTo) {
+        if (candidate.isPresent() && snapshotXmin.isPresent() && snapshotXmin.getAsLong() >= candidateXid) {
+            long floor = candidate.getAsLong();
+            seenUpTo.forEach((shard, bound) -> floors.merge(shard, Math.min(floor, bound), Math::max));
+            candidate = OptionalLong.empty();
+        }
+        head = fetchedHead;
+    }
+
+    /** Whether a sequence number was given out between the last fetch and one that reports this head. */
+    boolean moved(OptionalLong fetchedHead) {
+        return fetchedHead.isPresent() && !fetchedHead.equals(head);
+    }
+}

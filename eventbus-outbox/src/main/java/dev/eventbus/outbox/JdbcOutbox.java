@@ -1,0 +1,282 @@
+package dev.eventbus.outbox;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.uuid.Generators;
+import com.fasterxml.uuid.NoArgGenerator;
+import com.fasterxml.uuid.UUIDClock;
+import dev.eventbus.EncodedEvent;
+import dev.eventbus.Event;
+import dev.eventbus.EventEncoder;
+import dev.eventbus.EventLimits;
+import dev.eventbus.EventPublisher;
+import dev.eventbus.PublishRefusedException;
+import dev.eventbus.internal.Checks;
+import dev.eventbus.outbox.sql.H2OutboxSql;
+import dev.eventbus.outbox.sql.OutboxSchema;
+import dev.eventbus.outbox.sql.OutboxSql;
+import dev.eventbus.outbox.sql.OutboxStore;
+import dev.eventbus.outbox.sql.PostgresOutboxSql;
+import dev.eventbus.outbox.sql.TableNames;
+import dev.eventbus.topics.TopicSpec;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.function.Function;
+import javax.sql.DataSource;
+
+/**
+ * The outbox in a relational database. One object is given to both ends: the code that publishes and the relay.
+ *
+ * <pre>{@code
+ * JdbcOutbox outbox = JdbcOutbox.postgres();
+ * outbox.within(connection).publish(ASSET_UPDATED, new AssetUpdated(userId, ITEM_ADDED, amount));
+ * OutboxRelay relay = OutboxRelay.builder(outbox, dataSource, kafka).build();
+ * }</pre>
+ *
+ * <p>Defaults: tables in the session's own schema, event table {@code eventbus_outbox}, events of at most 1,000,000 bytes, the
+ * system's clock. Each method that changes one of them returns another outbox, which shares nothing with this one.
+ *
+ * <p>Thread-safe. The publishers it gives belong to one connection and one thread at a time.
+ *
+ * <p>A publisher throws {@link PublishRefusedException} before any SQL for a connection in auto-commit mode or closed, for an event
+ * that breaks a rule of the envelope or is too large; also, with nothing written, if the session commits asynchronously. It throws
+ * {@link dev.eventbus.PublishFailedException} if the database refuses the row. It never commits, rolls back or closes a connection
+ * and buffers nothing: a savepoint that is rolled back takes its events along.
+ */
+public final class JdbcOutbox implements Outbox {
+
+    /**
+     * How large an event may be, before anybody is asked.
+     *
+     * @param maxEventBytes for every event
+     * @param topics {@code max.message.bytes} of the topics that declare it, by logical name
+     */
+    private record SizeLimits(int maxEventBytes, Map<String, Integer> topics) {
+
+        static final SizeLimits DEFAULT = new SizeLimits(EventLimits.MAX_EVENT_BYTES, Map.of());
+
+        /** What Kafka adds to key, value and headers in a batch of one record, and the names of the library's own headers. */
+        private static final int RECORD_OVERHEAD = 256;
+
+        SizeLimits withMaxEventBytes(int bytes) {
+            return new SizeLimits(bytes, topics);
+        }
+
+        SizeLimits withTopics(TopicSpec... specs) {
+            Map<String, Integer> limits = new HashMap<>(topics);
+            for (TopicSpec spec : specs) {
+                spec.maxMessageBytes().ifPresent(bytes -> limits.put(spec.name(), bytes));
+            }
+            return new SizeLimits(maxEventBytes, Map.copyOf(limits));
+        }
+
+        /** @throws PublishRefusedException if the event is over a limit */
+        void check(EncodedEvent event) {
+            int bytes = sizeOf(event);
+            if (bytes > maxEventBytes) {
+                throw refused(
+                        event,
+                        bytes,
+                        "the limit maxEventBytes is %,d".formatted(maxEventBytes),
+                        "raise maxEventBytes together with the topic's max.message.bytes");
+            }
+            Integer topic = topics.get(event.topic());
+            if (topic != null && bytes > topic - RECORD_OVERHEAD) {
+                throw refused(
+                        event,
+                        bytes,
+                        "topic %s takes %,d with %d for the record around it"
+                                .formatted(event.topic(), topic, RECORD_OVERHEAD),
+                        "raise the topic's max.message.bytes and its TopicSpec");
+            }
+        }
+
+        private static PublishRefusedException refused(EncodedEvent event, int bytes, String limit, String fix) {
+            return new PublishRefusedException(
+                    event.type(),
+                    "%s was not published: it has %,d bytes, %s. Nothing was written to the outbox; put a reference into the event, or %s."
+                            .formatted(event, bytes, limit, fix));
+        }
+
+        /** Value, key and headers, in bytes. */
+        private static int sizeOf(EncodedEvent event) {
+            byte[] value = event.value();
+            int bytes = (value == null ? 0 : value.length)
+                    + bytesOf(event.key())
+                    + bytesOf(event.id())
+                    + bytesOf(event.type());
+            for (Map.Entry<String, String> header : event.headers().entrySet()) {
+                bytes += bytesOf(header.getKey()) + bytesOf(header.getValue());
+            }
+            return bytes;
+        }
+
+        private static int bytesOf(String text) {
+            return text.getBytes(UTF_8).length;
+        }
+    }
+
+    private final Function<TableNames, OutboxSql> database;
+    private final TableNames names;
+    private final SizeLimits limits;
+    private final InstantSource clock;
+
+    private final EventEncoder encoder = new EventEncoder();
+    private final NoArgGenerator ids;
+    private final OutboxStore store;
+    private final WakeUp wakeUp = new WakeUp();
+
+    private JdbcOutbox(
+            Function<TableNames, OutboxSql> database, TableNames names, SizeLimits limits, InstantSource clock) {
+        this.database = database;
+        this.names = names;
+        this.limits = limits;
+        this.clock = clock;
+        this.ids = Generators.timeBasedEpochGenerator(null, new UUIDClock() {
+            @Override
+            public long currentTimeMillis() {
+                return clock.millis();
+            }
+        });
+        this.store = new OutboxStore(database.apply(names));
+    }
+
+    /** An outbox on PostgreSQL 13 or later. */
+    public static JdbcOutbox postgres() {
+        return on(PostgresOutboxSql::new);
+    }
+
+    /** An outbox on H2 2.x, in any of its modes: for tests and demos. */
+    public static JdbcOutbox h2() {
+        return on(H2OutboxSql::new);
+    }
+
+    private static JdbcOutbox on(Function<TableNames, OutboxSql> database) {
+        return new JdbcOutbox(database, TableNames.defaults(), SizeLimits.DEFAULT, InstantSource.system());
+    }
+
+    /**
+     * This outbox with its tables in a schema. Default: the session's own.
+     *
+     * @throws IllegalArgumentException if it is not 1 to 63 letters, digits and underscores, or begins with a digit
+     */
+    public JdbcOutbox schema(String schema) {
+        return new JdbcOutbox(database, new TableNames(schema, names.events()), limits, clock);
+    }
+
+    /**
+     * This outbox with another name for its event table; the other tables keep theirs. Default {@code eventbus_outbox}.
+     *
+     * @throws IllegalArgumentException if it is not 1 to 63 letters, digits and underscores, or begins with a digit
+     */
+    public JdbcOutbox table(String events) {
+        return new JdbcOutbox(database, new TableNames(names.schema(), events), limits, clock);
+    }
+
+    /**
+     * This outbox with another limit for an event: value, key and headers together, in bytes. Default 1,000,000. Larger needs a
+     * larger {@code max.message.bytes} of the topic too.
+     *
+     * @throws IllegalArgumentException if it is below 1
+     */
+    public JdbcOutbox maxEventBytes(int bytes) {
+        return new JdbcOutbox(
+                database, names, limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)), clock);
+    }
+
+    /** This outbox with the topics whose {@code maxMessageBytes} may be smaller than {@link #maxEventBytes(int)}. Default none. */
+    public JdbcOutbox topics(TopicSpec... specs) {
+        return new JdbcOutbox(database, names, limits.withTopics(specs), clock);
+    }
+
+    /** This outbox with another clock, for event ids and time stamps of events. Default the system's. */
+    public JdbcOutbox clock(InstantSource clock) {
+        return new JdbcOutbox(database, names, limits, clock);
+    }
+
+    @Override
+    public EventPublisher within(Connection connection) {
+        return new JdbcEventPublisher(this, work -> work.accept(connection));
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @throws PublishRefusedException from {@code publish}, if the source lends no connection or runs the work more than once
+     */
+    @Override
+    public EventPublisher joining(ConnectionSource connections) {
+        return new JdbcEventPublisher(this, connections);
+    }
+
+    @Override
+    public void committed() {
+        wakeUp.committed();
+    }
+
+    /**
+     * Creates the tables that are missing: for demos and tests. A service lets its migration tool run
+     * {@code META-INF/eventbus/outbox/<database>/V1__eventbus_outbox.sql}, which this runs too.
+     */
+    public void createTables(DataSource dataSource) throws SQLException {
+        try (Connection connection = dataSource.getConnection()) {
+            createTables(connection);
+            if (!connection.getAutoCommit()) {
+                connection.commit();
+            }
+        }
+    }
+
+    /** As {@link #createTables(DataSource)}, through a connection that is neither committed nor closed. */
+    public void createTables(Connection connection) throws SQLException {
+        new OutboxSchema(store.sql()).create(connection);
+    }
+
+    /**
+     * Checks that every table and column is there and that the outbox has as many shards as this library.
+     *
+     * @throws dev.eventbus.StartRefusedException listing all that is missing, with the fix
+     */
+    public void verify(Connection connection) throws SQLException {
+        new OutboxSchema(store.sql()).verify(connection);
+    }
+
+    String newId() {
+        return ids.generate().toString();
+    }
+
+    Instant now() {
+        return clock.instant();
+    }
+
+    /** Encodes an event and refuses it if it is too large. */
+    EncodedEvent encode(Event<?> event) {
+        EncodedEvent encoded = encoder.encode(event);
+        limits.check(encoded);
+        return encoded;
+    }
+
+    void published() {
+        wakeUp.published();
+    }
+
+    WakeUp wakeUp() {
+        return wakeUp;
+    }
+
+    OutboxStore store() {
+        return store;
+    }
+
+    TableNames names() {
+        return names;
+    }
+
+    int maxEventBytes() {
+        return limits.maxEventBytes();
+    }
+}

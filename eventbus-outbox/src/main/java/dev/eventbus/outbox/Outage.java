@@ -1,0 +1,55 @@
+package dev.eventbus.outbox;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Something the relay cannot do without and that does not work now: it is tried again, less and less often. One thread only. */
+final class Outage {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Outage.class);
+    private static final Backoff BACKOFF = new Backoff(Duration.ofMillis(100), Duration.ofSeconds(5));
+
+    private final InstantSource clock;
+    private int failures;
+    private String problem = "";
+    private Instant retryAt = Instant.MIN;
+
+    Outage(InstantSource clock) {
+        this.clock = clock;
+    }
+
+    /** @param what failed, what becomes of the events, and the fix */
+    void failed(String what) {
+        failures++;
+        retryAt = clock.instant().plus(BACKOFF.after(failures));
+        if (!problem.equals(what)) {
+            LOG.warn("{} Tried again until it works, next at {}.", what, retryAt);
+        }
+        problem = what;
+    }
+
+    void succeeded() {
+        if (failures > 0) {
+            LOG.info("Works again after {} failures: {}", failures, problem);
+        }
+        failures = 0;
+        problem = "";
+        retryAt = Instant.MIN;
+    }
+
+    boolean mustWait() {
+        return failures > 0 && clock.instant().isBefore(retryAt);
+    }
+
+    Optional<String> problem() {
+        return failures == 0 ? Optional.empty() : Optional.of(problem);
+    }
+
+    Optional<Instant> nextRetry() {
+        return failures == 0 ? Optional.empty() : Optional.of(retryAt);
+    }
+}

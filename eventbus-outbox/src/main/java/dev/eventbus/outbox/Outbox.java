@@ -1,0 +1,36 @@
+package dev.eventbus.outbox;
+
+import dev.eventbus.EventPublisher;
+import java.sql.Connection;
+
+/**
+ * Where a service publishes: what code under test takes, so that a test can hand it a recording one.
+ *
+ * <pre>{@code
+ * try (Connection tx = dataSource.getConnection()) {
+ *   tx.setAutoCommit(false);
+ *   assets.update(tx, asset);
+ *   outbox.within(tx).publish(ASSET_UPDATED, new AssetUpdated(userId, ITEM_ADDED, amount));
+ *   tx.commit();
+ * }
+ * }</pre>
+ *
+ * <p>Thread-safe; the publishers it gives are not, they belong to their connection.
+ */
+public interface Outbox {
+
+    /**
+     * A publisher that writes through this connection, as part of its transaction. It never commits, rolls back or closes it. A
+     * connection in auto-commit mode is refused when publishing.
+     */
+    EventPublisher within(Connection connection);
+
+    /** A publisher that borrows the connection of the transaction around each call: Spring, JPA, jOOQ, JDBI. */
+    EventPublisher joining(ConnectionSource connections);
+
+    /**
+     * Tells a relay in this process that a transaction has committed: it looks at once. Optional; without it the relay finds the
+     * commit by looking, 0.5 ms to 250 ms after the publish. Harmless if nothing was committed.
+     */
+    void committed();
+}

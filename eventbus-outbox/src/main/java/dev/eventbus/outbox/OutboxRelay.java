@@ -1,0 +1,224 @@
+package dev.eventbus.outbox;
+
+import dev.eventbus.internal.RunLoop;
+import dev.eventbus.topics.KafkaCluster;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.atomic.AtomicBoolean;
+import javax.sql.DataSource;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Moves events from the outbox to Kafka, in order per key, and deletes each row once Kafka has acknowledged it.
+ *
+ * <pre>{@code
+ * try (OutboxRelay relay = OutboxRelay.builder(outbox, dataSource, kafka).build()) {
+ *   relay.start();
+ *   ...
+ * }
+ * }</pre>
+ *
+ * <p>Defaults: 16 shards, of which it takes all that no other relay has; lease 10 s, renewed every 3 s; at most 500 rows of a shard
+ * per read, 2,000 rows or 8 MiB in flight; it looks 0.5 to 128 ms after a publish through the same {@link JdbcOutbox}, at once after
+ * {@link Outbox#committed()}, otherwise every 2 to 100 ms; everything from the beginning every 30 s.
+ *
+ * <p>One thread works, whichever runs {@link #start()}'s loop or {@link #runOnce()}. It keeps one connection of the data source
+ * while it works and gives it back on {@link #close()}. The listener is called on that thread.
+ *
+ * <p>On failure: nothing is lost and no key is overtaken. A database or a cluster that cannot be reached, a missing topic, a
+ * wrong password: it goes on trying, {@link #health()} says what is wrong and how to mend it, and the rows wait. A crash or a
+ * failed send repeats at most the rows in flight. An event that the broker refuses for good blocks its key; other keys go on.
+ */
+public final class OutboxRelay implements AutoCloseable {
+
+    /** Default of {@link Builder#lease(Duration)}: 10 s. */
+    public static final Duration DEFAULT_LEASE = Duration.ofSeconds(10);
+
+    /** How long {@link #close()} may take: 10 s. */
+    public static final Duration DEFAULT_CLOSE_LIMIT = Duration.ofSeconds(10);
+
+    private static final Logger LOG = LoggerFactory.getLogger(OutboxRelay.class);
+
+    private final JdbcOutbox outbox;
+    private final RelayPass pass;
+    private final RunLoop loop;
+
+    /** Set while a thread works on a round; nobody waits for it but {@link #close(Duration)}. */
+    private final AtomicBoolean working = new AtomicBoolean();
+
+    /** Whether the loop has been woken since its last round began. */
+    private final AtomicBoolean woken = new AtomicBoolean();
+
+    private final AtomicBoolean started = new AtomicBoolean();
+    private final AtomicBoolean closed = new AtomicBoolean();
+
+    /** How long the end may take; written by {@link #close(Duration)} before it stops the loop. */
+    private volatile Duration closeLimit = DEFAULT_CLOSE_LIMIT;
+
+    private OutboxRelay(Builder builder) {
+        this.outbox = builder.outbox;
+        RelayPass.Settings settings = new RelayPass.Settings(newOwner(), builder.lease, builder.listener);
+        this.pass = new RelayPass(outbox, builder.dataSource, builder.kafka, settings, this::wake);
+        this.loop = new RunLoop("eventbus-relay", this::round, () -> pass.end(closeLimit));
+        outbox.wakeUp().join(pass.schedule());
+    }
+
+    /**
+     * Begins a relay.
+     *
+     * @param outbox the one that publishers in this process use
+     * @param dataSource for the relay's own connection; stays open when the relay is closed
+     * @param kafka where the events go
+     */
+    public static Builder builder(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka) {
+        return new Builder(outbox, dataSource, kafka);
+    }
+
+    private static String newOwner() {
+        String host = Optional.ofNullable(System.getenv("HOSTNAME")).orElse("localhost");
+        String process = ":%d:%s"
+                .formatted(
+                        ProcessHandle.current().pid(),
+                        UUID.randomUUID().toString().substring(0, 8));
+        return host.substring(0, Math.min(host.length(), 64 - process.length())) + process;
+    }
+
+    /**
+     * One pass in the calling thread: reads what is next, up to the limits in flight, sends it, waits at most 5 s for the answers, and
+     * deletes what Kafka has. For tests, demos and timers of one's own.
+     *
+     * @return how many events Kafka has acknowledged and were deleted; 0 also if database or Kafka cannot be reached, see
+     *     {@link #health()}
+     * @throws dev.eventbus.StartRefusedException if the outbox's tables are not as they must be
+     * @throws IllegalStateException if the relay was started or closed, or another thread is in here
+     */
+    public int runOnce() {
+        if (started.get() || closed.get()) {
+            throw new IllegalStateException("runOnce() is for a relay that was neither started nor closed");
+        }
+        if (!working.compareAndSet(false, true)) {
+            throw new IllegalStateException("another thread is in runOnce()");
+        }
+        try {
+            return pass.runToEnd();
+        } finally {
+            working.set(false);
+        }
+    }
+
+    /**
+     * Begins to relay on a thread of its own, until closed. Returns at once; a database or cluster that cannot be reached is a matter
+     * of {@link #health()}.
+     *
+     * @throws IllegalStateException if it was started or closed before
+     */
+    public void start() {
+        if (closed.get() || !started.compareAndSet(false, true)) {
+            throw new IllegalStateException("this relay was started or closed before; build a new one");
+        }
+        loop.start();
+    }
+
+    private Duration round() {
+        woken.set(false);
+        return pass.run();
+    }
+
+    private void wake() {
+        if (started.get() && woken.compareAndSet(false, true)) {
+            loop.wake();
+        }
+    }
+
+    /** How it does, as of its last round. Cheap; any thread. */
+    public RelayHealth health() {
+        RelayHealth last = pass.health();
+        if (closed.get()) {
+            return last.ended(true, "This relay was closed. Events wait in the outbox for another.");
+        }
+        if (loop.isStopped()) {
+            return last.ended(
+                    false,
+                    "The relay's thread has ended, see the log. Events wait in the outbox. Close this relay and build a new one.");
+        }
+        return last;
+    }
+
+    /** As {@link #close(Duration)} with {@link #DEFAULT_CLOSE_LIMIT}. */
+    @Override
+    public void close() {
+        close(DEFAULT_CLOSE_LIMIT);
+    }
+
+    /**
+     * Ends: reads and sends no more, awaits what is on its way, deletes what Kafka has, gives the leases back so that another relay
+     * takes over at once, and closes its producer and connection. Says in the log what was left. Any thread; a second call does
+     * nothing.
+     *
+     * @param limit for all of it; what is not answered by then is sent again by the next relay
+     */
+    public void close(Duration limit) {
+        if (!closed.compareAndSet(false, true)) {
+            return;
+        }
+        closeLimit = limit;
+        outbox.wakeUp().leave(pass.schedule());
+        loop.stop();
+        if (loop.isLoopThread()) {
+            return; // a listener closes its own relay: the loop ends after this round
+        }
+        boolean ended;
+        if (started.get()) {
+            ended = loop.awaitStopped(limit);
+        } else {
+            ended = RunLoop.await(limit, () -> working.compareAndSet(false, true));
+            if (ended) {
+                pass.end(limit);
+            }
+        }
+        if (!ended) {
+            LOG.warn("The relay has not ended within {}; it ends by itself once its database answers.", limit);
+        }
+    }
+
+    /** Optional settings of a relay. */
+    public static final class Builder {
+        private final JdbcOutbox outbox;
+        private final DataSource dataSource;
+        private final KafkaCluster kafka;
+        private Duration lease = DEFAULT_LEASE;
+        private RelayListener listener = new RelayListener() {};
+
+        private Builder(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka) {
+            this.outbox = outbox;
+            this.dataSource = dataSource;
+            this.kafka = kafka;
+        }
+
+        /**
+         * How long a shard stays with a relay that has died. Default {@link #DEFAULT_LEASE}.
+         *
+         * @throws IllegalArgumentException if it is not 1 s to 5 min
+         */
+        public Builder lease(Duration lease) {
+            if (lease.compareTo(Duration.ofSeconds(1)) < 0 || lease.compareTo(Duration.ofMinutes(5)) > 0) {
+                throw new IllegalArgumentException("lease must be 1 s to 5 min, was %s".formatted(lease));
+            }
+            this.lease = lease;
+            return this;
+        }
+
+        /** Who hears what the relay does. Default nobody. */
+        public Builder listener(RelayListener listener) {
+            this.listener = listener;
+            return this;
+        }
+
+        /** Builds it; nothing is opened before {@link OutboxRelay#start()} or {@link OutboxRelay#runOnce()}. */
+        public OutboxRelay build() {
+            return new OutboxRelay(this);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+package dev.eventbus.outbox;
+
+import dev.eventbus.outbox.sql.DatabaseFault;
+import dev.eventbus.outbox.sql.OutboxSchema;
+import dev.eventbus.outbox.sql.OutboxSql;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import javax.sql.DataSource;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The one connection of a relay: kept while it works, set up for it, and given back as it was. One thread only, except
+ * {@link #openingFor()}.
+ */
+final class RelayConnection {
+
+    private static final Logger LOG = LoggerFactory.getLogger(RelayConnection.class);
+
+    private final DataSource dataSource;
+    private final OutboxSql sql;
+    private final int networkTimeoutMillis;
+
+    private @Nullable Connection connection;
+    private @Nullable Before before;
+
+    /** {@link System#nanoTime()} since when the data source is being asked; 0 while it is not. */
+    private volatile long openingSince;
+
+    private record Before(boolean autoCommit, int isolation, int networkTimeoutMillis, Map<String, String> settings) {}
+
+    RelayConnection(DataSource dataSource, OutboxSql sql, Duration networkTimeout) {
+        this.dataSource = dataSource;
+        this.sql = sql;
+        this.networkTimeoutMillis = Math.toIntExact(networkTimeout.toMillis());
+    }
+
+    boolean isOpen() {
+        return connection != null;
+    }
+
+    /** How long the data source has been asked for a connection, if it is being asked. Any thread. */
+    Optional<Duration> openingFor() {
+        long since = openingSince;
+        return since == 0 ? Optional.empty() : Optional.of(Duration.ofNanos(System.nanoTime() - since));
+    }
+
+    /**
+     * The connection, opened and checked if there is none.
+     *
+     * @throws dev.eventbus.StartRefusedException if the tables are not as they must be
+     */
+    Connection get() throws SQLException {
+        Connection open = connection;
+        return open == null ? open() : open;
+    }
+
+    private Connection open() throws SQLException {
+        openingSince = System.nanoTime() | 1;
+        Connection opened;
+        try {
+            opened = dataSource.getConnection();
+        } finally {
+            openingSince = 0;
+        }
+        connection = opened;
+        try {
+            Before saved = new Before(
+                    opened.getAutoCommit(),
+                    opened.getTransactionIsolation(),
+                    opened.getNetworkTimeout(),
+                    new LinkedHashMap<>());
+            before = saved;
+            opened.setNetworkTimeout(Runnable::run, networkTimeoutMillis);
+            opened.setAutoCommit(true);
+            opened.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
+            for (Map.Entry<String, String> setting : sql.sessionSettings().entrySet()) {
+                saved.settings().put(setting.getKey(), exchange(opened, setting.getKey(), setting.getValue()));
+            }
+            new OutboxSchema(sql).verify(opened);
+            return opened;
+        } catch (SQLException | RuntimeException e) {
+            close();
+            throw e;
+        }
+    }
+
+    private String exchange(Connection on, String name, String value) throws SQLException {
+        try (PreparedStatement exchange = on.prepareStatement(sql.exchangeSetting())) {
+            exchange.setString(1, name);
+            exchange.setString(2, name);
+            exchange.setString(3, value);
+            try (ResultSet old = exchange.executeQuery()) {
+                old.next();
+                return old.getString(1);
+            }
+        }
+    }
+
+    /** Closes it after an error of the database: given back as it was, unless it is lost. */
+    void drop(SQLException error) {
+        if (DatabaseFault.isConnectionLost(error)) {
+            before = null;
+        }
+        close();
+    }
+
+    /** Gives it back as it was; if that cannot be done, nobody gets it. */
+    void close() {
+        Connection open = connection;
+        Before saved = before;
+        connection = null;
+        before = null;
+        if (open == null) {
+            return;
+        }
+        try (open) {
+            if (saved != null) {
+                restore(open, saved);
+            }
+        } catch (SQLException e) {
+            LOG.debug("a connection of the relay was not given back in order; the pool will find out", e);
+        }
+    }
+
+    private void restore(Connection open, Before saved) throws SQLException {
+        try {
+            if (!open.getAutoCommit()) {
+                open.rollback();
+                open.setAutoCommit(true);
+            }
+            for (Map.Entry<String, String> setting : saved.settings().entrySet()) {
+                exchange(open, setting.getKey(), setting.getValue());
+            }
+            open.setTransactionIsolation(saved.isolation());
+            open.setAutoCommit(saved.autoCommit());
+            open.setNetworkTimeout(Runnable::run, saved.networkTimeoutMillis());
+        } catch (SQLException e) {
+            open.abort(Runnable::run); // with the relay's settings it must not serve anybody else
+            throw e;
+        }
+    }
+}

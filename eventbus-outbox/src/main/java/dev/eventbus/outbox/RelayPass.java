@@ -1,0 +1,345 @@
+package dev.eventbus.outbox;
+
+import dev.eventbus.StartRefusedException;
+import dev.eventbus.internal.RunLoop;
+import dev.eventbus.outbox.sql.DatabaseFault;
+import dev.eventbus.outbox.sql.OutboxStore;
+import dev.eventbus.topics.KafkaCluster;
+import dev.eventbus.topics.KafkaFaults;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
+import javax.sql.DataSource;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One round of the relay: settle what Kafka has said, delete what it has, keep the leases, read what is next, hand it over. What
+ * cannot be done now is tried again in a later round; a round never waits. One thread only, except {@link #health()}.
+ */
+final class RelayPass {
+
+    private static final Logger LOG = LoggerFactory.getLogger(RelayPass.class);
+
+    /** How long a call that wants results waits for the acks of a round. */
+    private static final Duration ACK_PATIENCE = Duration.ofSeconds(5);
+
+    /** How long it waits for the first metadata of a new producer. */
+    private static final Duration METADATA_PATIENCE = Duration.ofSeconds(2);
+
+    private static final Duration LONGEST_REST = Duration.ofMillis(100);
+
+    /** What a relay is told besides where to read and where to write. */
+    record Settings(String owner, Duration lease, RelayListener listener) {}
+
+    private final KafkaCluster kafka;
+    private final RelayConnection connection;
+    private final ShardLeases leases;
+    private final FailStopProducer producer;
+    private final InFlight inFlight = new InFlight(System::nanoTime);
+    private final TopicBreakers breakers;
+    private final TopicPartitions partitions;
+    private final EventSender sender;
+    private final OutboxFeed feed;
+    private final LookSchedule schedule;
+    private final Outage database;
+    private final Outage cluster;
+
+    private boolean more;
+    private boolean coldAwaited;
+    private @Nullable StartRefusedException refusal;
+
+    /** Written at the end of each round. */
+    private volatile RelayHealth health = notLookedYet();
+
+    RelayPass(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka, Settings settings, Runnable wake) {
+        OutboxStore store = outbox.store();
+        RelayEvents events = new RelayEvents(settings.listener());
+        this.kafka = kafka;
+        this.connection = new RelayConnection(dataSource, store.sql(), settings.lease());
+        this.leases = new ShardLeases(store.sql(), settings.owner(), settings.lease(), System::nanoTime);
+        this.producer = new FailStopProducer(kafka, outbox.maxEventBytes(), wake);
+        this.breakers = new TopicBreakers(kafka.clock());
+        this.partitions = new TopicPartitions(store, kafka, producer);
+        this.sender = new EventSender(kafka, producer, inFlight, breakers, events);
+        this.feed = new OutboxFeed(store, new OutboxFeed.Parts(leases, sender, inFlight, breakers, partitions), events);
+        this.schedule = new LookSchedule(wake, System::nanoTime);
+        this.database = new Outage(kafka.clock());
+        this.cluster = new Outage(kafka.clock());
+    }
+
+    LookSchedule schedule() {
+        return schedule;
+    }
+
+    /** A round of the relay's own thread. Returns how long to rest. */
+    Duration run() {
+        round(more || schedule.due());
+        return rest();
+    }
+
+    private boolean hasRoom() {
+        Set<String> stuck = inFlight.stuck();
+        return inFlight.roomBeside(stuck) > 0 && inFlight.bytesBeside(stuck) > 0;
+    }
+
+    private Duration rest() {
+        boolean room = hasRoom();
+        if (producer.hasOutcome() || !inFlight.awaitingDelete().isEmpty() && !database.mustWait() || more && room) {
+            return database.mustWait() ? LONGEST_REST : Duration.ZERO;
+        }
+        Duration rest = schedule.untilNextLook();
+        return rest.compareTo(LONGEST_REST) > 0 ? LONGEST_REST : rest;
+    }
+
+    /**
+     * A round that waits, within limits, for the acks of what it has sent.
+     *
+     * @return how many events Kafka has acknowledged and were deleted
+     */
+    int runToEnd() {
+        int relayed = round(true);
+        if (awaitColdTopics()) {
+            relayed += round(true);
+        }
+        awaitAcks(ACK_PATIENCE);
+        relayed += round(false);
+        for (int again = 0; again < SendFault.EVENT.tries() && sender.hasUnsettled(); again++) {
+            relayed += round(true);
+            awaitAcks(ACK_PATIENCE);
+            relayed += round(false);
+        }
+        StartRefusedException refused = refusal;
+        if (refused != null) {
+            throw refused;
+        }
+        return relayed;
+    }
+
+    /** A round that looks, whatever the time. */
+    int look() {
+        return round(true);
+    }
+
+    private int round(boolean look) {
+        try {
+            return tryRound(look);
+        } catch (RuntimeException | Error e) {
+            startOver(e);
+            throw e;
+        }
+    }
+
+    /** After a bug: what was under way is forgotten, as by a crash, so that the next round does not find it half done. */
+    private void startOver(Throwable bug) {
+        health = health.with(
+                false,
+                List.of(
+                        "The last round failed with %s, which is a bug: please report it with the log. Events wait in the outbox; the relay goes on trying."
+                                .formatted(bug.getClass().getName())));
+        inFlight.clear();
+        sender.abandon();
+        connection.close();
+        feed.connectionLost();
+        more = false;
+    }
+
+    private int tryRound(boolean look) {
+        sender.settle();
+        if (leases.giveUpIfOverdue() && inFlight.size() > 0) {
+            LOG.warn(
+                    "The leases were not renewed in time, so {} events in flight are given up; they are sent again, here or by another relay.",
+                    inFlight.size());
+            sender.standBy();
+        }
+        int relayed = database.mustWait() ? 0 : withDatabase(look);
+        send();
+        health = healthNow();
+        return relayed;
+    }
+
+    private int withDatabase(boolean look) {
+        try {
+            Connection open = connection.get();
+            feed.block(open);
+            int relayed = feed.delete(open);
+            feed.keepLeases(open);
+            if (look && leases.areValid() && openProducer()) {
+                OutboxFeed.Look found = feed.fetch(open);
+                more = found.more();
+                schedule.looked(found.moved());
+            } else if (look) {
+                more = false;
+                schedule.looked(false);
+            }
+            refusal = null;
+            database.succeeded();
+            return relayed;
+        } catch (SQLException e) {
+            connection.drop(e);
+            databaseFailed(DatabaseFault.explain(e));
+        } catch (StartRefusedException e) {
+            refusal = e;
+            connection.close();
+            databaseFailed(e.getMessage());
+        }
+        return 0;
+    }
+
+    private void databaseFailed(@Nullable String problem) {
+        feed.connectionLost();
+        more = false;
+        database.failed(String.valueOf(problem));
+    }
+
+    private boolean openProducer() {
+        if (producer.isOpen()) {
+            return true;
+        }
+        sender.settle(); // it may have stopped since this round began: what it held is taken back before there is
+        // another
+        if (cluster.mustWait()) {
+            return false;
+        }
+        try {
+            producer.open();
+            coldAwaited = false;
+            cluster.succeeded();
+            return true;
+        } catch (RuntimeException e) {
+            cluster.failed(
+                    KafkaFaults.explain(kafka, e, "events wait in the outbox").getMessage());
+            return false;
+        }
+    }
+
+    /** Producers that acknowledge within send() let waiting rows go on at once. */
+    private void send() {
+        boolean moving = true;
+        while (moving && leases.areValid()) {
+            boolean sent = sender.send();
+            moving = sender.settle() || sent;
+        }
+    }
+
+    /** Once per producer: waits until it knows the topics that it was asked for. Returns whether there is something to do now. */
+    private boolean awaitColdTopics() {
+        Set<String> cold = breakers.untold();
+        if (cold.isEmpty() || coldAwaited || !producer.isOpen()) {
+            return false;
+        }
+        coldAwaited = true;
+        boolean known = RunLoop.await(METADATA_PATIENCE, () -> cold.stream().allMatch(partitions::isKnown));
+        if (known) {
+            cold.forEach(breakers::tryNow); // what they waited for is there, perhaps before their back-off is over
+        }
+        return known;
+    }
+
+    private void awaitAcks(Duration limit) {
+        long deadline = System.nanoTime() + limit.toNanos();
+        while (inFlight.anyHandedOver()) {
+            Duration left = Duration.ofNanos(deadline - System.nanoTime());
+            if (left.isNegative() || !RunLoop.await(left, producer::hasOutcome)) {
+                return;
+            }
+            sender.settle();
+            send();
+        }
+    }
+
+    /** Ends: no more is read or sent; what is on its way is awaited and deleted; everything opened is closed. */
+    void end(Duration limit) {
+        long deadline = System.nanoTime() + limit.toNanos();
+        sender.takeBackWaiting();
+        RunLoop.await(limit.dividedBy(2), () -> {
+            sender.settle();
+            return !inFlight.anyHandedOver();
+        });
+        int left = inFlight.size() - inFlight.awaitingDelete().size();
+        boolean drained = !inFlight.anyHandedOver();
+        producer.close(drained ? Duration.ofNanos(Math.max(0, deadline - System.nanoTime())) : Duration.ZERO);
+        try {
+            if (connection.isOpen()) {
+                Connection open = connection.get();
+                feed.block(open);
+                feed.delete(open);
+                leases.release(open);
+            }
+        } catch (SQLException e) {
+            connection.drop(e);
+            LOG.warn("{} Leases not given back run out by themselves.", DatabaseFault.explain(e));
+        }
+        connection.close();
+        LOG.info(
+                "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not deleted; they are sent again.",
+                leases.owner(),
+                left,
+                inFlight.awaitingDelete().size());
+    }
+
+    RelayHealth health() {
+        RelayHealth last = health;
+        Optional<Duration> opening = connection.openingFor();
+        if (opening.isEmpty() || opening.get().toSeconds() < 2) {
+            return last;
+        }
+        List<String> problems = new ArrayList<>(last.problems());
+        problems.add(
+                "The data source has not given a connection for %d s. Events wait in the outbox. See that the database answers and that its pool has one to spare for the relay."
+                        .formatted(opening.get().toSeconds()));
+        return last.with(false, problems);
+    }
+
+    private RelayHealth healthNow() {
+        List<String> problems = new ArrayList<>();
+        database.problem().ifPresent(problems::add);
+        cluster.problem().ifPresent(problems::add);
+        List<String> silences = sender.silences();
+        problems.addAll(silences);
+        problems.addAll(breakers.problems());
+        problems.addAll(partitions.problems());
+        if (feed.blockedKeys().count() > 0) {
+            problems.add(
+                    "%d keys are blocked because the broker refuses an event of theirs for good; their events wait in the outbox. See eventbus_blocked_key."
+                            .formatted(feed.blockedKeys().count()));
+        }
+        Optional<Instant> nextRetry = Stream.of(database.nextRetry(), cluster.nextRetry(), breakers.nextRetry())
+                .flatMap(Optional::stream)
+                .min(Instant::compareTo);
+        boolean up = database.problem().isEmpty()
+                && cluster.problem().isEmpty()
+                && silences.isEmpty()
+                && breakers.waiting().isEmpty();
+        return new RelayHealth(
+                up,
+                false,
+                List.copyOf(problems),
+                Set.copyOf(leases.owned()),
+                inFlight.size(),
+                inFlight.oldest(),
+                breakers.waiting(),
+                feed.blockedKeys().count(),
+                nextRetry);
+    }
+
+    private static RelayHealth notLookedYet() {
+        return new RelayHealth(
+                false,
+                false,
+                List.of("The relay has not looked into the outbox yet. Call start() or runOnce()."),
+                Set.of(),
+                0,
+                Optional.empty(),
+                java.util.Collections.emptySortedMap(),
+                0,
+                Optional.empty());
+    }
+}

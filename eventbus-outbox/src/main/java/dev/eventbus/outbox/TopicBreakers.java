@@ -1,0 +1,200 @@
+package dev.eventbus.outbox;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Which topics cannot be written to now. The events of such a topic stay in the outbox and are left out of the fetch; when its
+ * time has come it is half open, and one event is tried. A topic that fails again soon after it took an event waits for longer
+ * than before: one bad partition must not make it open and close all the time. One thread only.
+ */
+final class TopicBreakers {
+
+    private static final Backoff BACKOFF = new Backoff(Duration.ofMillis(5), Duration.ofSeconds(30));
+
+    /** A topic without an answer is no problem worth telling before this long. */
+    private static final Duration SILENCE_TOLD_AFTER = Duration.ofSeconds(2);
+
+    /** How long a closed topic remembers its failures, and how long one that comes and goes is not told again. */
+    private static final Duration PROBATION = Duration.ofMinutes(1);
+
+    private static final class Breaker {
+        Instant since;
+        int failures;
+        Instant retryAt = Instant.MIN;
+        String problem = "";
+
+        /** When it has taken an event again; null while it has not. */
+        @Nullable
+        Instant closedAt;
+
+        /** When people were told that it waits. */
+        Instant toldAt = Instant.MIN;
+
+        /** Whether they were told and not told since that it works again. */
+        boolean told;
+
+        Breaker(Instant since) {
+            this.since = since;
+        }
+
+        boolean isClosed() {
+            return closedAt != null;
+        }
+
+        boolean isForgotten(Instant now) {
+            return closedAt != null && !now.isBefore(closedAt.plus(PROBATION));
+        }
+    }
+
+    private final InstantSource clock;
+
+    /** Topics that fail, and those that did a short while ago. */
+    private final Map<String, Breaker> breakers = new HashMap<>();
+
+    TopicBreakers(InstantSource clock) {
+        this.clock = clock;
+    }
+
+    /**
+     * Opens a topic, or keeps it open for longer.
+     *
+     * @param problem what is wrong and how to mend it
+     * @param definite whether somebody has said so; mere silence is a problem only after a while
+     * @return when it is tried again
+     */
+    Instant failed(String topic, String problem, boolean definite) {
+        Instant now = clock.instant();
+        breakers.values().removeIf(breaker -> breaker.isForgotten(now));
+        Breaker breaker = breakers.computeIfAbsent(topic, any -> new Breaker(now));
+        if (breaker.isClosed()) {
+            breaker.closedAt = null;
+            breaker.since = now;
+        }
+        breaker.failures++;
+        breaker.retryAt = now.plus(BACKOFF.after(breaker.failures));
+        boolean tell = definite || Duration.between(breaker.since, now).compareTo(SILENCE_TOLD_AFTER) >= 0;
+        breaker.problem = tell ? problem : breaker.problem;
+        return breaker.retryAt;
+    }
+
+    /** Makes an open topic half open before its back-off is over. */
+    void tryNow(String topic) {
+        Breaker breaker = breakers.get(topic);
+        if (breaker != null && !breaker.isClosed()) {
+            breaker.retryAt = clock.instant();
+        }
+    }
+
+    /** Closes a topic that has taken an event, or has none. Returns whether it was not closed before. */
+    boolean succeeded(String topic) {
+        Breaker breaker = breakers.get(topic);
+        if (breaker == null || breaker.isClosed()) {
+            return false;
+        }
+        breaker.closedAt = clock.instant();
+        breaker.problem = "";
+        return true;
+    }
+
+    /** Whether people should be told now that a topic waits; true once, and not again soon. */
+    boolean takeToldWaits(String topic) {
+        Breaker breaker = breakers.get(topic);
+        Instant now = clock.instant();
+        if (breaker == null
+                || breaker.problem.isEmpty()
+                || breaker.told
+                || breaker.toldAt.isAfter(now.minus(PROBATION))) {
+            return false;
+        }
+        breaker.told = true;
+        breaker.toldAt = now;
+        return true;
+    }
+
+    /** Whether people should be told now that a topic works again; true once, if they know that it waited. */
+    boolean takeToldResumed(String topic) {
+        Breaker breaker = breakers.get(topic);
+        if (breaker == null || !breaker.told) {
+            return false;
+        }
+        breaker.told = false;
+        return true;
+    }
+
+    /** Forgets all of them; for a relay that has nothing to send any more. */
+    void clear() {
+        breakers.clear();
+    }
+
+    boolean isClosed(String topic) {
+        Breaker breaker = breakers.get(topic);
+        return breaker == null || breaker.isClosed();
+    }
+
+    /** Topics to leave out of the fetch. */
+    Set<String> notClosed() {
+        Set<String> notClosed = new HashSet<>();
+        breakers.forEach((topic, breaker) -> {
+            if (!breaker.isClosed()) {
+                notClosed.add(topic);
+            }
+        });
+        return notClosed;
+    }
+
+    /** Topics that are to be tried again now; a subset of {@link #notClosed()}. */
+    Set<String> halfOpen() {
+        Set<String> halfOpen = notClosed();
+        if (!halfOpen.isEmpty()) {
+            Instant now = clock.instant();
+            halfOpen.removeIf(topic -> now.isBefore(breaker(topic).retryAt));
+        }
+        return halfOpen;
+    }
+
+    private Breaker breaker(String topic) {
+        return Objects.requireNonNull(breakers.get(topic));
+    }
+
+    /** Topics with a problem worth telling, each with the time of the next try. */
+    SortedMap<String, Instant> waiting() {
+        SortedMap<String, Instant> waiting = new TreeMap<>();
+        for (String topic : notClosed()) {
+            if (!breaker(topic).problem.isEmpty()) {
+                waiting.put(topic, breaker(topic).retryAt);
+            }
+        }
+        return Collections.unmodifiableSortedMap(waiting);
+    }
+
+    List<String> problems() {
+        return waiting().keySet().stream()
+                .map(topic -> breaker(topic).problem)
+                .distinct()
+                .toList();
+    }
+
+    Optional<Instant> nextRetry() {
+        return notClosed().stream().map(topic -> breaker(topic).retryAt).min(Instant::compareTo);
+    }
+
+    /** Topics that were asked for and of which nobody has said anything yet. */
+    Set<String> untold() {
+        Set<String> untold = notClosed();
+        untold.removeIf(topic -> !breaker(topic).problem.isEmpty());
+        return untold;
+    }
+}

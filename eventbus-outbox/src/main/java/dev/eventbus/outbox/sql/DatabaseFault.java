@@ -1,0 +1,70 @@
+package dev.eventbus.outbox.sql;
+
+import java.sql.BatchUpdateException;
+import java.sql.SQLException;
+import org.jspecify.annotations.Nullable;
+
+/** What keeps the relay from its database, in words. */
+public final class DatabaseFault {
+
+    private DatabaseFault() {}
+
+    /** What failed, what becomes of the events, and the fix. */
+    public static String explain(SQLException error) {
+        SQLException innermost = innermost(error);
+        String state = String.valueOf(innermost.getSQLState());
+        return "The outbox database cannot be used: %s (SQLSTATE %s). Events wait in the outbox. %s."
+                .formatted(firstLine(innermost.getMessage()), state, fix(state));
+    }
+
+    private static String fix(String state) {
+        return switch (state.length() >= 2 ? state.substring(0, 2) : "") {
+            case "08" -> "Start the database, or correct host and port in the relay's data source";
+            case "28" -> "Correct user and password in the relay's data source";
+            case "3D" -> "Correct the database's name in the relay's data source";
+            case "42" ->
+                "Grant the relay's user SELECT, INSERT, UPDATE and DELETE on the eventbus tables and SELECT on their sequence";
+            case "25" -> "Connect the relay to the primary, where it can write";
+            case "53" -> "Give the database more connections or room";
+            default -> "See the database's own log";
+        };
+    }
+
+    /** Whether there is no connection any more that anything could be said through. */
+    public static boolean isConnectionLost(SQLException error) {
+        String state = String.valueOf(innermost(error).getSQLState());
+        return state.startsWith("08") || state.startsWith("57P");
+    }
+
+    /**
+     * An error without the values that were bound: drivers write a whole batch, keys and payloads, into their messages. Kept are
+     * SQLSTATE, vendor code, stack trace and the first line of what the server said, without anything in quotes.
+     */
+    public static SQLException withoutValues(SQLException error) {
+        SQLException server = error;
+        while (server.getNextException() != null) {
+            server = server.getNextException();
+        }
+        String said = server instanceof BatchUpdateException
+                ? "a batch was not executed"
+                : firstLine(server.getMessage()).replaceAll("'.*('|$)", "'…'");
+        SQLException bare = new SQLException(said, error.getSQLState(), error.getErrorCode());
+        bare.setStackTrace(error.getStackTrace());
+        return bare;
+    }
+
+    /** A pool wraps what the driver said. */
+    private static SQLException innermost(SQLException error) {
+        SQLException innermost = error;
+        for (Throwable cause = error.getCause(); cause != null; cause = cause.getCause()) {
+            if (cause instanceof SQLException deeper) {
+                innermost = deeper;
+            }
+        }
+        return innermost;
+    }
+
+    private static String firstLine(@Nullable String message) {
+        return message == null ? "no message" : message.lines().findFirst().orElse("no message");
+    }
+}

@@ -1,0 +1,223 @@
+package dev.eventbus.outbox.sql;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.util.Collection;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+
+/** H2 2.x in any compatibility mode: for tests and demos. It gives no exact floor, so a shard is read from its beginning. */
+public record H2OutboxSql(TableNames names) implements OutboxSql {
+
+    /** Rows of one shard; a fetch has one of these for every owned shard. */
+    private static final String ROWS_OF_A_SHARD = """
+            (SELECT CAST(? AS integer) AS turn, o.*, COALESCE(OCTET_LENGTH(o.payload), 0) AS size
+             FROM "eventbus_outbox" o
+             WHERE o.shard = ? AND o.seq > ?
+               AND NOT (o.aggregatetype = ANY (?))
+               AND o.aggregatetype = COALESCE(?, o.aggregatetype)
+               AND NOT (o.seq = ANY (?))
+               AND NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" b
+                               WHERE b.aggregatetype = o.aggregatetype AND b.aggregateid = COALESCE(o.aggregateid, ''))
+             ORDER BY o.seq
+             LIMIT ?)
+            """;
+
+    @Override
+    public String database() {
+        return "h2";
+    }
+
+    @Override
+    public String insert() {
+        return names.in("""
+                INSERT INTO "eventbus_outbox" (shard, id, aggregatetype, aggregateid, type, payload, headers, content_type,
+                                               traceparent, tracestate, created_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CURRENT_TIMESTAMP)
+                """);
+    }
+
+    @Override
+    public PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException {
+        String shards =
+                window.floors().stream().map(floor -> ROWS_OF_A_SHARD).collect(Collectors.joining(" UNION ALL "));
+        String sql = names.in("""
+                SELECT CAST(NULL AS bigint) AS snapshot_xmin, CAST(NULL AS bigint) AS head, shard, seq, id, aggregatetype,
+                       aggregateid, type, payload, headers, content_type, traceparent, tracestate, created_at
+                FROM (
+                  SELECT page.*, SUM(page.size) OVER (ORDER BY page.turn, page.seq) - page.size AS bytes_before
+                  FROM (SELECT * FROM (%s) ORDER BY turn, seq LIMIT ?) page)
+                WHERE bytes_before < ?
+                ORDER BY turn, seq
+                """.formatted(shards));
+        String[] excluded = window.excludedTopics().toArray(String[]::new);
+        Map<Integer, Long[]> inFlight = window.inFlight().stream()
+                .collect(Collectors.groupingBy(
+                        RowKey::shard,
+                        Collectors.collectingAndThen(
+                                Collectors.mapping(RowKey::seq, Collectors.toList()),
+                                all -> all.toArray(Long[]::new))));
+        PreparedStatement fetch = connection.prepareStatement(sql);
+        int at = 1;
+        for (int turn = 0; turn < window.floors().size(); turn++) {
+            FetchWindow.Floor floor = window.floors().get(turn);
+            fetch.setInt(at++, turn);
+            fetch.setInt(at++, floor.shard());
+            fetch.setLong(at++, floor.seq());
+            fetch.setObject(at++, excluded);
+            fetch.setString(at++, window.onlyTopic());
+            fetch.setObject(at++, inFlight.getOrDefault(floor.shard(), new Long[0]));
+            fetch.setInt(at++, window.rowsPerShard());
+        }
+        fetch.setInt(at++, window.rows());
+        fetch.setLong(at, window.bytes());
+        return fetch;
+    }
+
+    @Override
+    public PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
+        String sql = names.in("""
+                SELECT count(*), CAST(0 AS bigint) FROM OLD TABLE (
+                  MERGE INTO "eventbus_outbox" o
+                  USING UNNEST(CAST(? AS smallint ARRAY), CAST(? AS bigint ARRAY), CAST(? AS varchar ARRAY))
+                        AS acked (shard, seq, id)
+                  ON o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id
+                  WHEN MATCHED THEN DELETE)
+                """);
+        PreparedStatement delete = connection.prepareStatement(sql);
+        delete.setObject(1, column(rows, RowKey::shard));
+        delete.setObject(2, column(rows, RowKey::seq));
+        delete.setObject(3, column(rows, RowKey::id));
+        return delete;
+    }
+
+    @Override
+    public String claimLeases() {
+        return names.in("""
+                SELECT shard, epoch FROM FINAL TABLE (
+                  UPDATE "eventbus_relay_lease"
+                  SET owner = ?, epoch = epoch + 1, lease_until = DATEADD('MILLISECOND', ?, CURRENT_TIMESTAMP)
+                  WHERE owner IS NULL OR lease_until < CURRENT_TIMESTAMP)
+                """);
+    }
+
+    @Override
+    public String renewLeases() {
+        return names.in("""
+                SELECT shard, epoch FROM FINAL TABLE (
+                  UPDATE "eventbus_relay_lease"
+                  SET lease_until = DATEADD('MILLISECOND', ?, CURRENT_TIMESTAMP)
+                  WHERE owner = ? AND lease_until >= CURRENT_TIMESTAMP)
+                """);
+    }
+
+    @Override
+    public String releaseLeases() {
+        return names.in("""
+                UPDATE "eventbus_relay_lease" SET owner = NULL, lease_until = NULL WHERE owner = ?
+                """);
+    }
+
+    @Override
+    public String leases() {
+        return names.in("""
+                SELECT shard, owner FROM "eventbus_relay_lease" WHERE lease_until >= CURRENT_TIMESTAMP ORDER BY shard
+                """);
+    }
+
+    @Override
+    public String lockLease() {
+        return names.in("""
+                SELECT shard FROM "eventbus_relay_lease" WHERE shard = ? AND owner = ? AND epoch = ? FOR UPDATE
+                """);
+    }
+
+    @Override
+    public String rowExists() {
+        return names.in("""
+                SELECT shard FROM "eventbus_outbox" WHERE shard = ? AND seq = ? AND id = ?
+                """);
+    }
+
+    @Override
+    public String insertBlockedKey() {
+        return names.in("""
+                MERGE INTO "eventbus_blocked_key" b
+                USING (SELECT CAST(? AS varchar) AS topic, CAST(? AS varchar) AS blocked, CAST(? AS smallint) AS shard,
+                              CAST(? AS bigint) AS seq, CAST(? AS varchar) AS event_id, CAST(? AS varchar) AS reason,
+                              CAST(? AS varchar) AS error, CAST(? AS varchar) AS sent_later) AS given
+                ON b.aggregatetype = given.topic AND b.aggregateid = given.blocked
+                WHEN NOT MATCHED THEN
+                  INSERT (aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later, since)
+                  VALUES (given.topic, given.blocked, given.shard, given.seq, given.event_id, given.reason, given.error,
+                          given.sent_later, CURRENT_TIMESTAMP)
+                """);
+    }
+
+    @Override
+    public String liftBlockedKeys() {
+        return names.in("""
+                DELETE FROM "eventbus_blocked_key" b
+                WHERE b.shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
+                  AND NOT EXISTS (SELECT 1 FROM "eventbus_outbox" o
+                                  WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
+                """);
+    }
+
+    @Override
+    public String countBlockedKeys() {
+        return names.in("""
+                SELECT shard, count(*) FROM "eventbus_blocked_key"
+                WHERE shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
+                GROUP BY shard
+                """);
+    }
+
+    @Override
+    public String meta() {
+        return names.in("""
+                SELECT "value" FROM "eventbus_meta" WHERE name = ?
+                """);
+    }
+
+    @Override
+    public String insertMeta() {
+        return names.in("""
+                MERGE INTO "eventbus_meta" m
+                USING (SELECT CAST(? AS varchar) AS name, CAST(? AS varchar) AS given_value) AS given
+                ON m.name = given.name
+                WHEN NOT MATCHED THEN INSERT (name, "value") VALUES (given.name, given.given_value)
+                """);
+    }
+
+    @Override
+    public String whereAmI() {
+        return """
+                SELECT CURRENT_USER, DATABASE(), SCHEMA(), FALSE
+                """;
+    }
+
+    @Override
+    public String columns() {
+        return """
+                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
+                WHERE TABLE_SCHEMA = COALESCE(?, SCHEMA()) AND TABLE_NAME = ?
+                """;
+    }
+
+    @Override
+    public Map<String, String> sessionSettings() {
+        return Map.of();
+    }
+
+    @Override
+    public String exchangeSetting() {
+        throw new UnsupportedOperationException("H2 has no session settings that a relay needs");
+    }
+
+    private static Object[] column(Collection<RowKey> rows, Function<RowKey, Object> of) {
+        return rows.stream().map(of).toArray();
+    }
+}

@@ -1,0 +1,29 @@
+package dev.eventbus.outbox.sql;
+
+import dev.eventbus.EncodedEvent;
+import java.time.Instant;
+
+/**
+ * An event as it was read from the outbox.
+ *
+ * @param key what names its row
+ * @param event what is to be sent
+ * @param createdAt when it was published
+ * @param unreadable why its headers cannot be sent; empty for every row that this library wrote
+ */
+public record OutboxRow(RowKey key, EncodedEvent event, Instant createdAt, String unreadable) {
+
+    /** Topic and key: what order is kept for. */
+    public OrderKey orderKey() {
+        return new OrderKey(event.topic(), event.key());
+    }
+
+    /** Size of the payload. */
+    public int bytes() {
+        byte[] value = event.value();
+        return value == null ? 0 : value.length;
+    }
+
+    /** Events of one topic and key stay in order. */
+    public record OrderKey(String topic, String key) {}
+}

@@ -1,0 +1,170 @@
+package dev.eventbus.outbox.sql;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.eventbus.StartRefusedException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** Creates the outbox's tables from the DDL in this jar, and checks that they are there. */
+public final class OutboxSchema {
+
+    private static final Map<String, List<String>> COLUMNS = new LinkedHashMap<>();
+
+    static {
+        COLUMNS.put(
+                TableNames.DEFAULT_EVENTS,
+                List.of(
+                        "shard",
+                        "seq",
+                        "id",
+                        "aggregatetype",
+                        "aggregateid",
+                        "type",
+                        "payload",
+                        "headers",
+                        "content_type",
+                        "traceparent",
+                        "tracestate",
+                        "created_at"));
+        COLUMNS.put("eventbus_meta", List.of("name", "value"));
+        COLUMNS.put("eventbus_relay_member", List.of("owner", "lease_until"));
+        COLUMNS.put("eventbus_relay_lease", List.of("shard", "owner", "epoch", "lease_until"));
+        COLUMNS.put(
+                "eventbus_blocked_key",
+                List.of(
+                        "aggregatetype",
+                        "aggregateid",
+                        "shard",
+                        "seq",
+                        "event_id",
+                        "reason",
+                        "error",
+                        "sent_later",
+                        "since"));
+        COLUMNS.put("eventbus_key_lock", List.of("slot"));
+    }
+
+    private final OutboxSql sql;
+
+    public OutboxSchema(OutboxSql sql) {
+        this.sql = sql;
+    }
+
+    /** Creates what is missing, through a connection that is neither committed nor closed. */
+    public void create(Connection connection) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            if (sql.names().schema() != null) {
+                statement.execute("CREATE SCHEMA IF NOT EXISTS \"" + sql.names().schema() + "\"");
+            }
+            for (String ddl : sql.names().in(script()).split(";\n")) {
+                if (!ddl.isBlank()) {
+                    statement.execute(ddl);
+                }
+            }
+        }
+    }
+
+    /** @throws StartRefusedException listing all that is missing, with the fix */
+    public void verify(Connection connection) throws SQLException {
+        Place place = place(connection);
+        List<String> problems = new ArrayList<>();
+        if (place.standby()) {
+            problems.add("database %s is a standby that cannot be written to. Connect to the primary."
+                    .formatted(place.database()));
+        }
+        List<String> absent = new ArrayList<>();
+        for (Map.Entry<String, List<String>> table : COLUMNS.entrySet()) {
+            String name = table.getKey().equals(TableNames.DEFAULT_EVENTS)
+                    ? sql.names().events()
+                    : table.getKey();
+            Set<String> found = columns(connection, name);
+            if (found.isEmpty()) {
+                absent.add(name);
+            } else if (!found.containsAll(table.getValue())) {
+                List<String> missing = table.getValue().stream()
+                        .filter(column -> !found.contains(column))
+                        .toList();
+                problems.add("table %s in schema '%s' lacks %s. Apply the newer scripts beside %s."
+                        .formatted(name, place.schema(), missing, resource()));
+            }
+        }
+        if (!absent.isEmpty()) {
+            problems.add(
+                    "not found in schema '%s' (user %s, database %s), or without a privilege for this user: %s. Apply %s from the jar of eventbus-outbox with your migration tool; a demo may call createTables(dataSource). If it is in another schema: .schema(\"...\")."
+                            .formatted(place.schema(), place.user(), place.database(), absent, resource()));
+        }
+        if (problems.isEmpty()) {
+            checkShards(connection, place, problems);
+        }
+        if (!problems.isEmpty()) {
+            throw StartRefusedException.of("Outbox", problems);
+        }
+    }
+
+    private void checkShards(Connection connection, Place place, List<String> problems) throws SQLException {
+        String shards = new OutboxStore(sql).meta(connection, "shards");
+        if (!String.valueOf(Shards.COUNT).equals(shards)) {
+            problems.add(
+                    "eventbus_meta in schema '%s' says shards = %s, this library writes %d: events would wait in shards that nobody reads. Correct the row while the outbox is empty and every publisher is stopped."
+                            .formatted(place.schema(), shards, Shards.COUNT));
+        }
+    }
+
+    private record Place(String user, String database, String schema, boolean standby) {}
+
+    private Place place(Connection connection) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.whereAmI());
+                ResultSet row = query.executeQuery()) {
+            row.next();
+            String schema = sql.names().schema();
+            return new Place(
+                    row.getString(1),
+                    row.getString(2),
+                    schema == null ? String.valueOf(row.getString(3)) : schema,
+                    row.getBoolean(4));
+        }
+    }
+
+    private Set<String> columns(Connection connection, String table) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.columns())) {
+            query.setString(1, sql.names().schema());
+            query.setString(2, table);
+            Set<String> columns = new HashSet<>();
+            try (ResultSet rows = query.executeQuery()) {
+                while (rows.next()) {
+                    columns.add(rows.getString(1));
+                }
+            }
+            return columns;
+        }
+    }
+
+    private String resource() {
+        return "META-INF/eventbus/outbox/%s/V1__eventbus_outbox.sql".formatted(sql.database());
+    }
+
+    private String script() {
+        try (InputStream in = OutboxSchema.class.getClassLoader().getResourceAsStream(resource())) {
+            if (in == null) {
+                throw new IllegalStateException(
+                        "the jar of eventbus-outbox is incomplete: %s is missing".formatted(resource()));
+            }
+            return new String(in.readAllBytes(), UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+package dev.eventbus.outbox.sql;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import dev.eventbus.EncodedEvent;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.OffsetDateTime;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
+
+/** Runs the statements of the event table and of {@code eventbus_meta} on a given connection. Stateless. */
+public final class OutboxStore {
+
+    /** Rows that are inserted with one round trip. */
+    private static final int INSERT_BATCH = 500;
+
+    private final OutboxSql sql;
+
+    public OutboxStore(OutboxSql sql) {
+        this.sql = sql;
+    }
+
+    public OutboxSql sql() {
+        return sql;
+    }
+
+    /** Inserts events in this order. Returns false, with nothing written, if the session commits asynchronously. */
+    public boolean insert(Connection connection, List<EncodedEvent> events) throws SQLException {
+        try (PreparedStatement insert = connection.prepareStatement(sql.insert())) {
+            if (events.size() == 1) {
+                bind(insert, events.get(0));
+                return insert.executeUpdate() == 1;
+            }
+            for (int i = 0; i < events.size(); i++) {
+                bind(insert, events.get(i));
+                insert.addBatch();
+                boolean full = (i + 1) % INSERT_BATCH == 0 || i + 1 == events.size();
+                if (full && !allWritten(insert.executeBatch())) {
+                    return false;
+                }
+            }
+            return true;
+        }
+    }
+
+    private static boolean allWritten(int[] counts) {
+        for (int count : counts) {
+            if (count == 0) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static void bind(PreparedStatement insert, EncodedEvent event) throws SQLException {
+        insert.setShort(1, (short) Shards.of(event.key()));
+        insert.setString(2, event.id());
+        insert.setString(3, event.topic());
+        insert.setString(4, event.key());
+        insert.setString(5, event.type());
+        insert.setBytes(6, event.value());
+        insert.setString(7, OutboxJson.headers(event.headers()));
+        insert.setString(8, event.contentType());
+        insert.setString(9, event.traceparent());
+        insert.setString(10, event.tracestate());
+    }
+
+    /**
+     * What one fetch saw.
+     *
+     * @param rows in the order of the shards' turns, within a shard by {@code seq}
+     * @param snapshotXmin every transaction below it has ended; empty where the database has no such number
+     * @param head the last sequence number given out, hence at or above every row that this fetch could see
+     */
+    public record Fetched(List<OutboxRow> rows, OptionalLong snapshotXmin, OptionalLong head) {}
+
+    public Fetched fetch(Connection connection, FetchWindow window) throws SQLException {
+        try (PreparedStatement fetch = sql.fetch(connection, window);
+                ResultSet result = fetch.executeQuery()) {
+            OptionalLong xmin = OptionalLong.empty();
+            OptionalLong head = OptionalLong.empty();
+            List<OutboxRow> rows = new ArrayList<>();
+            while (result.next()) {
+                xmin = optionalLong(result, 1);
+                head = optionalLong(result, 2);
+                int shard = result.getInt(3);
+                if (!result.wasNull()) {
+                    rows.add(row(result, shard));
+                }
+            }
+            return new Fetched(rows, xmin, head);
+        }
+    }
+
+    private static OptionalLong optionalLong(ResultSet result, int column) throws SQLException {
+        long value = result.getLong(column);
+        return result.wasNull() ? OptionalLong.empty() : OptionalLong.of(value);
+    }
+
+    private static OutboxRow row(ResultSet row, int shard) throws SQLException {
+        String id = row.getString(5);
+        String key = row.getString(7);
+        Map<String, String> headers = Map.of();
+        String unreadable = "";
+        try {
+            headers = OutboxJson.readHeaders(row.getString(10));
+        } catch (JsonProcessingException e) {
+            unreadable = "column headers is no JSON object of strings";
+        }
+        EncodedEvent event = new EncodedEvent(
+                id,
+                row.getString(8),
+                row.getString(6),
+                key == null ? "" : key,
+                row.getBytes(9),
+                row.getString(11),
+                row.getString(12),
+                row.getString(13),
+                headers);
+        return new OutboxRow(
+                new RowKey(shard, row.getLong(4), id),
+                event,
+                row.getObject(14, OffsetDateTime.class).toInstant(),
+                unreadable);
+    }
+
+    /**
+     * What one delete did.
+     *
+     * @param rows how many rows were still there
+     * @param transaction the id of the deleting transaction; 0 where the database has none
+     */
+    public record Deleted(int rows, long transaction) {}
+
+    public Deleted delete(Connection connection, Collection<RowKey> rows) throws SQLException {
+        try (PreparedStatement delete = sql.delete(connection, rows);
+                ResultSet result = delete.executeQuery()) {
+            result.next();
+            return new Deleted(result.getInt(1), result.getLong(2));
+        }
+    }
+
+    /** The value of a name in {@code eventbus_meta}, or null. */
+    public @Nullable String meta(Connection connection, String name) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.meta())) {
+            query.setString(1, name);
+            try (ResultSet row = query.executeQuery()) {
+                return row.next() ? row.getString(1) : null;
+            }
+        }
+    }
+
+    /** Writes a value unless there is one already, and returns the one that stands. */
+    public String metaOnce(Connection connection, String name, String value) throws SQLException {
+        String standing = meta(connection, name);
+        if (standing == null) {
+            try (PreparedStatement insert = connection.prepareStatement(sql.insertMeta())) {
+                insert.setString(1, name);
+                insert.setString(2, value);
+                insert.executeUpdate();
+            }
+            standing = meta(connection, name);
+        }
+        return standing == null ? value : standing;
+    }
+}

@@ -1,0 +1,85 @@
+package dev.eventbus.outbox;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Map;
+import java.util.OptionalLong;
+import org.junit.jupiter.api.Test;
+
+class FloorTrackerTest {
+
+    private static final long BEGINNING = Long.MIN_VALUE;
+
+    private final FloorTracker floors = new FloorTracker();
+
+    private void fetched(long xmin, long head, Map<Integer, Long> seenUpTo) {
+        floors.fetched(OptionalLong.of(xmin), OptionalLong.of(head), seenUpTo);
+    }
+
+    @Test
+    void the_head_is_the_floor_once_every_transaction_before_a_later_delete_has_ended() {
+        fetched(100, 40, Map.of(3, Long.MAX_VALUE));
+        floors.deleted(107);
+        fetched(106, 50, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).as("a writer below 107 still runs").isEqualTo(BEGINNING);
+        fetched(107, 60, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(40);
+    }
+
+    @Test
+    void a_delete_before_the_first_fetch_proves_nothing() {
+        floors.deleted(107);
+        fetched(200, 40, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(BEGINNING);
+    }
+
+    @Test
+    void a_fetch_that_was_cut_raises_the_floor_only_to_what_it_returned() {
+        fetched(100, 40, Map.of());
+        floors.deleted(107);
+        fetched(107, 60, Map.of(3, 25L, 4, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(25);
+        assertThat(floors.floor(4)).isEqualTo(40);
+        assertThat(floors.floor(5)).as("not looked at").isEqualTo(BEGINNING);
+    }
+
+    @Test
+    void a_later_delete_does_not_put_the_proof_off() {
+        fetched(100, 40, Map.of());
+        floors.deleted(107);
+        fetched(105, 50, Map.of(3, Long.MAX_VALUE));
+        floors.deleted(120);
+        fetched(107, 60, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(40);
+    }
+
+    @Test
+    void a_floor_never_falls_unless_it_is_forgotten() {
+        fetched(100, 40, Map.of());
+        floors.deleted(101);
+        fetched(101, 60, Map.of(3, Long.MAX_VALUE, 4, Long.MAX_VALUE));
+        floors.deleted(102);
+        fetched(102, 70, Map.of(3, 10L));
+        assertThat(floors.floor(3)).isEqualTo(40);
+        floors.forget(3);
+        assertThat(floors.floor(3)).isEqualTo(BEGINNING);
+        assertThat(floors.floor(4)).isEqualTo(40);
+    }
+
+    @Test
+    void a_new_connection_makes_every_number_worthless() {
+        fetched(100, 40, Map.of());
+        floors.deleted(107);
+        floors.reset();
+        fetched(500, 60, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(BEGINNING);
+    }
+
+    @Test
+    void a_database_without_such_numbers_has_no_floor() {
+        floors.fetched(OptionalLong.empty(), OptionalLong.empty(), Map.of(3, Long.MAX_VALUE));
+        floors.deleted(0);
+        floors.fetched(OptionalLong.empty(), OptionalLong.empty(), Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(BEGINNING);
+    }
+}
