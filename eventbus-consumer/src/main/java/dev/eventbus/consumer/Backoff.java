@@ -1,0 +1,65 @@
+package dev.eventbus.consumer;
+
+import io.github.resilience4j.core.IntervalBiFunction;
+import io.github.resilience4j.core.functions.Either;
+import io.github.resilience4j.retry.RetryConfig;
+import java.time.Duration;
+
+/**
+ * How long until the next try. Two kinds: after a failure that used an attempt the user's {@link RetryConfig} says, asked as a
+ * calculator (its executor, which sleeps, is never called) and capped; a wait that uses none doubles from 200 ms to 10 s.
+ *
+ * <p>Pure and thread-safe, as far as the user's interval function is.
+ */
+final class Backoff {
+
+    /** Longest delay that is kept in memory; a policy that asks for more is refused when the runner is built. */
+    static final Duration LONGEST_IN_MEMORY = Duration.ofSeconds(30);
+
+    /** How long a lane whose mark another owner holds waits before it asks again. */
+    static final Duration HELD_ELSEWHERE = Duration.ofMillis(250);
+
+    private static final long FIRST_WAIT_MILLIS = 200;
+    private static final long LONGEST_WAIT_MILLIS = 10_000;
+
+    private static final int PROBED_ATTEMPTS = 1_000;
+    private static final int DRAWS = 100;
+
+    private final IntervalBiFunction<Object> interval;
+
+    Backoff(RetryConfig retry) {
+        this.interval = retry.getIntervalBiFunction();
+    }
+
+    /** The policy's delay after the given attempt (1 for the first), within 0 and 30 s. */
+    Duration afterAttempt(int attempt, Throwable cause) {
+        Long millis = interval.apply(attempt, Either.left(cause));
+        long wanted = millis == null ? 0 : millis;
+        return Duration.ofMillis(Math.max(0, Math.min(wanted, LONGEST_IN_MEMORY.toMillis())));
+    }
+
+    /**
+     * The delay before the n-th repetition (1 for the first) of a step that used no attempt.
+     *
+     * @param spread any number that differs between records, so that thousands of keys do not come back in one instant
+     */
+    static Duration waiting(int times, long spread) {
+        long doubled = FIRST_WAIT_MILLIS << Math.min(Math.max(times, 1) - 1, 10);
+        long most = Math.min(doubled, LONGEST_WAIT_MILLIS);
+        long fraction = Math.floorMod(spread * 0x9E3779B97F4A7C15L >>> 32, 256L);
+        return Duration.ofMillis(most - most * fraction / 1024); // 75 to 100 %
+    }
+
+    /** The longest delay that the policy asks for, over its attempts and many draws of its jitter. */
+    Duration longest(int maxAttempts) {
+        Throwable cause = new IllegalStateException("probe");
+        long longest = 0;
+        for (int attempt = 1; attempt < Math.min(maxAttempts, PROBED_ATTEMPTS); attempt++) {
+            for (int draw = 0; draw < DRAWS; draw++) {
+                Long millis = interval.apply(attempt, Either.left(cause));
+                longest = Math.max(longest, millis == null ? 0 : millis);
+            }
+        }
+        return Duration.ofMillis(longest);
+    }
+}

@@ -1,0 +1,352 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.FailureReason;
+import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
+import dev.eventbus.consumer.Routes.Route;
+import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.NamedThreads;
+import dev.eventbus.internal.RunLoop;
+import dev.eventbus.topics.KafkaCluster;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Reads events from Kafka and gives them to handlers: in order for each key, in parallel across keys, tried again while only their
+ * own key waits, and never lost.
+ *
+ * <pre>{@code
+ * ConsumerRunner runner = ConsumerRunner.builder(kafka, "calculator.asset.events")
+ *     .on(ASSET_UPDATED, (event, delivery) -> redis.del("asset:" + event.key()))
+ *     .afterRetries(AfterRetries.deadLetter("dlq.events"))
+ *     .build();
+ * runner.start();
+ * ...
+ * runner.close();
+ * }</pre>
+ *
+ * <p>Defaults: {@link ConsumerRunnerBuilder}. A record's offset is committed once it has ended: its handler has succeeded (with an
+ * inbox: its transaction has committed), it was recognised as a repeat, its dead letter was acknowledged, or it was skipped on
+ * purpose. A runner that cannot reach Kafka, lacks a topic or has its partitions taken away keeps trying and says so in
+ * {@link #health()}.
+ *
+ * <p>{@link #start()} runs it on threads of its own; {@link #runOnce()} makes one round in the calling thread, for tests in virtual
+ * time. One of the two; all other methods may be called from any thread.
+ */
+public final class ConsumerRunner implements AutoCloseable {
+
+    private static final Logger LOG = LoggerFactory.getLogger(ConsumerRunner.class);
+
+    private static final Duration IDLE_THREAD_LIVES = Duration.ofSeconds(60);
+
+    private enum State {
+        NEW,
+        STEPPED,
+        STARTED,
+        CLOSED
+    }
+
+    private final Settings settings;
+    private final ReentrantLock lock = new ReentrantLock();
+
+    // All below guarded by lock.
+    private State state = State.NEW;
+    private @Nullable PollLoop poll;
+    private @Nullable RunLoop thread;
+    private @Nullable ExecutorService pool;
+
+    ConsumerRunner(Settings settings) {
+        this.settings = settings;
+    }
+
+    /**
+     * Begins a runner.
+     *
+     * @param group the consumer group: runners of one group share the work, groups do not know of each other
+     * @throws IllegalArgumentException if the group is blank or longer than 255 bytes
+     */
+    public static ConsumerRunnerBuilder builder(KafkaCluster kafka, String group) {
+        return new ConsumerRunnerBuilder(kafka, group);
+    }
+
+    /**
+     * Starts reading, on threads of the runner's own, and returns at once. Kafka need not be there yet.
+     *
+     * @return this runner
+     * @throws StartRefusedException if the inbox's tables are missing or wrong, or its database does not answer
+     * @throws IllegalStateException if it was started, stepped or closed before
+     */
+    public ConsumerRunner start() {
+        verifyInbox();
+        lock.lock();
+        try {
+            if (state != State.NEW) {
+                throw new IllegalStateException(
+                        "runner %s is %s and cannot be started; build a new one".formatted(settings.group(), state));
+            }
+            state = State.STARTED;
+            PollLoop loop = new PollLoop(settings, executor());
+            RunLoop runs = new RunLoop("runner " + settings.group(), () -> round(loop), loop::end);
+            poll = loop;
+            thread = runs;
+            LOG.info("{}", describe());
+            runs.start();
+            return this;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Makes one round in the calling thread, handlers included, and returns: for tests. One thread at a time.
+     *
+     * @return how much it did; 0 if there was nothing to do before {@link RunnerHealth#nextRetry()}
+     * @throws IllegalStateException if it was started or closed
+     */
+    public int runOnce() {
+        return stepped().round();
+    }
+
+    /** How it is doing, as of its last round. */
+    public RunnerHealth health() {
+        lock.lock();
+        try {
+            return poll == null ? RunnerHealth.of(state == State.CLOSED ? Status.STOPPED : Status.NEW) : poll.health();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Closes within 30 s. */
+    @Override
+    public void close() {
+        close(ConsumerRunnerBuilder.DEFAULT_DRAIN);
+    }
+
+    /**
+     * Starts nothing more, waits for running handlers, commits what has ended and leaves the group. What still runs when three
+     * fifths of the limit are over is interrupted, and has not failed: it is repeated by the next owner. Says in the log what was
+     * left. A second call does nothing.
+     *
+     * @param limit for all of it
+     */
+    public void close(Duration limit) {
+        Checks.positive("limit", limit);
+        PollLoop loop;
+        RunLoop runs;
+        ExecutorService own;
+        lock.lock();
+        try {
+            if (state == State.CLOSED) {
+                return;
+            }
+            state = State.CLOSED;
+            loop = poll;
+            runs = thread;
+            own = pool;
+        } finally {
+            lock.unlock();
+        }
+        if (loop == null) {
+            return;
+        }
+        loop.close(limit);
+        if (runs == null) {
+            loop.end();
+        } else {
+            close(loop, runs, own, limit);
+        }
+    }
+
+    @Override
+    public String toString() {
+        return "runner " + settings.group();
+    }
+
+    private void close(PollLoop loop, RunLoop runs, @Nullable ExecutorService own, Duration limit) {
+        long deadline = System.nanoTime() + limit.toNanos();
+        if (!runs.isLoopThread()) {
+            BooleanSupplier over = () -> loop.isDrained() || loop.fatal() != null || !runs.isRunning();
+            RunLoop.await(limit.multipliedBy(3).dividedBy(5), over);
+            if (!over.getAsBoolean() && own != null) {
+                loop.interrupted();
+                own.shutdownNow();
+                RunLoop.await(limit.dividedBy(5), over);
+            }
+        }
+        runs.stop();
+        if (!runs.isLoopThread() && !runs.awaitStopped(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
+            LOG.warn("runner {} has not ended within {}; it ends when Kafka's client lets it", settings.group(), limit);
+        }
+        if (own != null) {
+            own.shutdown();
+        }
+    }
+
+    private Duration round(PollLoop loop) {
+        loop.round();
+        if (loop.fatal() != null) {
+            lock.lock();
+            try {
+                Objects.requireNonNull(thread).stop();
+            } finally {
+                lock.unlock();
+            }
+        }
+        return loop.rest();
+    }
+
+    private PollLoop stepped() {
+        lock.lock();
+        try {
+            if (state != State.NEW && state != State.STEPPED) {
+                throw new IllegalStateException(
+                        "runner %s is %s and cannot be stepped".formatted(settings.group(), state));
+            }
+            if (poll == null) {
+                verifyInbox();
+                state = State.STEPPED;
+                poll = new PollLoop(settings, null);
+            }
+            return poll;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void verifyInbox() {
+        JdbcInbox inbox = settings.routes().inbox();
+        if (inbox != null) {
+            inbox.verify();
+        }
+    }
+
+    /** Guarded by lock. */
+    private Executor executor() {
+        Executor yours = settings.executor();
+        if (yours != null) {
+            return yours;
+        }
+        ThreadPoolExecutor ours = new ThreadPoolExecutor(
+                settings.concurrency(),
+                settings.concurrency(),
+                IDLE_THREAD_LIVES.toSeconds(),
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(),
+                new NamedThreads("handler " + settings.group()));
+        ours.allowCoreThreadTimeOut(true);
+        pool = ours;
+        return ours;
+    }
+
+    /** The effective configuration in one line. */
+    private String describe() {
+        Collection<Route> routes = settings.routes().all();
+        List<String> once = names(routes, Route.Once.class);
+        return "runner %s reads %s from %s; at least once: %s; effects once: %s; %d attempts, then %s; %d handlers at a time%s"
+                .formatted(
+                        settings.group(),
+                        settings.routes().topics(),
+                        settings.kafka(),
+                        names(routes, Route.AtLeastOnce.class),
+                        once,
+                        settings.retry().getMaxAttempts(),
+                        settings.afterRetries() == null ? "for ever again" : settings.afterRetries(),
+                        settings.concurrency(),
+                        once.isEmpty()
+                                ? ""
+                                : ", which want as many connections of the inbox's database: size its pool for %d"
+                                        .formatted(settings.concurrency()));
+    }
+
+    private static List<String> names(Collection<Route> routes, Class<? extends Route> kind) {
+        return routes.stream()
+                .filter(kind::isInstance)
+                .map(route -> route.type().name())
+                .sorted()
+                .toList();
+    }
+
+    /** Keeps what a listener throws away from the engine. */
+    static final class GuardedListener implements RunnerListener {
+
+        private final RunnerListener guarded;
+
+        GuardedListener(RunnerListener guarded) {
+            this.guarded = guarded;
+        }
+
+        @Override
+        public void handled(String eventType, Delivery delivery, Duration took) {
+            tell(() -> guarded.handled(eventType, delivery, took));
+        }
+
+        @Override
+        public void repeated(String eventType, Delivery delivery, Outcome known) {
+            tell(() -> guarded.repeated(eventType, delivery, known));
+        }
+
+        @Override
+        public void retried(String eventType, Delivery delivery, Throwable cause, Duration delay) {
+            tell(() -> guarded.retried(eventType, delivery, cause, delay));
+        }
+
+        @Override
+        public void waited(@Nullable String eventType, Delivery delivery, @Nullable Throwable cause, Duration delay) {
+            tell(() -> guarded.waited(eventType, delivery, cause, delay));
+        }
+
+        @Override
+        public void deadLettered(@Nullable String eventType, Delivery delivery, FailureReason reason) {
+            tell(() -> guarded.deadLettered(eventType, delivery, reason));
+        }
+
+        @Override
+        public void skipped(@Nullable String eventType, Delivery delivery) {
+            tell(() -> guarded.skipped(eventType, delivery));
+        }
+
+        @Override
+        public void offsetGap(OffsetGap gap) {
+            tell(() -> guarded.offsetGap(gap));
+        }
+
+        @Override
+        public void partitionStopped(String topic, int partition, String why) {
+            tell(() -> guarded.partitionStopped(topic, partition, why));
+        }
+
+        @Override
+        public void commitFailed(Exception cause) {
+            tell(() -> guarded.commitFailed(cause));
+        }
+
+        @Override
+        public void rebalanced(int assigned, int revoked, int lost) {
+            tell(() -> guarded.rebalanced(assigned, revoked, lost));
+        }
+
+        private static void tell(Runnable what) {
+            try {
+                what.run();
+            } catch (RuntimeException | LinkageError | AssertionError e) {
+                LOG.warn("a listener failed; the runner goes on", e);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.consumer.AssignedPartitions.Partition;
+import dev.eventbus.consumer.RunnerHealth.PartitionHealth;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Set;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.common.TopicPartition;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Back-pressure: how much may be in flight (queued, running or waiting) before reading pauses. Every record read takes one
+ * permit and its bytes, and returns them when it ends or is dropped.
+ *
+ * <p>Reading goes on below 70 % of a budget, so that it does not stutter at its edge. A partition also pauses when it is closed,
+ * when it holds half of a budget while there are others to read, and when too many records lie between its lowest unfinished one and the last one read: one key that waits must not let the
+ * others run ahead without end, nor stop the reading of all partitions.
+ *
+ * <p>Poll thread only. Budgets are looked at before each poll, so one poll's worth may lie above them.
+ */
+final class FlowControl {
+
+    /** Default of records in flight. */
+    static final int MAX_RECORDS = 10_000;
+
+    /** Default of bytes in flight: 64 MiB. */
+    static final long MAX_BYTES = 64L * 1024 * 1024;
+
+    /** Records from the lowest unfinished one to the last one read, for each partition. */
+    static final int MAX_SPAN = 10_000;
+
+    private static final double RESUME_BELOW = 0.7;
+
+    /** What one partition may hold of a budget if there are others. */
+    private static final double SHARE = 0.5;
+
+    private final int maxRecords;
+    private final long maxBytes;
+
+    private int records;
+    private long bytes;
+    private boolean full;
+
+    FlowControl(int maxRecords, long maxBytes) {
+        this.maxRecords = maxRecords;
+        this.maxBytes = maxBytes;
+    }
+
+    void took(InFlight record) {
+        records++;
+        bytes += record.bytes();
+    }
+
+    void returned(InFlight record) {
+        records--;
+        bytes -= record.bytes();
+    }
+
+    int records() {
+        return records;
+    }
+
+    long bytes() {
+        return bytes;
+    }
+
+    /** Whether reading pauses because the budget of records or bytes is spent. */
+    boolean isFull() {
+        return full;
+    }
+
+    /** Pauses and resumes Kafka's reading as the budgets ask, whatever a rebalance has left. */
+    void apply(Consumer<?, ?> consumer, Collection<Partition> partitions) {
+        full = full
+                ? records >= maxRecords * RESUME_BELOW || bytes >= maxBytes * RESUME_BELOW
+                : records >= maxRecords || bytes >= maxBytes;
+        Set<TopicPartition> paused = consumer.paused();
+        List<TopicPartition> toPause = new ArrayList<>();
+        List<TopicPartition> toResume = new ArrayList<>();
+        for (Partition partition : partitions) {
+            int span = partition.offsets().span();
+            partition.spanFull(partition.isSpanFull() ? span >= MAX_SPAN * RESUME_BELOW : span >= MAX_SPAN);
+            partition.shareFull(partitions.size() > 1 && holdsShare(partition));
+            boolean pause = pausedBecause(partition) != null;
+            if (pause != paused.contains(partition.id())) {
+                (pause ? toPause : toResume).add(partition.id());
+            }
+        }
+        if (!toPause.isEmpty() || !toResume.isEmpty()) {
+            Set<TopicPartition> assignment = consumer.assignment(); // a rebalance under way may be ahead of us
+            toPause.retainAll(assignment);
+            toResume.retainAll(assignment);
+            consumer.pause(toPause);
+            consumer.resume(toResume);
+        }
+    }
+
+    private boolean holdsShare(Partition partition) {
+        double share = partition.isShareFull() ? SHARE * RESUME_BELOW : SHARE;
+        return partition.inFlight() >= maxRecords * share || partition.bytes() >= maxBytes * share;
+    }
+
+    /**
+     * What a person should know of partitions that are not read, in words. A budget that is spent by work that flows is how
+     * back-pressure works; spent while keys wait it is a problem.
+     */
+    List<String> problems(Collection<Partition> partitions, boolean keysWait) {
+        List<String> problems = new ArrayList<>();
+        for (Partition partition : partitions) {
+            boolean held = partition.isSpanFull() || keysWait && (full || partition.isShareFull());
+            if (partition.stoppedBecause() != null || held) {
+                problems.add("%s is not read: %s".formatted(partition.id(), pausedBecause(partition)));
+            }
+        }
+        return problems;
+    }
+
+    /** @param topic logical topic */
+    PartitionHealth health(Partition partition, String topic) {
+        return new PartitionHealth(
+                topic,
+                partition.id().partition(),
+                partition.offsets().position(),
+                partition.committed(),
+                partition.offsets().span(),
+                partition.inFlight(),
+                pausedBecause(partition));
+    }
+
+    /** Why the partition is not read, in words; null if it is. */
+    @Nullable
+    String pausedBecause(Partition partition) {
+        if (partition.stoppedBecause() != null) {
+            return "stopped: " + partition.stoppedBecause();
+        }
+        if (partition.isClosed()) {
+            return "the runner is closing";
+        }
+        if (partition.isSpanFull()) {
+            return "open span of %d records reached; offset %d holds it up"
+                    .formatted(MAX_SPAN, partition.offsets().committable());
+        }
+        if (partition.isShareFull()) {
+            return "it holds half of the budget of %d records or %d bytes in flight".formatted(maxRecords, maxBytes);
+        }
+        if (full) {
+            return "budget of %d records or %d bytes in flight is spent".formatted(maxRecords, maxBytes);
+        }
+        return null;
+    }
+}

@@ -1,0 +1,329 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.DecodeException;
+import dev.eventbus.Event;
+import dev.eventbus.consumer.FailurePolicy.Failure;
+import dev.eventbus.consumer.FailurePolicy.OutageWatch;
+import dev.eventbus.consumer.LaneWorkers.Progress;
+import dev.eventbus.consumer.Routes.Route;
+import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.internal.Checks;
+import dev.eventbus.topics.KafkaCluster;
+import java.sql.Connection;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Headers;
+import org.apache.kafka.common.header.internals.RecordHeaders;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.slf4j.MDC;
+
+/**
+ * One step of one record: it is decoded, its handler is found and run; with an inbox in one transaction with its mark. A record
+ * that dies goes on where {@link FailureRouter} left it.
+ *
+ * <p>Runs on the thread that runs the record's lane. While user code runs no lock is held, and the MDC has {@code
+ * eventbus.eventId}, {@code .eventType}, {@code .topic}, {@code .partition}, {@code .offset}, {@code .group} and {@code
+ * .attempt}.
+ */
+final class HandlerCall implements LaneWorkers.Work {
+
+    /** A handler that runs longer is named in the log, once. */
+    static final Duration SLOW = Duration.ofSeconds(60);
+
+    private static final Logger LOG = LoggerFactory.getLogger(HandlerCall.class);
+
+    private static final String[] MDC_KEYS = {
+        "eventbus.eventId",
+        "eventbus.eventType",
+        "eventbus.topic",
+        "eventbus.partition",
+        "eventbus.offset",
+        "eventbus.group",
+        "eventbus.attempt"
+    };
+
+    /** The user's code, whatever it is. */
+    @FunctionalInterface
+    private interface UserCode {
+        void run() throws Exception;
+    }
+
+    /** A handler that runs now. Identity counts. */
+    private static final class Running {
+        private final Delivered delivery;
+        private final long sinceNanos = System.nanoTime();
+
+        /** Guarded by the poll thread: it alone looks for slow ones. */
+        private boolean named;
+
+        Running(Delivered delivery) {
+            this.delivery = delivery;
+        }
+    }
+
+    private final String group;
+    private final KafkaCluster kafka;
+    private final Routes routes;
+    private final FailureRouter router;
+    private final RunnerListener listener;
+
+    private final Set<Running> running = ConcurrentHashMap.newKeySet();
+
+    /** Set once: handlers have been interrupted because the runner's time to close is over. */
+    private volatile boolean interrupted;
+
+    HandlerCall(String group, KafkaCluster kafka, Routes routes, FailureRouter router, RunnerListener listener) {
+        this.group = group;
+        this.kafka = kafka;
+        this.routes = routes;
+        this.router = router;
+        this.listener = listener;
+    }
+
+    @Override
+    public Progress advance(InFlight record) {
+        if (record.step() != InFlight.Step.HANDLE) {
+            return router.proceed(record);
+        }
+        String topic = kafka.logicalTopic(record.record().topic());
+        DeadLetterHandler letterHandler = routes.lettersOf(topic);
+        if (letterHandler != null) {
+            return handleLetter(record, letterHandler, new Delivered(group, topic, record));
+        }
+        Event<?> event;
+        try {
+            event = decoded(record);
+        } catch (DecodeException e) {
+            return undecodable(record, e, topic);
+        }
+        Route route = routes.of(event);
+        Delivered delivery = new Delivered(group, topic, record);
+        return route instanceof Route.Once once
+                ? handleOnce(record, event, once, delivery)
+                : handle(record, event, (Route.AtLeastOnce) route, delivery);
+    }
+
+    /** From now on an interrupted handler has not failed. */
+    void interrupted() {
+        interrupted = true;
+    }
+
+    /** Poll thread: names handlers that have been running for long, each once. */
+    void warnOfSlow() {
+        long now = System.nanoTime();
+        for (Running call : running) {
+            if (now - call.sinceNanos > SLOW.toNanos() && !call.named) {
+                call.named = true;
+                LOG.warn(
+                        "the handler of {}/{}@{} has been running for more than {}; its key waits for it, and so does a hand-over of its partition",
+                        call.delivery.topic(),
+                        call.delivery.partition(),
+                        call.delivery.offset(),
+                        SLOW);
+            }
+        }
+    }
+
+    private Event<?> decoded(InFlight record) {
+        Event<?> event = record.event();
+        if (event == null) {
+            event = routes.decode(record.record());
+            record.event(event);
+        }
+        return event;
+    }
+
+    private Progress undecodable(InFlight record, DecodeException e, String topic) {
+        if (routes.ignores(e)) {
+            listener.skipped(e.eventType(), new Delivered(group, topic, record));
+            return Progress.ENDED;
+        }
+        if (routes.inbox() != null) {
+            record.mark(Mark.of(group, e.eventId(), record.record()));
+        }
+        return router.failed(record, new Failure.Undecodable(e));
+    }
+
+    private Progress handle(InFlight record, Event<?> event, Route.AtLeastOnce route, Delivered delivery) {
+        long began = System.nanoTime();
+        try {
+            inUserCode(event, delivery, () -> route.handler().handle(asHandled(event), delivery));
+        } catch (Throwable e) {
+            return failed(record, e, new Failure.HandlerFailed(e, route.watch()));
+        }
+        return handled(event, delivery, route.watch(), began);
+    }
+
+    private Progress handleOnce(InFlight record, Event<?> event, Route.Once route, Delivered delivery) {
+        JdbcInbox inbox = routes.inbox();
+        if (inbox == null) {
+            throw new IllegalStateException("no inbox for " + event.type());
+        }
+        Mark mark = record.mark();
+        if (mark == null) {
+            mark = Mark.of(group, event.id(), record.record());
+            record.mark(mark);
+        }
+        long began = System.nanoTime();
+        MarkResult result;
+        try {
+            result = inbox.run(
+                    mark,
+                    transaction -> inUserCode(
+                            event,
+                            delivery,
+                            () -> route.handler()
+                                    .handle(asHandled(event), new DeliveredInTransaction(delivery, transaction))));
+        } catch (Throwable e) {
+            return failed(record, e, new Failure.HandlerFailed(e, route.watch()));
+        }
+        if (result instanceof MarkResult.Known known) {
+            return router.known(record, known.outcome());
+        }
+        if (result instanceof MarkResult.HeldElsewhere) {
+            return router.failed(record, new Failure.HeldElsewhere());
+        }
+        if (result instanceof MarkResult.IdConflict) {
+            record.mark(null); // the mark is another event's, so this one dies without
+            return router.failed(record, new Failure.IdConflict());
+        }
+        return handled(event, delivery, route.watch(), began);
+    }
+
+    private Progress handleLetter(InFlight record, DeadLetterHandler handler, Delivered delivery) {
+        DeadLetter letter = DeadLetter.of(record.record());
+        try {
+            inUserCode(null, delivery, () -> handler.handle(letter, delivery));
+        } catch (Throwable e) {
+            return failed(record, e, new Failure.LetterHandlerFailed(e));
+        }
+        return Progress.ENDED;
+    }
+
+    private Progress handled(Event<?> event, Delivered delivery, OutageWatch watch, long began) {
+        if (watch.isReported()) {
+            watch.succeeded(kafka.clock().instant());
+        }
+        LOG.debug("handled {} at {}/{}@{}", event, delivery.topic(), delivery.partition(), delivery.offset());
+        listener.handled(event.type().name(), delivery, Duration.ofNanos(System.nanoTime() - began));
+        return Progress.ENDED;
+    }
+
+    private Progress failed(InFlight record, Throwable cause, Failure failure) {
+        if (cause instanceof VirtualMachineError fatal && !(cause instanceof StackOverflowError)) {
+            throw fatal; // of a stack overflow only the event's own stack is gone
+        }
+        return interrupted ? Progress.LET_GO : router.failed(record, failure);
+    }
+
+    @SuppressWarnings("unchecked") // a route's handler takes the payload class that the decoder has bound
+    private static Event<Object> asHandled(Event<?> event) {
+        return (Event<Object>) event;
+    }
+
+    private void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {
+        Running call = new Running(delivery);
+        running.add(call);
+        try {
+            putMdc(event, delivery);
+            code.run();
+        } finally {
+            for (String key : MDC_KEYS) {
+                MDC.remove(key);
+            }
+            running.remove(call);
+            Thread.interrupted(); // a handler's interrupt must not meet our commit or the next handler
+        }
+    }
+
+    private static void putMdc(@Nullable Event<?> event, Delivered delivery) {
+        if (event != null) { // not every MDC takes null
+            MDC.put(MDC_KEYS[0], Checks.printable(event.id()));
+            MDC.put(MDC_KEYS[1], event.type().name());
+        }
+        MDC.put(MDC_KEYS[2], delivery.topic());
+        MDC.put(MDC_KEYS[3], Integer.toString(delivery.partition()));
+        MDC.put(MDC_KEYS[4], Long.toString(delivery.offset()));
+        MDC.put(MDC_KEYS[5], delivery.group());
+        MDC.put(MDC_KEYS[6], Integer.toString(delivery.attempt()));
+    }
+
+    /** A delivery as the handler sees it; the attempt is the one it was made for. */
+    static class Delivered implements Delivery {
+
+        private final String group;
+        private final String topic;
+        private final ConsumerRecord<byte[], byte[]> record;
+        private final int attempt;
+
+        /** @param topic logical topic */
+        Delivered(String group, String topic, InFlight inFlight) {
+            this(group, topic, inFlight.record(), inFlight.attempt());
+        }
+
+        private Delivered(String group, String topic, ConsumerRecord<byte[], byte[]> record, int attempt) {
+            this.group = group;
+            this.topic = topic;
+            this.record = record;
+            this.attempt = attempt;
+        }
+
+        @Override
+        public String group() {
+            return group;
+        }
+
+        @Override
+        public String topic() {
+            return topic;
+        }
+
+        @Override
+        public int partition() {
+            return record.partition();
+        }
+
+        @Override
+        public long offset() {
+            return record.offset();
+        }
+
+        @Override
+        public int attempt() {
+            return attempt;
+        }
+
+        @Override
+        public Instant timestamp() {
+            return Instant.ofEpochMilli(record.timestamp());
+        }
+
+        @Override
+        public Headers headers() {
+            return new RecordHeaders(record.headers());
+        }
+    }
+
+    private static final class DeliveredInTransaction extends Delivered implements TransactionalDelivery {
+
+        private final Connection connection;
+
+        DeliveredInTransaction(Delivered delivered, Connection connection) {
+            super(delivered.group, delivered.topic, delivered.record, delivered.attempt);
+            this.connection = connection;
+        }
+
+        @Override
+        public Connection connection() {
+            return connection;
+        }
+    }
+}

@@ -1,0 +1,186 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.Event;
+import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.inbox.Mark;
+import java.time.Instant;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A record between being read and its end, and how far its lane has come with it.
+ *
+ * <p>Its progress is written by the one thread that runs its lane, and handed on under the lane's lock.
+ */
+final class InFlight {
+
+    /** Steps of a record; they go forward only, and behind the first its handler never runs again. */
+    enum Step {
+        /** The handler is to run. */
+        HANDLE,
+        /** The inbox is to note DYING, so that nobody else runs the handler either. */
+        DECIDE,
+        /** The letter is to be sent. */
+        PUBLISH,
+        /** The broker has the letter; the inbox is to note DEAD. */
+        SETTLE
+    }
+
+    /** What came of sending a letter; without a failure the broker has acknowledged it. */
+    record Sent(@Nullable Throwable failure) {}
+
+    private final ConsumerRecord<byte[], byte[]> record;
+    private final long slot;
+    private final int bytes;
+
+    private Step step = Step.HANDLE;
+    private @Nullable Event<?> event;
+    private @Nullable Mark mark;
+
+    private int attempts;
+    private int waits;
+    private @Nullable Instant firstFailedAt;
+    private FailurePolicy.@Nullable Sighting outage;
+    private @Nullable Instant heldSince;
+
+    private @Nullable Origin origin;
+    private @Nullable Sent sent;
+
+    /** @param slot the record's place in its partition's {@link OffsetTracker} */
+    InFlight(ConsumerRecord<byte[], byte[]> record, long slot) {
+        this.record = record;
+        this.slot = slot;
+        this.bytes = bytesOf(record);
+    }
+
+    ConsumerRecord<byte[], byte[]> record() {
+        return record;
+    }
+
+    long slot() {
+        return slot;
+    }
+
+    /** Key, value and headers, as counted by the budget. */
+    int bytes() {
+        return bytes;
+    }
+
+    private static int bytesOf(ConsumerRecord<byte[], byte[]> record) {
+        int bytes = lengthOf(record.key()) + lengthOf(record.value());
+        for (Header header : record.headers()) {
+            bytes += header.key().length() + lengthOf(header.value());
+        }
+        return bytes;
+    }
+
+    private static int lengthOf(byte @Nullable [] bytes) {
+        return bytes == null ? 0 : bytes.length;
+    }
+
+    Step step() {
+        return step;
+    }
+
+    void step(Step next) {
+        step = next;
+        waits = 0;
+    }
+
+    /** The record as an event, once it was decoded. */
+    @Nullable
+    Event<?> event() {
+        return event;
+    }
+
+    void event(Event<?> decoded) {
+        event = decoded;
+    }
+
+    /** How the inbox knows the record; null while unknown, and for good if its handler works without one. */
+    @Nullable
+    Mark mark() {
+        return mark;
+    }
+
+    void mark(@Nullable Mark known) {
+        mark = known;
+    }
+
+    /** Attempts used so far. */
+    int attempts() {
+        return attempts;
+    }
+
+    /** The attempt that is under way, 1 for the first; once the record dies, the last one. */
+    int attempt() {
+        return origin == null ? attempts + 1 : Math.max(1, attempts);
+    }
+
+    /** A failure has used an attempt. */
+    void usedAttempt() {
+        attempts++;
+        waits = 0;
+    }
+
+    @Nullable
+    Instant firstFailedAt() {
+        return firstFailedAt;
+    }
+
+    void failed(Instant now) {
+        if (firstFailedAt == null) {
+            firstFailedAt = now;
+        }
+    }
+
+    /** Counts a repetition that uses no attempt: 1 for the first in a row. */
+    int waitsAgain() {
+        return ++waits;
+    }
+
+    /** Another owner holds the record's mark. Since when. */
+    Instant heldElsewhere(Instant now) {
+        if (heldSince == null) {
+            heldSince = now;
+        }
+        return heldSince;
+    }
+
+    /** How this record last met an outage; null if it never did. */
+    FailurePolicy.@Nullable Sighting outage() {
+        return outage;
+    }
+
+    void outage(FailurePolicy.Sighting seen) {
+        outage = seen;
+    }
+
+    /** Why the record dies; set with the first step of dying. */
+    @Nullable
+    Origin origin() {
+        return origin;
+    }
+
+    void dies(Origin why) {
+        origin = why;
+    }
+
+    /** The sending has ended; see the lane for who may see this. */
+    void sent(Sent result) {
+        sent = result;
+    }
+
+    boolean hasSendResult() {
+        return sent != null;
+    }
+
+    /** Takes the result of the last sending, once. */
+    @Nullable
+    Sent takeSendResult() {
+        Sent result = sent;
+        sent = null;
+        return result;
+    }
+}

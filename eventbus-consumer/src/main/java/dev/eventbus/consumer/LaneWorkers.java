@@ -1,0 +1,263 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.consumer.KeyLane.Report;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.Queue;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Runs ready lanes, so many at a time. A worker takes its lane's next record itself, without a word to the poll thread; after 16
+ * records or 5 ms it gives the lane back, so that no busy key keeps others waiting. What came of a record goes to the poll
+ * thread through one queue.
+ *
+ * <p>Thread-safe.
+ */
+final class LaneWorkers {
+
+    /** What one step of a record came to. */
+    sealed interface Progress {
+
+        /** Ended, durably. */
+        record Ended() implements Progress {}
+
+        /** The same step again after the delay; the problem is for {@link RunnerHealth}, if it is one. */
+        record Waits(Duration delay, @Nullable String problem) implements Progress {}
+
+        /** Its dead letter is on its way; the record goes on when the stage ends. */
+        record Sends(CompletionStage<Void> letter) implements Progress {}
+
+        /** Its partition is to stop before it. */
+        record Stops(String why) implements Progress {}
+
+        /** Not ended, and nobody's failure: the runner stops. */
+        record LetGo() implements Progress {}
+
+        Progress ENDED = new Ended();
+        Progress LET_GO = new LetGo();
+    }
+
+    /** One step of a record, in the worker's thread. */
+    @FunctionalInterface
+    interface Work {
+        Progress advance(InFlight record);
+    }
+
+    private record Refusal(Instant since, String cause, boolean told) {}
+
+    private static final Logger LOG = LoggerFactory.getLogger(LaneWorkers.class);
+
+    private static final int RECORDS_A_TURN = 16;
+    private static final long NANOS_A_TURN = TimeUnit.MILLISECONDS.toNanos(5);
+    private static final Duration AFTER_A_BUG = Duration.ofSeconds(10);
+    private static final Duration REFUSED_TOO_LONG = Duration.ofSeconds(1);
+
+    private final @Nullable Executor executor;
+    private final int concurrency;
+    private final Work work;
+    private final InstantSource clock;
+    private final Consumer<? super VirtualMachineError> fatal;
+
+    private final Queue<KeyLane> ready = new ConcurrentLinkedQueue<>();
+    private final Queue<Report> reports = new ConcurrentLinkedQueue<>();
+    private final AtomicInteger workers = new AtomicInteger();
+    private final AtomicInteger running = new AtomicInteger();
+
+    /** Lanes whose letters have ended since the poll thread looked; it calls for their workers. */
+    private final AtomicInteger woken = new AtomicInteger();
+
+    /** Since when the executor has taken nothing; null while it does. */
+    private volatile @Nullable Refusal refusal;
+
+    /**
+     * @param executor runs the workers; null to run them by {@link #runHere()} only
+     * @param fatal told when the JVM itself is out of order
+     */
+    LaneWorkers(
+            @Nullable Executor executor,
+            int concurrency,
+            Work work,
+            InstantSource clock,
+            Consumer<? super VirtualMachineError> fatal) {
+        this.executor = executor;
+        this.concurrency = concurrency;
+        this.work = work;
+        this.clock = clock;
+        this.fatal = fatal;
+    }
+
+    /** Takes a lane that has become ready. */
+    void ready(KeyLane lane) {
+        ready.add(lane);
+        hireOne();
+    }
+
+    /** Runs all that is ready in the calling thread; does nothing if there is an executor. */
+    void runHere() {
+        if (executor == null) {
+            work();
+        }
+    }
+
+    /** Poll thread: calls for the workers that a refusal or the end of a letter has left to be called. */
+    void hire() {
+        for (int more = woken.getAndSet(0); more > 1; more--) {
+            hireOne();
+        }
+        hireOne();
+    }
+
+    /** What keeps ready lanes from running, in words; null if nothing does. */
+    @Nullable
+    String problem() {
+        Refusal now = refusal;
+        if (now == null
+                || ready.isEmpty()
+                || clock.instant().isBefore(now.since().plus(REFUSED_TOO_LONG))) {
+            return null;
+        }
+        return "the executor has taken no work since %s (%s): events wait, and it is asked again"
+                .formatted(now.since(), now.cause());
+    }
+
+    /** Calls for a worker if lanes are ready and there may be one more. */
+    private void hireOne() {
+        if (executor == null || ready.isEmpty()) {
+            return;
+        }
+        int now = workers.get();
+        while (now < concurrency && !workers.compareAndSet(now, now + 1)) {
+            now = workers.get();
+        }
+        if (now >= concurrency) {
+            return;
+        }
+        try {
+            executor.execute(this::workAndLeave);
+            refusal = null;
+        } catch (VirtualMachineError e) {
+            workers.decrementAndGet();
+            throw e;
+        } catch (RuntimeException | Error e) { // it is the user's: it may throw anything
+            workers.decrementAndGet();
+            refused(e);
+        }
+    }
+
+    /** A full queue is no news; an executor that takes nothing for a second is, once. */
+    private void refused(Throwable cause) {
+        Instant now = clock.instant();
+        Refusal before = refusal;
+        Instant since = before == null ? now : before.since();
+        boolean told = before != null && before.told();
+        boolean tooLong = !now.isBefore(since.plus(REFUSED_TOO_LONG));
+        String name = cause.getClass().getName();
+        if (tooLong && !told) {
+            LOG.warn("the executor has taken no work since {} ({}); events wait, and it is asked again", since, name);
+        }
+        refusal = new Refusal(since, name, tooLong);
+    }
+
+    /** Poll thread: the next report; null if there is none. */
+    @Nullable
+    Report nextReport() {
+        return reports.poll();
+    }
+
+    /** Records that are being worked on now. */
+    int running() {
+        return running.get();
+    }
+
+    private void workAndLeave() {
+        try {
+            work();
+        } finally {
+            workers.decrementAndGet();
+            hireOne(); // a lane may have come between the last look and leaving
+        }
+    }
+
+    private void work() {
+        for (KeyLane lane = ready.poll(); lane != null; lane = ready.poll()) {
+            running.incrementAndGet();
+            try {
+                turn(lane);
+            } catch (VirtualMachineError e) {
+                fatal.accept(e);
+            } finally {
+                running.decrementAndGet();
+            }
+        }
+    }
+
+    /** One turn of a lane; time ends it only where others run beside it, so that a run in one thread is repeatable. */
+    private void turn(KeyLane lane) {
+        long began = System.nanoTime();
+        InFlight record = lane.begin();
+        for (int n = 1; record != null; n++) {
+            Progress progress = advance(record);
+            if (!(progress instanceof Progress.Ended)) {
+                leave(lane, record, progress);
+                return;
+            }
+            InFlight ended = record;
+            boolean over = n >= RECORDS_A_TURN || executor != null && System.nanoTime() - began > NANOS_A_TURN;
+            boolean later = over && lane.nextLater();
+            record = over ? null : lane.next();
+            reports.add(new Report.Ended(lane, ended));
+            if (later) {
+                ready.add(lane);
+            }
+        }
+    }
+
+    private Progress advance(InFlight record) {
+        try {
+            return work.advance(record);
+        } catch (Throwable e) {
+            if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
+                throw broken; // of a stack overflow only the record's own stack is gone
+            }
+            LOG.error(
+                    "BUG, please report: {} offset {} could not be advanced; its key waits, the next try follows in {}",
+                    record.record().topic(),
+                    record.record().offset(),
+                    AFTER_A_BUG,
+                    e);
+            return new Progress.Waits(
+                    AFTER_A_BUG, "a bug in the library: " + e.getClass().getName());
+        }
+    }
+
+    private void leave(KeyLane lane, InFlight record, Progress progress) {
+        if (progress instanceof Progress.Waits waits && lane.waits()) {
+            reports.add(new Report.Waits(lane, record, clock.instant().plus(waits.delay()), waits.problem()));
+        } else if (progress instanceof Progress.Sends sends) {
+            lane.sends();
+            sends.letter().whenComplete((acknowledged, failure) -> {
+                record.sent(new InFlight.Sent(failure));
+                if (lane.wake()) { // on the producer's thread, which must not run anything of a user
+                    ready.add(lane);
+                    woken.incrementAndGet();
+                }
+            });
+        } else if (progress instanceof Progress.Stops stops) {
+            lane.partition().close();
+            lane.letGo();
+            reports.add(new Report.Stops(lane, record, stops.why()));
+        } else {
+            lane.letGo();
+            reports.add(new Report.LetGo(lane, record));
+        }
+    }
+}

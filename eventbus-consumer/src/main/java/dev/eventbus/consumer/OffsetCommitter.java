@@ -1,0 +1,143 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.consumer.AssignedPartitions.Partition;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.Map;
+import org.apache.kafka.clients.consumer.CommitFailedException;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
+import org.apache.kafka.common.errors.RetriableException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Commits what {@link OffsetTracker} says may be committed: every 100 ms without waiting, and at once when a partition is handed
+ * over or the runner closes.
+ *
+ * <p>A commit that fails changes nothing: its offsets are part of the next one, and if there is no next one the records are
+ * repeated. So no failure gets out of here; one that stays is told to a person.
+ *
+ * <p>Poll thread only.
+ */
+final class OffsetCommitter {
+
+    /** Between two commits. */
+    static final Duration PERIOD = Duration.ofMillis(100);
+
+    /** How long a commit may take that must be there before work goes on. */
+    static final Duration LONGEST_SYNC = Duration.ofSeconds(5);
+
+    private static final Logger LOG = LoggerFactory.getLogger(OffsetCommitter.class);
+
+    private final RunnerListener listener;
+
+    private Instant due = Instant.MIN;
+    private boolean onItsWay;
+    private @Nullable String problem;
+
+    /** What was logged last, so that a failure that lasts is one line. */
+    private @Nullable Class<?> said;
+
+    OffsetCommitter(RunnerListener listener) {
+        this.listener = listener;
+    }
+
+    /** Sends a commit if it is time for one and none is on its way. */
+    void commitIfDue(Consumer<?, ?> consumer, Collection<Partition> partitions, Instant now) {
+        boolean early = now.isBefore(due) && !due.isAfter(now.plus(PERIOD)); // else the clock was set back
+        if (onItsWay || early) {
+            return;
+        }
+        due = now.plus(PERIOD);
+        Map<Partition, Long> offsets = advanced(partitions);
+        if (offsets.isEmpty()) {
+            clear();
+            return;
+        }
+        onItsWay = true;
+        try {
+            consumer.commitAsync(forKafka(offsets), (committed, failure) -> {
+                onItsWay = false;
+                ended(offsets, failure);
+            });
+        } catch (RuntimeException e) {
+            onItsWay = false;
+            ended(offsets, e);
+        }
+    }
+
+    /** Commits and waits for the answer. */
+    void commitNow(Consumer<?, ?> consumer, Collection<Partition> partitions, Duration limit) {
+        Map<Partition, Long> offsets = advanced(partitions);
+        if (offsets.isEmpty()) {
+            return;
+        }
+        try {
+            consumer.commitSync(forKafka(offsets), limit);
+            ended(offsets, null);
+        } catch (RuntimeException e) {
+            ended(offsets, e);
+        }
+    }
+
+    /** What keeps offsets from being committed, in words; null if nothing does. */
+    @Nullable
+    String problem() {
+        return problem;
+    }
+
+    private static Map<Partition, Long> advanced(Collection<Partition> partitions) {
+        Map<Partition, Long> offsets = new HashMap<>();
+        for (Partition partition : partitions) {
+            long committable = partition.offsets().committable();
+            if (committable > partition.committed()) {
+                offsets.put(partition, committable);
+            }
+        }
+        return offsets;
+    }
+
+    private static Map<TopicPartition, OffsetAndMetadata> forKafka(Map<Partition, Long> offsets) {
+        Map<TopicPartition, OffsetAndMetadata> committed = new HashMap<>();
+        offsets.forEach((partition, offset) -> committed.put(partition.id(), new OffsetAndMetadata(offset)));
+        return committed;
+    }
+
+    private void ended(Map<Partition, Long> offsets, @Nullable Exception failure) {
+        if (failure == null) {
+            offsets.forEach(Partition::committed);
+            clear();
+            return;
+        }
+        boolean news = failure.getClass() != said;
+        said = failure.getClass();
+        listener.commitFailed(failure);
+        if (failure instanceof CommitFailedException || failure instanceof RebalanceInProgressException) {
+            if (news) {
+                LOG.info("offsets were not committed because the group rebalances; what they cover may be repeated");
+            }
+            return;
+        }
+        problem =
+                "offsets cannot be committed (%s)".formatted(failure.getClass().getName());
+        if (news && failure instanceof RetriableException) {
+            LOG.info("{}; the next commit follows", problem);
+        } else if (news) {
+            LOG.warn("{}; the next commit tries again, a crash before it repeats more", problem, failure);
+        }
+    }
+
+    private void clear() {
+        if (problem != null) {
+            LOG.info("offsets are committed again, or nothing is left to commit");
+        }
+        problem = null;
+        said = null;
+    }
+}

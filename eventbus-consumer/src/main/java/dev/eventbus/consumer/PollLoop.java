@@ -1,0 +1,399 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.consumer.AssignedPartitions.Partition;
+import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
+import dev.eventbus.consumer.FailureRouter.LettersOut;
+import dev.eventbus.consumer.KeyLane.Report;
+import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.deadletter.DeadLetterSink;
+import dev.eventbus.internal.RunLoop;
+import dev.eventbus.topics.KafkaCluster;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.PriorityQueue;
+import java.util.concurrent.Executor;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One round of a runner, on one thread at a time: wake the lanes whose time has come, take what the workers report, commit, pause
+ * and resume, poll, and give what was read to its lanes.
+ *
+ * <p>Everything but the work itself happens here, so that Kafka's consumer, the windows, the budgets and the timers need no lock.
+ * A round never waits for a handler, except at a hand-over and then for a bounded time; so polling goes on however long handlers
+ * run.
+ */
+final class PollLoop implements AssignedPartitions.Loop {
+
+    private static final Logger LOG = LoggerFactory.getLogger(PollLoop.class);
+
+    private static final Duration IDLE_POLL = Duration.ofMillis(100);
+    private static final Duration BUSY_POLL = Duration.ofMillis(20);
+    private static final Duration FULL_POLL = Duration.ofMillis(5);
+    private static final Duration REST_AFTER_A_FAULT = Duration.ofSeconds(1);
+    private static final Duration HEALTH_PERIOD = Duration.ofMillis(100);
+
+    private record Timer(
+            Instant due, long order, KeyLane lane, @Nullable String problem) {}
+
+    private final Settings settings;
+    private final KafkaCluster kafka;
+    private final boolean threads;
+    private final HandlerCall call;
+    private final LaneWorkers workers;
+    private final FlowControl flow;
+    private final AssignedPartitions assigned;
+    private final RecordSource source;
+    private final OffsetCommitter committer;
+    private final @Nullable DeadLetterSink sink;
+
+    // Poll thread only.
+    private final PriorityQueue<Timer> timers =
+            new PriorityQueue<>(Comparator.comparing(Timer::due).thenComparing(Timer::order));
+    private long timersSet;
+    private @Nullable Consumer<byte[], byte[]> consumer;
+    private Instant healthDue = Instant.MIN;
+
+    // Read by any thread.
+    private volatile boolean closing;
+    private volatile long endNanos;
+    private volatile boolean drained;
+    private volatile @Nullable VirtualMachineError fatal;
+    private volatile RunnerHealth health = RunnerHealth.of(Status.NEW);
+
+    /** @param executor runs the handlers; null to run them in the thread that makes the round */
+    PollLoop(Settings settings, @Nullable Executor executor) {
+        this.settings = settings;
+        this.kafka = settings.kafka();
+        this.threads = executor != null;
+        AfterRetries afterRetries = settings.afterRetries();
+        this.sink = afterRetries == null ? null : new DeadLetterSink(kafka, afterRetries.topic());
+        LettersOut letters = sink == null || afterRetries == null
+                ? null
+                : new LettersOut(sink, afterRetries.topic(), settings.routes().inbox());
+        FailurePolicy policy = new FailurePolicy(settings.retry(), settings.classify(), afterRetries);
+        FailureRouter router = new FailureRouter(settings.group(), kafka, policy, letters, settings.listener());
+        this.call = new HandlerCall(settings.group(), kafka, settings.routes(), router, settings.listener());
+        this.workers = new LaneWorkers(executor, settings.concurrency(), call, kafka.clock(), e -> fatal = e);
+        this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
+        this.assigned = new AssignedPartitions(this, settings.handOverLimit());
+        this.source = new RecordSource(settings, threads);
+        this.committer = new OffsetCommitter(settings.listener());
+    }
+
+    /** One round; how much it did. */
+    int round() {
+        try {
+            return roundOf(kafka.clock().instant());
+        } catch (VirtualMachineError e) {
+            fatal = e;
+            return 0;
+        }
+    }
+
+    private int roundOf(Instant now) {
+        int done = pump();
+        if (closing && !drained) {
+            assigned.closeAll();
+            drained = flow.records() == 0;
+        }
+        consumer = source.open(assigned);
+        if (consumer != null && fatal == null) {
+            done += round(consumer, now);
+        }
+        publishHealth();
+        return done;
+    }
+
+    private int round(Consumer<byte[], byte[]> opened, Instant now) {
+        committer.commitIfDue(opened, assigned.all(), now);
+        flow.apply(opened, assigned.all());
+        int read = register(opened, source.poll(opened, pollTimeout(now), this::gap, assigned));
+        if (threads) {
+            return read;
+        }
+        workers.runHere();
+        int reported = takeReports();
+        commitNow(assigned.all());
+        return read + reported;
+    }
+
+    /** How long the thread may rest before the next round. */
+    Duration rest() {
+        return source.hasFault() ? REST_AFTER_A_FAULT : Duration.ZERO;
+    }
+
+    /**
+     * Any thread: start nothing more.
+     *
+     * @param limit for all of it, {@link #end()} included
+     */
+    void close(Duration limit) {
+        endNanos = System.nanoTime() + limit.toNanos();
+        closing = true;
+    }
+
+    /** A third of the time that is left, for each of the three things that {@link #end()} waits for. */
+    private Duration third() {
+        return Duration.ofNanos(Math.max(1_000_000, (endNanos - System.nanoTime()) / 3));
+    }
+
+    /** Any thread: whether nothing runs any more since {@link #close()}. */
+    boolean isDrained() {
+        return drained;
+    }
+
+    /** Any thread: the time to close is over, so what handlers throw from now on is no failure. */
+    void interrupted() {
+        call.interrupted();
+    }
+
+    /** Any thread: what is wrong with the JVM itself; the loop must end, and commits nothing more. */
+    @Nullable
+    VirtualMachineError fatal() {
+        return fatal;
+    }
+
+    /** Any thread. */
+    RunnerHealth health() {
+        return health;
+    }
+
+    /** The last thing: commits what has ended, leaves the group, closes what was opened. */
+    void end() {
+        if (!closing) {
+            close(OffsetCommitter.LONGEST_SYNC);
+        }
+        Duration third = third();
+        assigned.closeAll();
+        pumpUntil(() -> flow.records() == 0, threads ? Duration.ZERO : third);
+        commitNow(assigned.all());
+        try {
+            source.close(third);
+        } finally {
+            if (sink != null) {
+                sink.close(third);
+            }
+        }
+        int left = flow.records();
+        if (left > 0) {
+            LOG.warn("{} closed while {} records still run; they are repeated", settings.group(), left);
+        } else {
+            LOG.info("{} closed; nothing was left", settings.group());
+        }
+        health = fatal == null ? RunnerHealth.of(Status.STOPPED) : RunnerHealth.of(fatal);
+    }
+
+    // ---- what a hand-over needs
+
+    @Override
+    public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
+        return RunLoop.await(limit, () -> {
+            pump();
+            if (!threads) {
+                workers.runHere();
+                takeReports();
+            }
+            return condition.getAsBoolean();
+        });
+    }
+
+    @Override
+    public void commitNow(Collection<Partition> partitions) {
+        if (consumer != null && fatal == null) {
+            committer.commitNow(consumer, partitions, closing ? third() : OffsetCommitter.LONGEST_SYNC);
+        }
+    }
+
+    @Override
+    public void dropped(Collection<InFlight> records) {
+        records.forEach(flow::returned);
+        timers.removeIf(timer -> timer.lane().partition().isClosed());
+    }
+
+    @Override
+    public void rebalanced(int taken, int revoked, int lost) {
+        settings.listener().rebalanced(taken, revoked, lost);
+    }
+
+    // ---- workers and timers
+
+    private int pump() {
+        if (closing) {
+            assigned.closeAll(); // here, since a hand-over may be under way
+        }
+        Instant now = kafka.clock().instant();
+        Instant far = now.plus(Backoff.LONGEST_IN_MEMORY); // no wait is longer: the clock was set back
+        int done = 0;
+        for (Timer next = timers.peek();
+                next != null && (!next.due().isAfter(now) || next.due().isAfter(far));
+                next = timers.peek()) {
+            timers.remove();
+            if (next.lane().wake()) {
+                workers.ready(next.lane());
+                done++;
+            }
+        }
+        workers.hire();
+        return done + takeReports();
+    }
+
+    private int takeReports() {
+        int taken = 0;
+        for (Report report = workers.nextReport(); report != null; report = workers.nextReport()) {
+            taken++;
+            if (report instanceof Report.Waits waits) {
+                if (!waits.lane().partition().isClosed()) {
+                    timers.add(new Timer(waits.due(), timersSet++, waits.lane(), waits.problem()));
+                }
+            } else {
+                left(report);
+            }
+        }
+        return taken;
+    }
+
+    /** A record has left its lane; only if it has ended, and in the epoch that is current, its offset is finished. */
+    private void left(Report report) {
+        flow.returned(report.record());
+        Partition partition = report.lane().partition();
+        boolean current = assigned.isCurrent(partition);
+        if (current && report instanceof Report.Ended) {
+            partition.offsets().ended(report.record().slot());
+        }
+        KeyLane waited = assigned.released(report.lane(), report.record());
+        if (waited != null) {
+            workers.ready(waited);
+        }
+        if (current && report instanceof Report.Stops stops) {
+            assigned.stop(partition, stops.why());
+            settings.listener()
+                    .partitionStopped(
+                            kafka.logicalTopic(partition.id().topic()),
+                            partition.id().partition(),
+                            stops.why());
+        }
+    }
+
+    // ---- Kafka
+
+    private Duration pollTimeout(Instant now) {
+        if (flow.records() == 0) {
+            return IDLE_POLL;
+        }
+        Timer next = timers.peek();
+        Duration busy = flow.isFull() ? FULL_POLL : BUSY_POLL;
+        if (next == null || next.due().isAfter(now.plus(busy))) {
+            return busy;
+        }
+        return next.due().isAfter(now) ? Duration.between(now, next.due()) : Duration.ZERO;
+    }
+
+    private void gap(TopicPartition id, long expected, long continuesAt) {
+        Partition partition = assigned.get(id);
+        if (partition != null && continuesAt < expected) {
+            assigned.restart(partition);
+        }
+        settings.listener()
+                .offsetGap(new RunnerListener.OffsetGap(
+                        kafka.logicalTopic(id.topic()), id.partition(), expected, continuesAt));
+    }
+
+    /**
+     * Gives what was read to its lanes, all of it or nothing: if it is abandoned, the partitions are read again from what is
+     * unfinished, since the client's position is past records that nobody has.
+     */
+    private int register(Consumer<byte[], byte[]> opened, ConsumerRecords<byte[], byte[]> records) {
+        List<KeyLane> ready = new ArrayList<>();
+        try {
+            register(records, ready);
+        } catch (RuntimeException | Error e) {
+            assigned.readAgain(opened, records);
+            throw e;
+        }
+        ready.forEach(workers::ready);
+        return records.count();
+    }
+
+    private void register(ConsumerRecords<byte[], byte[]> records, List<KeyLane> ready) {
+        for (TopicPartition id : records.partitions()) {
+            Partition partition = assigned.get(id);
+            List<ConsumerRecord<byte[], byte[]>> read = records.records(id);
+            if (partition != null && read.get(0).offset() < partition.offsets().position()) {
+                partition = assigned.restart(partition); // the position was set back
+            }
+            if (partition != null && !partition.isClosed()) {
+                for (ConsumerRecord<byte[], byte[]> record : read) {
+                    InFlight inFlight = partition.register(record);
+                    flow.took(inFlight);
+                    KeyLane lane = assigned.laneOf(partition, record.key());
+                    if (lane.add(inFlight)) {
+                        ready.add(lane);
+                    }
+                }
+            }
+        }
+        for (Map.Entry<TopicPartition, OffsetAndMetadata> next :
+                records.nextOffsets().entrySet()) {
+            Partition partition = assigned.get(next.getKey());
+            if (partition != null && !partition.isClosed()) {
+                partition.offsets().reached(next.getValue().offset());
+            }
+        }
+    }
+
+    // ---- health
+
+    private void publishHealth() {
+        Instant now = kafka.clock().instant();
+        if (threads && now.isBefore(healthDue) && !healthDue.isAfter(now.plus(HEALTH_PERIOD))) {
+            return;
+        }
+        healthDue = now.plus(HEALTH_PERIOD);
+        call.warnOfSlow();
+        List<String> problems = problems();
+        boolean stopped = assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null);
+        Status status = fatal != null || stopped
+                ? Status.DOWN
+                : closing ? Status.STOPPING : problems.isEmpty() ? Status.UP : Status.DEGRADED;
+        Timer next = timers.peek();
+        health = new RunnerHealth(
+                status,
+                problems,
+                assigned.all().stream()
+                        .map(p -> flow.health(p, kafka.logicalTopic(p.id().topic())))
+                        .toList(),
+                workers.running(),
+                timers.size(),
+                next == null ? null : next.due());
+    }
+
+    /** What is wrong, in words, the widest first. */
+    private List<String> problems() {
+        List<String> problems = new ArrayList<>();
+        if (fatal != null) {
+            problems.add(RunnerHealth.text(fatal));
+        }
+        problems.addAll(source.problems());
+        Stream.of(committer.problem(), workers.problem())
+                .filter(Objects::nonNull)
+                .forEach(problems::add);
+        problems.addAll(flow.problems(assigned.all(), !timers.isEmpty()));
+        problems.addAll(RunnerHealth.waiting(timers.stream().map(Timer::problem)));
+        return problems;
+    }
+}

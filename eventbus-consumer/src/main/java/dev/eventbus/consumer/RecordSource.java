@@ -1,0 +1,326 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
+import dev.eventbus.topics.KafkaCluster;
+import dev.eventbus.topics.KafkaFaults;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.DescribeTopicsOptions;
+import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.consumer.CloseOptions;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.LogTruncationException;
+import org.apache.kafka.clients.consumer.NoOffsetForPartitionException;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.AuthenticationException;
+import org.apache.kafka.common.errors.InterruptException;
+import org.apache.kafka.common.errors.RetriableException;
+import org.apache.kafka.common.errors.WakeupException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Kafka's consumer: opened as soon as that succeeds, read with every fault turned into words, never given up.
+ *
+ * <p>The client's own reset policy is {@code none}, and we act instead: a group without an offset begins at the earliest record;
+ * an offset that is no longer there is a gap, and said aloud.
+ *
+ * <p>Poll thread only.
+ */
+final class RecordSource {
+
+    /** Hears of gaps before reading goes on behind them. */
+    @FunctionalInterface
+    interface Gaps {
+        void passed(TopicPartition partition, long expected, long continuesAt);
+    }
+
+    private static final Logger LOG = LoggerFactory.getLogger(RecordSource.class);
+
+    private static final Duration LONGEST_QUESTION = Duration.ofSeconds(5);
+    private static final Duration BELIEVED_AFTER = Duration.ofSeconds(30);
+    private static final String DATA = "the events wait in their topics, and the runner keeps trying";
+
+    private final Settings settings;
+    private final KafkaCluster kafka;
+    private final @Nullable TopicWatch watch;
+
+    private @Nullable Consumer<byte[], byte[]> opened;
+    private @Nullable String fault;
+
+    /** Whether the last call failed; the fault of a consumer that was replaced is told for longer than that. */
+    private boolean failing;
+
+    /** When a new consumer is believed to read, though it has no partitions. */
+    private Instant believed = Instant.MIN;
+
+    /** @param watches whether to ask the cluster, beside reading, if the topics are there */
+    RecordSource(Settings settings, boolean watches) {
+        this.settings = settings;
+        this.kafka = settings.kafka();
+        this.watch = watches ? new TopicWatch(settings) : null;
+    }
+
+    /** The consumer, subscribed; null while it cannot even be made. */
+    @Nullable
+    Consumer<byte[], byte[]> open(AssignedPartitions listener) {
+        if (opened == null) {
+            try {
+                Consumer<byte[], byte[]> made = kafka.consumer(Map.of(
+                        ConsumerConfig.GROUP_ID_CONFIG,
+                        settings.group(),
+                        ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG,
+                        false,
+                        ConsumerConfig.AUTO_OFFSET_RESET_CONFIG,
+                        "none",
+                        ConsumerConfig.ALLOW_AUTO_CREATE_TOPICS_CONFIG,
+                        false,
+                        ConsumerConfig.ISOLATION_LEVEL_CONFIG,
+                        "read_committed"));
+                made.subscribe(physicalTopics(), listener);
+                opened = made;
+                failing = false;
+            } catch (KafkaException e) {
+                failed(e);
+            }
+        }
+        return opened;
+    }
+
+    /**
+     * What there is to read now; nothing, and {@link #problems()}, if it cannot be read. A consumer that does not survive its
+     * fault is closed, and then owns no partitions; {@link #open} makes another.
+     */
+    ConsumerRecords<byte[], byte[]> poll(
+            Consumer<byte[], byte[]> consumer, Duration timeout, Gaps gaps, AssignedPartitions assigned) {
+        try {
+            ConsumerRecords<byte[], byte[]> records = consumer.poll(timeout);
+            failing = false;
+            if (fault != null && reads(consumer)) {
+                LOG.info("{} reads from Kafka again", settings.group());
+                fault = null;
+            }
+            return records;
+        } catch (NoOffsetForPartitionException e) {
+            LOG.info("{} has no offset for {} and begins at the earliest event", settings.group(), e.partitions());
+            consumer.seekToBeginning(e.partitions());
+        } catch (OffsetOutOfRangeException e) {
+            pass(consumer, e, gaps);
+        } catch (KafkaException e) {
+            failed(e);
+            if (mayHaveEnded(e)) {
+                discard(consumer, assigned);
+            }
+        }
+        return ConsumerRecords.empty();
+    }
+
+    /** Whether the last call of Kafka failed, so that the next one should wait a little. */
+    boolean hasFault() {
+        return failing;
+    }
+
+    /** Looks after the cluster without waiting, and says what is wrong, in words. */
+    List<String> problems() {
+        Set<String> problems = new LinkedHashSet<>();
+        if (watch != null) {
+            problems.addAll(watch.look(kafka.clock().instant()));
+        }
+        if (fault != null) {
+            problems.add(fault);
+        }
+        return List.copyOf(problems);
+    }
+
+    /** Leaves the group, which calls the rebalance listener, and closes everything. */
+    void close(Duration limit) {
+        try {
+            if (opened != null) {
+                opened.close(CloseOptions.timeout(limit));
+            }
+        } catch (RuntimeException e) {
+            LOG.warn(
+                    "{} could not leave its group in order; it is found out by the session time-out",
+                    settings.group(),
+                    e);
+        }
+        if (watch != null) {
+            watch.close();
+        }
+    }
+
+    private List<String> physicalTopics() {
+        return settings.routes().topics().stream().map(kafka::physicalTopic).toList();
+    }
+
+    private boolean reads(Consumer<?, ?> consumer) {
+        return !consumer.assignment().isEmpty() || !kafka.clock().instant().isBefore(believed);
+    }
+
+    /** After an error that does not pass, a consumer may return nothing for ever, in silence; refused credentials it asks again. */
+    private static boolean mayHaveEnded(KafkaException e) {
+        return !(e instanceof RetriableException
+                || e instanceof AuthenticationException
+                || e instanceof InterruptException
+                || e instanceof WakeupException);
+    }
+
+    private void discard(Consumer<byte[], byte[]> ended, AssignedPartitions assigned) {
+        opened = null;
+        believed = kafka.clock().instant().plus(BELIEVED_AFTER);
+        try {
+            ended.close(CloseOptions.timeout(LONGEST_QUESTION));
+        } catch (KafkaException e) {
+            LOG.debug("{} could not close a consumer that had failed", settings.group(), e);
+        }
+        assigned.loseAll(); // what it has not handed over by itself
+    }
+
+    private void pass(Consumer<byte[], byte[]> consumer, OffsetOutOfRangeException gone, Gaps gaps) {
+        Map<TopicPartition, Long> expected = gone.offsetOutOfRangePartitions();
+        Map<TopicPartition, OffsetAndMetadata> divergent =
+                gone instanceof LogTruncationException truncated ? truncated.divergentOffsets() : Map.of();
+        Map<TopicPartition, Long> earliest;
+        try {
+            earliest = consumer.beginningOffsets(expected.keySet(), LONGEST_QUESTION);
+        } catch (KafkaException e) {
+            failed(e); // the next poll meets the gap again
+            return;
+        }
+        expected.forEach((partition, offset) -> {
+            OffsetAndMetadata known = divergent.get(partition);
+            long continuesAt = known == null ? earliest.getOrDefault(partition, 0L) : known.offset();
+            LOG.error(
+                    "{}: offset {} of {} was to be read next and is not there: reading continues at {}. Records that were never read are gone by retention or truncation; compare the topic's retention with this group's lag",
+                    settings.group(),
+                    offset,
+                    partition,
+                    continuesAt);
+            consumer.seek(partition, continuesAt);
+            gaps.passed(partition, offset, continuesAt);
+        });
+    }
+
+    private void failed(KafkaException e) {
+        failing = true;
+        String text = KafkaFaults.explain(kafka, e, DATA).getMessage();
+        if (!text.equals(fault)) {
+            LOG.warn("{}: {}", settings.group(), text);
+            LOG.debug("{}", settings.group(), e);
+        }
+        fault = text;
+    }
+
+    /**
+     * Asks the cluster now and then whether it answers and has the topics: a consumer alone waits in silence for a closed port
+     * or a missing topic. The answer is looked at in a later round, so no round waits for it.
+     */
+    private static final class TopicWatch {
+
+        private static final int TIMEOUT_MILLIS = 5_000;
+        private static final Duration PERIOD = Duration.ofSeconds(30);
+        private static final Duration PERIOD_IN_TROUBLE = Duration.ofSeconds(2);
+
+        private final Settings settings;
+        private final List<String> topics;
+
+        private @Nullable Admin admin;
+        private Map<String, KafkaFuture<TopicDescription>> asked = Map.of();
+        private Instant due = Instant.MIN;
+        private List<String> problems = List.of();
+
+        TopicWatch(Settings settings) {
+            this.settings = settings;
+            Set<String> all = new LinkedHashSet<>(settings.routes().topics());
+            AfterRetries afterRetries = settings.afterRetries();
+            if (afterRetries != null) {
+                all.add(afterRetries.topic());
+            }
+            this.topics = all.stream().map(settings.kafka()::physicalTopic).toList();
+        }
+
+        List<String> look(Instant now) {
+            if (!asked.isEmpty() && asked.values().stream().allMatch(KafkaFuture::isDone)) {
+                answered();
+                due = now.plus(problems.isEmpty() ? PERIOD : PERIOD_IN_TROUBLE);
+            }
+            if (asked.isEmpty() && !now.isBefore(due)) {
+                ask(now);
+            }
+            return problems;
+        }
+
+        private void ask(Instant now) {
+            try {
+                if (admin == null) {
+                    admin = settings.kafka().admin();
+                }
+                asked = admin.describeTopics(topics, new DescribeTopicsOptions().timeoutMs(TIMEOUT_MILLIS))
+                        .topicNameValues();
+            } catch (KafkaException e) {
+                due = now.plus(PERIOD_IN_TROUBLE);
+                now(List.of(explain(e)));
+            } catch (UnsupportedOperationException e) {
+                due = Instant.MAX; // a cluster in memory has nothing to ask
+            }
+        }
+
+        private void answered() {
+            Map<String, String> found = new LinkedHashMap<>();
+            asked.forEach((topic, answer) -> {
+                Throwable failure = failureOf(answer);
+                if (failure != null) {
+                    found.merge(explain(failure), "'" + topic + "'", (one, other) -> one + ", " + other);
+                }
+            });
+            asked = Map.of();
+            List<String> texts = new ArrayList<>();
+            found.forEach((text, names) -> texts.add("topic %s: %s".formatted(names, text)));
+            now(texts);
+        }
+
+        private static @Nullable Throwable failureOf(KafkaFuture<TopicDescription> answer) {
+            return answer.toCompletionStage()
+                    .handle((description, e) -> e)
+                    .toCompletableFuture()
+                    .join();
+        }
+
+        private String explain(Throwable failure) {
+            return KafkaFaults.explain(settings.kafka(), failure, DATA).getMessage();
+        }
+
+        private void now(List<String> found) {
+            if (found.equals(problems)) {
+                return;
+            }
+            problems = found;
+            for (String problem : found) {
+                LOG.warn("{}: {}", settings.group(), problem);
+            }
+            if (found.isEmpty()) {
+                LOG.info("{}: the cluster answers and has the topics", settings.group());
+            }
+        }
+
+        void close() {
+            if (admin != null) {
+                admin.close(Duration.ZERO);
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.DecodeException;
+import dev.eventbus.Event;
+import dev.eventbus.EventDecoder;
+import dev.eventbus.EventType;
+import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.FailurePolicy.OutageWatch;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.Map;
+import java.util.Set;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.jspecify.annotations.Nullable;
+
+/** Which handler a record goes to: by topic for dead letters, by the name of its type for events. Immutable. */
+final class Routes {
+
+    /** Where events of one type go. */
+    sealed interface Route {
+
+        EventType<?> type();
+
+        OutageWatch watch();
+
+        /** To a handler whose effects happen at least once. */
+        record AtLeastOnce(EventType<?> type, EventHandler<Object, Delivery> handler, OutageWatch watch)
+                implements Route {}
+
+        /** To a handler whose effects commit together with a mark. */
+        record Once(EventType<?> type, EventHandler<Object, TransactionalDelivery> handler, OutageWatch watch)
+                implements Route {}
+    }
+
+    /** What is skipped and counted instead of being dead-lettered. */
+    record Ignored(Set<String> types, boolean allOthers) {
+
+        Ignored {
+            types = Set.copyOf(types);
+        }
+
+        boolean contains(@Nullable String type) {
+            return allOthers || type != null && types.contains(type);
+        }
+    }
+
+    private final Map<String, Route> byType;
+    private final Map<String, DeadLetterHandler> letters;
+    private final Ignored ignored;
+    private final @Nullable JdbcInbox inbox;
+    private final EventDecoder decoder;
+
+    /**
+     * @param letters dead-letter handlers by logical topic
+     * @param inbox of the routes that have one, and of records that are no event
+     */
+    Routes(
+            Collection<? extends Route> routes,
+            Map<String, DeadLetterHandler> letters,
+            Ignored ignored,
+            @Nullable JdbcInbox inbox) {
+        Map<String, Route> named = new LinkedHashMap<>();
+        routes.forEach(route -> named.put(route.type().name(), route));
+        this.byType = Map.copyOf(named);
+        this.letters = Map.copyOf(letters);
+        this.ignored = ignored;
+        this.inbox = inbox;
+        this.decoder =
+                new EventDecoder(routes.stream().<EventType<?>>map(Route::type).toList());
+    }
+
+    /** Logical topics to subscribe to. */
+    Set<String> topics() {
+        Set<String> topics = new LinkedHashSet<>(letters.keySet());
+        byType.values().forEach(route -> topics.add(route.type().topic()));
+        return topics;
+    }
+
+    Collection<Route> all() {
+        return byType.values();
+    }
+
+    @Nullable
+    JdbcInbox inbox() {
+        return inbox;
+    }
+
+    /** The handler of a topic of dead letters; null for a topic of events. */
+    @Nullable
+    DeadLetterHandler lettersOf(String logicalTopic) {
+        return letters.isEmpty() ? null : letters.get(logicalTopic);
+    }
+
+    /**
+     * Reads a record as an event of a known type.
+     *
+     * @throws DecodeException if it is none
+     */
+    Event<?> decode(ConsumerRecord<byte[], byte[]> record) {
+        return decoder.decode(record);
+    }
+
+    Route of(Event<?> event) {
+        Route route = byType.get(event.type().name());
+        if (route == null) {
+            throw new IllegalStateException("decoded an event of type %s, which has no handler"
+                    .formatted(event.type().name()));
+        }
+        return route;
+    }
+
+    /** Whether a record that could not be read is of a type to be skipped. */
+    boolean ignores(DecodeException unreadable) {
+        return unreadable.reason() == FailureReason.UNKNOWN_TYPE && ignored.contains(unreadable.eventType());
+    }
+}

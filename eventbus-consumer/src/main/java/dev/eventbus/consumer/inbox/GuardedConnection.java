@@ -1,0 +1,242 @@
+package dev.eventbus.consumer.inbox;
+
+import java.lang.reflect.InvocationHandler;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
+import java.sql.Array;
+import java.sql.CallableStatement;
+import java.sql.Connection;
+import java.sql.DatabaseMetaData;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLClientInfoException;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The connection that a handler gets: all of JDBC except what would end, weaken or outlive the transaction that also holds the
+ * mark. Everything through which the real connection could be reached (statements, result sets, meta data, arrays) is handed out
+ * behind the same guard. After {@link #end()} nothing works any more.
+ *
+ * <p>Interface proxies rather than written-out classes: a JDBC driver of a later Java may have more methods, and each must pass.
+ */
+final class GuardedConnection {
+
+    private static final String INVALID_TRANSACTION_TERMINATION = "2D000";
+    private static final String FEATURE_NOT_SUPPORTED = "0A000";
+    private static final String CONNECTION_DOES_NOT_EXIST = "08003";
+
+    private static final Set<String> REFUSED_ON_CONNECTION = Set.of(
+            "commit",
+            "setAutoCommit",
+            "setTransactionIsolation",
+            "setReadOnly",
+            "abort",
+            "setNetworkTimeout",
+            "beginRequest",
+            "endRequest");
+
+    /** What would stay with the connection when it goes back to its pool. */
+    private static final Set<String> OUTLIVES_THE_TRANSACTION =
+            Set.of("setSchema", "setCatalog", "setHoldability", "setClientInfo");
+
+    /** Through objects of these types one gets to a connection. The most special first. */
+    private static final List<Class<?>> DOORS = List.of(
+            CallableStatement.class,
+            PreparedStatement.class,
+            Statement.class,
+            ResultSet.class,
+            DatabaseMetaData.class,
+            Array.class);
+
+    private final Connection real;
+    private final boolean ddlCommits;
+    private final Connection guarded;
+    private volatile boolean ended;
+
+    GuardedConnection(Connection real, boolean ddlCommits) {
+        this.real = real;
+        this.ddlCommits = ddlCommits;
+        this.guarded = (Connection) proxy(Connection.class, new Guard(real, null));
+    }
+
+    /** What the handler may have. */
+    Connection connection() {
+        return guarded;
+    }
+
+    /** The handler has returned: whoever kept the connection keeps nothing. */
+    void end() {
+        ended = true;
+    }
+
+    /** One real object behind its guard. */
+    private final class Guard implements InvocationHandler {
+
+        private final Object target;
+        private final @Nullable Object parent;
+
+        /** @param parent the guarded statement of a result set */
+        private Guard(Object target, @Nullable Object parent) {
+            this.target = target;
+            this.parent = parent;
+        }
+
+        @Override
+        public @Nullable Object invoke(Object proxy, Method method, Object @Nullable [] args) throws Throwable {
+            String name = method.getName();
+            if (method.getDeclaringClass() == Object.class) {
+                return ofObject(proxy, name, args);
+            }
+            if (ended) {
+                return afterTheEnd(name);
+            }
+            if (target == real) {
+                if (name.equals("close")) {
+                    return null;
+                }
+                refuseEnding(name, args);
+            }
+            switch (name) {
+                case "getConnection" -> {
+                    return guarded;
+                }
+                case "unwrap" -> {
+                    return unwrapped(proxy, args);
+                }
+                case "isWrapperFor" -> {
+                    return args != null && ((Class<?>) args[0]).isInstance(proxy);
+                }
+                default -> {
+                    refuseStatement(name, args);
+                    return guard(call(method, args), proxy);
+                }
+            }
+        }
+
+        private Object ofObject(Object proxy, String name, Object @Nullable [] args) {
+            return switch (name) {
+                case "equals" -> args != null && proxy == args[0];
+                case "hashCode" -> System.identityHashCode(proxy);
+                default -> "guarded " + target.getClass().getSimpleName();
+            };
+        }
+
+        private @Nullable Object afterTheEnd(String name) throws SQLException {
+            return switch (name) {
+                case "close", "free" -> null; // its statements are closed with the real connection's transaction
+                case "isClosed" -> true;
+                case "isValid" -> false;
+                default ->
+                    throw new SQLException(
+                            name
+                                    + " refused: this connection was lent to an event handler and used after the handler had"
+                                    + " returned. Nothing was executed. Finish all database work before the handler returns.",
+                            CONNECTION_DOES_NOT_EXIST);
+            };
+        }
+
+        private void refuseEnding(String name, Object @Nullable [] args) throws Throwable {
+            boolean wholeRollback = name.equals("rollback") && (args == null || args.length == 0);
+            if (wholeRollback || REFUSED_ON_CONNECTION.contains(name)) {
+                throw notYours(name);
+            }
+            if (OUTLIVES_THE_TRANSACTION.contains(name)) {
+                throw outliving(name);
+            }
+        }
+
+        private void refuseStatement(String name, Object @Nullable [] args) throws SQLException {
+            boolean takesSql = name.startsWith("execute") || name.startsWith("prepare") || name.equals("addBatch");
+            if (takesSql && args != null && args.length > 0 && args[0] instanceof String sql) {
+                String refused = StatementPolicy.refused(sql, ddlCommits);
+                if (refused != null) {
+                    throw notYours(refused);
+                }
+            }
+        }
+
+        private SQLException notYours(String what) {
+            return new SQLException(
+                    what
+                            + " refused: this connection was lent to an event handler; the library ends its transaction, with the"
+                            + " handler's effect and the mark of the event together. Nothing was executed. Throw an exception to"
+                            + " roll back, return to commit; rollback(Savepoint) is allowed.",
+                    INVALID_TRANSACTION_TERMINATION);
+        }
+
+        private Throwable outliving(String name) {
+            String text = name
+                    + " refused: this connection goes back to its pool after the handler, and the setting would meet whoever is next."
+                    + " Nothing was changed. Use SET LOCAL, which ends with the transaction, or qualified names.";
+            return name.equals("setClientInfo")
+                    ? new SQLClientInfoException(text, FEATURE_NOT_SUPPORTED, Map.of())
+                    : new SQLException(text, FEATURE_NOT_SUPPORTED);
+        }
+
+        private Object unwrapped(Object proxy, Object @Nullable [] args) throws SQLException {
+            Class<?> wanted = args == null ? Connection.class : (Class<?>) args[0];
+            if (wanted.isInstance(proxy)) {
+                return proxy;
+            }
+            throw new SQLException(
+                    "unwrap to %s refused: what lies under an event handler's connection could commit behind the library's back."
+                                    .formatted(wanted.getName())
+                            + " Use plain JDBC, or do this work on a connection of your own outside the handler's transaction.",
+                    FEATURE_NOT_SUPPORTED);
+        }
+
+        private @Nullable Object call(Method method, Object @Nullable [] args) throws Throwable {
+            try {
+                return method.invoke(target, real(args));
+            } catch (InvocationTargetException e) {
+                throw e.getCause() == null ? e : e.getCause();
+            }
+        }
+
+        private @Nullable Object guard(@Nullable Object result, Object proxy) {
+            if (result instanceof Connection) {
+                return guarded;
+            }
+            if (parent instanceof Statement && isBehind(parent, result)) {
+                return parent;
+            }
+            for (Class<?> door : DOORS) {
+                if (door.isInstance(result)) {
+                    return proxy(door, new Guard(result, proxy));
+                }
+            }
+            return result;
+        }
+    }
+
+    private static boolean isBehind(Object guarded, @Nullable Object candidate) {
+        return Proxy.getInvocationHandler(guarded) instanceof Guard guard && guard.target == candidate;
+    }
+
+    /** Drivers know only their own arrays: a guarded argument goes in as what is behind it. */
+    private static @Nullable Object @Nullable [] real(@Nullable Object @Nullable [] args) {
+        if (args == null) {
+            return null;
+        }
+        @Nullable Object[] real = args.clone();
+        for (int i = 0; i < real.length; i++) {
+            Object arg = real[i];
+            if (arg != null
+                    && Proxy.isProxyClass(arg.getClass())
+                    && Proxy.getInvocationHandler(arg) instanceof Guard guard) {
+                real[i] = guard.target;
+            }
+        }
+        return real;
+    }
+
+    private static Object proxy(Class<?> type, InvocationHandler handler) {
+        return Proxy.newProxyInstance(GuardedConnection.class.getClassLoader(), new Class<?>[] {type}, handler);
+    }
+}

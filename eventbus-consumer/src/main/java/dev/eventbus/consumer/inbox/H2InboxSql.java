@@ -1,0 +1,158 @@
+package dev.eventbus.consumer.inbox;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import org.jspecify.annotations.Nullable;
+
+/** H2 2.x, in every compatibility mode. Ids, groups and topics are binary columns: no mode decides what is equal. */
+final class H2InboxSql implements InboxSql {
+
+    private static final String DUPLICATE_KEY = "23505";
+    private static final String LOCK_TIMEOUT = "HYT00";
+    private static final String CONCURRENT_UPDATE = "90131";
+
+    private final String schema;
+    private final String insert;
+    private final String decision;
+    private final String dead;
+
+    /** @param schema quoted and followed by a dot, or empty */
+    H2InboxSql(String schema) {
+        this.schema = schema;
+        this.insert = """
+                INSERT INTO %seventbus_inbox
+                  (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, CURRENT_TIMESTAMP(6))
+                """.formatted(schema);
+        this.decision = """
+                SELECT outcome, payload_hash FROM %seventbus_inbox
+                WHERE consumer_group = ? AND event_id = ?
+                """.formatted(schema);
+        this.dead = """
+                UPDATE %seventbus_inbox SET outcome = 'DEAD', decided_at = CURRENT_TIMESTAMP(6)
+                WHERE consumer_group = ? AND event_id = ? AND outcome = 'DYING' AND payload_hash = ?
+                """.formatted(schema);
+    }
+
+    private static final String LOCK_TIMEOUT_NOW = "SELECT LOCK_TIMEOUT()";
+    private static final String SET_LOCK_TIMEOUT = "SET LOCK_TIMEOUT ";
+    private static final String TRANSACTION_ID = "SELECT TRANSACTION_ID()";
+    private static final String READ_ONLY = "SELECT READONLY()";
+
+    @Override
+    public String ddl() {
+        return "/META-INF/eventbus/inbox/h2/V1__eventbus_inbox.sql";
+    }
+
+    @Override
+    public String schema() {
+        return schema;
+    }
+
+    @Override
+    public boolean ddlCommits() {
+        return true;
+    }
+
+    @Override
+    public Restore isolate(Connection connection) throws SQLException {
+        int before = connection.getTransactionIsolation();
+        if (before == Connection.TRANSACTION_READ_COMMITTED) {
+            return () -> {};
+        }
+        connection.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
+        return () -> connection.setTransactionIsolation(before);
+    }
+
+    @Override
+    public Insertion insert(Connection connection, Mark mark, Outcome outcome) throws SQLException {
+        int before = lockTimeout(connection);
+        setLockTimeout(connection, MARK_LOCK_TIMEOUT_MILLIS);
+        try (PreparedStatement statement = connection.prepareStatement(insert)) {
+            statement.setBytes(1, utf8(mark.group()));
+            statement.setBytes(2, utf8(mark.eventId()));
+            statement.setString(3, outcome.name());
+            statement.setBytes(4, mark.payloadHash());
+            statement.setBytes(5, utf8(mark.topic()));
+            statement.setInt(6, mark.partition());
+            statement.setLong(7, mark.offset());
+            statement.executeUpdate();
+        } catch (SQLException e) {
+            return switch (String.valueOf(e.getSQLState())) {
+                case DUPLICATE_KEY -> new Insertion.Taken();
+                case LOCK_TIMEOUT, CONCURRENT_UPDATE -> new Insertion.Held();
+                default -> throw e;
+            };
+        } finally {
+            setLockTimeout(connection, before);
+        }
+        String transactionId = seal(connection);
+        if (transactionId == null) {
+            throw new SQLException("H2 has no transaction after an insert");
+        }
+        return new Insertion.Inserted(transactionId);
+    }
+
+    @Override
+    public @Nullable Decision decision(Connection connection, Mark mark) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(decision)) {
+            statement.setBytes(1, utf8(mark.group()));
+            statement.setBytes(2, utf8(mark.eventId()));
+            try (ResultSet row = statement.executeQuery()) {
+                return row.next() ? new Decision(Outcome.valueOf(row.getString(1)), row.getBytes(2)) : null;
+            }
+        }
+    }
+
+    @Override
+    public void dead(Connection connection, Mark mark) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(dead)) {
+            statement.setBytes(1, utf8(mark.group()));
+            statement.setBytes(2, utf8(mark.eventId()));
+            statement.setBytes(3, mark.payloadHash());
+            statement.executeUpdate();
+        }
+    }
+
+    /** H2's write delay is the database's own setting, not the session's: nothing to make durable here. */
+    @Override
+    public @Nullable String seal(Connection connection) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(TRANSACTION_ID);
+                ResultSet row = statement.executeQuery()) {
+            row.next();
+            return row.getString(1);
+        }
+    }
+
+    @Override
+    public boolean readOnly(Connection connection) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(READ_ONLY);
+                ResultSet row = statement.executeQuery()) {
+            row.next();
+            return row.getBoolean(1);
+        }
+    }
+
+    private static int lockTimeout(Connection connection) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(LOCK_TIMEOUT_NOW);
+                ResultSet row = statement.executeQuery()) {
+            row.next();
+            return row.getInt(1);
+        }
+    }
+
+    private static void setLockTimeout(Connection connection, int millis) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute(SET_LOCK_TIMEOUT + millis); // the grammar has no parameter here
+        }
+    }
+
+    private static byte[] utf8(String text) {
+        return text.getBytes(UTF_8);
+    }
+}

@@ -1,0 +1,260 @@
+package dev.eventbus.consumer;
+
+import static dev.eventbus.consumer.MockKafka.P0;
+import static dev.eventbus.consumer.MockKafka.P1;
+import static dev.eventbus.consumer.MockKafka.TOPIC;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.RunnerHealth.Status;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.clients.consumer.LogTruncationException;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
+import org.apache.kafka.common.errors.SaslAuthenticationException;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
+import org.junit.jupiter.api.Test;
+
+/** What a runner does about Kafka: where it begins, gaps, back-pressure, commits, refusals. */
+class KafkaSideTest extends SteppedRunner {
+
+    @Test
+    void a_group_without_an_offset_begins_at_the_earliest_event() {
+        kafka.consumer.updateBeginningOffsets(Map.of(P0, 7L));
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        settle(runner);
+        kafka.record(P0, 7, "alice", MockKafka.json("alice", "a7"));
+        settle(runner);
+        assertThat(handled).containsExactly("a7");
+        assertThat(kafka.committed(P0)).isEqualTo(8);
+    }
+
+    @Test
+    void offsets_that_are_gone_are_a_loud_gap_and_reading_goes_on() {
+        List<RunnerListener.OffsetGap> gaps = new ArrayList<>();
+        ConsumerRunner runner = runner(kafka)
+                .listener(new RunnerListener() {
+                    @Override
+                    public void offsetGap(OffsetGap gap) {
+                        gaps.add(gap);
+                    }
+                })
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a0");
+        settle(runner);
+        kafka.consumer.updateBeginningOffsets(Map.of(P0, 100L));
+        kafka.record(P0, 100, "alice", MockKafka.json("alice", "a100"));
+        settle(runner);
+        assertThat(gaps).containsExactly(new RunnerListener.OffsetGap(TOPIC, 0, 1, 100));
+        assertThat(handled).containsExactly("a0", "a100");
+        assertThat(kafka.committed(P0)).isEqualTo(101);
+    }
+
+    @Test
+    void reading_pauses_when_the_budget_is_spent_and_resumes_well_below_it() {
+        failing.add("k");
+        List<String> keys = new ArrayList<>();
+        ConsumerRunner runner = runner(kafka).maxInFlight(10, 1 << 20).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        for (int i = 0; i < 10; i++) {
+            failing.add("k" + i);
+            keys.add("k" + i);
+            kafka.event(P0, "k" + i, "e" + i);
+        }
+        settle(runner);
+        runner.runOnce();
+        assertThat(kafka.consumer.paused()).containsExactly(P0);
+        assertThat(runner.health().partitions().get(0).pausedBecause()).contains("10 records");
+        failing.remove("k0");
+        failing.remove("k1");
+        failing.remove("k2");
+        jump(runner);
+        runner.runOnce();
+        assertThat(kafka.consumer.paused()).as("7 of 10: not yet below 70 %%").containsExactly(P0);
+        failing.remove("k3");
+        jump(runner);
+        runner.runOnce();
+        assertThat(kafka.consumer.paused()).isEmpty();
+        assertThat(keys).hasSize(10);
+    }
+
+    @Test
+    void a_truncated_log_is_read_from_where_it_diverges() {
+        List<RunnerListener.OffsetGap> gaps = new ArrayList<>();
+        ConsumerRunner runner = runner(kafka)
+                .listener(new RunnerListener() {
+                    @Override
+                    public void offsetGap(OffsetGap gap) {
+                        gaps.add(gap);
+                    }
+                })
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        for (int i = 0; i < 5; i++) {
+            kafka.event(P0, "alice", "a" + i);
+        }
+        settle(runner);
+        handled.clear();
+        kafka.consumer.setPollException(
+                new LogTruncationException(Map.of(P0, 5L), Map.of(P0, new OffsetAndMetadata(3))));
+        runner.runOnce();
+        kafka.record(P0, 3, "alice", MockKafka.json("alice", "a3b"));
+        settle(runner);
+        assertThat(gaps).containsExactly(new RunnerListener.OffsetGap(TOPIC, 0, 5, 3));
+        assertThat(handled).containsExactly("a3b");
+    }
+
+    @Test
+    void a_consumer_that_ends_for_good_is_opened_again_and_health_says_so_until_it_has_partitions() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        MockKafka.ScriptedConsumer first = kafka.consumer;
+        first.setPollException(new UnsupportedVersionException("the group speaks another protocol"));
+        runner.runOnce();
+        assertThat(first.closed()).isTrue();
+        assertThat(runner.health().partitions()).isEmpty();
+        for (int i = 0; i < 3; i++) {
+            runner.runOnce();
+            assertThat(runner.health().status()).isEqualTo(Status.DEGRADED);
+        }
+        assertThat(kafka.consumer).isNotSameAs(first);
+        kafka.assign(P0);
+        settle(runner);
+        kafka.event(P0, "alice", "a2");
+        settle(runner);
+        assertThat(handled).containsExactly("a1", "a2");
+        assertThat(runner.health().status()).isEqualTo(Status.UP);
+    }
+
+    @Test
+    void one_key_that_waits_pauses_its_own_partition_only_and_says_so() {
+        failing.add("slow");
+        ConsumerRunner runner = runner(kafka).maxInFlight(20, 1 << 20).build();
+        kafka.assign(P0, P1);
+        runner.runOnce();
+        for (int i = 0; i < 20; i++) {
+            kafka.consumer.setMaxPollRecords(5);
+            kafka.event(P0, "slow", "s" + i);
+        }
+        settle(runner);
+        kafka.event(P1, "quick", "q1");
+        settle(runner);
+        assertThat(kafka.consumer.paused()).containsExactly(P0);
+        assertThat(handled).containsExactly("q1");
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("asset.events-0", "half"));
+        assertThat(runner.health().status()).isEqualTo(Status.DEGRADED);
+    }
+
+    @Test
+    void a_budget_that_waiting_keys_have_spent_is_a_problem_and_headers_count() {
+        ConsumerRunner runner = runner(kafka).maxInFlight(1_000, 500).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        failing.add("slow");
+        kafka.event(P0, "slow", "s1").headers().add("padding", new byte[500]);
+        settle(runner);
+        runner.runOnce();
+        assertThat(kafka.consumer.paused()).containsExactly(P0);
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("500 bytes in flight is spent"));
+    }
+
+    @Test
+    void a_partition_pauses_when_one_key_holds_up_too_many_records_and_says_so() {
+        failing.add("slow");
+        ConsumerRunner runner = runner(kafka).maxInFlight(1_000_000, 1L << 40).build();
+        kafka.assign(P0, P1);
+        runner.runOnce();
+        kafka.event(P0, "slow", "s0");
+        kafka.consumer.setMaxPollRecords(FlowControl.MAX_SPAN + 1L);
+        for (int i = 0; i < FlowControl.MAX_SPAN; i++) {
+            kafka.event(P0, "quick" + i % 10, "q" + i);
+        }
+        settle(runner);
+        runner.runOnce();
+        assertThat(kafka.consumer.paused()).containsExactly(P0);
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("asset.events-0", "offset 0 holds it up"));
+        failing.clear();
+        jump(runner);
+        runner.runOnce();
+        assertThat(kafka.consumer.paused()).isEmpty();
+        assertThat(kafka.committed(P0)).isEqualTo(FlowControl.MAX_SPAN + 1L);
+    }
+
+    @Test
+    void a_commit_that_fails_is_part_of_the_next_one() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.consumer.failCommitsWith = new RebalanceInProgressException();
+        settle(runner);
+        assertThat(kafka.committed(P0)).isEqualTo(-1);
+        kafka.consumer.failCommitsWith = null;
+        kafka.advance(Duration.ofMillis(100));
+        runner.runOnce();
+        assertThat(kafka.committed(P0)).isEqualTo(1);
+        assertThat(handled).containsExactly("a1");
+    }
+
+    @Test
+    void a_commit_problem_ends_when_nothing_is_left_to_commit() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.consumer.failCommitsWith = new KafkaException("no");
+        settle(runner);
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("cannot be committed"));
+        kafka.lose(P0);
+        settle(runner);
+        kafka.advance(Duration.ofMillis(100));
+        runner.runOnce();
+        assertThat(runner.health().problems()).isEmpty();
+    }
+
+    @Test
+    void a_clock_that_is_set_back_holds_up_neither_retries_nor_commits() {
+        failing.add("bob");
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "bob", "b1");
+        settle(runner);
+        kafka.advance(Duration.ofHours(-1));
+        failing.clear();
+        settle(runner);
+        assertThat(handled).containsExactly("b1");
+        assertThat(kafka.committed(P0)).isEqualTo(1);
+    }
+
+    @Test
+    void a_refused_password_is_said_in_health_and_reading_comes_back_by_itself() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.consumer.setPollException(new SaslAuthenticationException("no"));
+        runner.runOnce();
+        assertThat(runner.health().status()).isEqualTo(Status.DEGRADED);
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("refuses the credentials", "mock:9092"));
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        assertThat(handled).containsExactly("a1");
+        assertThat(runner.health().problems()).isEmpty();
+    }
+}

@@ -1,0 +1,297 @@
+package dev.eventbus.consumer;
+
+import static dev.eventbus.consumer.MockKafka.ASSET;
+import static dev.eventbus.consumer.MockKafka.LETTERS;
+import static dev.eventbus.consumer.MockKafka.P0;
+import static dev.eventbus.consumer.MockKafka.P1;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.RunnerHealth.Status;
+import io.github.resilience4j.retry.RetryConfig;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
+import org.apache.kafka.clients.consumer.CommitFailedException;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** A started runner with real threads, whose partitions come and go while handlers run. */
+@Timeout(60)
+class RebalanceTest {
+
+    private final MockKafka kafka = MockKafka.create().ticking();
+    private final BlockingQueue<String> started = new LinkedBlockingQueue<>();
+    private final List<String> ended = new CopyOnWriteArrayList<>();
+    private final Map<String, CountDownLatch> gates = new ConcurrentHashMap<>();
+    private final List<String> moves = new CopyOnWriteArrayList<>();
+
+    private ConsumerRunner runner = runner();
+
+    @AfterEach
+    void close() {
+        gates.values().forEach(CountDownLatch::countDown);
+        runner.close(Duration.ofSeconds(5));
+    }
+
+    @Test
+    void a_revoked_partition_waits_for_its_running_handler_starts_nothing_more_and_commits_what_has_ended()
+            throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        kafka.event(P0, "bob", "b1");
+        awaitStarted("a1", "b1");
+
+        kafka.assign(P1);
+        int polls = kafka.consumer.polls.get();
+        await(() -> kafka.consumer.polls.get() > polls); // the poll that revokes has begun, and does not return
+        open("a1");
+        await(() -> moves.contains("+0 -1 !0"));
+
+        assertThat(kafka.committed(P0)).as("a1 has ended, a2 was not begun").isEqualTo(1);
+        assertThat(ended).containsExactlyInAnyOrder("a1", "b1");
+    }
+
+    @Test
+    void I4_a_key_that_comes_back_while_its_old_handler_still_runs_waits_for_it_and_only_it() throws Exception {
+        kafka.settings.put("max.poll.interval.ms", "100"); // hands over after 50 ms
+        runner = runner();
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+
+        kafka.assign(P1);
+        await(() -> moves.contains("+0 -1 !0"));
+        assertThat(kafka.committed(P0)).as("a1 has not ended").isLessThanOrEqualTo(0);
+        kafka.assign(P0, P1);
+        kafka.event(P0, "alice", "a1b"); // another event at another offset of the same key
+        kafka.event(P0, "bob", "b1");
+        awaitStarted("b1");
+        await(() -> ended.contains("b1"));
+        assertThat(started).as("alice waits").isEmpty();
+
+        open("a1");
+        awaitStarted("a1b");
+        assertThat(ended).startsWith("b1", "a1");
+    }
+
+    @Test
+    void I4_a_lost_key_is_free_only_after_its_last_record_and_not_after_one_whose_report_was_on_its_way()
+            throws Exception {
+        gate("a1");
+        gate("a2");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        awaitStarted("a1");
+        kafka.loseAfter(
+                () -> {
+                    open("a1"); // its report is not taken before this poll has returned
+                    await(() -> started.contains("a2"));
+                },
+                P0);
+        await(() -> moves.contains("+0 -0 !1"));
+        awaitStarted("a2");
+
+        kafka.assign(P0, P1);
+        kafka.event(P0, "alice", "a3");
+        kafka.event(P0, "bob", "b1");
+        awaitStarted("b1");
+        await(() -> ended.contains("b1"));
+        assertThat(started).as("alice waits for a2").isEmpty();
+        open("a2");
+        awaitStarted("a3");
+        assertThat(ended.indexOf("a2")).isLessThan(3);
+    }
+
+    @Test
+    void I3_what_ends_after_its_partition_was_lost_never_touches_the_new_window() throws Exception {
+        gate("a1");
+        gate("a1-again");
+        start();
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+
+        kafka.lose(P0);
+        await(() -> moves.contains("+0 -0 !1"));
+        kafka.assign(P0, P1);
+        kafka.record(P0, 0, "bob", MockKafka.json("bob", "a1-again"));
+        awaitStarted("a1-again"); // the same offset, in the new epoch, another key
+        open("a1");
+        await(() -> ended.contains("a1"));
+        int polls = kafka.consumer.polls.get();
+        await(() -> kafka.consumer.polls.get() > polls + 20);
+        assertThat(kafka.committed(P0))
+                .as("offset 0 of the new epoch still runs")
+                .isLessThanOrEqualTo(0);
+
+        open("a1-again");
+        await(() -> kafka.committed(P0) == 1);
+    }
+
+    @Test
+    void a_lost_partition_is_not_waited_for_and_not_committed() throws Exception {
+        gate("a2");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        kafka.event(P1, "bob", "b1");
+        awaitStarted("a1", "a2", "b1");
+        await(() -> kafka.committed(P0) == 1 && kafka.committed(P1) == 1);
+
+        kafka.lose(P0);
+        await(() -> moves.contains("+0 -0 !1"));
+        open("a2");
+        await(() -> ended.contains("a2"));
+        kafka.event(P1, "bob", "b2");
+        await(() -> kafka.committed(P1) == 2);
+        assertThat(kafka.committed(P0)).isEqualTo(1);
+    }
+
+    @Test
+    void a_commit_that_fails_in_the_middle_of_a_rebalance_stops_nothing() throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+        kafka.consumer.failCommitsWith = new CommitFailedException("the group has moved on");
+        open("a1");
+        kafka.assign(P1);
+        await(() -> moves.contains("+0 -1 !0"));
+        kafka.consumer.failCommitsWith = null;
+
+        kafka.event(P1, "bob", "b1");
+        await(() -> kafka.committed(P1) == 1);
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+    }
+
+    @Test
+    void polling_goes_on_while_handlers_run_and_while_the_runner_drains() throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        awaitStarted("a1");
+        int whileRunning = kafka.consumer.polls.get();
+        await(() -> kafka.consumer.polls.get() > whileRunning + 50);
+
+        CountDownLatch closed = new CountDownLatch(1);
+        Thread closer = new Thread(() -> {
+            runner.close(Duration.ofSeconds(20));
+            closed.countDown();
+        });
+        closer.start();
+        await(() -> runner.health().status() == Status.STOPPING);
+        int whileDraining = kafka.consumer.polls.get();
+        await(() -> kafka.consumer.polls.get() > whileDraining + 50);
+        assertThat(kafka.consumer.paused()).contains(P0);
+
+        open("a1");
+        assertThat(closed.await(10, TimeUnit.SECONDS)).isTrue();
+        closer.join(10_000);
+        assertThat(ended).containsExactly("a1");
+        assertThat(kafka.committed(P0)).as("a1 was committed, a2 was not begun").isEqualTo(1);
+        assertThat(kafka.consumer.closed()).isTrue();
+    }
+
+    @Test
+    void closing_in_the_middle_of_a_hand_over_starts_nothing_more_of_the_partitions_that_stay() throws Exception {
+        gate("a1");
+        gate("b1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P1, "bob", "b1");
+        kafka.event(P1, "bob", "b2");
+        awaitStarted("a1", "b1");
+        kafka.assign(P1);
+        int polls = kafka.consumer.polls.get();
+        await(() -> kafka.consumer.polls.get() > polls);
+
+        Thread closer = new Thread(() -> runner.close(Duration.ofSeconds(20)));
+        closer.start();
+        await(() -> kafka.consumer.polls.get() > polls && closer.getState() == Thread.State.TIMED_WAITING);
+        int reads = kafka.clockReads.get();
+        await(() -> kafka.clockReads.get() > reads + 2); // the hand-over has looked again, and seen that it closes
+        open("b1");
+        await(() -> ended.contains("b1"));
+        open("a1");
+        closer.join(10_000);
+        assertThat(ended).containsExactly("b1", "a1");
+        assertThat(kafka.committed(P1)).isEqualTo(1);
+    }
+
+    @Test
+    void a_handler_that_is_interrupted_at_close_has_not_failed() throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+        runner.close(Duration.ofMillis(500));
+        assertThat(kafka.letters.history()).isEmpty();
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+        assertThat(runner.health().status()).isEqualTo(Status.STOPPED);
+    }
+
+    private void start() {
+        runner.start();
+        kafka.assign(P0, P1);
+        await(() -> moves.contains("+2 -0 !0"));
+    }
+
+    private void gate(String id) {
+        gates.put(id, new CountDownLatch(1));
+    }
+
+    private void open(String id) {
+        CountDownLatch gate = gates.get(id);
+        if (gate != null) {
+            gate.countDown();
+        }
+    }
+
+    private void awaitStarted(String... ids) throws InterruptedException {
+        for (int i = 0; i < ids.length; i++) {
+            assertThat(started.poll(20, TimeUnit.SECONDS)).isIn((Object[]) ids);
+        }
+    }
+
+    private static void await(BooleanSupplier condition) {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        while (!condition.getAsBoolean()) {
+            assertThat(System.nanoTime()).as("waited in vain").isLessThan(deadline);
+            LockSupport.parkNanos(200_000);
+        }
+    }
+
+    private ConsumerRunner runner() {
+        return ConsumerRunner.builder(kafka, "g")
+                .on(ASSET, (event, delivery) -> {
+                    started.add(event.id());
+                    CountDownLatch gate = gates.get(event.id());
+                    if (gate != null && !gate.await(30, TimeUnit.SECONDS)) {
+                        throw new AssertionError("the test forgot " + event.id());
+                    }
+                    ended.add(event.id());
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void rebalanced(int assigned, int revoked, int lost) {
+                        moves.add("+%d -%d !%d".formatted(assigned, revoked, lost));
+                    }
+                })
+                .build();
+    }
+}

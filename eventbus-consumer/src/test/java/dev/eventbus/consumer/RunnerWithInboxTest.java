@@ -1,0 +1,297 @@
+package dev.eventbus.consumer;
+
+import static dev.eventbus.consumer.MockKafka.ASSET;
+import static dev.eventbus.consumer.MockKafka.LETTERS;
+import static dev.eventbus.consumer.MockKafka.P0;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.Outcome;
+import io.github.resilience4j.retry.RetryConfig;
+import java.nio.charset.StandardCharsets;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.UUID;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.h2.jdbcx.JdbcDataSource;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** A runner with an inbox in H2: the inbox decides how an event ended, whoever asks. */
+class RunnerWithInboxTest {
+
+    private final JdbcDataSource database = new JdbcDataSource();
+    private final Set<String> failing = new HashSet<>();
+    private final List<String> runs = new ArrayList<>();
+    private final List<String> repeats = new ArrayList<>();
+    private JdbcInbox inbox = JdbcInbox.h2(database);
+
+    @BeforeEach
+    void tables() throws SQLException {
+        database.setURL("jdbc:h2:mem:" + UUID.randomUUID() + ";DB_CLOSE_DELAY=-1");
+        inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+        execute("CREATE TABLE ledger (ord bigint GENERATED ALWAYS AS IDENTITY, event varchar(128))");
+    }
+
+    @Test
+    void effect_and_mark_commit_together_and_a_repeat_is_not_run() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        assertThat(ledger()).containsExactly("a1");
+        assertThat(repeats).containsExactly("1 DONE");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    @Test
+    void a_failed_attempt_leaves_nothing_behind() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        failing.add("a1");
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        assertThat(ledger()).isEmpty();
+        failing.clear();
+        kafka.setTo(runner.health().nextRetry());
+        settle(runner);
+        assertThat(ledger()).containsExactly("a1");
+        assertThat(runs).containsExactly("a1", "a1");
+    }
+
+    @Test
+    void F3_a_dead_lettered_event_is_not_run_again_after_its_successor() throws SQLException {
+        failing.add("a1");
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner dying = runner(kafka);
+        kafka.assign(P0);
+        dying.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        kafka.consumer.failCommitsWith = new org.apache.kafka.common.errors.TimeoutException("dies before it");
+        exhaust(kafka, dying);
+        assertThat(kafka.letters.history()).hasSize(1);
+        assertThat(ledger()).containsExactly("a2");
+        assertThat(kafka.committed(P0)).as("nothing was committed").isEqualTo(-1);
+
+        failing.clear(); // what it depends on has recovered when the successor reads from the start
+        runs.clear();
+        MockKafka successors = MockKafka.create();
+        ConsumerRunner successor = runner(successors);
+        successors.assign(P0);
+        successor.runOnce();
+        successors.event(P0, "alice", "a1");
+        successors.event(P0, "alice", "a2");
+        settle(successor);
+        assertThat(runs).as("neither runs again").isEmpty();
+        assertThat(ledger()).containsExactly("a2");
+        assertThat(repeats).containsExactly("0 DEAD", "1 DONE");
+        assertThat(successors.letters.history()).isEmpty();
+        assertThat(successors.committed(P0)).isEqualTo(2);
+    }
+
+    @Test
+    void an_event_that_was_dying_when_its_owner_died_is_only_published() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        ConsumerRecord<byte[], byte[]> a1 = kafka.event(P0, "alice", "a1");
+        inbox.decide(Mark.of("ledger", "a1", a1), Outcome.DYING);
+        kafka.event(P0, "alice", "a2");
+        settle(runner);
+        assertThat(runs).containsExactly("a2");
+        assertThat(kafka.letters.history()).hasSize(1);
+        assertThat(outcome("a1")).isEqualTo("DEAD");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    @Test
+    void the_letter_is_decided_before_it_is_sent_and_settled_after_its_ack() throws SQLException {
+        failing.add("a1");
+        MockKafka kafka = new MockKafka(false);
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        exhaust(kafka, runner);
+        assertThat(kafka.letters.history()).hasSize(1);
+        assertThat(outcome("a1")).isEqualTo("DYING");
+        assertThat(runs).as("a2 waits for the ack").doesNotContain("a2");
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+
+        assertThat(kafka.letters.completeNext()).isTrue();
+        settle(runner);
+        assertThat(outcome("a1")).isEqualTo("DEAD");
+        assertThat(runs).endsWith("a2");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    @Test
+    void another_event_under_a_known_id_is_dead_lettered_as_a_conflict() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "a1");
+        settle(runner);
+        assertThat(ledger()).containsExactly("a1");
+        assertThat(reasons(kafka)).containsExactly("ID_CONFLICT");
+        assertThat(outcome("a1")).isEqualTo("DONE");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    @Test
+    void a_record_without_a_readable_id_is_marked_by_its_origin() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.record(P0, "alice", "no json");
+        settle(runner);
+        assertThat(reasons(kafka)).containsExactly("MALFORMED_JSON");
+        assertThat(outcome("asset.events/0/0")).isEqualTo("DEAD");
+    }
+
+    @Test
+    void a_mark_held_by_another_owner_uses_no_attempt_and_no_thread() throws Exception {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        ConsumerRecord<byte[], byte[]> a1 = kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b1");
+        inbox.run(Mark.of("ledger", "a1", a1), transaction -> {
+            settle(runner);
+            assertThat(runs).containsExactly("b1");
+            assertThat(runner.health().nextRetry())
+                    .isEqualTo(kafka.clock().instant().plus(Backoff.HELD_ELSEWHERE));
+            assertThat(runner.health().problems())
+                    .as("the ordinary end of a hand-over")
+                    .isEmpty();
+            kafka.advance(Duration.ofSeconds(30));
+            settle(runner);
+            assertThat(runner.health().problems())
+                    .anySatisfy(problem -> assertThat(problem).contains("the mark of ASSET_UPDATED", "is held"));
+        });
+        kafka.advance(Backoff.HELD_ELSEWHERE);
+        settle(runner);
+        assertThat(runs).as("the other owner has done it").containsExactly("b1");
+        assertThat(repeats).containsExactly("0 DONE");
+    }
+
+    @Test
+    void an_inbox_that_is_out_of_reach_is_an_outage_that_ends_by_itself() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        String url = database.getURL();
+        database.setURL("jdbc:h2:tcp://127.0.0.1:1/none");
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        for (int i = 0; i < 10; i++) {
+            kafka.setTo(runner.health().nextRetry());
+            settle(runner);
+        }
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("ASSET_UPDATED", "out of order"));
+        database.setURL(url);
+        kafka.setTo(runner.health().nextRetry());
+        settle(runner);
+        assertThat(ledger()).containsExactly("a1");
+        assertThat(kafka.letters.history()).isEmpty();
+    }
+
+    private ConsumerRunner runner(MockKafka kafka) {
+        return ConsumerRunner.builder(kafka, "ledger")
+                .inTransaction(inbox, ASSET, (event, tx) -> {
+                    runs.add(event.id());
+                    try (PreparedStatement insert =
+                            tx.connection().prepareStatement("INSERT INTO ledger (event) VALUES (?)")) {
+                        insert.setString(1, event.id());
+                        insert.executeUpdate();
+                    }
+                    if (failing.contains(event.id())) {
+                        throw new IllegalStateException("after the write");
+                    }
+                })
+                .retry(RetryConfig.custom()
+                        .maxAttempts(3)
+                        .waitDuration(Duration.ofSeconds(1))
+                        .build())
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void repeated(String type, Delivery delivery, Outcome known) {
+                        repeats.add("%d %s".formatted(delivery.offset(), known));
+                    }
+                })
+                .build();
+    }
+
+    private static void settle(ConsumerRunner runner) {
+        SteppedRunner.settle(runner);
+    }
+
+    /** Until nobody waits for a retry any more. */
+    private static void exhaust(MockKafka kafka, ConsumerRunner runner) {
+        settle(runner);
+        while (runner.health().nextRetry() != null) {
+            kafka.setTo(runner.health().nextRetry());
+            settle(runner);
+        }
+    }
+
+    private static List<String> reasons(MockKafka kafka) {
+        return kafka.letters.history().stream()
+                .map(letter -> new String(
+                        letter.headers().lastHeader("eventbus-dlq-reason").value(), StandardCharsets.UTF_8))
+                .toList();
+    }
+
+    private List<String> ledger() throws SQLException {
+        return query("SELECT event FROM ledger ORDER BY ord");
+    }
+
+    private String outcome(String id) throws SQLException {
+        return query("SELECT outcome FROM eventbus_inbox WHERE event_id = STRINGTOUTF8('" + id + "')")
+                .get(0);
+    }
+
+    private List<String> query(String sql) throws SQLException {
+        List<String> rows = new ArrayList<>();
+        try (Connection connection = database.getConnection();
+                Statement statement = connection.createStatement();
+                ResultSet result = statement.executeQuery(sql)) {
+            while (result.next()) {
+                rows.add(result.getString(1));
+            }
+        }
+        return rows;
+    }
+
+    private void execute(String sql) throws SQLException {
+        try (Connection connection = database.getConnection();
+                Statement statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+}
