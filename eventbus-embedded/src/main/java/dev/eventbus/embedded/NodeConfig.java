@@ -1,0 +1,134 @@
+package dev.eventbus.embedded;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+
+/**
+ * The properties of one node: small, quick to notice a lost neighbour, and with everything replicated that can be.
+ *
+ * <p>Pure: the same arguments give the same properties.
+ */
+final class NodeConfig {
+
+    /** What makes the cluster a cluster and cannot be set from outside. */
+    private static final Set<String> OURS = Set.of(
+            "process.roles",
+            "node.id",
+            "controller.quorum.voters",
+            "controller.listener.names",
+            "listeners",
+            "advertised.listeners",
+            "listener.security.protocol.map",
+            "inter.broker.listener.name",
+            "log.dir",
+            "log.dirs",
+            "metadata.log.dir");
+
+    private NodeConfig() {}
+
+    /** What was asked for beside the number of nodes; copied, so the builder can be used again. */
+    record Wishes(List<Integer> advertisedPorts, Map<String, String> properties, Map<String, String> saslUsers) {
+
+        Wishes {
+            advertisedPorts = List.copyOf(advertisedPorts);
+            properties = Map.copyOf(properties);
+            saslUsers = Map.copyOf(saslUsers);
+        }
+    }
+
+    /** Refuses a property that the cluster itself decides. */
+    static void checkSettable(String name) {
+        if (OURS.contains(name)) {
+            throw new IllegalArgumentException(
+                    "property must not be one that the embedded cluster decides itself, was " + name);
+        }
+    }
+
+    static Map<String, String> of(NodeAddresses node, List<NodeAddresses> cluster, Path data, Wishes wishes) {
+        Map<String, String> properties = new TreeMap<>();
+        properties.putAll(smallAndFast());
+        properties.putAll(replicated(cluster.size()));
+        properties.putAll(wishes.properties());
+        properties.putAll(identity(node, cluster, data));
+        properties.putAll(security(wishes.saslUsers()));
+        return properties;
+    }
+
+    private static Map<String, String> identity(NodeAddresses node, List<NodeAddresses> cluster, Path data) {
+        return Map.of(
+                "process.roles", "broker,controller",
+                "node.id", Integer.toString(node.node()),
+                "controller.quorum.voters", NodeAddresses.quorumVoters(cluster),
+                "controller.listener.names", "CONTROLLER",
+                "inter.broker.listener.name", "BROKER",
+                "listeners",
+                        "CLIENT://%s,BROKER://%s,CONTROLLER://%s"
+                                .formatted(node.clientAddress(), node.brokerAddress(), node.controllerAddress()),
+                "advertised.listeners",
+                        "CLIENT://%s,BROKER://%s".formatted(node.advertisedAddress(), node.brokerAddress()),
+                "log.dirs", data.toString());
+    }
+
+    /** With users, only the clients' listener asks for a password: the other two are the cluster's own. */
+    private static Map<String, String> security(Map<String, String> saslUsers) {
+        if (saslUsers.isEmpty()) {
+            return Map.of("listener.security.protocol.map", "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT");
+        }
+        StringBuilder login = new StringBuilder("org.apache.kafka.common.security.plain.PlainLoginModule required");
+        new TreeMap<>(saslUsers)
+                .forEach((name, password) -> login.append(" user_")
+                        .append(name)
+                        .append("=\"")
+                        .append(password)
+                        .append('"'));
+        return Map.of(
+                "listener.security.protocol.map", "CLIENT:SASL_PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                "sasl.enabled.mechanisms", "PLAIN",
+                "listener.name.client.plain.sasl.jaas.config", login.append(';').toString());
+    }
+
+    private static Map<String, String> replicated(int nodes) {
+        String factor = Integer.toString(nodes);
+        String inSync = nodes == 1 ? "1" : "2";
+        return Map.of(
+                "default.replication.factor", factor,
+                "min.insync.replicas", inSync,
+                "offsets.topic.replication.factor", factor,
+                "transaction.state.log.replication.factor", factor,
+                "transaction.state.log.min.isr", inSync,
+                "share.coordinator.state.topic.replication.factor", factor,
+                "share.coordinator.state.topic.min.isr", inSync);
+    }
+
+    /**
+     * The defaults are for large clusters: a lost broker is noticed after 9 s, a consumer's heartbeat is due every 5 s,
+     * each internal topic has 50 partitions, the log cleaner alone takes 128 MB.
+     */
+    private static Map<String, String> smallAndFast() {
+        return Map.ofEntries(
+                Map.entry("auto.create.topics.enable", "false"),
+                Map.entry("num.network.threads", "1"),
+                Map.entry("num.io.threads", "2"),
+                Map.entry("log.cleaner.dedupe.buffer.size", "2097152"),
+                Map.entry("offsets.topic.num.partitions", "4"),
+                Map.entry("transaction.state.log.num.partitions", "4"),
+                Map.entry("share.coordinator.state.topic.num.partitions", "4"),
+                Map.entry("broker.heartbeat.interval.ms", "200"),
+                Map.entry("broker.session.timeout.ms", "2000"),
+                Map.entry("controller.quorum.election.timeout.ms", "500"),
+                Map.entry("controller.quorum.fetch.timeout.ms", "1000"),
+                Map.entry("group.initial.rebalance.delay.ms", "0"),
+                Map.entry("group.min.session.timeout.ms", "500"),
+                Map.entry("group.consumer.min.heartbeat.interval.ms", "100"),
+                Map.entry("group.consumer.heartbeat.interval.ms", "200"),
+                Map.entry("group.consumer.min.session.timeout.ms", "500"),
+                Map.entry("group.consumer.session.timeout.ms", "3000"),
+                Map.entry("group.share.min.heartbeat.interval.ms", "100"),
+                Map.entry("group.share.heartbeat.interval.ms", "200"),
+                Map.entry("group.share.min.session.timeout.ms", "500"),
+                Map.entry("group.share.session.timeout.ms", "3000"));
+    }
+}

@@ -1,0 +1,18 @@
+/**
+ * Real servers for tests and demos, from Maven Central, no Docker and nothing installed by hand.
+ *
+ * <p>Read in this order: {@link dev.eventbus.embedded.ServersExtension} hands a shared
+ * {@link dev.eventbus.embedded.KafkaServer} and {@link dev.eventbus.embedded.PostgresServer} to tests;
+ * {@link dev.eventbus.embedded.EmbeddedKafka} and {@link dev.eventbus.embedded.EmbeddedPostgres} are servers of one's
+ * own, to be killed, frozen and started again.
+ *
+ * <pre>
+ * ServersExtension ► SharedServers ► ServerSource: EmbeddedSource | ExternalSource | ContainerSource
+ * EmbeddedKafka    ► KafkaNode × n ► ServerProcess (BrokerRuntime ► CacheFolder; NodeConfig, FreePorts)
+ * EmbeddedPostgres ► ServerProcess (PostgresRuntime ► CacheFolder)
+ * </pre>
+ */
+@NullMarked
+package dev.eventbus.embedded;
+
+import org.jspecify.annotations.NullMarked;
