@@ -1,0 +1,265 @@
+package dev.eventbus.testkit;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.eventbus.DecodeException;
+import dev.eventbus.EncodedEvent;
+import dev.eventbus.Event;
+import dev.eventbus.EventDecoder;
+import dev.eventbus.EventEncoder;
+import dev.eventbus.EventHeaders;
+import dev.eventbus.EventRecords;
+import dev.eventbus.EventType;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.internal.Checks;
+import dev.eventbus.outbox.OutboxRelay;
+import dev.eventbus.topics.KafkaCluster;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.function.BooleanSupplier;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.Header;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An in-memory cluster in virtual time on which a service's own production builders run: for unit tests without Kafka, without a
+ * database, without sleeping.
+ *
+ * <pre>{@code
+ * var bus = FakeEventBus.create();
+ * bus.start(Calculator.runner(bus.kafka(), evicted::add));      // built as in production, on another KafkaCluster
+ * bus.publish(ASSET_UPDATED, updated("bob", 1), updated("alice", 1));
+ * bus.runUntilIdle();                                           // retries of hours take microseconds
+ * assertThat(evicted).containsExactly("bob", "alice");
+ * assertThat(bus.deadLetters()).isEmpty();
+ * }</pre>
+ *
+ * <p>What runs is the engine of production: only the edge to Kafka and the clock are replaced. Partitions, groups, offsets,
+ * retries, dead letters and their order are as on a broker; a record goes through the same encoder. Handlers run in the calling
+ * thread, inside {@link #runUntilIdle()} and {@link #advance(Duration)}.
+ *
+ * <p>Topics are made on first use with 3 partitions, see {@link #topic(String, int)}; all topic names here are physical ones, with
+ * the prefix if the code under test sets one. Time begins at 2030-01-01T00:00:00Z and moves only in those two methods.
+ *
+ * <p>Used by one thread at a time. {@link #close()} closes what was started.
+ */
+public final class FakeEventBus implements AutoCloseable {
+
+    private final InMemoryKafka kafka;
+    private final InMemoryBroker broker;
+    private final VirtualLoop loop;
+    private final EventEncoder encoder = new EventEncoder();
+    private final EventIds ids;
+
+    private FakeEventBus(InMemoryKafka kafka) {
+        this.kafka = kafka;
+        this.broker = kafka.broker();
+        this.loop = new VirtualLoop(kafka.clock(), broker);
+        this.ids = new EventIds(kafka.clock());
+    }
+
+    /** A new, empty bus. */
+    public static FakeEventBus create() {
+        return new FakeEventBus(InMemoryKafka.create());
+    }
+
+    /** The cluster to build runners and relays on. */
+    public KafkaCluster kafka() {
+        return kafka;
+    }
+
+    /**
+     * Makes a topic, or gives it more partitions.
+     *
+     * @throws IllegalArgumentException if it has more already: a topic never loses partitions
+     */
+    public FakeEventBus topic(String name, int partitions) {
+        broker.createOrGrow(Checks.topicName("topic", name), partitions);
+        return this;
+    }
+
+    // ---- what runs
+
+    /**
+     * Takes a runner that was built on {@link #kafka()} and has not been started. Several of one group share its partitions. A
+     * runner that the test closes is let go.
+     */
+    public ConsumerRunner start(ConsumerRunner runner) {
+        loop.add(number -> new DrivenRunner("runner " + number, runner));
+        return runner;
+    }
+
+    /** Takes a relay that was built on {@link #kafka()} and has not been started. It is closed with the bus, not before. */
+    public OutboxRelay start(OutboxRelay relay) {
+        loop.add(number -> new DrivenRelay("relay " + number, relay));
+        return relay;
+    }
+
+    /**
+     * Runs all that was started until nothing is to do and nothing waits. Where all wait for time, as for a retry, the clock jumps
+     * there.
+     *
+     * @throws AssertionError if that does not happen within 100,000 rounds or a year of virtual time, as when a dead-letter topic
+     *     cannot be written; the message says who waits for what
+     */
+    public void runUntilIdle() {
+        loop.runUntilIdle();
+    }
+
+    /** As {@link #runUntilIdle()}, but only until a condition holds. */
+    void runUntil(String what, BooleanSupplier condition) {
+        loop.runUntil(what, condition);
+    }
+
+    /** Lets time pass: what is due in it runs, each at its time. */
+    public void advance(Duration duration) {
+        loop.runFor(duration);
+    }
+
+    /** The virtual time. */
+    public Instant now() {
+        return kafka.clock().instant();
+    }
+
+    // ---- what goes in
+
+    /**
+     * Puts events on their topic, as the relay would, under ids of the bus's own and the virtual time.
+     *
+     * @return the events, for {@link #deliverAgain}
+     * @throws dev.eventbus.PublishRefusedException for what production refuses
+     */
+    @SafeVarargs
+    public final <P> List<Event<P>> publish(EventType<P> type, P... payloads) {
+        List<Event<P>> events = new ArrayList<>();
+        for (P payload : payloads) {
+            Event<P> event = Event.of(type, ids.next(), now(), payload);
+            publish(event);
+            events.add(event);
+        }
+        return events;
+    }
+
+    /** Puts whole events on their topics: with ids, times and headers of the test's choice. */
+    public void publish(Event<?>... events) {
+        for (Event<?> event : events) {
+            EncodedEvent encoded = encoder.encode(event);
+            String topic = encoded.topic();
+            append(EventRecords.of(encoded, topic, EventRecords.partition(encoded.key(), broker.partitions(topic))));
+        }
+    }
+
+    /** Puts a record without headers on a topic, as {@code kafka-console-producer} does. */
+    public void publishRaw(String topic, @Nullable String key, String value) {
+        publishRaw(new ProducerRecord<>(topic, key == null ? null : key.getBytes(UTF_8), value.getBytes(UTF_8)));
+    }
+
+    /** Puts any bytes and headers on a topic, as others may. */
+    public void publishRaw(ProducerRecord<byte[], byte[]> record) {
+        int partitions = broker.partitions(record.topic());
+        Integer partition = record.partition();
+        if (partition == null) {
+            partition = record.key() == null ? 0 : InMemoryProducer.partition(record.key(), partitions);
+        }
+        append(new ProducerRecord<>(
+                record.topic(), partition, record.timestamp(), record.key(), record.value(), record.headers()));
+    }
+
+    /**
+     * Puts the last record of an event on its topic once more: a duplicate on the wire, as after a relay's crash.
+     *
+     * @throws IllegalArgumentException if the event is not on its topic
+     */
+    public void deliverAgain(Event<?> event) {
+        List<ConsumerRecord<byte[], byte[]>> records = records(event.type().topic()).stream()
+                .filter(record -> isRecordOf(event, record))
+                .toList();
+        if (records.isEmpty()) {
+            throw new IllegalArgumentException(
+                    "%s is not on %s, so it cannot be delivered again; publish it first, and let the relay run"
+                            .formatted(event, event.type().topic()));
+        }
+        deliverAgain(records.get(records.size() - 1));
+    }
+
+    /** Puts a record on its partition once more, for records that are no event. */
+    public void deliverAgain(ConsumerRecord<byte[], byte[]> record) {
+        append(new ProducerRecord<>(
+                record.topic(), record.partition(), null, record.key(), record.value(), record.headers()));
+    }
+
+    // ---- what goes wrong
+
+    /** The group deals its partitions out anew at the next passes: all are given up first; with several members each moves on. */
+    public void rebalance(String group) {
+        broker.recallAll(group);
+    }
+
+    /** The next {@code times} sends to a topic, by runners and relays, fail as when the broker does not answer in time. */
+    public void failSends(String topic, int times) {
+        broker.failSends(topic, times);
+    }
+
+    // ---- what came of it
+
+    /** All dead letters, whatever their topic, in the order in which they were sent. */
+    public List<DeadLetter> deadLetters() {
+        return broker.records(broker.topics()).stream()
+                .map(DeadLetter::of)
+                .filter(letter -> letter.origin() != null)
+                .toList();
+    }
+
+    /**
+     * What stands on a type's topic of that type, repeats included, in the order in which it came. What cannot be read as such is
+     * left out; {@link #records} has it.
+     */
+    public <P> List<Event<P>> events(EventType<P> type) {
+        EventDecoder decoder = new EventDecoder(List.of(type));
+        List<Event<P>> events = new ArrayList<>();
+        for (ConsumerRecord<byte[], byte[]> record : records(type.topic())) {
+            try {
+                Event<?> event = decoder.decode(record);
+                P payload = type.payloadClass().cast(event.payload());
+                events.add(new Event<>(event.id(), type, event.key(), event.timestamp(), payload, event.headers()));
+            } catch (DecodeException unreadable) {
+                // of another type, or no event at all
+            }
+        }
+        return events;
+    }
+
+    /** All records of a topic, in the order in which they came; within a partition that is the order of the offsets. */
+    public List<ConsumerRecord<byte[], byte[]>> records(String topic) {
+        return broker.records(List.of(topic));
+    }
+
+    /** The offset that a group has committed; empty if none. */
+    public OptionalLong committedOffset(String group, String topic, int partition) {
+        OffsetAndMetadata committed = broker.committed(group, new TopicPartition(topic, partition));
+        return committed == null ? OptionalLong.empty() : OptionalLong.of(committed.offset());
+    }
+
+    /** Closes what was started, in that order. */
+    @Override
+    public void close() {
+        loop.close();
+    }
+
+    private void append(ProducerRecord<byte[], byte[]> record) {
+        broker.append(record, null);
+    }
+
+    private static boolean isRecordOf(Event<?> event, ConsumerRecord<byte[], byte[]> record) {
+        Header id = record.headers().lastHeader(EventHeaders.ID);
+        return id != null && Arrays.equals(id.value(), event.id().getBytes(UTF_8));
+    }
+}

@@ -1,0 +1,178 @@
+package dev.eventbus.testkit;
+
+import dev.eventbus.EncodedEvent;
+import dev.eventbus.Event;
+import dev.eventbus.EventEncoder;
+import dev.eventbus.EventLimits;
+import dev.eventbus.EventPublisher;
+import dev.eventbus.EventType;
+import dev.eventbus.PublishFailedException;
+import dev.eventbus.PublishRefusedException;
+import dev.eventbus.outbox.ConnectionSource;
+import dev.eventbus.outbox.Outbox;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * An outbox that writes nothing and remembers what was published: for unit tests of code that publishes.
+ *
+ * <pre>{@code
+ * RecordingOutbox outbox = new RecordingOutbox();
+ * new AssetService(outbox).rename(connection, "alice", "house");
+ * assertThat(outbox.published(ASSET_UPDATED)).extracting(Event::key).containsExactly("alice");
+ * }</pre>
+ *
+ * <p>It refuses what production refuses, with the same encoder and on the same connections: a missing or too long key, a payload
+ * that is no JSON object, an event over the default of {@code maxEventBytes}, a closed connection, one in auto-commit mode, a
+ * connection source that lends none. It asks the connection only whether it is closed and in auto-commit mode, so a stub will
+ * do. Ids and times are the same in every run.
+ *
+ * <p>It cannot see how the transaction ends: what was published is remembered at once, and stays so after a roll-back. A test
+ * that is about roll-back needs {@code JdbcOutbox} over a database, for instance H2. Thread-safe.
+ */
+public final class RecordingOutbox implements Outbox {
+
+    private final EventEncoder encoder = new EventEncoder();
+    private final VirtualClock clock = new VirtualClock();
+    private final EventIds ids = new EventIds(clock);
+
+    /** Guarded by "this". */
+    private final List<Event<?>> published = new ArrayList<>();
+
+    /** Guarded by "this". */
+    private int commits;
+
+    @Override
+    public EventPublisher within(Connection connection) {
+        return joining(work -> work.accept(connection));
+    }
+
+    @Override
+    public EventPublisher joining(ConnectionSource connections) {
+        return new Publisher(connections);
+    }
+
+    @Override
+    public synchronized void committed() {
+        commits++;
+    }
+
+    /** How often {@link #committed()} was called. */
+    public synchronized int commits() {
+        return commits;
+    }
+
+    /** All that was published, in order. */
+    public synchronized List<Event<?>> published() {
+        return List.copyOf(published);
+    }
+
+    /** What was published of one type, in order. */
+    public <P> List<Event<P>> published(EventType<P> type) {
+        return published().stream()
+                .filter(event -> event.type().name().equals(type.name()))
+                .map(event -> new Event<>(
+                        event.id(),
+                        type,
+                        event.key(),
+                        event.timestamp(),
+                        type.payloadClass().cast(event.payload()),
+                        event.headers()))
+                .toList();
+    }
+
+    /** Forgets what was published so far. */
+    public synchronized void clear() {
+        published.clear();
+        commits = 0;
+    }
+
+    private synchronized void remember(Collection<? extends Event<?>> events) {
+        published.addAll(events);
+    }
+
+    private final class Publisher implements EventPublisher {
+
+        private final ConnectionSource connections;
+
+        private Publisher(ConnectionSource connections) {
+            this.connections = connections;
+        }
+
+        @Override
+        public <P> String publish(EventType<P> type, P payload) {
+            Event<P> event = Event.of(type, ids.next(), clock.instant(), payload);
+            publish(event);
+            return event.id();
+        }
+
+        @Override
+        public void publish(Event<?> event) {
+            publishAll(List.of(event));
+        }
+
+        @Override
+        public void publishAll(Collection<? extends Event<?>> events) {
+            if (events.isEmpty()) {
+                return;
+            }
+            List<Event<?>> all = List.copyOf(events);
+            all.forEach(this::checkEvent);
+            AtomicInteger runs = new AtomicInteger();
+            connections.with(connection -> {
+                if (runs.incrementAndGet() != 1) {
+                    throw refused(
+                            all.get(0),
+                            "the connection source ran the work twice, or after it had returned. Run it once, before with() returns.");
+                }
+                checkConnection(connection, all.get(0));
+                remember(all);
+            });
+            if (runs.getAndSet(1) == 0) {
+                throw refused(
+                        all.get(0),
+                        "the connection source did not lend a connection: no transaction is active in this thread. Publish inside the transaction.");
+            }
+        }
+
+        private void checkEvent(Event<?> event) {
+            EncodedEvent encoded = encoder.encode(event);
+            byte[] value = encoded.value();
+            if (value != null && value.length > EventLimits.MAX_EVENT_BYTES) {
+                throw refused(
+                        event,
+                        "it has %d bytes, over maxEventBytes, %d by default. Publish less, or a reference to it."
+                                .formatted(value.length, EventLimits.MAX_EVENT_BYTES));
+            }
+        }
+
+        private static void checkConnection(Connection connection, Event<?> event) {
+            try {
+                if (connection.isClosed()) {
+                    throw refused(event, "its connection is closed. Publish before the transaction ends.");
+                }
+                if (connection.getAutoCommit()) {
+                    throw refused(
+                            event,
+                            "its connection is in auto-commit mode, so the event would be kept even if your change failed. Call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
+                }
+            } catch (SQLException e) {
+                throw new PublishFailedException(
+                        event.type().name(),
+                        event.id(),
+                        "%s was not published: its connection does not answer. Roll the transaction back."
+                                .formatted(event),
+                        e);
+            }
+        }
+
+        private static PublishRefusedException refused(Event<?> event, String why) {
+            return new PublishRefusedException(
+                    event.type().name(), "%s was not published: %s This call recorded nothing.".formatted(event, why));
+        }
+    }
+}

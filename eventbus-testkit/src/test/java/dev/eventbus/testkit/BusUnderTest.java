@@ -1,0 +1,37 @@
+package dev.eventbus.testkit;
+
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.topics.KafkaCluster;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.function.BooleanSupplier;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
+
+/** A cluster as {@link BusContract} needs it, in memory or real. What was started ends with {@link #close()}. */
+public interface BusUnderTest extends AutoCloseable {
+
+    /** What runners are built on. */
+    KafkaCluster kafka();
+
+    /** Makes a topic that nobody else uses; its name. */
+    String newTopic(int partitions);
+
+    /** Puts a record on its topic and waits until it is there. */
+    void send(ProducerRecord<byte[], byte[]> record);
+
+    /** Starts a runner that was built on {@link #kafka()}, or on a cluster around it. */
+    void start(ConsumerRunner runner);
+
+    /** Waits until a condition holds; fails, saying what was waited for, if that takes too long. */
+    void await(String what, BooleanSupplier condition);
+
+    /** All that stands on a topic and is committed. */
+    List<ConsumerRecord<byte[], byte[]>> records(String topic);
+
+    /** The offset after which a group goes on. */
+    OptionalLong committed(String group, String topic, int partition);
+
+    @Override
+    void close();
+}

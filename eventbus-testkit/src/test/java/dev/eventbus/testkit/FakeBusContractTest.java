@@ -1,0 +1,66 @@
+package dev.eventbus.testkit;
+
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.topics.KafkaCluster;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.function.BooleanSupplier;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
+
+/** The contract on the in-memory cluster. */
+class FakeBusContractTest extends BusContract {
+
+    @Override
+    protected BusUnderTest open() {
+        return new InMemory();
+    }
+
+    private static final class InMemory implements BusUnderTest {
+
+        private final FakeEventBus bus = FakeEventBus.create();
+        private int topics;
+
+        @Override
+        public KafkaCluster kafka() {
+            return bus.kafka();
+        }
+
+        @Override
+        public String newTopic(int partitions) {
+            String name = "topic-" + ++topics;
+            bus.topic(name, partitions);
+            return name;
+        }
+
+        @Override
+        public void send(ProducerRecord<byte[], byte[]> record) {
+            bus.publishRaw(record);
+        }
+
+        @Override
+        public void start(ConsumerRunner runner) {
+            bus.start(runner);
+        }
+
+        @Override
+        public void await(String what, BooleanSupplier condition) {
+            bus.runUntil(what, condition);
+        }
+
+        @Override
+        public List<ConsumerRecord<byte[], byte[]>> records(String topic) {
+            return bus.records(topic);
+        }
+
+        @Override
+        public OptionalLong committed(String group, String topic, int partition) {
+            return bus.committedOffset(group, topic, partition);
+        }
+
+        @Override
+        public void close() {
+            bus.close();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+package dev.eventbus.testkit;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.Event;
+import dev.eventbus.EventPublisher;
+import dev.eventbus.EventType;
+import dev.eventbus.PublishRefusedException;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.time.Instant;
+import java.util.Collections;
+import java.util.List;
+import java.util.UUID;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+class RecordingOutboxTest {
+
+    record Renamed(String userId, String name) {}
+
+    private static final EventType<Renamed> RENAMED =
+            EventType.of("RENAMED", Renamed.class).topic("users").key(Renamed::userId);
+    private static final EventType<Renamed> CREATED =
+            EventType.of("CREATED", Renamed.class).topic("users").key(Renamed::userId);
+
+    record Note(String userId, List<String> lines) {}
+
+    private static final EventType<Note> NOTED =
+            EventType.of("NOTED", Note.class).topic("users").key(Note::userId);
+
+    private final RecordingOutbox outbox = new RecordingOutbox();
+    private Connection connection;
+
+    @BeforeEach
+    void begin() throws SQLException {
+        connection = DriverManager.getConnection("jdbc:h2:mem:");
+        connection.setAutoCommit(false);
+    }
+
+    @AfterEach
+    void end() throws SQLException {
+        connection.close();
+    }
+
+    @Test
+    void remembers_what_was_published_in_order_and_by_type() {
+        EventPublisher publisher = outbox.within(connection);
+        String id = publisher.publish(CREATED, new Renamed("alice", "Alice"));
+        publisher.publish(Event.of(RENAMED, "evt-1", Instant.EPOCH, new Renamed("bob", "Bob"))
+                .withHeader("tenant", "eu"));
+        outbox.joining(work -> work.accept(connection)).publish(CREATED, new Renamed("carol", "Carol"));
+
+        assertThat(outbox.published()).extracting(Event::key).containsExactly("alice", "bob", "carol");
+        assertThat(outbox.published(CREATED))
+                .extracting(event -> event.payload().name())
+                .containsExactly("Alice", "Carol");
+        assertThat(outbox.published(CREATED)).first().extracting(Event::id).isEqualTo(id);
+        assertThat(outbox.published(RENAMED))
+                .singleElement()
+                .satisfies(event -> assertThat(event.headers()).containsEntry("tenant", "eu"));
+    }
+
+    @Test
+    void gives_ids_in_the_form_of_productions() {
+        String first = outbox.within(connection).publish(CREATED, new Renamed("alice", "Alice"));
+        String second = outbox.within(connection).publish(CREATED, new Renamed("alice", "Alice"));
+
+        assertThat(UUID.fromString(first).version()).isEqualTo(7);
+        assertThat(UUID.fromString(first).variant()).isEqualTo(2);
+        assertThat(second).isGreaterThan(first);
+    }
+
+    @Test
+    void refuses_what_the_encoder_refuses_and_remembers_nothing_of_the_call() {
+        EventPublisher publisher = outbox.within(connection);
+
+        assertThatThrownBy(() -> publisher.publish(CREATED, new Renamed("", "nobody")))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("has no key");
+        assertThatThrownBy(() -> publisher.publishAll(List.of(
+                        Event.of(CREATED, "evt-1", Instant.EPOCH, new Renamed("alice", "Alice")),
+                        Event.of(CREATED, "x".repeat(129), Instant.EPOCH, new Renamed("alice", "Alice")))))
+                .isInstanceOf(PublishRefusedException.class);
+        assertThatThrownBy(() ->
+                        publisher.publish(NOTED, new Note("alice", Collections.nCopies(5, "x".repeat(200_000)))))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("maxEventBytes");
+        assertThat(outbox.published()).isEmpty();
+    }
+
+    @Test
+    void refuses_connections_that_are_in_no_transaction() throws SQLException {
+        connection.setAutoCommit(true);
+        assertThatThrownBy(() -> outbox.within(connection).publish(CREATED, new Renamed("alice", "Alice")))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("auto-commit");
+        connection.close();
+        assertThatThrownBy(() -> outbox.within(connection).publish(CREATED, new Renamed("alice", "Alice")))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("closed");
+        assertThatThrownBy(() -> outbox.joining(work -> {}).publish(CREATED, new Renamed("alice", "Alice")))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("did not lend a connection");
+        assertThat(outbox.published()).isEmpty();
+    }
+
+    @Test
+    void refuses_the_second_run_of_a_connection_source_that_runs_the_work_twice() {
+        EventPublisher twice = outbox.joining(work -> {
+            work.accept(connection);
+            work.accept(connection);
+        });
+
+        assertThatThrownBy(() -> twice.publish(CREATED, new Renamed("alice", "Alice")))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("ran the work twice");
+        assertThat(outbox.published()).hasSize(1);
+    }
+
+    @Test
+    void a_rolled_back_transaction_stays_recorded_as_documented_until_cleared() throws SQLException {
+        outbox.within(connection).publish(CREATED, new Renamed("alice", "Alice"));
+        connection.rollback();
+        outbox.committed();
+
+        assertThat(outbox.published()).hasSize(1);
+        assertThat(outbox.commits()).isEqualTo(1);
+        outbox.clear();
+        assertThat(outbox.published()).isEmpty();
+    }
+}
