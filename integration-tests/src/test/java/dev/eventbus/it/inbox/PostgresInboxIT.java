@@ -1,0 +1,150 @@
+package dev.eventbus.it.inbox;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import java.sql.Connection;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
+import javax.sql.DataSource;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.postgresql.ds.PGSimpleDataSource;
+
+/** The contracts of the inbox on a real PostgreSQL, and what only PostgreSQL has. */
+@ExtendWith(ServersExtension.class)
+class PostgresInboxIT {
+
+    private static final PGSimpleDataSource DATABASE = new PGSimpleDataSource();
+
+    @BeforeAll
+    static void createDatabase(PostgresServer postgres) {
+        DATABASE.setUrl(postgres.createDatabase(postgres.uniqueName("inbox")));
+        DATABASE.setUser(postgres.user());
+        DATABASE.setPassword(postgres.password());
+    }
+
+    @Nested
+    class Decisions extends InboxContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+    }
+
+    @Nested
+    class Tables extends InboxTablesContract {
+
+        @Override
+        protected DataSource openDatabase() throws SQLException {
+            try (Connection connection = DATABASE.getConnection();
+                    Statement statement = connection.createStatement()) {
+                statement.execute("""
+                        CREATE COLLATION IF NOT EXISTS without_case
+                          (provider = icu, locale = 'und-u-ks-level2', deterministic = false)
+                        """);
+            }
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+
+        @Override
+        protected String caseInsensitiveId() {
+            return "varchar(128) COLLATE without_case";
+        }
+    }
+
+    @Nested
+    class HandlerTransactions extends HandlerTransactionContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+
+        @Override
+        protected String setLockTimeout() {
+            return "SET lock_timeout = '7s'";
+        }
+
+        @Override
+        protected String showLockTimeout() {
+            return "SHOW lock_timeout";
+        }
+
+        @Override
+        protected String hiddenCommit() {
+            return "SELECT E'\\''; COMMIT; SELECT E'\\''";
+        }
+
+        @Test
+        void ddl_in_a_handler_belongs_to_its_transaction() throws Exception {
+            execute("DROP TABLE IF EXISTS more");
+            assertThat(inbox().run(mark("evt-1"), transaction -> {
+                        statement(transaction, statement -> statement.execute("CREATE TABLE more (id integer)"));
+                        book("evt-1").run(transaction);
+                    }))
+                    .isEqualTo(new MarkResult.Decided());
+            assertThat(count("more")).isZero();
+            assertThat(effects()).containsExactly("evt-1");
+        }
+
+        /** What the setting is when COMMIT comes decides. */
+        @ParameterizedTest
+        @ValueSource(strings = {"off", "local", "on", "remote_apply"})
+        void the_effect_is_committed_durably_whatever_the_session_and_the_handler_say(String setting) throws Exception {
+            List<String> atCommit = new ArrayList<>();
+            DataSource watched = HookedDataSource.over(DATABASE, (real, method, arguments, rest) -> {
+                if (method.equals("getAutoCommit")) {
+                    statement(real, statement -> statement.execute("SET synchronous_commit = " + setting));
+                }
+                if (method.equals("commit")) {
+                    atCommit.add(synchronousCommit(real));
+                }
+                return rest.call();
+            });
+            assertThat(inboxOn(watched)
+                            .run(
+                                    mark("evt-1"),
+                                    transaction -> statement(
+                                            transaction,
+                                            statement ->
+                                                    statement.execute("SET LOCAL synchronous_commit = " + setting))))
+                    .isEqualTo(new MarkResult.Decided());
+            assertThat(atCommit).containsExactly(setting.equals("remote_apply") ? "remote_apply" : "on");
+        }
+
+        private static String synchronousCommit(Connection connection) throws SQLException {
+            try (Statement statement = connection.createStatement();
+                    ResultSet row = statement.executeQuery("SHOW synchronous_commit")) {
+                row.next();
+                return row.getString(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+package dev.eventbus.it.outbox;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.Event;
+import dev.eventbus.EventType;
+import dev.eventbus.outbox.JdbcOutbox;
+import dev.eventbus.outbox.sql.FetchWindow;
+import dev.eventbus.outbox.sql.OutboxRow;
+import dev.eventbus.outbox.sql.OutboxSql;
+import dev.eventbus.outbox.sql.OutboxStore;
+import dev.eventbus.outbox.sql.RowKey;
+import dev.eventbus.outbox.sql.Shards;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.Instant;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** What every database must do with the outbox's tables; one small subclass per database. */
+abstract class OutboxStoreContract {
+
+    record Payload(String userId, String text) {}
+
+    static final EventType<Payload> ASSET =
+            EventType.of("ASSET_UPDATED", Payload.class).topic("asset.events").key(Payload::userId);
+    static final EventType<Payload> HOUSING = EventType.of("HOUSING_UPDATED", Payload.class)
+            .topic("housing.events")
+            .key(Payload::userId);
+
+    private Connection relay;
+    private OutboxSql sql;
+    private OutboxStore store;
+
+    /** A connection to a database with the outbox's tables; one database for the whole test. */
+    abstract Connection connect() throws SQLException;
+
+    abstract JdbcOutbox outbox();
+
+    abstract OutboxSql sql();
+
+    @BeforeEach
+    void open() throws SQLException {
+        relay = connect();
+        sql = sql();
+        store = new OutboxStore(sql);
+    }
+
+    @AfterEach
+    void close() throws SQLException {
+        relay.close();
+    }
+
+    private void publish(Event<?>... events) throws SQLException {
+        try (Connection tx = connect()) {
+            tx.setAutoCommit(false);
+            outbox().within(tx).publishAll(List.of(events));
+            tx.commit();
+        }
+    }
+
+    static Event<Payload> event(EventType<Payload> type, String id, String user, String text) {
+        return Event.of(type, id, Instant.EPOCH, new Payload(user, text));
+    }
+
+    static Event<Payload> event(String id, String user) {
+        return event(ASSET, id, user, "");
+    }
+
+    private static List<FetchWindow.Floor> allShards() {
+        return IntStream.range(0, Shards.COUNT)
+                .mapToObj(shard -> new FetchWindow.Floor(shard, Long.MIN_VALUE))
+                .toList();
+    }
+
+    private List<OutboxRow> fetch() throws SQLException {
+        return fetch(List.of(), List.of(), 500, 2_000, 1_000_000);
+    }
+
+    private List<OutboxRow> fetch(
+            Collection<RowKey> inFlight, Collection<String> excluded, int perShard, int rows, long bytes)
+            throws SQLException {
+        return store.fetch(relay, new FetchWindow(allShards(), inFlight, excluded, perShard, rows, bytes))
+                .rows();
+    }
+
+    private static List<String> ids(List<OutboxRow> rows) {
+        return rows.stream().map(row -> row.event().id()).toList();
+    }
+
+    @Test
+    void a_row_comes_back_as_it_was_published() throws SQLException {
+        publish(event(ASSET, "evt-1", "사용자-1", "é\"\\")
+                .withHeader("tenant", "eu")
+                .withHeader("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        assertThat(fetch()).singleElement().satisfies(row -> {
+            assertThat(row.event().key()).isEqualTo("사용자-1");
+            assertThat(row.event().topic()).isEqualTo("asset.events");
+            assertThat(row.event().type()).isEqualTo("ASSET_UPDATED");
+            assertThat(row.event().contentType()).isEqualTo("application/json");
+            assertThat(row.event().headers()).isEqualTo(Map.of("tenant", "eu"));
+            assertThat(row.event().traceparent()).startsWith("00-");
+            assertThat(row.event().tracestate()).isNull();
+            assertThat(row.event().value()).asString().contains("é").contains("1970-01-01T00:00:00Z");
+            assertThat(row.createdAt()).isAfter(Instant.parse("2026-01-01T00:00:00Z"));
+            assertThat(row.key().shard()).isEqualTo(Shards.of("사용자-1"));
+        });
+    }
+
+    @Test
+    void rows_of_a_shard_come_in_the_order_of_their_numbers() throws SQLException {
+        publish(IntStream.range(0, 700)
+                .mapToObj(i -> event("evt-" + i, "user-" + i % 20))
+                .toArray(Event<?>[]::new));
+        List<OutboxRow> rows = fetch();
+        assertThat(rows).hasSize(700);
+        Map<Integer, Long> last = new TreeMap<>();
+        for (OutboxRow row : rows) {
+            assertThat(row.key().seq())
+                    .isGreaterThan(last.getOrDefault(row.key().shard(), -1L));
+            last.put(row.key().shard(), row.key().seq());
+        }
+    }
+
+    @Test
+    void what_is_in_flight_excluded_or_blocked_is_left_out() throws SQLException {
+        publish(
+                event("evt-1", "bob"),
+                event("evt-2", "bob"),
+                event("evt-3", "alice"),
+                event(HOUSING, "evt-4", "bob", ""));
+        List<OutboxRow> all = fetch();
+        List<RowKey> first = all.stream()
+                .filter(row -> row.event().id().equals("evt-1"))
+                .map(OutboxRow::key)
+                .toList();
+        assertThat(ids(fetch(first, List.of(), 500, 2_000, 1_000_000)))
+                .containsExactlyInAnyOrder("evt-2", "evt-3", "evt-4");
+        assertThat(ids(fetch(List.of(), List.of("asset.events", "none"), 500, 2_000, 1_000_000)))
+                .containsExactly("evt-4");
+        assertThat(block("asset.events", "bob", first.get(0))).isEqualTo(1);
+        assertThat(ids(fetch())).containsExactlyInAnyOrder("evt-3", "evt-4");
+        assertThat(block("asset.events", "bob", first.get(0)))
+                .as("it is blocked already")
+                .isZero();
+    }
+
+    private int block(String topic, String key, RowKey row) throws SQLException {
+        try (PreparedStatement insert = relay.prepareStatement(sql.insertBlockedKey())) {
+            insert.setString(1, topic);
+            insert.setString(2, key);
+            insert.setInt(3, row.shard());
+            insert.setLong(4, row.seq());
+            insert.setString(5, row.id());
+            insert.setString(6, "REFUSED");
+            insert.setString(7, "SomeException");
+            insert.setString(8, null);
+            return insert.executeUpdate();
+        }
+    }
+
+    @Test
+    void a_blocked_key_is_told_from_one_that_differs_in_case_or_by_a_space() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "Bob"), event("evt-3", "bob "), event("evt-4", "böb"));
+        RowKey bob = fetch().stream()
+                .filter(row -> row.event().key().equals("bob"))
+                .findFirst()
+                .orElseThrow()
+                .key();
+        block("asset.events", "bob", bob);
+        assertThat(ids(fetch())).containsExactlyInAnyOrder("evt-2", "evt-3", "evt-4");
+    }
+
+    @Test
+    void a_floor_cuts_what_is_below_it() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "bob"));
+        RowKey first = fetch().get(0).key();
+        List<FetchWindow.Floor> floor = List.of(new FetchWindow.Floor(first.shard(), first.seq()));
+        assertThat(ids(store.fetch(relay, new FetchWindow(floor, List.of(), List.of(), 500, 2_000, 1_000_000))
+                        .rows()))
+                .containsExactly("evt-2");
+    }
+
+    @Test
+    void a_fetch_keeps_its_limits_of_rows_and_bytes() throws SQLException {
+        publish(IntStream.range(0, 60)
+                .mapToObj(i -> event(ASSET, "evt-" + i, "user-" + i % 3, "x".repeat(10_000)))
+                .toArray(Event<?>[]::new));
+        assertThat(fetch(List.of(), List.of(), 5, 2_000, 10_000_000)).hasSizeLessThanOrEqualTo(15);
+        assertThat(fetch(List.of(), List.of(), 500, 7, 10_000_000)).hasSize(7);
+        assertThat(fetch(List.of(), List.of(), 500, 2_000, 30_000)).hasSize(3);
+        assertThat(fetch(List.of(), List.of(), 500, 2_000, 1))
+                .as("one always comes, however large")
+                .hasSize(1);
+    }
+
+    @Test
+    void a_delete_takes_exactly_the_rows_it_names() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "bob"), event("evt-3", "alice"));
+        List<RowKey> keys = fetch().stream().map(OutboxRow::key).toList();
+        RowKey stale = new RowKey(keys.get(0).shard(), keys.get(0).seq(), "another-id");
+        assertThat(store.delete(relay, List.of(stale, keys.get(1))).rows()).isEqualTo(1);
+        assertThat(store.delete(relay, List.of(keys.get(1))).rows()).isZero();
+        assertThat(ids(fetch())).hasSize(2).doesNotContain(keys.get(1).id());
+    }
+
+    @Test
+    void leases_are_taken_once_renewed_by_their_owner_and_given_back() throws SQLException {
+        assertThat(claim("one", 60_000))
+                .hasSize(16)
+                .allSatisfy((shard, epoch) -> assertThat(epoch).isEqualTo(1));
+        assertThat(claim("two", 60_000)).isEmpty();
+        assertThat(renew("two")).isEmpty();
+        assertThat(renew("one")).hasSize(16);
+        assertThat(locked(3, "one", 1)).isTrue();
+        assertThat(locked(3, "one", 2)).isFalse();
+        assertThat(locked(3, "two", 1)).isFalse();
+        release("two");
+        assertThat(renew("one")).hasSize(16);
+        release("one");
+        assertThat(claim("two", 60_000))
+                .hasSize(16)
+                .allSatisfy((shard, epoch) -> assertThat(epoch).isEqualTo(2));
+    }
+
+    @Test
+    void a_lease_that_has_run_out_is_free_and_cannot_be_renewed() throws SQLException {
+        claim("dead", -1_000);
+        assertThat(renew("dead")).isEmpty();
+        assertThat(claim("successor", 60_000)).hasSize(16);
+    }
+
+    Map<Integer, Long> claim(String owner, long millis) throws SQLException {
+        return claim(relay, owner, millis);
+    }
+
+    Map<Integer, Long> claim(Connection connection, String owner, long millis) throws SQLException {
+        try (PreparedStatement claim = connection.prepareStatement(sql().claimLeases())) {
+            claim.setString(1, owner);
+            claim.setLong(2, millis);
+            return shards(claim);
+        }
+    }
+
+    private Map<Integer, Long> renew(String owner) throws SQLException {
+        try (PreparedStatement renew = relay.prepareStatement(sql.renewLeases())) {
+            renew.setLong(1, 60_000);
+            renew.setString(2, owner);
+            return shards(renew);
+        }
+    }
+
+    private void release(String owner) throws SQLException {
+        try (PreparedStatement release = relay.prepareStatement(sql.releaseLeases())) {
+            release.setString(1, owner);
+            release.executeUpdate();
+        }
+    }
+
+    private boolean locked(int shard, String owner, long epoch) throws SQLException {
+        try (PreparedStatement lock = relay.prepareStatement(sql.lockLease())) {
+            lock.setInt(1, shard);
+            lock.setString(2, owner);
+            lock.setLong(3, epoch);
+            try (ResultSet row = lock.executeQuery()) {
+                return row.next();
+            }
+        }
+    }
+
+    private static Map<Integer, Long> shards(PreparedStatement statement) throws SQLException {
+        try (ResultSet rows = statement.executeQuery()) {
+            Map<Integer, Long> shards = new TreeMap<>();
+            while (rows.next()) {
+                shards.put(rows.getInt(1), rows.getLong(2));
+            }
+            return shards;
+        }
+    }
+
+    @Test
+    void a_block_is_lifted_once_its_event_is_gone() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "alice"));
+        claim("one", 60_000);
+        for (OutboxRow row : fetch()) {
+            block("asset.events", row.event().key(), row.key());
+        }
+        assertThat(lift()).isZero();
+        try (PreparedStatement delete =
+                relay.prepareStatement(sql.names().in("DELETE FROM \"eventbus_outbox\" WHERE id = 'evt-1'"))) {
+            delete.executeUpdate();
+        }
+        assertThat(lift()).isEqualTo(1);
+        assertThat(fetch()).isEmpty();
+    }
+
+    private int lift() throws SQLException {
+        try (PreparedStatement lift = relay.prepareStatement(sql.liftBlockedKeys())) {
+            lift.setString(1, "one");
+            return lift.executeUpdate();
+        }
+    }
+
+    @Test
+    void a_value_is_written_once_and_the_first_stands() throws SQLException {
+        assertThat(store.metaOnce(relay, "partitions.kafka.asset.events", "3")).isEqualTo("3");
+        assertThat(store.metaOnce(relay, "partitions.kafka.asset.events", "6")).isEqualTo("3");
+        assertThat(store.meta(relay, "none")).isNull();
+        assertThat(store.meta(relay, "outbox_id")).hasSize(36);
+    }
+}

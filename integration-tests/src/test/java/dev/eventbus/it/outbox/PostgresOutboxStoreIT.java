@@ -1,0 +1,206 @@
+package dev.eventbus.it.outbox;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.PublishRefusedException;
+import dev.eventbus.StartRefusedException;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.outbox.JdbcOutbox;
+import dev.eventbus.outbox.sql.FetchWindow;
+import dev.eventbus.outbox.sql.OutboxSql;
+import dev.eventbus.outbox.sql.OutboxStore;
+import dev.eventbus.outbox.sql.PostgresOutboxSql;
+import dev.eventbus.outbox.sql.RowKey;
+import dev.eventbus.outbox.sql.TableNames;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+@ExtendWith(ServersExtension.class)
+class PostgresOutboxStoreIT extends OutboxStoreContract {
+
+    private final PostgresServer postgres;
+    private final String url;
+
+    PostgresOutboxStoreIT(PostgresServer postgres) {
+        this.postgres = postgres;
+        this.url = postgres.createDatabase(postgres.uniqueName("store"));
+    }
+
+    @BeforeEach
+    @Override
+    void open() throws SQLException {
+        try (Connection connection = connect()) {
+            outbox().createTables(connection);
+        }
+        super.open();
+    }
+
+    @Override
+    Connection connect() throws SQLException {
+        return DriverManager.getConnection(url, postgres.user(), postgres.password());
+    }
+
+    @Override
+    JdbcOutbox outbox() {
+        return JdbcOutbox.postgres();
+    }
+
+    @Override
+    OutboxSql sql() {
+        return new PostgresOutboxSql(TableNames.defaults());
+    }
+
+    private static void execute(Connection connection, String sql) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+
+    @Test
+    void a_session_that_commits_asynchronously_is_refused() throws SQLException {
+        try (Connection tx = connect()) {
+            tx.setAutoCommit(false);
+            execute(tx, "SET LOCAL synchronous_commit = off");
+            assertThatThrownBy(() -> outbox().within(tx).publish(event("evt-1", "bob")))
+                    .isInstanceOf(PublishRefusedException.class)
+                    .hasMessageContaining("synchronous_commit");
+            assertThatThrownBy(
+                            () -> outbox().within(tx).publishAll(List.of(event("evt-1", "bob"), event("evt-2", "bob"))))
+                    .isInstanceOf(PublishRefusedException.class);
+            execute(tx, "SET LOCAL synchronous_commit = local");
+            outbox().within(tx).publish(event("evt-3", "bob"));
+            tx.commit();
+        }
+        assertThat(count("SELECT count(*) FROM eventbus_outbox")).isEqualTo(1);
+    }
+
+    @Test
+    void a_transaction_has_its_id_before_its_row_has_a_number() throws SQLException {
+        try (Connection tx = connect()) {
+            execute(tx, """
+                    CREATE FUNCTION number_without_id() RETURNS bigint LANGUAGE plpgsql AS $$
+                    BEGIN
+                      IF pg_current_xact_id_if_assigned() IS NULL THEN RAISE 'a number before the id'; END IF;
+                      RETURN nextval('eventbus_outbox_seq_seq');
+                    END $$;
+                    ALTER TABLE eventbus_outbox ALTER seq DROP IDENTITY;
+                    CREATE SEQUENCE eventbus_outbox_seq_seq;
+                    ALTER TABLE eventbus_outbox ALTER seq SET DEFAULT number_without_id();
+                    """);
+            tx.setAutoCommit(false);
+            outbox().within(tx).publish(event("evt-1", "bob"));
+            tx.commit();
+        }
+        assertThat(count("SELECT count(*) FROM eventbus_outbox")).isEqualTo(1);
+    }
+
+    @Test
+    void a_fetch_tells_head_and_oldest_transaction_even_without_a_row() throws SQLException {
+        OutboxStore store = new OutboxStore(sql());
+        FetchWindow window =
+                new FetchWindow(List.of(new FetchWindow.Floor(0, 0)), List.of(), List.of(), 500, 2_000, 1_000);
+        try (Connection relay = connect();
+                Connection writer = connect()) {
+            assertThat(store.fetch(relay, window).head()).hasValue(0);
+            writer.setAutoCommit(false);
+            outbox().within(writer).publish(event("evt-1", "bob"));
+            OutboxStore.Fetched before = store.fetch(relay, window);
+            assertThat(before.head()).as("given out, not committed").hasValue(1);
+            long deleting =
+                    store.delete(relay, List.of(new RowKey(0, 0, "none"))).transaction();
+            assertThat(store.fetch(relay, window).snapshotXmin().orElseThrow()).isLessThan(deleting);
+            writer.commit();
+            assertThat(store.fetch(relay, window).snapshotXmin().orElseThrow()).isGreaterThanOrEqualTo(deleting);
+        }
+    }
+
+    @Test
+    void fetch_and_delete_use_the_index_though_statistics_say_the_outbox_is_empty() throws SQLException {
+        try (Connection relay = connect()) {
+            execute(relay, "ANALYZE eventbus_outbox");
+            try (Connection tx = connect()) {
+                tx.setAutoCommit(false);
+                for (int i = 0; i < 2_000; i++) {
+                    outbox().within(tx).publish(event("evt-" + i, "user-" + i));
+                }
+                tx.commit();
+            }
+            for (Map.Entry<String, String> setting : sql().sessionSettings().entrySet()) {
+                execute(relay, "SET %s = %s".formatted(setting.getKey(), setting.getValue()));
+            }
+            execute(
+                    relay,
+                    "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;"
+                            + " SET auto_explain.log_level = notice; SET client_min_messages = notice");
+            List<FetchWindow.Floor> floors = new ArrayList<>();
+            List<RowKey> keys = new ArrayList<>();
+            for (int i = 0; i < 16; i++) {
+                floors.add(new FetchWindow.Floor(i, 0));
+                keys.add(new RowKey(i, i, "id"));
+            }
+            assertThat(plan(sql().fetch(relay, new FetchWindow(floors, keys, List.of("other"), 500, 2_000, 1 << 20))))
+                    .contains("Index Scan using eventbus_outbox_pkey")
+                    .doesNotContain("Seq Scan on eventbus_outbox");
+            assertThat(plan(sql().delete(relay, keys)))
+                    .contains("Index Scan using eventbus_outbox_pkey")
+                    .doesNotContain("Seq Scan on eventbus_outbox");
+        }
+    }
+
+    private static String plan(PreparedStatement statement) throws SQLException {
+        try (statement;
+                ResultSet rows = statement.executeQuery()) {
+            assertThat(rows.next()).isTrue();
+            return String.valueOf(statement.getWarnings());
+        }
+    }
+
+    @Test
+    void a_lease_means_the_same_in_every_time_zone() throws SQLException {
+        try (Connection seoul = connect();
+                Connection utc = connect()) {
+            execute(seoul, "SET TIME ZONE 'Asia/Seoul'");
+            execute(utc, "SET TIME ZONE 'UTC'");
+            assertThat(claim(seoul, "seoul", 60_000)).hasSize(16);
+            assertThat(claim(utc, "utc", 60_000)).isEmpty();
+            execute(seoul, "UPDATE eventbus_relay_lease SET lease_until = clock_timestamp() - interval '1 second'");
+            assertThat(claim(utc, "utc", 60_000)).hasSize(16);
+            assertThat(claim(seoul, "seoul", 60_000)).isEmpty();
+        }
+    }
+
+    @Test
+    void verify_says_where_it_looked_for_missing_tables() throws SQLException {
+        try (Connection connection = connect()) {
+            assertThatThrownBy(() -> outbox().schema("scan").verify(connection))
+                    .isInstanceOf(StartRefusedException.class)
+                    .hasMessageContaining("schema 'scan'")
+                    .hasMessageContaining("user " + postgres.user())
+                    .hasMessageContaining("database store_")
+                    .hasMessageContaining("META-INF/eventbus/outbox/postgresql/V1__eventbus_outbox.sql");
+            outbox().schema("scan").table("outbox").createTables(connection);
+            outbox().schema("scan").table("outbox").verify(connection);
+        }
+    }
+
+    private long count(String query) throws SQLException {
+        try (Connection connection = connect();
+                Statement statement = connection.createStatement();
+                ResultSet row = statement.executeQuery(query)) {
+            row.next();
+            return row.getLong(1);
+        }
+    }
+}
