@@ -13,6 +13,10 @@ import dev.eventbus.Event;
  * different threads. Whatever a handler throws is a failure: the event is tried again, later events of its key wait, those of
  * other keys do not.
  *
+ * <p>While it runs, the MDC of its thread names the event ({@code eventbus.eventId}, {@code eventbus.eventType}, {@code
+ * eventbus.topic}, {@code eventbus.partition}, {@code eventbus.offset}, {@code eventbus.group}, {@code eventbus.attempt}) and has the
+ * record's {@code traceparent} and {@code tracestate}; afterwards it is as it was.
+ *
  * @param <P> payload
  * @param <D> {@link Delivery} for effects at least once, {@link TransactionalDelivery} for effects once
  */

@@ -1,7 +1,10 @@
 package dev.eventbus.consumer;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
+import dev.eventbus.EventHeaders;
 import dev.eventbus.consumer.FailurePolicy.Failure;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
 import dev.eventbus.consumer.LaneWorkers.Progress;
@@ -15,9 +18,12 @@ import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
@@ -31,7 +37,7 @@ import org.slf4j.MDC;
  *
  * <p>Runs on the thread that runs the record's lane. While user code runs no lock is held, and the MDC has {@code
  * eventbus.eventId}, {@code .eventType}, {@code .topic}, {@code .partition}, {@code .offset}, {@code .group} and {@code
- * .attempt}.
+ * .attempt}, and the record's {@code traceparent} and {@code tracestate}; after it, what it had before.
  */
 final class HandlerCall implements LaneWorkers.Work {
 
@@ -49,6 +55,12 @@ final class HandlerCall implements LaneWorkers.Work {
         "eventbus.group",
         "eventbus.attempt"
     };
+
+    /** W3C Trace Context; in the MDC under their own names. */
+    private static final List<String> TRACE_HEADERS = List.of(EventHeaders.TRACEPARENT, EventHeaders.TRACESTATE);
+
+    /** Longest text of a trace header that goes into the MDC. */
+    private static final int MAX_TRACE = 512;
 
     /** The user's code, whatever it is. */
     @FunctionalInterface
@@ -232,12 +244,15 @@ final class HandlerCall implements LaneWorkers.Work {
     private void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {
         Running call = new Running(delivery);
         running.add(call);
+        Map<String, String> before = MDC.getCopyOfContextMap();
         try {
             putMdc(event, delivery);
             code.run();
         } finally {
-            for (String key : MDC_KEYS) {
-                MDC.remove(key);
+            if (before == null) { // not every MDC takes null
+                MDC.clear();
+            } else {
+                MDC.setContextMap(before);
             }
             running.remove(call);
             Thread.interrupted(); // a handler's interrupt must not meet our commit or the next handler
@@ -254,6 +269,13 @@ final class HandlerCall implements LaneWorkers.Work {
         MDC.put(MDC_KEYS[4], Long.toString(delivery.offset()));
         MDC.put(MDC_KEYS[5], delivery.group());
         MDC.put(MDC_KEYS[6], Integer.toString(delivery.attempt()));
+        for (String name : TRACE_HEADERS) {
+            Header header = delivery.record.headers().lastHeader(name);
+            String text = header == null || header.value() == null ? "" : new String(header.value(), UTF_8);
+            if (!text.isEmpty() && text.length() <= MAX_TRACE && text.chars().allMatch(c -> c >= ' ' && c < 127)) {
+                MDC.put(name, text); // whole or not at all: anybody may have written it
+            }
+        }
     }
 
     /** A delivery as the handler sees it; the attempt is the one it was made for. */

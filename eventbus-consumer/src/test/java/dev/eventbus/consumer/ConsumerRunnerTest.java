@@ -5,6 +5,7 @@ import static dev.eventbus.consumer.MockKafka.LETTERS;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static dev.eventbus.consumer.MockKafka.P1;
 import static dev.eventbus.consumer.MockKafka.TOPIC;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -18,6 +19,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.apache.kafka.common.header.Headers;
 import org.junit.jupiter.api.Test;
 import org.slf4j.MDC;
 
@@ -82,6 +84,62 @@ class ConsumerRunnerTest extends SteppedRunner {
                         "eventbus.group", "g",
                         "eventbus.attempt", "1"));
         assertThat(MDC.getCopyOfContextMap()).isNullOrEmpty();
+    }
+
+    @Test
+    void the_MDC_has_the_trace_of_the_record_unchanged_or_not_at_all() {
+        List<Map<String, String>> seen = new ArrayList<>();
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .on(ASSET, (event, delivery) -> seen.add(MDC.getCopyOfContextMap()))
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        String traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        String tracestate = "rojo=00f067aa0ba902b7," + "x".repeat(480);
+        Headers traced = kafka.event(P0, "alice", "a1").headers();
+        traced.add("traceparent", traceparent.getBytes(UTF_8)).add("tracestate", tracestate.getBytes(UTF_8));
+        Headers forged = kafka.event(P0, "alice", "a2").headers();
+        forged.add("traceparent", "00-1\n12:00 ERROR paid".getBytes(UTF_8)).add("tracestate", null);
+        kafka.event(P0, "alice", "a3")
+                .headers()
+                .add("tracestate", "x".repeat(513).getBytes(UTF_8));
+        settle(runner);
+        assertThat(seen).hasSize(3);
+        assertThat(seen.get(0)).containsEntry("traceparent", traceparent).containsEntry("tracestate", tracestate);
+        assertThat(seen.get(1)).doesNotContainKeys("traceparent", "tracestate");
+        assertThat(seen.get(2)).doesNotContainKeys("traceparent", "tracestate");
+    }
+
+    @Test
+    void the_MDC_is_as_before_whatever_the_handler_did_to_it() {
+        List<String> requests = new ArrayList<>();
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .on(ASSET, (event, delivery) -> {
+                    requests.add(MDC.get("request"));
+                    if (event.id().equals("a1")) {
+                        MDC.put("user", "alice");
+                        MDC.put("request", "mine");
+                    } else {
+                        MDC.clear();
+                    }
+                    throw new IllegalArgumentException();
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        MDC.put("request", "r-1");
+        try {
+            settle(runner);
+            assertThat(requests).containsExactly("r-1", "r-1");
+            assertThat(MDC.getCopyOfContextMap()).isEqualTo(Map.of("request", "r-1"));
+        } finally {
+            MDC.clear();
+        }
     }
 
     @Test
