@@ -43,8 +43,8 @@ final class SharedServers implements AutoCloseable {
     static SharedServers of(Setting setting, PrintStream report) {
         String mode = setting.find("eventbus.servers").orElse("embedded");
         ServerSource source = switch (mode) {
-            case "embedded" -> new EmbeddedSource();
-            case "external" -> new ExternalSource(setting);
+            case "embedded" -> new ServerSource.Embedded();
+            case "external" -> new ServerSource.External(setting);
             case "testcontainers" -> containers();
             default ->
                 throw new EmbeddedServerException(

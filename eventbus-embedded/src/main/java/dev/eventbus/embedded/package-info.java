@@ -4,12 +4,13 @@
  * <p>Read in this order: {@link dev.eventbus.embedded.ServersExtension} hands a shared
  * {@link dev.eventbus.embedded.KafkaServer} and {@link dev.eventbus.embedded.PostgresServer} to tests;
  * {@link dev.eventbus.embedded.EmbeddedKafka} and {@link dev.eventbus.embedded.EmbeddedPostgres} are servers of one's
- * own, to be killed, frozen and started again.
+ * own, to be killed, frozen and started again; {@link dev.eventbus.embedded.EmbeddedMariaDb} too, for whoever adds its programs.
  *
  * <pre>
- * ServersExtension ► SharedServers ► ServerSource: EmbeddedSource | ExternalSource | ContainerSource
+ * ServersExtension ► SharedServers ► ServerSource: Embedded | External | ContainerSource
  * EmbeddedKafka    ► KafkaNode × n ► ServerProcess (BrokerRuntime ► CacheFolder; NodeConfig, FreePorts)
  * EmbeddedPostgres ► ServerProcess (PostgresRuntime ► CacheFolder)
+ * EmbeddedMariaDb  ► ServerProcess (MariaDbRuntime ► CacheFolder)
  * </pre>
  */
 @NullMarked
