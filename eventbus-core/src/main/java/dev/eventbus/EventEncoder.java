@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.util.TokenBuffer;
 import dev.eventbus.internal.Checks;
 import java.io.IOException;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -157,12 +158,7 @@ public final class EventEncoder {
     }
 
     private static void checkText(Event<?> event, String what, String text, int maxBytes) {
-        int bytes = Utf8.length(text);
-        String fault = text.isBlank()
-                ? "is blank"
-                : bytes < 0 || text.indexOf('\0') >= 0
-                        ? "is not well-formed Unicode without NUL"
-                        : bytes > maxBytes ? "has %d bytes".formatted(bytes) : null;
+        String fault = fault(text, maxBytes);
         if (fault != null) {
             // without the id: it may be what is wrong
             throw new PublishRefusedException(
@@ -170,6 +166,33 @@ public final class EventEncoder {
                     "%s was not published: its %s %s; 1 to %d bytes of UTF-8 are allowed. Use a shorter, stable identifier. Nothing was written to the outbox."
                             .formatted(event.type(), what, fault, maxBytes));
         }
+    }
+
+    private static @Nullable String fault(String text, int maxBytes) {
+        int bytes = Utf8.length(text);
+        return text.isBlank()
+                ? "is blank"
+                : bytes < 0 || text.indexOf('\0') >= 0
+                        ? "is not well-formed Unicode without NUL"
+                        : bytes > maxBytes ? "has %d bytes".formatted(bytes) : null;
+    }
+
+    /**
+     * The keys, if events can have them.
+     *
+     * @throws PublishRefusedException if one is no event's key; it does not say which, since keys reach no text
+     */
+    public static List<String> checkedKeys(String... keys) {
+        for (String key : keys) {
+            String fault = key == null ? "is null" : fault(key, EventLimits.MAX_KEY_BYTES);
+            if (fault != null) {
+                throw new PublishRefusedException(
+                        "",
+                        "%d keys of events were not locked: one of them %s, and no event has such a key; 1 to %d bytes of UTF-8 are allowed. Nothing was locked; pass the keys that the events will have."
+                                .formatted(keys.length, fault, EventLimits.MAX_KEY_BYTES));
+            }
+        }
+        return List.of(keys);
     }
 
     private static void checkTrace(Event<?> event, String name, @Nullable String text, int most) {

@@ -1,8 +1,9 @@
 package dev.eventbus;
 
 /**
- * The database refused the outbox row. The cause is the driver's own {@link java.sql.SQLException}, unchanged; the caller's
- * transaction is to be rolled back, as after any failed statement in it.
+ * The database refused the outbox row, or a lock. The cause is a {@link java.sql.SQLException} with the driver's SQLSTATE, vendor
+ * code and stack trace, so that a caller can tell a deadlock (40P01) that is worth another try from a full disk (53100); what it
+ * says carries none of the values. The caller's transaction is to be rolled back, as after any failed statement in it.
  */
 public final class PublishFailedException extends EventBusException {
 
@@ -17,12 +18,12 @@ public final class PublishFailedException extends EventBusException {
         this.eventId = eventId;
     }
 
-    /** Name of the type of the event. */
+    /** Name of the type of the event; empty if keys were to be locked. */
     public String eventType() {
         return eventType;
     }
 
-    /** Id of the event. */
+    /** Id of the event; empty if keys were to be locked. */
     public String eventId() {
         return eventId;
     }

@@ -1,8 +1,9 @@
 package dev.eventbus;
 
 /**
- * An event, or the connection it should go through, breaks a rule that is known without asking anyone. Thrown by
- * {@code publish} before any SQL: no row was written and the caller's transaction is as usable as before.
+ * An event, or the connection it should go through, breaks a rule. Thrown by {@code publish} and {@code lockKeys} before any SQL, but
+ * for two rules that only the database can tell: its session is unsafe to publish in, or it holds locks of other keys. In each case
+ * no row was written, and the caller's transaction is as usable as before.
  */
 public final class PublishRefusedException extends EventBusException {
 
@@ -21,7 +22,7 @@ public final class PublishRefusedException extends EventBusException {
         this.eventType = eventType;
     }
 
-    /** Name of the type of the refused event. */
+    /** Name of the type of the refused event; empty if keys were to be locked. */
     public String eventType() {
         return eventType;
     }

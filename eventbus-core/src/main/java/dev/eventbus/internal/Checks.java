@@ -57,6 +57,15 @@ public final class Checks {
         return value;
     }
 
+    /** A name of a cluster. It stands before names of topics in {@code eventbus_meta}, which have dots. */
+    public static String clusterName(String value) {
+        if (value.isBlank() || value.indexOf('.') >= 0) {
+            throw new IllegalArgumentException(
+                    "name of the cluster must not be blank or have a dot, was '%s'".formatted(printable(value)));
+        }
+        return value;
+    }
+
     /** {@code text} made safe for a log line or a message: control and non-ASCII characters escaped, cut to 128 characters. */
     public static String printable(String text) {
         StringBuilder safe = new StringBuilder();

@@ -32,7 +32,7 @@ final class ConfiguredKafkaCluster implements KafkaCluster {
 
     @Override
     public KafkaCluster named(String name) {
-        return new ConfiguredKafkaCluster(Checks.notBlank("name of the cluster", name), prefix, settings);
+        return new ConfiguredKafkaCluster(Checks.clusterName(name), prefix, settings);
     }
 
     @Override

@@ -41,7 +41,11 @@ public interface KafkaCluster {
         return ConfiguredKafkaCluster.of(clientSettings);
     }
 
-    /** This cluster under another name: in messages, logs and meters. Default {@code kafka}. */
+    /**
+     * This cluster under another name: in messages, logs, meters and what an outbox records about topics. Default {@code kafka}.
+     *
+     * @throws IllegalArgumentException if it is blank or has a dot
+     */
     KafkaCluster named(String name);
 
     /** This cluster with a prefix before every topic name, for instance one per environment. Default none. */

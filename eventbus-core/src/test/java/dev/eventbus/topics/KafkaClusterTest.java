@@ -256,6 +256,10 @@ class KafkaClusterTest {
 
         assertThatIllegalArgumentException().isThrownBy(() -> cluster.named(" "));
         assertThatIllegalArgumentException()
+                .as("topic 'eu.events' of 'kafka' is recorded like topic 'events' of that")
+                .isThrownBy(() -> cluster.named("kafka.eu"))
+                .withMessage("name of the cluster must not be blank or have a dot, was 'kafka.eu'");
+        assertThatIllegalArgumentException()
                 .isThrownBy(() -> cluster.topicPrefix("stag ing."))
                 .withMessageContaining("topicPrefix");
     }

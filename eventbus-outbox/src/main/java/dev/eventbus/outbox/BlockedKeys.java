@@ -1,33 +1,61 @@
 package dev.eventbus.outbox;
 
-import dev.eventbus.outbox.sql.OutboxJson;
+import dev.eventbus.outbox.EventSender.Refused;
+import dev.eventbus.outbox.sql.BlockedKeyStore;
 import dev.eventbus.outbox.sql.OutboxRow;
-import dev.eventbus.outbox.sql.OutboxSql;
+import dev.eventbus.outbox.sql.OutboxStore;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.util.Collection;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * Keys whose next event the broker refuses for good: they wait in the outbox, others go on. What the fetch leaves out is decided
- * by the table; this class writes to it, fenced by the shard's lease, and remembers which shards have any. One thread only.
+ * Keys that wait for a person: the broker refuses their next event for good, or it is so old that an inbox may have forgotten it.
+ * They wait in the outbox, others go on. What the fetch leaves out is decided by the table; this class writes to it, fenced by the
+ * shard's lease, and remembers which shards have any. One thread only.
  */
 final class BlockedKeys {
 
-    private static final int LONGEST_ERROR = 2000;
+    private static final Logger LOG = LoggerFactory.getLogger(BlockedKeys.class);
 
-    private final OutboxSql sql;
+    /** Reason of an event that was published longer ago than {@code maxRelayStop}. */
+    static final String STALE = "STALE";
+
+    private static final long REFRESH_EVERY = Duration.ofSeconds(1).toNanos();
+
+    /** Counting takes at most this part of the time. */
+    private static final int REST_FACTOR = 20;
+
+    private final OutboxStore store;
+    private final BlockedKeyStore blocks;
     private final ShardLeases leases;
+    private final Duration maxRelayStop;
+    private final RelayEvents events;
 
     /** How many there are by shard. Never too few for a shard that is owned: only its owner blocks, anybody may unblock. */
     private final Map<Integer, Long> countByShard = new HashMap<>();
 
-    BlockedKeys(OutboxSql sql, ShardLeases leases) {
-        this.sql = sql;
+    /** How many of them are stale. */
+    private long stale;
+
+    /** Local time at which it is worth looking whether somebody has unblocked one. */
+    private long refreshAt;
+
+    /** On the database's clock, and at most one full read behind it. */
+    private Instant staleBefore = Instant.MIN;
+
+    BlockedKeys(OutboxStore store, ShardLeases leases, Duration maxRelayStop, RelayEvents events) {
+        this.store = store;
+        this.blocks = new BlockedKeyStore(store.sql());
         this.leases = leases;
+        this.maxRelayStop = maxRelayStop;
+        this.events = events;
     }
 
     boolean anyIn(int shard) {
@@ -38,68 +66,108 @@ final class BlockedKeys {
         return countByShard.values().stream().mapToLong(Long::longValue).sum();
     }
 
+    /** Whether an event is too old to be sent without somebody's word. */
+    boolean isOld(OutboxRow row) {
+        return row.createdAt().isBefore(staleBefore);
+    }
+
+    /** Whether somebody has given it. */
+    boolean isUnblocked(Connection connection, OutboxRow row) throws SQLException {
+        return blocks.isUnblocked(connection, row);
+    }
+
+    /** What is said of a stale event. */
+    String staleness(OutboxRow row) {
+        return "published at %s, longer ago than maxRelayStop, %s".formatted(row.createdAt(), maxRelayStop);
+    }
+
     /**
-     * Blocks the key of a row. In one transaction: the shard's lease is locked and still ours, the row is still there.
+     * Blocks the keys of rows of one shard. In one transaction: the shard's lease is locked and still ours, the rows are still there.
      *
-     * @param sentLater ids of later events of the key that may be in the topic already
-     * @return false, with nothing written, if the lease or the row is gone
+     * @return whether all of them are blocked; nothing was written for those whose lease or row is gone
      * @throws SQLException after which the connection must be closed, which undoes what was written
      */
-    boolean block(Connection connection, OutboxRow row, String reason, String error, Collection<String> sentLater)
-            throws SQLException {
+    boolean block(Connection connection, List<Refused> ofOneShard) throws SQLException {
+        int shard = ofOneShard.get(0).row().key().shard();
+        List<Refused> blocked = new ArrayList<>();
         connection.setAutoCommit(false);
-        boolean ours = leases.lock(connection, row.key().shard()) && exists(connection, row);
-        if (ours) {
-            insert(connection, row, reason, error, sentLater);
-        }
-        connection.commit();
-        connection.setAutoCommit(true);
-        if (ours) {
-            countByShard.merge(row.key().shard(), 1L, Long::sum);
-        }
-        return ours;
-    }
-
-    private boolean exists(Connection connection, OutboxRow row) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.rowExists())) {
-            query.setInt(1, row.key().shard());
-            query.setLong(2, row.key().seq());
-            query.setString(3, row.key().id());
-            try (ResultSet found = query.executeQuery()) {
-                return found.next();
-            }
-        }
-    }
-
-    private void insert(Connection connection, OutboxRow row, String reason, String error, Collection<String> sentLater)
-            throws SQLException {
-        try (PreparedStatement insert = connection.prepareStatement(sql.insertBlockedKey())) {
-            insert.setString(1, row.event().topic());
-            insert.setString(2, row.event().key());
-            insert.setInt(3, row.key().shard());
-            insert.setLong(4, row.key().seq());
-            insert.setString(5, row.event().id());
-            insert.setString(6, reason);
-            insert.setString(7, error.substring(0, Math.min(error.length(), LONGEST_ERROR)));
-            insert.setString(8, OutboxJson.ids(sentLater));
-            insert.executeUpdate();
-        }
-    }
-
-    /** Lifts blocks whose event is gone, and counts the rest; at each full read. */
-    void refresh(Connection connection) throws SQLException {
-        try (PreparedStatement lift = connection.prepareStatement(sql.liftBlockedKeys())) {
-            lift.setString(1, leases.owner());
-            lift.executeUpdate();
-        }
-        countByShard.clear();
-        try (PreparedStatement query = connection.prepareStatement(sql.countBlockedKeys())) {
-            query.setString(1, leases.owner());
-            try (ResultSet rows = query.executeQuery()) {
-                while (rows.next()) {
-                    countByShard.put(rows.getInt(1), rows.getLong(2));
+        if (leases.lock(connection, shard)) {
+            for (Refused next : ofOneShard) {
+                if (blocks.block(connection, next.row(), next.reason(), next.error(), next.sentLater())) {
+                    blocked.add(next);
                 }
             }
         }
+        connection.commit();
+        connection.setAutoCommit(true);
+        blocked.forEach(one -> count(shard, one.reason(), 1));
+        tell(blocked);
+        return blocked.size() == ofOneShard.size();
+    }
+
+    /** Of stale events, which may be thousands, the log names only the first of each batch. */
+    private void tell(List<Refused> blocked) {
+        long staleNow =
+                blocked.stream().filter(one -> one.reason().equals(STALE)).count();
+        boolean staleTold = false;
+        for (Refused one : blocked) {
+            OutboxRow row = one.row();
+            boolean isStale = one.reason().equals(STALE);
+            if (!isStale || !staleTold) {
+                LOG.warn(
+                        "Event {} of topic {} is not sent ({}, {}){}: its key is blocked, its events wait in the outbox, other keys go on. See OutboxAdmin.blocked().",
+                        row.event(),
+                        row.event().topic(),
+                        one.reason(),
+                        one.error(),
+                        isStale && staleNow > 1 ? " nor are %d more like it".formatted(staleNow - 1) : "");
+            }
+            staleTold |= isStale;
+            events.keyBlocked(row, one.reason());
+        }
+    }
+
+    /** Whether keys are blocked and the last look at them is a while ago. */
+    boolean isRefreshDue() {
+        return !countByShard.isEmpty() && System.nanoTime() - refreshAt >= 0;
+    }
+
+    /**
+     * Lifts blocks whose event is gone, counts the rest, and looks at the clock. Right before a fetch: what was unblocked before this
+     * count lies above the floor, and the fetch finds it.
+     */
+    void refresh(Connection connection) throws SQLException {
+        long before = System.nanoTime();
+        blocks.lift(connection, leases.owner());
+        countByShard.clear();
+        stale = 0;
+        for (BlockedKeyStore.Count each : blocks.counts(connection, leases.owner())) {
+            count(each.shard(), each.reason(), each.keys());
+        }
+        staleBefore = store.now(connection).minus(maxRelayStop);
+        long now = System.nanoTime();
+        refreshAt = now + Math.max(REFRESH_EVERY, (now - before) * REST_FACTOR);
+    }
+
+    private void count(int shard, String reason, long keys) {
+        countByShard.merge(shard, keys, Long::sum);
+        stale += reason.equals(STALE) ? keys : 0;
+    }
+
+    /** What a person should know, each with the way out. */
+    List<String> problems() {
+        List<String> problems = new ArrayList<>();
+        long refused = count() - stale;
+        if (refused > 0) {
+            problems.add(
+                    "%d keys are blocked because an event of theirs is refused for good; their events wait in the outbox, other keys go on. OutboxAdmin.blocked() says which and why: mend the cause and unblock(topic, key), or discard(eventId, reason)."
+                            .formatted(refused));
+        }
+        if (stale > 0) {
+            problems.add(
+                    "%d keys are blocked because their next event was published longer ago than maxRelayStop, %s: an inbox may have forgotten that it handled it before. Their events wait in the outbox. If the inboxes remember for longer, OutboxAdmin.unblockAll(\"STALE\"); else look at each with blocked(), and unblock(topic, key) or discard(eventId, reason)."
+                            .formatted(stale, maxRelayStop));
+        }
+        return problems;
     }
 }

@@ -1,6 +1,8 @@
 package dev.eventbus.outbox;
 
 import dev.eventbus.EventRecords;
+import dev.eventbus.outbox.KafkaSink.SendFault;
+import dev.eventbus.outbox.TopicBreakers.KafkaFault;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.RowKey;
 import dev.eventbus.topics.KafkaCluster;
@@ -12,6 +14,7 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.Set;
 import org.apache.kafka.clients.producer.BufferExhaustedException;
 import org.slf4j.Logger;
@@ -22,9 +25,6 @@ import org.slf4j.LoggerFactory;
  * keeps failing asks for its key to be blocked; a topic that cannot be written to waits. One thread only.
  */
 final class EventSender {
-
-    /** A partition that holds an event for so long without acknowledging any makes its topic wait. */
-    static final Duration SILENCE = Duration.ofSeconds(10);
 
     private static final Duration SILENCE_TOLD_AFTER = Duration.ofSeconds(3);
 
@@ -51,7 +51,7 @@ final class EventSender {
     record Refused(OutboxRow row, String reason, String error, List<String> sentLater) {}
 
     private final KafkaCluster kafka;
-    private final FailStopProducer producer;
+    private final KafkaSink sink;
     private final InFlight inFlight;
     private final TopicBreakers breakers;
     private final RelayEvents events;
@@ -60,15 +60,11 @@ final class EventSender {
     private final List<Refused> refused = new ArrayList<>();
     private final Set<Integer> shardsToReread = new HashSet<>();
     private boolean topicLetIn;
+    private boolean fenced;
 
-    EventSender(
-            KafkaCluster kafka,
-            FailStopProducer producer,
-            InFlight inFlight,
-            TopicBreakers breakers,
-            RelayEvents events) {
+    EventSender(KafkaCluster kafka, KafkaSink sink, InFlight inFlight, TopicBreakers breakers, RelayEvents events) {
         this.kafka = kafka;
-        this.producer = producer;
+        this.sink = sink;
         this.inFlight = inFlight;
         this.breakers = breakers;
         this.events = events;
@@ -82,30 +78,43 @@ final class EventSender {
                 EventRecords.partition(row.event().key(), partitions));
     }
 
-    /** Turns down a row that cannot become a record. Later rows of its key must not be accepted. */
-    void turnDown(OutboxRow row) {
-        refused.add(new Refused(row, "UNREADABLE", row.unreadable(), List.of()));
+    /** Turns down a row that must not become a record. Later rows of its key must not be accepted. */
+    void turnDown(OutboxRow row, String reason, String error) {
+        refused.add(new Refused(row, reason, error, List.of()));
         shardsToReread.add(row.key().shard());
     }
 
     /** Hands over all that may go now. Returns whether anything did. */
     boolean send() {
         boolean any = false;
+        if (!suspects.isEmpty() || !breakers.areClosed()) {
+            for (InFlight.Lane lane :
+                    inFlight.lanes()) { // first, or rows that need not go alone would leave them no room
+                any |= sink.isOpen() && lane.hasNext() && mustGoAlone(lane) && sendNext(lane);
+            }
+        }
         for (InFlight.Lane lane : inFlight.lanes()) {
-            while (producer.isOpen() && !lane.waiting.isEmpty() && sendNext(lane)) {
+            while (sink.isOpen() && lane.hasNext() && sendNext(lane)) {
                 any = true;
             }
         }
+        sink.flush();
         return any;
+    }
+
+    /** Whether what comes next in a lane has failed before, or is the trial of its topic. */
+    private boolean mustGoAlone(InFlight.Lane lane) {
+        return !breakers.isClosed(lane.topic) || isSuspect(lane);
+    }
+
+    private boolean isSuspect(InFlight.Lane lane) {
+        return !suspects.isEmpty() && suspects.containsKey(lane.next());
     }
 
     private boolean sendNext(InFlight.Lane lane) {
         boolean trial = !breakers.isClosed(lane.topic);
-        boolean alone = trial
-                || lane.isCold(System.nanoTime())
-                || suspects.containsKey(lane.waiting.element().key());
-        boolean busy = !lane.handedOver.isEmpty();
-        if (busy && (alone || lane.alone)) {
+        boolean alone = trial || lane.isCold(System.nanoTime()) || isSuspect(lane);
+        if (!sink.takes(lane, alone)) {
             return false;
         }
         if (trial
@@ -113,21 +122,25 @@ final class EventSender {
             return false;
         }
         OutboxRow row = inFlight.handOver(lane);
-        boolean taken = producer.send(row, EventRecords.of(row.event(), lane.physicalTopic, lane.partition), alone);
+        boolean taken = sink.send(row, EventRecords.of(row.event(), lane.physicalTopic, lane.partition), alone);
         lane.alone = alone || !taken;
         return true;
     }
 
     /** Settles what the producer has reported. Returns whether there was anything. */
     boolean settle() {
-        FailStopProducer.Drained drained = producer.drain();
-        for (FailStopProducer.Outcome outcome : drained.outcomes()) {
-            if (outcome instanceof FailStopProducer.Outcome.Failed failure) {
+        KafkaSink.Drained drained = sink.drain();
+        for (KafkaSink.Outcome outcome : drained.outcomes()) {
+            if (outcome instanceof KafkaSink.Outcome.Failed failure) {
                 failed(failure);
+            } else if (outcome instanceof KafkaSink.Outcome.Unsent unsent) {
+                shardsToReread.addAll(inFlight.takeBack(unsent.row()));
+                fenced |= unsent.fenced();
             } else {
                 acked(outcome.row());
             }
         }
+        events.tellAcked(kafka.clock().instant());
         if (drained.stopped()) {
             abandon();
         }
@@ -136,10 +149,14 @@ final class EventSender {
     }
 
     private void acked(OutboxRow row) {
-        if (!inFlight.acked(row)) {
+        OptionalLong nanos = inFlight.acked(row);
+        if (nanos.isEmpty()) {
             return;
         }
-        suspects.remove(row.key());
+        events.acked(row, nanos.getAsLong());
+        if (!suspects.isEmpty()) {
+            suspects.remove(row.key());
+        }
         letIn(row.event().topic());
     }
 
@@ -154,10 +171,10 @@ final class EventSender {
         }
     }
 
-    private void failed(FailStopProducer.Outcome.Failed failure) {
+    private void failed(KafkaSink.Outcome.Failed failure) {
         OutboxRow row = failure.row();
         Exception error = failure.error();
-        events.sendFailed(row, error);
+        events.sendFailed(row, error, inFlight.nanosSinceHandOver(row));
         SendFault fault = SendFault.of(error);
         if (fault != SendFault.TOPIC) {
             suspect(row, error, fault, failure.alone());
@@ -202,12 +219,13 @@ final class EventSender {
      * unless that becomes so much that others would suffer.
      */
     private void giveUpOnSilentTopics() {
-        InFlight.Silent silent = inFlight.silentFor(SILENCE);
+        Duration patience = sink.patience();
+        InFlight.Silent silent = inFlight.silentFor(patience);
         boolean giveUp = silent.rows() >= InFlight.MAX_ROWS / 4 || silent.bytes() >= InFlight.MAX_BYTES / 4;
         for (String topic : silent.topics()) {
             if (breakers.isClosed(topic)) {
                 giveUp = true;
-                topicFailed(topic, new KafkaFault.Silence(topic, SILENCE));
+                topicFailed(topic, new KafkaFault.Silence(topic, patience));
             }
         }
         if (giveUp) {
@@ -216,17 +234,35 @@ final class EventSender {
         }
     }
 
-    /** Forgets what was learnt about topics and events, and gives up what is under way: others send them now. */
+    /**
+     * Forgets what was learnt about topics and events, and gives up what is under way: others send them now. What is acknowledged is
+     * given up too: Kafka may have taken it after they began, and behind what an adoption of partitions has waited for. If its row were
+     * deleted, they would go on with the next of its key in another partition; while it is there, they send it first.
+     */
     void standBy() {
         abandon();
+        inFlight.clear();
         breakers.clear();
         suspects.clear();
     }
 
     /** Closes the producer, if it is not, and takes back all that is not acknowledged; only then may another be opened. */
     void abandon() {
-        producer.retire();
+        sink.retire();
         shardsToReread.addAll(inFlight.takeBackAll());
+    }
+
+    /** Takes back what was not handed over of shards that this relay is about to give back. */
+    void takeBackWaiting(Set<Integer> shards) {
+        if (!shards.isEmpty()) {
+            inFlight.takeBackWaitingOf(shards);
+        }
+    }
+
+    /** Forgets what was learnt about the events of a shard; another relay deals with them now. */
+    void forget(int shard) {
+        suspects.keySet().removeIf(row -> row.shard() == shard);
+        refused.removeIf(refusal -> refusal.row().key().shard() == shard);
     }
 
     /** Takes back all that was not handed over; at the end. */
@@ -251,22 +287,30 @@ final class EventSender {
                 .toList();
     }
 
-    /** Keys to block, taken once. */
-    List<Refused> takeRefused() {
-        List<Refused> taken = List.copyOf(refused);
-        refused.clear();
-        return taken;
+    /** The next keys to block, all of one shard. They stay until {@link #forgetRefused}. */
+    List<Refused> refused() {
+        int shard = refused.isEmpty() ? -1 : refused.get(0).row().key().shard();
+        return refused.stream()
+                .takeWhile(next -> next.row().key().shard() == shard)
+                .toList();
     }
 
-    /** Puts a key back that could not be blocked yet. */
-    void stillRefused(List<Refused> keys) {
-        refused.addAll(0, keys);
+    /** So many keys are blocked, or are somebody else's business now. */
+    void forgetRefused(int keys) {
+        refused.subList(0, keys).clear();
     }
 
     /** Shards of which rows were taken back since the last call; they must be read from their beginning. */
     Set<Integer> takeShardsToReread() {
         Set<Integer> taken = Set.copyOf(shardsToReread);
         shardsToReread.clear();
+        return taken;
+    }
+
+    /** Whether another relay has shown itself since the last call as the owner of a shard that this one sends. */
+    boolean takeFenced() {
+        boolean taken = fenced;
+        fenced = false;
         return taken;
     }
 

@@ -28,11 +28,19 @@ import org.slf4j.LoggerFactory;
  * <p>Thread safety: everything is called on the relay's thread except the callbacks, which run on the client's sender thread (or
  * inside {@link #send}); they only append to their session's outcomes, set {@link Session#dead} and close the producer.
  */
-final class FailStopProducer {
+final class FailStopProducer implements KafkaSink {
 
     private static final Logger LOG = LoggerFactory.getLogger(FailStopProducer.class);
 
+    /** A partition that holds an event for so long without acknowledging any makes its topic wait. */
+    static final Duration SILENCE = Duration.ofSeconds(10);
+
+    private static final int ROWS_PER_SHARD = 500;
     private static final Duration REQUEST_TIMEOUT = Duration.ofSeconds(5);
+
+    /** So soon is it noticed that a topic has grown. */
+    private static final Duration METADATA_AGE = Duration.ofSeconds(10);
+
     private static final int BUFFER_BYTES = 64 * 1024 * 1024;
 
     /**
@@ -42,40 +50,6 @@ final class FailStopProducer {
     private static final int BATCH_BYTES = 16 * 1024;
 
     private static final int RECORD_OVERHEAD_BYTES = 64 * 1024;
-
-    /** How the sending of one row ended. */
-    sealed interface Outcome {
-
-        OutboxRow row();
-
-        /** The broker has it. */
-        record Acked(OutboxRow row) implements Outcome {}
-
-        /**
-         * The broker or the client refused it.
-         *
-         * @param alone whether it was the only record of its partition in the producer's hands
-         */
-        record Failed(OutboxRow row, Exception error, boolean alone) implements Outcome {}
-    }
-
-    /**
-     * What a producer has reported.
-     *
-     * @param outcomes in the order of the reports
-     * @param stopped whether it has stopped; then the failure that stopped it is among the outcomes, now or before
-     */
-    record Drained(List<Outcome> outcomes, boolean stopped) {}
-
-    /** There is no open producer, which is no topic's fault. */
-    static final class StoppedException extends IllegalStateException {
-
-        private static final long serialVersionUID = 1;
-
-        StoppedException() {
-            super("the producer is closed");
-        }
-    }
 
     /** One Kafka producer, from its opening to its end. */
     private static final class Session {
@@ -118,7 +92,7 @@ final class FailStopProducer {
      * Nothing waits inside the client: not for metadata, not for memory. A record never expires past its successors. Topics once
      * used stay known, however rarely they are written to.
      */
-    private static Map<String, Object> settings(int maxEventBytes) {
+    static Map<String, Object> settings(int maxEventBytes) {
         Map<String, Object> settings = new HashMap<>();
         settings.put(ProducerConfig.CLIENT_ID_CONFIG, "eventbus-relay");
         settings.put(ProducerConfig.ACKS_CONFIG, "all");
@@ -130,6 +104,7 @@ final class FailStopProducer {
         settings.put(ProducerConfig.LINGER_MS_CONFIG, 0);
         settings.put(ProducerConfig.BATCH_SIZE_CONFIG, BATCH_BYTES);
         settings.put(ProducerConfig.MAX_BLOCK_MS_CONFIG, 0);
+        settings.put(ProducerConfig.METADATA_MAX_AGE_CONFIG, METADATA_AGE.toMillis());
         settings.put(ProducerConfig.METADATA_MAX_IDLE_CONFIG, (long) Integer.MAX_VALUE);
         settings.put(ProducerConfig.BUFFER_MEMORY_CONFIG, (long) BUFFER_BYTES);
         settings.put(
@@ -137,29 +112,22 @@ final class FailStopProducer {
         return settings;
     }
 
-    boolean isOpen() {
+    @Override
+    public boolean isOpen() {
         Session open = session;
         return open != null && !open.dead;
     }
 
-    /**
-     * Opens a producer.
-     *
-     * @throws IllegalStateException if there is one that was not retired; what it holds would be forgotten
-     */
-    void open() {
+    @Override
+    public void open() {
         if (session != null) {
             throw new IllegalStateException("the last producer was not retired");
         }
         session = new Session(kafka.producer(settings));
     }
 
-    /**
-     * Partitions of a topic as the client knows them now. Never waits; asking makes the client find out.
-     *
-     * @throws StoppedException if the producer is closed, or was closed meanwhile
-     */
-    List<PartitionInfo> partitionsFor(String topic) {
+    @Override
+    public List<PartitionInfo> partitionsFor(String topic) {
         Session open = session;
         if (open == null || open.dead) {
             throw new StoppedException();
@@ -174,12 +142,18 @@ final class FailStopProducer {
         }
     }
 
-    /**
-     * Hands a row over. Its outcome is reported later, or at once.
-     *
-     * @return false if the client did not take it; nothing that must come after it may be handed over before this is settled
-     */
-    boolean send(OutboxRow row, ProducerRecord<byte[], byte[]> message, boolean alone) {
+    @Override
+    public int rowsPerShard() {
+        return ROWS_PER_SHARD;
+    }
+
+    @Override
+    public boolean takes(InFlight.Lane lane, boolean alone) {
+        return lane.isIdle() || !alone && !lane.alone;
+    }
+
+    @Override
+    public boolean send(OutboxRow row, ProducerRecord<byte[], byte[]> message, boolean alone) {
         Session open = session;
         if (open == null || open.dead) {
             return false;
@@ -240,8 +214,8 @@ final class FailStopProducer {
         stopping.producer.close(Duration.ZERO);
     }
 
-    /** All that was reported since the last time. If the producer has stopped, everything must be taken back. */
-    Drained drain() {
+    @Override
+    public Drained drain() {
         List<Outcome> outcomes = new ArrayList<>();
         Session old = retired;
         if (old != null) {
@@ -261,14 +235,20 @@ final class FailStopProducer {
         return new Drained(outcomes, stopped);
     }
 
-    boolean hasOutcome() {
+    @Override
+    public Duration patience() {
+        return SILENCE;
+    }
+
+    @Override
+    public boolean hasOutcome() {
         Session now = session;
         Session old = retired;
         return now != null && (now.dead || !now.outcomes.isEmpty()) || old != null && !old.outcomes.isEmpty();
     }
 
-    /** Closes it at once, if it is open; what it holds is forgotten and must have been taken back. */
-    void retire() {
+    @Override
+    public void retire() {
         Session old = session;
         if (old != null) {
             if (!old.dead) {
@@ -279,8 +259,8 @@ final class FailStopProducer {
         }
     }
 
-    /** Closes it for good. */
-    void close(Duration limit) {
+    @Override
+    public void close(Duration limit) {
         Session open = session;
         session = null;
         if (open != null && !open.dead) {

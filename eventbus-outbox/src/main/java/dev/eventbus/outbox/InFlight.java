@@ -14,14 +14,17 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.LongSupplier;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 
 /**
- * The rows that were read and are not deleted yet, bounded in number and bytes, in one lane per partition. A row waits in its
+ * The rows that were read and are not deleted yet, bounded in number and bytes, in lanes. A row waits in its
  * lane, is handed over to the producer, is acknowledged, and leaves when its DELETE has committed; or it is taken back, and must
  * then be read again. One thread only.
  */
@@ -40,15 +43,22 @@ final class InFlight {
     /** A partition that has acknowledged nothing for so long may have forgotten the producer, and is cold again. */
     private static final long COLD_AFTER = Duration.ofHours(1).toNanos();
 
-    /** The rows of one partition, in order. */
+    /** Shard of a lane that has rows of several. */
+    static final int ANY_SHARD = -1;
+
+    /** The rows of one partition, in order; in mode STRICT those of one shard in it, since each shard has a producer of its own. */
     static final class Lane {
         final String topic;
         final String physicalTopic;
         final int partition;
-        final Deque<OutboxRow> waiting = new ArrayDeque<>();
 
-        /** Handed over and not acknowledged, in this order. */
-        final Map<RowKey, OutboxRow> handedOver = new LinkedHashMap<>();
+        /** The shard of its rows, or {@link #ANY_SHARD}. */
+        final int shard;
+
+        private final Deque<Flight> waiting = new ArrayDeque<>();
+
+        /** Handed over and not acknowledged, in this order, which is also that of the acks but for failures. */
+        private final Deque<Flight> handedOver = new ArrayDeque<>();
 
         /** Whether what is handed over must be settled before the next. */
         boolean alone;
@@ -58,21 +68,35 @@ final class InFlight {
 
         boolean acked;
 
-        Lane(String topic, String physicalTopic, int partition) {
+        Lane(String topic, Place place) {
             this.topic = topic;
-            this.physicalTopic = physicalTopic;
-            this.partition = partition;
+            this.physicalTopic = place.physicalTopic();
+            this.partition = place.partition();
+            this.shard = place.shard();
+        }
+
+        /** Whether the partition would take the producer's second record without its first. In a transaction that is no harm. */
+        boolean hasNext() {
+            return !waiting.isEmpty();
+        }
+
+        /** What is to be handed over next. */
+        RowKey next() {
+            return waiting.element().row.key();
+        }
+
+        boolean isIdle() {
+            return handedOver.isEmpty();
         }
 
         boolean isCold(long now) {
-            return !acked || now - since > COLD_AFTER;
+            return shard == ANY_SHARD && (!acked || now - since > COLD_AFTER);
         }
     }
 
-    private record Place(String physicalTopic, int partition) {}
+    private record Place(String physicalTopic, int partition, int shard) {}
 
-    private static final Load NOTHING = new Load(0, 0);
-
+    private final SendMode mode;
     private final LongSupplier nanoTime;
     private final Map<Place, Lane> lanes = new LinkedHashMap<>();
 
@@ -89,30 +113,35 @@ final class InFlight {
         Load plus(Load other) {
             return new Load(rows + other.rows, bytes + other.bytes);
         }
+    }
 
-        static Load of(OutboxRow row) {
-            return new Load(1, row.bytes());
-        }
+    private static final class Flight {
+        final OutboxRow row;
+        final Lane lane;
 
-        @Nullable
-        Load minus(OutboxRow row) {
-            return rows == 1 ? null : new Load(rows - 1, bytes - row.bytes());
+        /** Local time; of no meaning before it is. */
+        long handedOverAt;
+
+        Flight(OutboxRow row, Lane lane) {
+            this.row = row;
+            this.lane = lane;
         }
     }
 
-    private record Flight(OutboxRow row, Lane lane) {}
-
-    InFlight(LongSupplier nanoTime) {
+    InFlight(SendMode mode, LongSupplier nanoTime) {
+        this.mode = mode;
         this.nanoTime = nanoTime;
     }
 
     void add(OutboxRow row, String physicalTopic, int partition) {
+        int shard = mode == SendMode.STRICT ? row.key().shard() : ANY_SHARD;
         Lane lane = lanes.computeIfAbsent(
-                new Place(physicalTopic, partition), any -> new Lane(row.event().topic(), physicalTopic, partition));
-        lane.waiting.add(row);
-        flights.put(row.key(), new Flight(row, lane));
-        loads.merge(row.event().topic(), Load.of(row), Load::plus);
-        bytes += row.bytes();
+                new Place(physicalTopic, partition, shard),
+                place -> new Lane(row.event().topic(), place));
+        Flight flight = new Flight(row, lane);
+        lane.waiting.add(flight);
+        flights.put(row.key(), flight);
+        load(row, 1);
     }
 
     Collection<RowKey> keys() {
@@ -121,6 +150,20 @@ final class InFlight {
 
     int size() {
         return flights.size();
+    }
+
+    /** Shards of which something is in flight. */
+    Set<Integer> shards() {
+        return flights.keySet().stream().map(RowKey::shard).collect(Collectors.toSet());
+    }
+
+    /** Shards of which something is in the producer's hands. */
+    Set<Integer> shardsHandedOver() {
+        return lanes.values().stream()
+                .flatMap(lane -> lane.handedOver.stream())
+                .map(flight -> flight.row.key())
+                .map(RowKey::shard)
+                .collect(Collectors.toSet());
     }
 
     /** How many more rows there is room for, whatever their topics, but for those of some topics. */
@@ -133,6 +176,19 @@ final class InFlight {
     long bytesBeside(Set<String> excluded) {
         long largest = othersThan(excluded).mapToLong(Load::bytes).max().orElse(0);
         return Math.max(0, Math.min(MAX_BYTES - bytes, MAX_BYTES_PER_TOPIC - largest));
+    }
+
+    /** Whether a part of what one topic may have is free: half of it, say, or, as 0, anything. */
+    boolean isFreeBeside(Set<String> excluded, double part) {
+        return roomBeside(excluded) > 0
+                && roomBeside(excluded) >= MAX_ROWS_PER_TOPIC * part
+                && bytesBeside(excluded) > 0
+                && bytesBeside(excluded) >= MAX_BYTES_PER_TOPIC * part;
+    }
+
+    /** How many acks are missing until half of that waits for its DELETE, or until all that can come have come. */
+    int missingToHalfAcked() {
+        return Math.min(handedOver(lanes.values().stream()), MAX_ROWS_PER_TOPIC / 2 - acked.size());
     }
 
     private Stream<Load> othersThan(Set<String> excluded) {
@@ -160,37 +216,61 @@ final class InFlight {
     }
 
     boolean anyHandedOver() {
-        return lanes.values().stream().anyMatch(lane -> !lane.handedOver.isEmpty());
+        return !lanes.values().stream().allMatch(Lane::isIdle);
+    }
+
+    /** Whether anything of a topic is in flight. */
+    boolean holds(String topic) {
+        Load load = loads.get(topic);
+        return load != null && load.rows() > 0;
     }
 
     int handedOver(String topic) {
-        return lanes.values().stream()
-                .filter(lane -> lane.topic.equals(topic))
-                .mapToInt(lane -> lane.handedOver.size())
-                .sum();
+        return handedOver(lanes.values().stream().filter(lane -> lane.topic.equals(topic)));
+    }
+
+    private static int handedOver(Stream<Lane> lanes) {
+        return lanes.mapToInt(lane -> lane.handedOver.size()).sum();
     }
 
     /** The next row of a lane goes to the producer. */
     OutboxRow handOver(Lane lane) {
-        OutboxRow row = lane.waiting.remove();
+        Flight flight = lane.waiting.remove();
+        flight.handedOverAt = nanoTime.getAsLong();
         if (lane.handedOver.isEmpty()) {
-            lane.since = nanoTime.getAsLong();
+            lane.since = flight.handedOverAt;
         }
-        lane.handedOver.put(row.key(), row);
-        return row;
+        lane.handedOver.add(flight);
+        return flight.row;
     }
 
-    /** Kafka has a row. Unknown rows, taken back before, are left alone. */
-    boolean acked(OutboxRow row) {
-        Lane lane = laneOf(row);
-        if (lane == null || lane.handedOver.remove(row.key()) == null) {
-            return false;
+    /** How long a row has been with the producer; 0 if it is not in flight. */
+    long nanosSinceHandOver(OutboxRow row) {
+        Flight flight = flights.get(row.key());
+        return flight == null ? 0 : nanoTime.getAsLong() - flight.handedOverAt;
+    }
+
+    /** Kafka has a row. Returns how long that took; empty for rows that were taken back before, which are left alone. */
+    OptionalLong acked(OutboxRow row) {
+        Flight flight = flights.get(row.key());
+        if (flight == null || !removeHandedOver(flight)) {
+            return OptionalLong.empty();
         }
+        Lane lane = flight.lane;
         lane.acked = true;
         lane.alone = false;
         lane.since = nanoTime.getAsLong();
         acked.add(row);
-        return true;
+        return OptionalLong.of(lane.since - flight.handedOverAt);
+    }
+
+    private static boolean removeHandedOver(Flight flight) {
+        Deque<Flight> handedOver = flight.lane.handedOver;
+        if (handedOver.peek() == flight) {
+            handedOver.remove();
+            return true;
+        }
+        return handedOver.remove(flight);
     }
 
     /** Rows that Kafka has and whose DELETE has not committed. */
@@ -215,40 +295,45 @@ final class InFlight {
 
     /** Takes back a row that failed alone, and what waits behind it in its lane. Returns the shards to read again. */
     Set<Integer> takeBack(OutboxRow row) {
-        Lane lane = laneOf(row);
-        if (lane == null || lane.handedOver.remove(row.key()) == null) {
+        Flight flight = flights.get(row.key());
+        if (flight == null || !removeHandedOver(flight)) {
             return Set.of();
         }
+        Lane lane = flight.lane;
         lane.alone = false;
         forget(row);
-        Set<Integer> shards = takeBackWaiting(lane);
+        Set<Integer> shards = takeBackWaiting(waiting -> waiting.lane == lane);
         shards.add(row.key().shard());
         return shards;
     }
 
     /** Takes back what waits. Returns the shards to read again. */
     Set<Integer> takeBackWaiting() {
-        Set<Integer> shards = new HashSet<>();
-        lanes.values().forEach(lane -> shards.addAll(takeBackWaiting(lane)));
-        return shards;
+        return takeBackWaiting(any -> true);
     }
 
     /** Takes back what waits for a topic. Returns the shards to read again. */
     Set<Integer> takeBackWaiting(String topic) {
-        Set<Integer> shards = new HashSet<>();
-        lanes.values().stream()
-                .filter(lane -> lane.topic.equals(topic))
-                .forEach(lane -> shards.addAll(takeBackWaiting(lane)));
-        return shards;
+        return takeBackWaiting(waiting -> waiting.lane.topic.equals(topic));
     }
 
-    private Set<Integer> takeBackWaiting(Lane lane) {
+    /** Takes back what waits of some shards. */
+    void takeBackWaitingOf(Set<Integer> shards) {
+        takeBackWaiting(waiting -> shards.contains(waiting.row.key().shard()));
+    }
+
+    private Set<Integer> takeBackWaiting(Predicate<Flight> which) {
         Set<Integer> shards = new HashSet<>();
-        for (OutboxRow waiting : lane.waiting) {
-            forget(waiting);
-            shards.add(waiting.key().shard());
+        for (Lane lane : lanes.values()) {
+            lane.waiting.removeIf(waiting -> {
+                boolean taken = which.test(waiting);
+                if (taken) {
+                    forget(waiting.row);
+                    shards.add(waiting.row.key().shard());
+                }
+                return taken;
+            });
         }
-        lane.waiting.clear();
         return shards;
     }
 
@@ -263,12 +348,11 @@ final class InFlight {
 
     /** Takes back everything that is not acknowledged; for a producer that has stopped, so every partition is cold again. */
     Set<Integer> takeBackAll() {
-        Set<Integer> shards = new HashSet<>();
+        Set<Integer> shards = takeBackWaiting();
         for (Lane lane : lanes.values()) {
-            shards.addAll(takeBackWaiting(lane));
-            for (OutboxRow row : lane.handedOver.values()) {
-                forget(row);
-                shards.add(row.key().shard());
+            for (Flight flight : lane.handedOver) {
+                forget(flight.row);
+                shards.add(flight.row.key().shard());
             }
         }
         lanes.clear();
@@ -291,27 +375,26 @@ final class InFlight {
         for (Lane lane : lanes.values()) {
             if (!lane.handedOver.isEmpty() && now - lane.since >= limit.toNanos()) {
                 topics.add(lane.topic);
-                heads.add(lane.handedOver.values().iterator().next());
+                heads.add(lane.handedOver.element().row);
             }
         }
-        Load load =
-                topics.stream().map(topic -> loads.getOrDefault(topic, NOTHING)).reduce(NOTHING, Load::plus);
+        Load load = topics.stream().map(loads::get).filter(Objects::nonNull).reduce(new Load(0, 0), Load::plus);
         return new Silent(topics, load.rows(), load.bytes(), heads);
     }
 
     Optional<Instant> oldest() {
-        return flights.values().stream().findFirst().map(flight -> flight.row().createdAt());
-    }
-
-    private @Nullable Lane laneOf(OutboxRow row) {
-        Flight flight = flights.get(row.key());
-        return flight == null ? null : flight.lane();
+        return flights.values().stream().findFirst().map(flight -> flight.row.createdAt());
     }
 
     private void forget(OutboxRow row) {
         if (flights.remove(row.key()) != null) {
-            loads.computeIfPresent(row.event().topic(), (topic, load) -> load.minus(row));
-            bytes -= row.bytes();
+            load(row, -1);
         }
+    }
+
+    private void load(OutboxRow row, int sign) {
+        long change = (long) sign * row.bytes();
+        loads.merge(row.event().topic(), new Load(sign, change), Load::plus);
+        bytes += change;
     }
 }

@@ -2,6 +2,7 @@ package dev.eventbus.outbox;
 
 import dev.eventbus.EncodedEvent;
 import dev.eventbus.Event;
+import dev.eventbus.EventEncoder;
 import dev.eventbus.EventPublisher;
 import dev.eventbus.EventType;
 import dev.eventbus.PublishFailedException;
@@ -46,65 +47,98 @@ final class JdbcEventPublisher implements EventPublisher {
         if (encoded.isEmpty()) {
             return;
         }
-        borrow(encoded);
+        Request request = new Request(encoded, 0);
+        borrow(request, connection -> {
+            if (!outbox.store().insert(connection, encoded)) {
+                throw request.refused(outbox.store().sql().unsafeSession());
+            }
+        });
         outbox.published();
     }
 
-    private void borrow(List<EncodedEvent> events) {
+    @Override
+    public void lockKeys(String... keys) {
+        List<String> asked = EventEncoder.checkedKeys(keys);
+        if (asked.isEmpty()) {
+            return;
+        }
+        Request request = new Request(List.of(), asked.size());
+        borrow(request, connection -> {
+            if (!outbox.store().lockKeys(connection, asked)) {
+                throw request.refused(
+                        "this transaction has locked other keys before, and two transactions that lock in two steps can wait for each other for ever. Nothing was locked; name all keys of the transaction in one call. (Had it locked none, the rows of eventbus_key_lock would be missing, which verify() says.)");
+            }
+        });
+    }
+
+    /** What is done with the borrowed connection. */
+    @FunctionalInterface
+    private interface Work {
+        void on(Connection connection) throws SQLException;
+    }
+
+    private void borrow(Request request, Work work) {
         AtomicInteger runs = new AtomicInteger();
         connections.with(connection -> {
             if (runs.incrementAndGet() != 1) {
-                throw refused(
-                        events,
+                throw request.refused(
                         "the connection source ran the work twice, or after it had returned; the second run wrote nothing, the first stands or falls with its transaction. Run it once, before with() returns.");
             }
-            insert(connection, events);
+            run(request, connection, work);
         });
         if (runs.getAndSet(1) == 0) {
-            throw refused(
-                    events,
+            throw request.refused(
                     "the connection source did not lend a connection: no transaction is active in this thread. Nothing was written; an event outside your transaction would survive its rollback. Publish inside the transaction, or pass its connection: outbox.within(connection).");
         }
     }
 
-    private void insert(Connection connection, List<EncodedEvent> events) {
+    private void run(Request request, Connection connection, Work work) {
         try {
-            checkUsable(connection, events);
-            if (!outbox.store().insert(connection, events)) {
-                throw refused(
-                        events,
-                        "this session commits asynchronously (synchronous_commit = off). A crash could undo your transaction after its event was relayed; nothing was written. Set synchronous_commit to local, on or higher for this role or session.");
+            if (connection.isClosed()) {
+                throw request.refused(
+                        "its connection is closed. Nothing was written; publish before the transaction ends.");
             }
+            if (connection.getAutoCommit()) {
+                throw request.refused(
+                        "its connection is in auto-commit mode, where an event would be kept even if your change failed and a lock would end with its statement. Nothing was written; call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
+            }
+            work.on(connection);
         } catch (SQLException e) {
-            EncodedEvent first = events.get(0);
-            throw new PublishFailedException(
-                    first.type(),
-                    first.id(),
-                    "%s%s was not published: the database refused the row in %s (SQLSTATE %s). Roll the transaction back, as after any failed statement; nothing of it is kept."
-                            .formatted(first, others(events), outbox.names().qualifiedEvents(), e.getSQLState()),
-                    DatabaseFault.withoutValues(e));
+            throw request.failed(outbox.names().qualifiedEvents(), e);
         }
     }
 
-    private static void checkUsable(Connection connection, List<EncodedEvent> events) throws SQLException {
-        if (connection.isClosed()) {
-            throw refused(
-                    events, "its connection is closed. Nothing was written; publish before the transaction ends.");
-        }
-        if (connection.getAutoCommit()) {
-            throw refused(
-                    events,
-                    "its connection is in auto-commit mode, so the event would be kept even if your change failed. Nothing was written; call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
-        }
-    }
+    /**
+     * What the caller asked for, and the words of its failure.
+     *
+     * @param events to be published; empty if keys were to be locked
+     * @param keys how many were to be locked; keys themselves reach no text
+     */
+    private record Request(List<EncodedEvent> events, int keys) {
 
-    private static PublishRefusedException refused(List<EncodedEvent> events, String why) {
-        EncodedEvent first = events.get(0);
-        return new PublishRefusedException(
-                first.type(), "%s%s was not published: %s".formatted(first, others(events), why));
-    }
+        PublishRefusedException refused(String why) {
+            return new PublishRefusedException(type(), "%s: %s".formatted(notDone(), why));
+        }
 
-    private static String others(List<EncodedEvent> events) {
-        return events.size() == 1 ? "" : " and %d more".formatted(events.size() - 1);
+        PublishFailedException failed(String table, SQLException error) {
+            return new PublishFailedException(
+                    type(),
+                    events.isEmpty() ? "" : events.get(0).id(),
+                    "%s: the database refused it at %s (SQLSTATE %s). Roll the transaction back, as after any failed statement; nothing of it is kept."
+                            .formatted(notDone(), table, error.getSQLState()),
+                    DatabaseFault.withoutValues(error));
+        }
+
+        private String type() {
+            return events.isEmpty() ? "" : events.get(0).type();
+        }
+
+        private String notDone() {
+            if (events.isEmpty()) {
+                return "%d keys of events were not locked".formatted(keys);
+            }
+            String others = events.size() == 1 ? "" : " and %d more".formatted(events.size() - 1);
+            return "%s%s was not published".formatted(events.get(0), others);
+        }
     }
 }

@@ -13,6 +13,7 @@ import dev.eventbus.EventPublisher;
 import dev.eventbus.PublishRefusedException;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.outbox.sql.H2OutboxSql;
+import dev.eventbus.outbox.sql.MariaDbOutboxSql;
 import dev.eventbus.outbox.sql.OutboxSchema;
 import dev.eventbus.outbox.sql.OutboxSql;
 import dev.eventbus.outbox.sql.OutboxStore;
@@ -23,8 +24,11 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Function;
 import javax.sql.DataSource;
 
@@ -40,38 +44,42 @@ import javax.sql.DataSource;
  * <p>Defaults: tables in the session's own schema, event table {@code eventbus_outbox}, events of at most 1,000,000 bytes, the
  * system's clock. Each method that changes one of them returns another outbox, which shares nothing with this one.
  *
- * <p>Thread-safe. The publishers it gives belong to one connection and one thread at a time.
+ * <p>Thread-safe, and so are the publishers of {@link #joining}, if their connection source is. A publisher of {@link #within}
+ * belongs to one connection and one thread at a time.
  *
  * <p>A publisher throws {@link PublishRefusedException} before any SQL for a connection in auto-commit mode or closed, for an event
- * that breaks a rule of the envelope or is too large; also, with nothing written, if the session commits asynchronously. It throws
+ * that breaks a rule of the envelope or is too large; also, with nothing written, if the session commits asynchronously or could cut values. It throws
  * {@link dev.eventbus.PublishFailedException} if the database refuses the row. It never commits, rolls back or closes a connection
  * and buffers nothing: a savepoint that is rolled back takes its events along.
  */
 public final class JdbcOutbox implements Outbox {
 
     /**
-     * How large an event may be, before anybody is asked.
+     * What is known of topics before anybody is asked, most of all how large an event may be.
      *
      * @param maxEventBytes for every event
      * @param topics {@code max.message.bytes} of the topics that declare it, by logical name
+     * @param compacted topics that are declared as compacted
      */
-    private record SizeLimits(int maxEventBytes, Map<String, Integer> topics) {
+    private record TopicLimits(int maxEventBytes, Map<String, Integer> topics, Set<String> compacted) {
 
-        static final SizeLimits DEFAULT = new SizeLimits(EventLimits.MAX_EVENT_BYTES, Map.of());
+        static final TopicLimits DEFAULT = new TopicLimits(EventLimits.MAX_EVENT_BYTES, Map.of(), Set.of());
 
         /** What Kafka adds to key, value and headers in a batch of one record, and the names of the library's own headers. */
         private static final int RECORD_OVERHEAD = 256;
 
-        SizeLimits withMaxEventBytes(int bytes) {
-            return new SizeLimits(bytes, topics);
+        TopicLimits withMaxEventBytes(int bytes) {
+            return new TopicLimits(bytes, topics, compacted);
         }
 
-        SizeLimits withTopics(TopicSpec... specs) {
+        TopicLimits withTopics(TopicSpec... specs) {
             Map<String, Integer> limits = new HashMap<>(topics);
+            Set<String> compactedToo = new TreeSet<>(compacted);
             for (TopicSpec spec : specs) {
                 spec.maxMessageBytes().ifPresent(bytes -> limits.put(spec.name(), bytes));
+                spec.compactionLag().ifPresent(lag -> compactedToo.add(spec.name()));
             }
-            return new SizeLimits(maxEventBytes, Map.copyOf(limits));
+            return new TopicLimits(maxEventBytes, Map.copyOf(limits), Collections.unmodifiableSet(compactedToo));
         }
 
         /** @throws PublishRefusedException if the event is over a limit */
@@ -122,16 +130,16 @@ public final class JdbcOutbox implements Outbox {
 
     private final Function<TableNames, OutboxSql> database;
     private final TableNames names;
-    private final SizeLimits limits;
+    private final TopicLimits limits;
     private final InstantSource clock;
 
     private final EventEncoder encoder = new EventEncoder();
     private final NoArgGenerator ids;
     private final OutboxStore store;
-    private final WakeUp wakeUp = new WakeUp();
+    private final LookSchedule.WakeUp wakeUp = new LookSchedule.WakeUp();
 
     private JdbcOutbox(
-            Function<TableNames, OutboxSql> database, TableNames names, SizeLimits limits, InstantSource clock) {
+            Function<TableNames, OutboxSql> database, TableNames names, TopicLimits limits, InstantSource clock) {
         this.database = database;
         this.names = names;
         this.limits = limits;
@@ -155,8 +163,21 @@ public final class JdbcOutbox implements Outbox {
         return on(H2OutboxSql::new);
     }
 
+    /** An outbox on MariaDB 10.6 or later. A schema is what MariaDB calls a database. */
+    public static JdbcOutbox mariaDb() {
+        return on(MariaDbOutboxSql::new);
+    }
+
+    /**
+     * An outbox on MySQL 8: tables and statements are those of {@link #mariaDb()}, written in what both understand. Its contract
+     * test has not been run by us: run it before you rely on this.
+     */
+    public static JdbcOutbox mySql() {
+        return on(MariaDbOutboxSql::new);
+    }
+
     private static JdbcOutbox on(Function<TableNames, OutboxSql> database) {
-        return new JdbcOutbox(database, TableNames.defaults(), SizeLimits.DEFAULT, InstantSource.system());
+        return new JdbcOutbox(database, TableNames.defaults(), TopicLimits.DEFAULT, InstantSource.system());
     }
 
     /**
@@ -188,7 +209,10 @@ public final class JdbcOutbox implements Outbox {
                 database, names, limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)), clock);
     }
 
-    /** This outbox with the topics whose {@code maxMessageBytes} may be smaller than {@link #maxEventBytes(int)}. Default none. */
+    /**
+     * This outbox with the topics whose {@code maxMessageBytes} may be smaller than {@link #maxEventBytes(int)}, or which are compacted
+     * and need a relay in mode {@link SendMode#STRICT}. Default none.
+     */
     public JdbcOutbox topics(TopicSpec... specs) {
         return new JdbcOutbox(database, names, limits.withTopics(specs), clock);
     }
@@ -264,8 +288,12 @@ public final class JdbcOutbox implements Outbox {
         wakeUp.published();
     }
 
-    WakeUp wakeUp() {
+    LookSchedule.WakeUp wakeUp() {
         return wakeUp;
+    }
+
+    InstantSource clock() {
+        return clock;
     }
 
     OutboxStore store() {
@@ -274,6 +302,10 @@ public final class JdbcOutbox implements Outbox {
 
     TableNames names() {
         return names;
+    }
+
+    Set<String> compactedTopics() {
+        return limits.compacted();
     }
 
     int maxEventBytes() {

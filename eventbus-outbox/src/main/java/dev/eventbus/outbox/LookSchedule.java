@@ -1,6 +1,8 @@
 package dev.eventbus.outbox;
 
 import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.CopyOnWriteArraySet;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.LongSupplier;
 
@@ -12,6 +14,37 @@ import java.util.function.LongSupplier;
  * rests for long; everything else belongs to the relay's thread. The clock is the local monotonic one.
  */
 final class LookSchedule {
+
+    /**
+     * Lets the relays of this process find a commit soon. A plain connection has no hook for its commit, so the commit is found by
+     * looking: publishing only leaves a note, and each relay's schedule looks more often for a while. Thread-safe.
+     */
+    static final class WakeUp {
+
+        private final Set<LookSchedule> relays = new CopyOnWriteArraySet<>();
+
+        /** Called by publishers, inside the caller's transaction. */
+        void published() {
+            for (LookSchedule relay : relays) {
+                relay.published();
+            }
+        }
+
+        /** Called once a transaction is known to have committed. */
+        void committed() {
+            for (LookSchedule relay : relays) {
+                relay.committed();
+            }
+        }
+
+        void join(LookSchedule relay) {
+            relays.add(relay);
+        }
+
+        void leave(LookSchedule relay) {
+            relays.remove(relay);
+        }
+    }
 
     private static final long FIRST_STEP = Duration.ofNanos(500_000).toNanos();
     private static final long ALERT = Duration.ofMillis(250).toNanos();
@@ -71,11 +104,6 @@ final class LookSchedule {
             committed = false;
         }
         return known || nanoTime.getAsLong() - lookAt >= 0;
-    }
-
-    /** Looks at once next time: rows are known to wait. */
-    void lookNow() {
-        lookAt = nanoTime.getAsLong();
     }
 
     /**

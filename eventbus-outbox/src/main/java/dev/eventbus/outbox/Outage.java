@@ -10,6 +10,16 @@ import org.slf4j.LoggerFactory;
 /** Something the relay cannot do without and that does not work now: it is tried again, less and less often. One thread only. */
 final class Outage {
 
+    /** How long the relay waits before it tries a thing that failed again: doubled each time, up to a cap. */
+    record Backoff(Duration first, Duration cap) {
+
+        /** @param failures in a row, 1 or more */
+        Duration after(int failures) {
+            Duration wait = first.multipliedBy(1L << Math.min(failures - 1, 30));
+            return wait.compareTo(cap) > 0 ? cap : wait;
+        }
+    }
+
     private static final Logger LOG = LoggerFactory.getLogger(Outage.class);
     private static final Backoff BACKOFF = new Backoff(Duration.ofMillis(100), Duration.ofSeconds(5));
 

@@ -15,7 +15,8 @@ import java.sql.Connection;
  * }
  * }</pre>
  *
- * <p>Thread-safe; the publishers it gives are not, they belong to their connection.
+ * <p>Thread-safe. A publisher of {@link #within} is not, it belongs to its connection; one of {@link #joining} is as safe as its
+ * connection source.
  */
 public interface Outbox {
 
@@ -25,7 +26,10 @@ public interface Outbox {
      */
     EventPublisher within(Connection connection);
 
-    /** A publisher that borrows the connection of the transaction around each call: Spring, JPA, jOOQ, JDBI. */
+    /**
+     * A publisher that borrows the connection of the transaction around each call: Spring, JPA, jOOQ. One for the whole service will
+     * do, if its connection source finds the transaction of the calling thread.
+     */
     EventPublisher joining(ConnectionSource connections);
 
     /**

@@ -1,10 +1,13 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.outbox.EventSender.Refused;
 import dev.eventbus.outbox.sql.FetchWindow;
+import dev.eventbus.outbox.sql.FloorTracker;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.RowKey;
+import dev.eventbus.outbox.sql.WriterWatch;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -14,6 +17,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -26,11 +30,14 @@ final class OutboxFeed {
 
     private static final Logger LOG = LoggerFactory.getLogger(OutboxFeed.class);
 
-    static final int ROWS_PER_SHARD = 500;
+    /** Of so many old events of a page is asked whether they may be sent: each costs statements, and the leases must be kept meanwhile. */
+    private static final int MOST_OLD = 100;
+
     private static final long FULL_READ_EVERY = Duration.ofSeconds(30).toNanos();
 
     private final OutboxStore store;
     private final ShardLeases leases;
+    private final KafkaSink sink;
     private final EventSender sender;
     private final InFlight inFlight;
     private final RelayEvents events;
@@ -39,9 +46,18 @@ final class OutboxFeed {
     private final TopicPartitions partitions;
     private final TopicBreakers breakers;
     private final BlockedKeys blockedKeys;
+    private final WriterWatch writers;
+
+    /** Whether the last page had more old events than there was time to ask about; they are read again. */
+    private boolean oldLeft;
 
     private long fullReadAt = System.nanoTime();
-    private int turn;
+
+    /** Shard that comes first in the next fetch: a page that was cut is followed by others, not by more of the same. */
+    private int firstShard;
+
+    /** Shards of which rows may be left that the last fetch did not read. */
+    private final Set<Integer> unread = new HashSet<>();
 
     /** Whether the DELETE of what is acknowledged may have been committed without our knowing. */
     private boolean deleteUnclear;
@@ -49,19 +65,22 @@ final class OutboxFeed {
     /** The parts of one relay that work on the same rows. */
     record Parts(
             ShardLeases leases,
+            KafkaSink sink,
             EventSender sender,
             InFlight inFlight,
             TopicBreakers breakers,
             TopicPartitions partitions) {}
 
-    OutboxFeed(OutboxStore store, Parts parts, RelayEvents events) {
+    OutboxFeed(OutboxStore store, Parts parts, BlockedKeys blockedKeys, RelayEvents events) {
         this.store = store;
         this.leases = parts.leases();
+        this.sink = parts.sink();
         this.sender = parts.sender();
         this.inFlight = parts.inFlight();
         this.breakers = parts.breakers();
         this.partitions = parts.partitions();
-        this.blockedKeys = new BlockedKeys(store.sql(), leases);
+        this.blockedKeys = blockedKeys;
+        this.writers = new WriterWatch(store);
         this.events = events;
     }
 
@@ -75,6 +94,18 @@ final class OutboxFeed {
         deleteUnclear = true;
         fullReadAt = System.nanoTime();
         leases.checkSoon();
+    }
+
+    /** Gives up what is under way if the leases ran out. Comes between settling and {@link #delete}: later acks do not count. */
+    void giveUpIfOverdue() {
+        if (leases.giveUpIfOverdue()) {
+            if (inFlight.size() > 0) {
+                LOG.warn(
+                        "The leases were not renewed in time, so {} events in flight are given up; they are sent again, here or by another relay.",
+                        inFlight.size());
+            }
+            sender.standBy();
+        }
     }
 
     /** Deletes what Kafka has acknowledged. Returns how many rows that were. */
@@ -101,50 +132,83 @@ final class OutboxFeed {
         return keys.size();
     }
 
-    /** Renews and takes leases if it is time. */
-    void keepLeases(Connection connection) throws SQLException {
-        ShardLeases.Change change = leases.tick(connection);
-        if (!change.any()) {
-            return;
+    /**
+     * Keeps the leases, evens out with other relays if it is time, and gives back what is drained. Returns whether there are shards to
+     * be read that were not before.
+     */
+    boolean keepLeases(Connection connection) throws SQLException {
+        if (sender.takeFenced()) {
+            leases.checkSoon();
         }
-        if (leases.owned().isEmpty()) {
+        boolean due = leases.isDue();
+        ShardLeases.Change change = leases.tick(connection);
+        sender.takeBackWaiting(change.leaving());
+        boolean released = giveBackDrained(connection);
+        boolean lost = !change.lost().isEmpty();
+        change.lost().forEach(sender::forget);
+        if (leases.owned().isEmpty() && (lost || released)) {
             sender.standBy();
-        } else if (!change.lost().isEmpty()) {
+        } else if (lost) {
             sender.abandon();
         }
-        change.gained().forEach(floors::forget);
-        fullReadAt = System.nanoTime();
-        LOG.info("Relay {} owns shards {}", leases.owner(), leases.owned());
-        events.shardsChanged(leases.owned());
+        if (due) { // not before: a client that was kept from a lost lease may not know of a mark's partitions
+            keepPartitions(connection);
+        }
+        partitions.tellSettled(connection, leases.owner());
+        boolean gained = !change.gained().isEmpty();
+        if (change.any() || released) {
+            leases.tell();
+        }
+        if (gained || lost || released) {
+            fullReadAt = System.nanoTime();
+            events.shardsChanged(leases.owned());
+        }
+        return gained;
     }
 
-    /** Blocks the keys of events that are refused for good. */
+    private void keepPartitions(Connection connection) throws SQLException {
+        for (String topic : partitions.refresh(connection)) {
+            partitions
+                    .adoption(topic)
+                    .ifPresentOrElse(waits -> sender.topicFailed(topic, waits), () -> breakers.tryNow(topic));
+        }
+    }
+
+    /**
+     * Gives back the shards that are to leave and of which nothing is in flight any more: Kafka has it and its rows are deleted. What
+     * Kafka does not acknowledge in time is given up with the whole producer. Returns whether any was given back.
+     */
+    private boolean giveBackDrained(Connection connection) throws SQLException {
+        if (leases.leaving().isEmpty()) {
+            return false;
+        }
+        if (inFlight.shardsHandedOver().stream().anyMatch(leases::isDrainOverdue)) {
+            LOG.warn(
+                    "Relay {} is to give back shards {}, but Kafka does not acknowledge what is on its way; it is given up, and sent again by their next owner.",
+                    leases.owner(),
+                    leases.leaving());
+            sender.abandon();
+        }
+        Set<Integer> released = leases.releaseAllBut(connection, inFlight.shards());
+        released.forEach(sender::forget);
+        return !released.isEmpty();
+    }
+
+    /** No shard is ours any more. */
+    void ended() {
+        events.shardsChanged(Set.of());
+    }
+
+    /** Blocks the keys of events that are refused for good or too old. */
     void block(Connection connection) throws SQLException {
-        List<EventSender.Refused> refused = sender.takeRefused();
-        for (int i = 0; i < refused.size(); i++) {
-            EventSender.Refused next = refused.get(i);
-            try {
-                block(connection, next);
-            } catch (SQLException e) {
-                sender.stillRefused(refused.subList(i, refused.size()));
-                throw e;
+        for (List<Refused> next = sender.refused(); !next.isEmpty(); next = sender.refused()) {
+            if (!blockedKeys.block(connection, next)) {
+                leases.checkSoon();
+                floors.forget(
+                        next.get(0).row().key().shard()); // or somebody has locked it just now; then it is read again
             }
+            sender.forgetRefused(next.size());
         }
-    }
-
-    private void block(Connection connection, EventSender.Refused refused) throws SQLException {
-        OutboxRow row = refused.row();
-        if (!blockedKeys.block(connection, row, refused.reason(), refused.error(), refused.sentLater())) {
-            leases.checkSoon();
-            return;
-        }
-        LOG.warn(
-                "Event {} of topic {} is refused for good ({}, {}): its key is blocked, its events wait in the outbox, other keys go on. See eventbus_blocked_key.",
-                row.event(),
-                row.event().topic(),
-                refused.reason(),
-                refused.error());
-        events.keyBlocked(row, refused.reason());
     }
 
     /**
@@ -155,29 +219,47 @@ final class OutboxFeed {
      */
     record Look(boolean moved, boolean more) {}
 
-    /** Reads the next rows of all owned shards in one statement and gives them to the sender. */
+    /** Whether rows that were left can be read now, as far as their shards are concerned. */
+    boolean canReadOn() {
+        return unread.stream().anyMatch(sink::isReadyFor);
+    }
+
+    /** Reads the next rows of all owned shards that the sink is ready for in one statement and gives them to the sender. */
     Look fetch(Connection connection) throws SQLException {
+        sink.prepare(connection, leases.owned());
+        unread.clear();
+        unread.addAll(leases.readable());
+        if (unread.isEmpty()) {
+            return new Look(false, false);
+        }
         Set<String> leftOut = new HashSet<>(inFlight.stuck());
         if (inFlight.roomBeside(leftOut) == 0 || inFlight.bytesBeside(leftOut) == 0) {
             return new Look(true, true);
         }
         boolean anyStuck = !leftOut.isEmpty();
-        // One snapshot for the whole fetch: a topic that is left out of it stays so until it has taken an event, after
-        // which every
-        // shard is read from its beginning.
-        leftOut.addAll(breakers.notClosed());
-        boolean tried = tryHalfOpenTopics(connection);
-        if (System.nanoTime() - fullReadAt >= 0) {
-            fullReadAt = System.nanoTime() + FULL_READ_EVERY;
-            floors.forgetAll();
-            blockedKeys.refresh(connection);
-        }
+        // One snapshot for the whole fetch: a topic that is left out of it stays so until it was let in, after which
+        // every shard
+        // is read from its beginning. One that is let in during this fetch is still left out of it, so that is for the
+        // next.
         if (sender.takeTopicLetIn()) {
             floors.forgetAll();
+        }
+        leftOut.addAll(breakers.notClosed());
+        boolean tried = tryHalfOpenTopics(connection);
+        boolean fullRead = System.nanoTime() - fullReadAt >= 0;
+        if (fullRead) {
+            fullReadAt = System.nanoTime() + FULL_READ_EVERY;
+            floors.forgetAll();
+        }
+        if (fullRead || blockedKeys.isRefreshDue()) {
+            blockedKeys.refresh(connection);
         }
         sender.takeShardsToReread().forEach(floors::forget);
 
         FetchWindow window = window(leftOut);
+        if (window.floors().isEmpty()) {
+            return new Look(tried, true);
+        }
         OutboxStore.Fetched fetched = store.fetch(connection, window);
         boolean allTaken = accept(connection, fetched.rows());
         boolean moved = tried || !fetched.rows().isEmpty() || floors.moved(fetched.head());
@@ -185,20 +267,33 @@ final class OutboxFeed {
                 fetched.snapshotXmin(),
                 fetched.head(),
                 allTaken && !anyStuck ? seenUpTo(window, fetched.rows()) : Map.of());
-        return new Look(moved, isCut(window, fetched.rows()));
+        writers.look(connection, floors.awaited());
+        firstShard = window.next(fetched.rows());
+        if (!window.isCut(fetched.rows()) && !oldLeft) {
+            window.floors().forEach(floor -> unread.remove(floor.shard()));
+        }
+        return new Look(moved, !unread.isEmpty());
+    }
+
+    /** Whose transaction makes each look longer, if one does. */
+    Optional<String> writerProblem() {
+        return writers.problem();
     }
 
     private FetchWindow window(Set<String> leftOut) {
         List<FetchWindow.Floor> inTurn = new ArrayList<>();
-        for (int shard : leases.owned()) {
-            inTurn.add(new FetchWindow.Floor(shard, floors.floor(shard)));
+        for (int shard : leases.readable()) {
+            if (sink.isReadyFor(shard)) {
+                inTurn.add(new FetchWindow.Floor(shard, floors.floor(shard)));
+            }
         }
-        Collections.rotate(inTurn, turn++);
+        Collections.rotate(inTurn, -(int)
+                inTurn.stream().filter(floor -> floor.shard() < firstShard).count());
         return new FetchWindow(
                 inTurn,
                 inFlight.keys(),
                 leftOut,
-                ROWS_PER_SHARD,
+                sink.rowsPerShard(),
                 inFlight.roomBeside(leftOut),
                 inFlight.bytesBeside(leftOut));
     }
@@ -211,16 +306,17 @@ final class OutboxFeed {
         boolean tried = false;
         for (String topic : breakers.halfOpen()) {
             if (inFlight.handedOver(topic) == 0 && partitionsOf(connection, topic) > 0) {
-                List<FetchWindow.Floor> shards = leases.owned().stream()
+                List<FetchWindow.Floor> shards = leases.readable().stream()
                         .map(shard -> new FetchWindow.Floor(shard, FloorTracker.BEGINNING))
                         .toList();
                 FetchWindow first = FetchWindow.firstOf(topic, shards, inFlight.keys());
                 List<OutboxRow> rows = store.fetch(connection, first).rows();
-                accept(connection, rows);
                 if (rows.isEmpty()) {
                     sender.letIn(topic);
+                } else if (sink.isReadyFor(rows.get(0).key().shard())) {
+                    accept(connection, rows);
+                    tried = true;
                 }
-                tried |= !rows.isEmpty();
             }
         }
         return tried;
@@ -231,6 +327,7 @@ final class OutboxFeed {
         Map<String, Integer> counts = new HashMap<>();
         Set<OrderKey> held = new HashSet<>();
         boolean all = true;
+        int old = 0;
         for (OutboxRow row : rows) {
             String topic = row.event().topic();
             Integer count = counts.get(topic);
@@ -238,72 +335,50 @@ final class OutboxFeed {
                 count = partitionsOf(connection, topic);
                 counts.put(topic, count);
             }
-            if (count == 0 || held.contains(row.orderKey())) {
+            boolean isOld = blockedKeys.isOld(row);
+            if (count == 0 || held.contains(row.orderKey()) || isOld && old == MOST_OLD) {
+                held.add(row.orderKey());
                 floors.forget(row.key().shard());
                 all = false;
-            } else if (!row.unreadable().isEmpty()) {
+                continue;
+            }
+            old += isOld ? 1 : 0;
+            if (!row.unreadable().isEmpty() || isOld && !blockedKeys.isUnblocked(connection, row)) {
                 held.add(row.orderKey());
-                sender.turnDown(row);
+                turnDown(row);
                 all = false;
             } else {
                 sender.accept(row, count);
             }
         }
+        oldLeft = old == MOST_OLD;
         return all;
+    }
+
+    private void turnDown(OutboxRow row) {
+        if (row.unreadable().isEmpty()) {
+            sender.turnDown(row, BlockedKeys.STALE, blockedKeys.staleness(row));
+        } else {
+            sender.turnDown(row, "UNREADABLE", row.unreadable());
+        }
+    }
+
+    /** A shard with blocked keys is left out: when one is unblocked, its rows must not lie below the floor. */
+    private Map<Integer, Long> seenUpTo(FetchWindow window, List<OutboxRow> rows) {
+        Map<Integer, Long> seen = window.seenUpTo(rows);
+        seen.keySet().removeIf(blockedKeys::anyIn);
+        return seen;
     }
 
     /** 0 if the topic cannot be written to now; it then waits. */
     private int partitionsOf(Connection connection, String topic) throws SQLException {
         try {
             return partitions.count(connection, topic);
-        } catch (FailStopProducer.StoppedException e) {
+        } catch (KafkaSink.StoppedException e) {
             return 0;
         } catch (RuntimeException e) {
             sender.topicFailed(topic, e);
             return 0;
         }
-    }
-
-    /**
-     * Up to which sequence number a fetch returned all there was of each shard. A shard with blocked keys is left out: when one is
-     * unblocked, its rows must not lie below the floor.
-     */
-    private Map<Integer, Long> seenUpTo(FetchWindow window, List<OutboxRow> rows) {
-        Map<Integer, Integer> rowsByShard = new HashMap<>();
-        Map<Integer, Long> lastByShard = new HashMap<>();
-        for (OutboxRow row : rows) {
-            rowsByShard.merge(row.key().shard(), 1, Integer::sum);
-            lastByShard.put(row.key().shard(), row.key().seq());
-        }
-        boolean cut = isPageCut(window, rows);
-        int lastShard = rows.isEmpty() ? -1 : rows.get(rows.size() - 1).key().shard();
-        Map<Integer, Long> seen = new HashMap<>();
-        for (FetchWindow.Floor floor : window.floors()) {
-            int shard = floor.shard();
-            boolean shardCut = rowsByShard.getOrDefault(shard, 0) >= window.rowsPerShard() || cut && shard == lastShard;
-            Long last = lastByShard.get(shard);
-            if (!blockedKeys.anyIn(shard) && (!shardCut || last != null)) {
-                seen.put(shard, shardCut && last != null ? last : Long.MAX_VALUE);
-            }
-            if (cut && shard == lastShard) {
-                break;
-            }
-        }
-        return seen;
-    }
-
-    private static boolean isCut(FetchWindow window, List<OutboxRow> rows) {
-        if (isPageCut(window, rows)) {
-            return true;
-        }
-        Map<Integer, Integer> rowsByShard = new HashMap<>();
-        return rows.stream()
-                .anyMatch(row -> rowsByShard.merge(row.key().shard(), 1, Integer::sum) >= window.rowsPerShard());
-    }
-
-    /** Whether the last row is the last only because there was no room for another. */
-    private static boolean isPageCut(FetchWindow window, List<OutboxRow> rows) {
-        return rows.size() >= window.rows()
-                || rows.stream().mapToLong(OutboxRow::bytes).sum() >= window.bytes();
     }
 }

@@ -1,8 +1,10 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -20,7 +22,11 @@ import org.slf4j.LoggerFactory;
  * }
  * }</pre>
  *
- * <p>Defaults: 16 shards, of which it takes all that no other relay has; lease 10 s, renewed every 3 s; at most 500 rows of a shard
+ * <p>Any number of relays may work on one outbox, in one process or many. Each takes an equal share of the 16 shards; a shard goes
+ * from one to another only after what was sent of it is acknowledged and deleted, so relays may come and go without repeats; those
+ * of a relay that died are taken over when its lease runs out.
+ *
+ * <p>Defaults: lease 10 s, renewed every 3 s, when it also evens out with other relays; at most 500 rows of a shard
  * per read, 2,000 rows or 8 MiB in flight; it looks 0.5 to 128 ms after a publish through the same {@link JdbcOutbox}, at once after
  * {@link Outbox#committed()}, otherwise every 2 to 100 ms; everything from the beginning every 30 s.
  *
@@ -35,6 +41,9 @@ public final class OutboxRelay implements AutoCloseable {
 
     /** Default of {@link Builder#lease(Duration)}: 10 s. */
     public static final Duration DEFAULT_LEASE = Duration.ofSeconds(10);
+
+    /** Default of {@link Builder#maxRelayStop(Duration)}: 7 days. */
+    public static final Duration DEFAULT_MAX_RELAY_STOP = Duration.ofDays(7);
 
     /** How long {@link #close()} may take: 10 s. */
     public static final Duration DEFAULT_CLOSE_LIMIT = Duration.ofSeconds(10);
@@ -59,7 +68,8 @@ public final class OutboxRelay implements AutoCloseable {
 
     private OutboxRelay(Builder builder) {
         this.outbox = builder.outbox;
-        RelayPass.Settings settings = new RelayPass.Settings(newOwner(), builder.lease, builder.listener);
+        RelayPass.Settings settings =
+                new RelayPass.Settings(newOwner(), builder.lease, builder.mode, builder.maxRelayStop, builder.listener);
         this.pass = new RelayPass(outbox, builder.dataSource, builder.kafka, settings, this::wake);
         this.loop = new RunLoop("eventbus-relay", this::round, () -> pass.end(closeLimit));
         outbox.wakeUp().join(pass.schedule());
@@ -189,6 +199,8 @@ public final class OutboxRelay implements AutoCloseable {
         private final DataSource dataSource;
         private final KafkaCluster kafka;
         private Duration lease = DEFAULT_LEASE;
+        private SendMode mode = SendMode.PIPELINED;
+        private Duration maxRelayStop = DEFAULT_MAX_RELAY_STOP;
         private RelayListener listener = new RelayListener() {};
 
         private Builder(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka) {
@@ -198,7 +210,8 @@ public final class OutboxRelay implements AutoCloseable {
         }
 
         /**
-         * How long a shard stays with a relay that has died. Default {@link #DEFAULT_LEASE}.
+         * How long a shard stays with a relay that has died, or that its database does not reach. It is renewed, and the shards are evened
+         * out, every three tenths of it. Default {@link #DEFAULT_LEASE}; the same for all relays of an outbox.
          *
          * @throws IllegalArgumentException if it is not 1 s to 5 min
          */
@@ -210,14 +223,51 @@ public final class OutboxRelay implements AutoCloseable {
             return this;
         }
 
+        /** How events are handed to Kafka. Default {@link SendMode#PIPELINED}. */
+        public Builder sendMode(SendMode mode) {
+            this.mode = mode;
+            return this;
+        }
+
+        /**
+         * For how long events may wait and still be sent without anybody's word. Default {@link #DEFAULT_MAX_RELAY_STOP}.
+         *
+         * <p>A relay that was stopped between Kafka's ack and the delete sends an event again when it is back, and an inbox that keeps
+         * its marks for a shorter time would apply it twice. So an event published longer ago than this, by the database's clock,
+         * blocks its key with the reason {@code STALE} until {@link OutboxAdmin} lets it through or discards it. Keep it below the time
+         * for which the inboxes of your consumers keep their marks, less the retention of the topic.
+         *
+         * @throws IllegalArgumentException if it is below 1 min
+         */
+        public Builder maxRelayStop(Duration maxRelayStop) {
+            if (maxRelayStop.compareTo(Duration.ofMinutes(1)) < 0) {
+                throw new IllegalArgumentException(
+                        "maxRelayStop must be at least 1 min, was %s".formatted(maxRelayStop));
+            }
+            this.maxRelayStop = maxRelayStop;
+            return this;
+        }
+
         /** Who hears what the relay does. Default nobody. */
         public Builder listener(RelayListener listener) {
             this.listener = listener;
             return this;
         }
 
-        /** Builds it; nothing is opened before {@link OutboxRelay#start()} or {@link OutboxRelay#runOnce()}. */
+        /**
+         * Builds it; nothing is opened before {@link OutboxRelay#start()} or {@link OutboxRelay#runOnce()}.
+         *
+         * @throws dev.eventbus.StartRefusedException if the outbox declares a compacted topic and the mode is not
+         *     {@link SendMode#STRICT}
+         */
         public OutboxRelay build() {
+            if (mode != SendMode.STRICT && !outbox.compactedTopics().isEmpty()) {
+                throw StartRefusedException.of(
+                        "Relay",
+                        List.of(
+                                "mode %s would break P2 (no loss) on topics %s, which are compacted: an event that is sent a second time outlives the later ones of its key, which the cleaner then removes. Set sendMode(SendMode.STRICT)."
+                                        .formatted(mode, outbox.compactedTopics())));
+            }
             return new OutboxRelay(this);
         }
     }

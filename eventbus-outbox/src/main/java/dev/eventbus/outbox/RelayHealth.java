@@ -1,6 +1,9 @@
 package dev.eventbus.outbox;
 
+import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -13,7 +16,7 @@ import java.util.SortedMap;
  *     that failed, or if it does not run any more
  * @param closed whether it was closed
  * @param problems what is wrong, each with what happens to the events meanwhile and the fix; empty if all is well
- * @param ownedShards shards this relay sends; empty on a relay that stands by
+ * @param ownedShards shards this relay sends, or still drains for another; empty if there are more relays than shards
  * @param inFlight events read and not yet deleted
  * @param oldestInFlight when the oldest of them was published
  * @param waitingTopics topics that cannot be written to, each with the time of the next try
@@ -31,6 +34,35 @@ public record RelayHealth(
         long blockedKeys,
         Optional<Instant> nextRetry) {
 
+    private static final Duration OPENING_TOLD_AFTER = Duration.ofSeconds(2);
+
+    static RelayHealth notLookedYet() {
+        return new RelayHealth(
+                false,
+                false,
+                List.of("The relay has not looked into the outbox yet. Call start() or runOnce()."),
+                Set.of(),
+                0,
+                Optional.empty(),
+                Collections.emptySortedMap(),
+                0,
+                Optional.empty());
+    }
+
+    /** Of a relay that has been asking its data source for a connection for a time, if it has. */
+    RelayHealth askingFor(Optional<Duration> time, Duration lease) {
+        if (time.isEmpty() || time.get().compareTo(OPENING_TOLD_AFTER) < 0) {
+            return this;
+        }
+        List<String> found = new ArrayList<>(problems);
+        found.add(
+                "The data source has not given a connection for %d s. Events wait in the outbox. See that the database answers and that its pool has one to spare for the relay."
+                        .formatted(time.get().toSeconds()));
+        RelayHealth asking = with(false, found);
+        boolean leasesRanOut = time.get().compareTo(lease) > 0; // none was renewed since the asking began
+        return leasesRanOut ? asking.withoutShards() : asking;
+    }
+
     RelayHealth with(boolean isUp, List<String> found) {
         return with(isUp, closed, found);
     }
@@ -40,12 +72,20 @@ public record RelayHealth(
         return with(false, isClosed, List.of(why));
     }
 
+    RelayHealth withoutShards() {
+        return with(up, closed, problems, Set.of());
+    }
+
     private RelayHealth with(boolean isUp, boolean isClosed, List<String> found) {
+        return with(isUp, isClosed, found, ownedShards);
+    }
+
+    private RelayHealth with(boolean isUp, boolean isClosed, List<String> found, Set<Integer> shards) {
         return new RelayHealth(
                 isUp,
                 isClosed,
                 List.copyOf(found),
-                ownedShards,
+                shards,
                 inFlight,
                 oldestInFlight,
                 waitingTopics,

@@ -2,8 +2,11 @@ package dev.eventbus.outbox;
 
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.RunLoop;
+import dev.eventbus.outbox.KafkaSink.SendFault;
 import dev.eventbus.outbox.sql.DatabaseFault;
+import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.OutboxStore;
+import dev.eventbus.outbox.sql.RelayConnection;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.KafkaFaults;
 import java.sql.Connection;
@@ -14,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
@@ -31,19 +35,26 @@ final class RelayPass {
     /** How long a call that wants results waits for the acks of a round. */
     private static final Duration ACK_PATIENCE = Duration.ofSeconds(5);
 
-    /** How long it waits for the first metadata of a new producer. */
+    /** How long it waits for the first metadata of a new sink. */
     private static final Duration METADATA_PATIENCE = Duration.ofSeconds(2);
 
     private static final Duration LONGEST_REST = Duration.ofMillis(100);
 
+    /**
+     * While more rows wait than fit, they are read and deleted by the half window: few statements for many rows, and Kafka works on
+     * one half while the database works on the other. For so long at most they wait for company.
+     */
+    private static final Duration COMPANY = Duration.ofMillis(10);
+
     /** What a relay is told besides where to read and where to write. */
-    record Settings(String owner, Duration lease, RelayListener listener) {}
+    record Settings(String owner, Duration lease, SendMode mode, Duration maxRelayStop, RelayListener listener) {}
 
     private final KafkaCluster kafka;
     private final RelayConnection connection;
+    private final Duration lease;
     private final ShardLeases leases;
-    private final FailStopProducer producer;
-    private final InFlight inFlight = new InFlight(System::nanoTime);
+    private final KafkaSink sink;
+    private final InFlight inFlight;
     private final TopicBreakers breakers;
     private final TopicPartitions partitions;
     private final EventSender sender;
@@ -53,23 +64,45 @@ final class RelayPass {
     private final Outage cluster;
 
     private boolean more;
+
+    /** Local time at which the last DELETE or fetch ended. */
+    private long statementAt = System.nanoTime();
+
+    /** How many outcomes have been reported since they were last settled, and how many end a rest; callbacks count. */
+    private final AtomicInteger reported = new AtomicInteger();
+
+    private volatile int enough = 1;
     private boolean coldAwaited;
     private @Nullable StartRefusedException refusal;
 
     /** Written at the end of each round. */
-    private volatile RelayHealth health = notLookedYet();
+    private volatile RelayHealth health = RelayHealth.notLookedYet();
 
     RelayPass(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka, Settings settings, Runnable wake) {
         OutboxStore store = outbox.store();
         RelayEvents events = new RelayEvents(settings.listener());
         this.kafka = kafka;
         this.connection = new RelayConnection(dataSource, store.sql(), settings.lease());
-        this.leases = new ShardLeases(store.sql(), settings.owner(), settings.lease(), System::nanoTime);
-        this.producer = new FailStopProducer(kafka, outbox.maxEventBytes(), wake);
+        this.lease = settings.lease();
+        this.leases = new ShardLeases(
+                new LeaseStore(store.sql(), settings.owner(), settings.lease()), settings.lease(), System::nanoTime);
+        Runnable onOutcome = () -> {
+            if (reported.incrementAndGet() >= enough) {
+                wake.run();
+            }
+        };
+        this.sink = settings.mode() == SendMode.STRICT
+                ? new ShardTransactions(kafka, store, outbox.maxEventBytes(), settings.lease(), onOutcome)
+                : new FailStopProducer(kafka, outbox.maxEventBytes(), onOutcome);
+        this.inFlight = new InFlight(settings.mode(), System::nanoTime);
         this.breakers = new TopicBreakers(kafka.clock());
-        this.partitions = new TopicPartitions(store, kafka, producer);
-        this.sender = new EventSender(kafka, producer, inFlight, breakers, events);
-        this.feed = new OutboxFeed(store, new OutboxFeed.Parts(leases, sender, inFlight, breakers, partitions), events);
+        this.partitions = new TopicPartitions(store, kafka, sink, inFlight);
+        this.sender = new EventSender(kafka, sink, inFlight, breakers, events);
+        this.feed = new OutboxFeed(
+                store,
+                new OutboxFeed.Parts(leases, sink, sender, inFlight, breakers, partitions),
+                new BlockedKeys(store, leases, settings.maxRelayStop(), events),
+                events);
         this.schedule = new LookSchedule(wake, System::nanoTime);
         this.database = new Outage(kafka.clock());
         this.cluster = new Outage(kafka.clock());
@@ -81,21 +114,42 @@ final class RelayPass {
 
     /** A round of the relay's own thread. Returns how long to rest. */
     Duration run() {
-        round(more || schedule.due());
+        round(!hasMore() && schedule.due());
         return rest();
     }
 
-    private boolean hasRoom() {
+    /** Whether rows are known to be left that can be read now. */
+    private boolean hasMore() {
+        return more && feed.canReadOn();
+    }
+
+    private boolean isTimeToRead() {
         Set<String> stuck = inFlight.stuck();
-        return inFlight.roomBeside(stuck) > 0 && inFlight.bytesBeside(stuck) > 0;
+        return inFlight.isFreeBeside(stuck, 0)
+                && (inFlight.isFreeBeside(stuck, 0.5) || !inFlight.anyHandedOver() || isCompanyOver());
+    }
+
+    private boolean isTimeToDelete() {
+        return !hasMore() || inFlight.missingToHalfAcked() <= 0 || isCompanyOver();
+    }
+
+    private boolean isCompanyOver() {
+        return System.nanoTime() - statementAt >= COMPANY.toNanos();
     }
 
     private Duration rest() {
-        boolean room = hasRoom();
-        if (producer.hasOutcome() || !inFlight.awaitingDelete().isEmpty() && !database.mustWait() || more && room) {
-            return database.mustWait() ? LONGEST_REST : Duration.ZERO;
+        if (database.mustWait()) {
+            return LONGEST_REST;
         }
-        Duration rest = schedule.untilNextLook();
+        boolean toDelete = !inFlight.awaitingDelete().isEmpty();
+        if (toDelete && isTimeToDelete() || hasMore() && isTimeToRead()) {
+            return Duration.ZERO;
+        }
+        enough = hasMore() ? Math.max(1, inFlight.missingToHalfAcked()) : 1;
+        if (reported.get() >= enough) {
+            return Duration.ZERO;
+        }
+        Duration rest = hasMore() ? COMPANY : schedule.untilNextLook();
         return rest.compareTo(LONGEST_REST) > 0 ? LONGEST_REST : rest;
     }
 
@@ -105,7 +159,11 @@ final class RelayPass {
      * @return how many events Kafka has acknowledged and were deleted
      */
     int runToEnd() {
+        leases.checkSoon(); // there is no telling when the next call comes
         int relayed = round(true);
+        if (awaitPreparation()) {
+            relayed += round(true);
+        }
         if (awaitColdTopics()) {
             relayed += round(true);
         }
@@ -152,13 +210,9 @@ final class RelayPass {
     }
 
     private int tryRound(boolean look) {
+        reported.set(0);
         sender.settle();
-        if (leases.giveUpIfOverdue() && inFlight.size() > 0) {
-            LOG.warn(
-                    "The leases were not renewed in time, so {} events in flight are given up; they are sent again, here or by another relay.",
-                    inFlight.size());
-            sender.standBy();
-        }
+        feed.giveUpIfOverdue();
         int relayed = database.mustWait() ? 0 : withDatabase(look);
         send();
         health = healthNow();
@@ -169,13 +223,19 @@ final class RelayPass {
         try {
             Connection open = connection.get();
             feed.block(open);
-            int relayed = feed.delete(open);
-            feed.keepLeases(open);
-            if (look && leases.areValid() && openProducer()) {
+            int relayed = 0;
+            if (look || isTimeToDelete()) {
+                relayed = feed.delete(open);
+                statementAt = System.nanoTime();
+            }
+            boolean gained = feed.keepLeases(open);
+            boolean read = look || gained || hasMore() && isTimeToRead();
+            if (read && leases.areValid() && openProducer()) {
                 OutboxFeed.Look found = feed.fetch(open);
                 more = found.more();
                 schedule.looked(found.moved());
-            } else if (look) {
+                statementAt = System.nanoTime();
+            } else if (read) {
                 more = false;
                 schedule.looked(false);
             }
@@ -200,7 +260,7 @@ final class RelayPass {
     }
 
     private boolean openProducer() {
-        if (producer.isOpen()) {
+        if (sink.isOpen()) {
             return true;
         }
         sender.settle(); // it may have stopped since this round began: what it held is taken back before there is
@@ -209,7 +269,7 @@ final class RelayPass {
             return false;
         }
         try {
-            producer.open();
+            sink.open();
             coldAwaited = false;
             cluster.succeeded();
             return true;
@@ -229,10 +289,19 @@ final class RelayPass {
         }
     }
 
+    /** Waits until the sink is ready for the shards. Returns whether there is something to do that could not be done before. */
+    private boolean awaitPreparation() {
+        RunLoop.await(METADATA_PATIENCE, () -> {
+            sender.settle();
+            return !sink.isPreparing();
+        });
+        return hasMore() && inFlight.size() == 0;
+    }
+
     /** Once per producer: waits until it knows the topics that it was asked for. Returns whether there is something to do now. */
     private boolean awaitColdTopics() {
         Set<String> cold = breakers.untold();
-        if (cold.isEmpty() || coldAwaited || !producer.isOpen()) {
+        if (cold.isEmpty() || coldAwaited || !sink.isOpen()) {
             return false;
         }
         coldAwaited = true;
@@ -247,7 +316,7 @@ final class RelayPass {
         long deadline = System.nanoTime() + limit.toNanos();
         while (inFlight.anyHandedOver()) {
             Duration left = Duration.ofNanos(deadline - System.nanoTime());
-            if (left.isNegative() || !RunLoop.await(left, producer::hasOutcome)) {
+            if (left.isNegative() || !RunLoop.await(left, sink::hasOutcome)) {
                 return;
             }
             sender.settle();
@@ -263,21 +332,23 @@ final class RelayPass {
             sender.settle();
             return !inFlight.anyHandedOver();
         });
+        feed.giveUpIfOverdue();
         int left = inFlight.size() - inFlight.awaitingDelete().size();
         boolean drained = !inFlight.anyHandedOver();
-        producer.close(drained ? Duration.ofNanos(Math.max(0, deadline - System.nanoTime())) : Duration.ZERO);
+        sink.close(drained ? Duration.ofNanos(Math.max(0, deadline - System.nanoTime())) : Duration.ZERO);
         try {
             if (connection.isOpen()) {
                 Connection open = connection.get();
                 feed.block(open);
                 feed.delete(open);
-                leases.release(open);
+                leases.leave(open);
             }
         } catch (SQLException e) {
             connection.drop(e);
             LOG.warn("{} Leases not given back run out by themselves.", DatabaseFault.explain(e));
         }
         connection.close();
+        feed.ended();
         LOG.info(
                 "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not deleted; they are sent again.",
                 leases.owner(),
@@ -286,16 +357,7 @@ final class RelayPass {
     }
 
     RelayHealth health() {
-        RelayHealth last = health;
-        Optional<Duration> opening = connection.openingFor();
-        if (opening.isEmpty() || opening.get().toSeconds() < 2) {
-            return last;
-        }
-        List<String> problems = new ArrayList<>(last.problems());
-        problems.add(
-                "The data source has not given a connection for %d s. Events wait in the outbox. See that the database answers and that its pool has one to spare for the relay."
-                        .formatted(opening.get().toSeconds()));
-        return last.with(false, problems);
+        return health.askingFor(connection.openingFor(), lease);
     }
 
     private RelayHealth healthNow() {
@@ -304,19 +366,18 @@ final class RelayPass {
         cluster.problem().ifPresent(problems::add);
         List<String> silences = sender.silences();
         problems.addAll(silences);
+        problems.addAll(sink.problems());
         problems.addAll(breakers.problems());
         problems.addAll(partitions.problems());
-        if (feed.blockedKeys().count() > 0) {
-            problems.add(
-                    "%d keys are blocked because the broker refuses an event of theirs for good; their events wait in the outbox. See eventbus_blocked_key."
-                            .formatted(feed.blockedKeys().count()));
-        }
+        problems.addAll(feed.blockedKeys().problems());
+        feed.writerProblem().ifPresent(problems::add);
         Optional<Instant> nextRetry = Stream.of(database.nextRetry(), cluster.nextRetry(), breakers.nextRetry())
                 .flatMap(Optional::stream)
                 .min(Instant::compareTo);
         boolean up = database.problem().isEmpty()
                 && cluster.problem().isEmpty()
                 && silences.isEmpty()
+                && sink.problems().isEmpty()
                 && breakers.waiting().isEmpty();
         return new RelayHealth(
                 up,
@@ -328,18 +389,5 @@ final class RelayPass {
                 breakers.waiting(),
                 feed.blockedKeys().count(),
                 nextRetry);
-    }
-
-    private static RelayHealth notLookedYet() {
-        return new RelayHealth(
-                false,
-                false,
-                List.of("The relay has not looked into the outbox yet. Call start() or runOnce()."),
-                Set.of(),
-                0,
-                Optional.empty(),
-                java.util.Collections.emptySortedMap(),
-                0,
-                Optional.empty());
     }
 }

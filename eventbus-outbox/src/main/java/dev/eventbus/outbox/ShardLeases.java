@@ -1,57 +1,89 @@
 package dev.eventbus.outbox;
 
-import dev.eventbus.outbox.sql.OutboxSql;
+import dev.eventbus.outbox.sql.LeaseStore;
+import dev.eventbus.outbox.sql.LeaseStore.Lease;
 import dev.eventbus.outbox.sql.Shards;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedSet;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.LongSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Which shards this relay may send. A lease runs on the database's clock and is taken by compare-and-set with a new epoch; the
- * local monotonic clock only serves to give it up early. One thread only.
+ * Which shards this relay may send. Every relay reckons with the same list of living relays and takes its share of the shards, no
+ * more; what it has in excess it stops reading, drains and gives back. A lease runs on the database's clock and is taken by
+ * compare-and-set with a new epoch; the local monotonic clock only serves to give it up early. One thread only.
  */
 final class ShardLeases {
 
     private static final Logger LOG = LoggerFactory.getLogger(ShardLeases.class);
 
-    private final OutboxSql sql;
-    private final String owner;
+    /** How long a shard that is to be given back may wait for what is on its way to Kafka. */
+    private static final Duration DRAIN_LIMIT = Duration.ofSeconds(5);
+
+    private final LeaseStore store;
     private final Duration lease;
     private final LongSupplier nanoTime;
 
     /** Owned shards, each with the epoch under which it was taken. */
-    private final Map<Integer, Long> epochs = new TreeMap<>();
+    private final TreeMap<Integer, Long> epochs = new TreeMap<>();
+
+    /** Those of them that are to be given back, each with the local time by which it must be drained. */
+    private final Map<Integer, Long> leaving = new HashMap<>();
+
+    /** How many relays are alive, this one among them; 0 before the first tick. */
+    private int relays;
 
     /** Local time at which the leases are given up, a fifth of a lease before they run out. */
     private long giveUpAt;
 
     private long renewAt;
-    private boolean standbyTold;
 
-    ShardLeases(OutboxSql sql, String owner, Duration lease, LongSupplier nanoTime) {
-        this.sql = sql;
-        this.owner = owner;
+    ShardLeases(LeaseStore store, Duration lease, LongSupplier nanoTime) {
+        this.store = store;
         this.lease = lease;
         this.nanoTime = nanoTime;
         this.renewAt = nanoTime.getAsLong();
     }
 
     String owner() {
-        return owner;
+        return store.owner();
+    }
+
+    int relays() {
+        return relays;
     }
 
     Set<Integer> owned() {
         return Collections.unmodifiableSet(epochs.keySet());
+    }
+
+    /** Owned shards that may be read; the others are being drained. */
+    Set<Integer> readable() {
+        Set<Integer> readable = new TreeSet<>(epochs.keySet());
+        readable.removeAll(leaving.keySet());
+        return readable;
+    }
+
+    /** Owned shards that are to be given back once nothing of them is in flight. */
+    Set<Integer> leaving() {
+        return Set.copyOf(leaving.keySet());
+    }
+
+    /** Whether a shard that is to be given back has waited long enough for what is in flight of it. */
+    boolean isDrainOverdue(int shard) {
+        Long limit = leaving.get(shard);
+        return limit != null && nanoTime.getAsLong() - limit >= 0;
     }
 
     /** Whether rows may be sent now. */
@@ -65,6 +97,7 @@ final class ShardLeases {
             return false;
         }
         epochs.clear();
+        leaving.clear();
         checkSoon();
         return true;
     }
@@ -74,40 +107,92 @@ final class ShardLeases {
         renewAt = nanoTime.getAsLong();
     }
 
-    /** Local time of the next renewal. */
+    /** Whether it is time for a {@link #tick}. */
     boolean isDue() {
         return nanoTime.getAsLong() - renewAt >= 0;
     }
 
     /**
-     * What a renewal changed.
+     * What a tick changed.
      *
-     * @param gained shards owned from now on, to be read from their beginning
+     * @param gained shards that may be read from now on, from their beginning
      * @param lost shards that were owned under another epoch until now
+     * @param leaving shards that are not to be read any more, and given back once they are drained
+     * @param relays whether relays have come or gone
      */
-    record Change(Set<Integer> gained, Set<Integer> lost) {
+    record Change(Set<Integer> gained, Set<Integer> lost, Set<Integer> leaving, boolean relays) {
 
         boolean any() {
-            return !gained.isEmpty() || !lost.isEmpty();
+            return relays || !gained.isEmpty() || !lost.isEmpty() || !leaving.isEmpty();
         }
     }
 
-    /** Renews own leases and takes those that are free or have run out, if it is time. */
+    /** If it is time: says that this relay is alive, renews its leases, and evens out with the other relays. */
     Change tick(Connection connection) throws SQLException {
         if (!isDue()) {
-            return new Change(Set.of(), Set.of());
+            return new Change(Set.of(), Set.of(), Set.of(), false);
         }
         long before = nanoTime.getAsLong();
-        Map<Integer, Long> now = renew(connection);
-        now.putAll(claim(connection));
+        store.renew(connection);
+        SortedSet<String> alive = store.members(connection);
+        alive.add(owner());
+        List<Lease> leases = store.leases(connection);
+        int share = share(alive, owner());
+        Map<Integer, Long> now = mine(leases);
+        long shortest = shortestLeft(leases, now.keySet());
+        claim(connection, leases, share, now);
         Set<Integer> gained = differing(now, epochs);
         Set<Integer> lost = differing(epochs, now);
         epochs.clear();
         epochs.putAll(now);
-        giveUpAt = before + lease.toNanos() / 5 * 4;
-        renewAt = before + lease.toNanos() * 3 / 10;
-        tellStandby(connection);
-        return new Change(gained, lost);
+        leaving.keySet().retainAll(epochs.keySet());
+        leaving.keySet().removeAll(gained);
+        Set<Integer> departing = planToLeave(epochs.size() - share, gained);
+        boolean relaysChanged = relays != alive.size();
+        relays = alive.size();
+        giveUpAt = before + shortest - lease.toNanos() / 5;
+        boolean soon = epochs.size() < share || shortest < lease.toNanos() / 5 * 4;
+        renewAt = before + untilNextTick(leases, soon);
+        return new Change(gained, lost, departing, relaysChanged);
+    }
+
+    /** How many shards are one relay's: no two differ by more than one, and all agree who has one more. */
+    static int share(SortedSet<String> alive, String owner) {
+        int ahead = alive.headSet(owner).size();
+        return Shards.COUNT / alive.size() + (ahead < Shards.COUNT % alive.size() ? 1 : 0);
+    }
+
+    /**
+     * What is ours, and for half a lease at least. The lease of a shard whose row somebody has locked is not renewed; it runs out alone,
+     * and the rest stays.
+     */
+    private Map<Integer, Long> mine(List<Lease> leases) {
+        Map<Integer, Long> mine = new TreeMap<>();
+        for (Lease seen : leases) {
+            if (owner().equals(seen.owner()) && seen.millisLeft() >= lease.toMillis() / 2) {
+                mine.put(seen.shard(), seen.epoch());
+            }
+        }
+        return mine;
+    }
+
+    /** For how many nanoseconds the first lease to run out still runs, of those that this relay had before it took others. */
+    private long shortestLeft(List<Lease> leases, Set<Integer> shards) {
+        long millis = leases.stream()
+                .filter(seen -> shards.contains(seen.shard()))
+                .mapToLong(Lease::millisLeft)
+                .min()
+                .orElse(lease.toMillis());
+        return Duration.ofMillis(millis).toNanos();
+    }
+
+    private void claim(Connection connection, List<Lease> leases, int share, Map<Integer, Long> mine)
+            throws SQLException {
+        for (Lease seen : leases) {
+            if (mine.size() < share && seen.owner() == null && store.claim(connection, seen)) {
+                mine.put(seen.shard(), seen.epoch() + 1);
+            }
+        }
     }
 
     private static Set<Integer> differing(Map<Integer, Long> from, Map<Integer, Long> to) {
@@ -120,73 +205,79 @@ final class ShardLeases {
         return shards;
     }
 
-    private Map<Integer, Long> renew(Connection connection) throws SQLException {
-        try (PreparedStatement renew = connection.prepareStatement(sql.renewLeases())) {
-            renew.setLong(1, lease.toMillis());
-            renew.setString(2, owner);
-            return shards(renew);
-        }
-    }
-
-    private Map<Integer, Long> claim(Connection connection) throws SQLException {
-        try (PreparedStatement claim = connection.prepareStatement(sql.claimLeases())) {
-            claim.setString(1, owner);
-            claim.setLong(2, lease.toMillis());
-            return shards(claim);
-        }
-    }
-
-    private static Map<Integer, Long> shards(PreparedStatement statement) throws SQLException {
-        try (ResultSet rows = statement.executeQuery()) {
-            Map<Integer, Long> shards = new TreeMap<>();
-            while (rows.next()) {
-                shards.put(rows.getInt(1), rows.getLong(2));
-            }
-            return shards;
-        }
-    }
-
-    private void tellStandby(Connection connection) throws SQLException {
-        boolean standby = epochs.size() < Shards.COUNT;
-        if (standby && !standbyTold) {
-            try (PreparedStatement query = connection.prepareStatement(sql.leases());
-                    ResultSet rows = query.executeQuery()) {
-                Map<String, Integer> shardsByOwner = new TreeMap<>();
-                while (rows.next()) {
-                    shardsByOwner.merge(rows.getString(2), 1, Integer::sum);
-                }
-                LOG.info(
-                        "Relay {} stands by for the shards of others {}; it takes over within {} if one stops.",
-                        owner,
-                        shardsByOwner,
-                        lease);
+    /**
+     * The shards with the highest numbers leave; always the same, so that a tick in the middle of a drain begins no other. One that may
+     * stay after all counts as gained, as its rows have been taken back. Returns those that begin to leave now.
+     */
+    private Set<Integer> planToLeave(int excess, Set<Integer> gained) {
+        Set<Integer> leave = new HashSet<>();
+        for (int shard : epochs.descendingKeySet()) {
+            if (leave.size() < excess) {
+                leave.add(shard);
             }
         }
-        standbyTold = standby;
+        for (int shard : leaving()) {
+            if (!leave.contains(shard)) {
+                leaving.remove(shard);
+                gained.add(shard);
+            }
+        }
+        leave.removeAll(leaving.keySet());
+        leave.forEach(shard -> leaving.put(shard, nanoTime.getAsLong() + DRAIN_LIMIT.toNanos()));
+        return leave;
     }
 
-    /** Gives every lease back, so that the next relay need not wait. */
-    void release(Connection connection) throws SQLException {
-        try (PreparedStatement release = connection.prepareStatement(sql.releaseLeases())) {
-            release.setString(1, owner);
-            release.executeUpdate();
+    /**
+     * Three tenths of a lease; a twentieth while others hold what is ours, or a lease could not be renewed; and not later than the
+     * moment at which a lease of another runs out, which does not happen while its owner lives.
+     */
+    private long untilNextTick(List<Lease> leases, boolean soon) {
+        long next = soon ? lease.toNanos() / 20 : lease.toNanos() * 3 / 10;
+        for (Lease seen : leases) {
+            if (seen.owner() != null && !seen.owner().equals(owner())) {
+                next = Math.min(next, Duration.ofMillis(seen.millisLeft() + 1).toNanos());
+            }
         }
+        return next;
+    }
+
+    /** Gives back the shards that are to leave, but for those of which something is in flight. Returns them. */
+    Set<Integer> releaseAllBut(Connection connection, Set<Integer> busy) throws SQLException {
+        Set<Integer> released = new TreeSet<>();
+        for (int shard : leaving()) {
+            Long epoch = epochs.get(shard);
+            if (epoch != null && !busy.contains(shard)) {
+                store.release(connection, shard, epoch);
+                epochs.remove(shard);
+                leaving.remove(shard);
+                released.add(shard);
+            }
+        }
+        return released;
+    }
+
+    /** Gives everything back, so that others need not wait. */
+    void leave(Connection connection) throws SQLException {
+        store.leave(connection);
         epochs.clear();
+        leaving.clear();
+    }
+
+    /** Tells people what this relay owns now. */
+    void tell() {
+        LOG.info(
+                "Relay {} owns {} of {} shards, {} relays are alive: {}{}",
+                owner(),
+                epochs.size(),
+                Shards.COUNT,
+                relays,
+                epochs.keySet(),
+                leaving.isEmpty() ? "" : ", of which it gives back " + new TreeSet<>(leaving.keySet()));
     }
 
     /** Locks the lease of a shard until the end of the connection's transaction; false if it is not ours any more. */
     boolean lock(Connection connection, int shard) throws SQLException {
         Long epoch = epochs.get(shard);
-        if (epoch == null) {
-            return false;
-        }
-        try (PreparedStatement lock = connection.prepareStatement(sql.lockLease())) {
-            lock.setInt(1, shard);
-            lock.setString(2, owner);
-            lock.setLong(3, epoch);
-            try (ResultSet row = lock.executeQuery()) {
-                return row.next();
-            }
-        }
+        return epoch != null && store.lock(connection, shard, epoch);
     }
 }

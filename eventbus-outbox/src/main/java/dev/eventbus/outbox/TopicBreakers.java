@@ -1,5 +1,7 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.topics.KafkaCluster;
+import dev.eventbus.topics.KafkaFaults;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -13,6 +15,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,13 +25,41 @@ import org.jspecify.annotations.Nullable;
  */
 final class TopicBreakers {
 
-    private static final Backoff BACKOFF = new Backoff(Duration.ofMillis(5), Duration.ofSeconds(30));
+    private static final Outage.Backoff BACKOFF = new Outage.Backoff(Duration.ofMillis(5), Duration.ofSeconds(30));
 
     /** A topic without an answer is no problem worth telling before this long. */
     private static final Duration SILENCE_TOLD_AFTER = Duration.ofSeconds(2);
 
     /** How long a closed topic remembers its failures, and how long one that comes and goes is not told again. */
     private static final Duration PROBATION = Duration.ofMinutes(1);
+
+    /**
+     * What keeps a topic from being written to, in words.
+     *
+     * @param text cluster, address, what becomes of the events, the fix
+     * @param definite whether the broker has said so; silence may just mean that it has not answered yet
+     */
+    record KafkaFault(String text, boolean definite) {
+
+        static KafkaFault of(KafkaCluster kafka, String topic, Exception error) {
+            // The client reports what the broker says about a topic as the cause of its own time-out.
+            Throwable said = error instanceof TimeoutException && error.getCause() != null ? error.getCause() : error;
+            boolean definite = !(said instanceof TimeoutException) || said instanceof Silence;
+            String waiting =
+                    "events of topic %s wait in the outbox and lose nothing".formatted(kafka.physicalTopic(topic));
+            return new KafkaFault(KafkaFaults.explain(kafka, said, waiting).getMessage(), definite);
+        }
+
+        /** A partition took events and acknowledged none for too long. */
+        static final class Silence extends TimeoutException {
+
+            private static final long serialVersionUID = 1;
+
+            Silence(String topic, Duration limit) {
+                super("a partition of %s has acknowledged nothing for %d s".formatted(topic, limit.toSeconds()));
+            }
+        }
+    }
 
     private static final class Breaker {
         Instant since;
@@ -137,6 +168,11 @@ final class TopicBreakers {
     /** Forgets all of them; for a relay that has nothing to send any more. */
     void clear() {
         breakers.clear();
+    }
+
+    /** Whether no topic fails, nor did a short while ago. */
+    boolean areClosed() {
+        return breakers.isEmpty();
     }
 
     boolean isClosed(String topic) {

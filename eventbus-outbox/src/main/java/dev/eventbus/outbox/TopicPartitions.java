@@ -1,73 +1,187 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.KafkaAccessException;
+import dev.eventbus.StartRefusedException;
+import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.sql.OutboxStore;
+import dev.eventbus.outbox.sql.RecordedPartitions;
 import dev.eventbus.topics.KafkaCluster;
+import dev.eventbus.topics.KafkaFaults;
 import java.sql.Connection;
 import java.sql.SQLException;
-import java.util.ArrayList;
+import java.time.Duration;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SortedSet;
 import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.UUID;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * How many partitions a topic is taken to have: the count recorded in {@code eventbus_meta} when it was first used, never what
  * the broker says today, since another count would move keys. One thread only.
+ *
+ * <p>The count is changed by an {@link Adoption}, which marks the record first: {@code 3} becomes {@code 3>6 token}. A relay reads
+ * the records whenever it renews its leases. When it sees a mark, and its client knows the new partitions, it stops the topic, lets
+ * what is on its way end, and says so under the token. Only when every living relay has, and what was sent until then has been handled,
+ * does the record become {@code 6}. A relay that is not alive has no lease and sends nothing; one that comes finds the mark.
  */
 final class TopicPartitions {
 
+    private static final Logger LOG = LoggerFactory.getLogger(TopicPartitions.class);
+
+    /** Prefix of what a relay says when it has nothing of a marked topic on its way any more; then token and owner. */
+    private static final String SETTLED = "adopting.";
+
     private final OutboxStore store;
     private final KafkaCluster kafka;
-    private final FailStopProducer producer;
+    private final KafkaSink sink;
+    private final InFlight inFlight;
 
-    /** Recorded counts by physical topic, as read from the database. */
-    private final Map<String, Integer> recorded = new HashMap<>();
+    /** By physical topic, as last read from the database. */
+    private final Map<String, RecordedPartitions> recorded = new HashMap<>();
 
-    /** Topics that have more partitions than recorded, with their count now. */
-    private final Map<String, Integer> grown = new TreeMap<>();
+    /** Physical topics that are stopped: an adoption goes on, or what was sent by another count is still on its way. */
+    private final Set<String> stopped = new HashSet<>();
 
-    TopicPartitions(OutboxStore store, KafkaCluster kafka, FailStopProducer producer) {
+    /** Tokens under which this relay has said that it has settled. */
+    private final Set<String> settled = new HashSet<>();
+
+    /** Topics that have more partitions than recorded, each with what to say about it. */
+    private final Map<String, String> grown = new TreeMap<>();
+
+    TopicPartitions(OutboxStore store, KafkaCluster kafka, KafkaSink sink, InFlight inFlight) {
         this.store = store;
         this.kafka = kafka;
-        this.producer = producer;
+        this.sink = sink;
+        this.inFlight = inFlight;
+    }
+
+    private static String prefix(KafkaCluster kafka) {
+        return "partitions.%s.".formatted(kafka.name());
     }
 
     /**
      * The count that decides where a key goes.
      *
      * @throws KafkaException if the broker does not know the topic, does not show it, has not answered yet, or has fewer partitions
+     * @throws KafkaAccessException while another count is being adopted
      */
     int count(Connection connection, String topic) throws SQLException {
         String physical = kafka.physicalTopic(topic);
-        int now = producer.partitionsFor(physical).size();
+        int now = sink.partitionsFor(physical).size();
         if (now == 0) {
             throw new KafkaException("topic %s has no partitions".formatted(physical));
         }
-        Integer known = recorded.get(physical);
+        RecordedPartitions known = recorded.get(physical);
         if (known == null) {
-            String name = "partitions.%s.%s".formatted(kafka.name(), physical);
-            known = Integer.valueOf(store.metaOnce(connection, name, String.valueOf(now)));
-            recorded.put(physical, known);
+            known = RecordedPartitions.parse(store.metaOnce(connection, prefix(kafka) + physical, String.valueOf(now)));
+            take(physical, known);
         }
-        if (known > now) {
+        Optional<KafkaAccessException> waits = adoption(topic);
+        if (waits.isPresent()) {
+            throw waits.get();
+        }
+        if (known.count() > now) {
             throw new KafkaException(
-                    "topic %s has %d partitions, but %d are recorded for it in eventbus_meta; it was made anew with fewer. Give it %d again"
-                            .formatted(physical, now, known, known));
+                    "topic %s has %d partitions, but %d are recorded for it in eventbus_meta; if it was made anew with fewer, give it %d again"
+                            .formatted(physical, now, known.count(), known.count()));
         }
-        if (known < now) {
-            grown.put(physical, now);
+        if (known.count() < now) {
+            grown.put(
+                    physical,
+                    "Topic %s of cluster '%s' has grown to %d partitions; events go on using the first %d, so that no key changes its partition. Nothing is lost. OutboxAdmin.adoptPartitions makes use of the others."
+                            .formatted(physical, kafka.name(), now, known.count()));
         } else {
             grown.remove(physical);
         }
-        return known;
+        return known.count();
+    }
+
+    /** Reads the records again. Returns the topics that must be stopped, or can go on. */
+    Set<String> refresh(Connection connection) throws SQLException {
+        Set<String> changed = new TreeSet<>();
+        String prefix = prefix(kafka);
+        store.metas(connection, prefix).forEach((name, value) -> {
+            String physical = name.substring(prefix.length());
+            RecordedPartitions before = recorded.get(physical);
+            RecordedPartitions now = RecordedPartitions.parse(value);
+            boolean known = before != null || now.isMarked();
+            if (known && !now.equals(before) && (!now.isMarked() || isReadyFor(physical, now.target()))) {
+                take(physical, now);
+                changed.add(kafka.logicalTopic(physical));
+            }
+        });
+        return changed;
+    }
+
+    private void take(String physical, RecordedPartitions now) {
+        recorded.put(physical, now);
+        if (now.isMarked() || inFlight.holds(kafka.logicalTopic(physical))) {
+            stopped.add(physical);
+        }
+    }
+
+    /** Until the client knows the new partitions, a topic need not be stopped; one that it does not know at all it will ask for anew. */
+    private boolean isReadyFor(String physical, int partitions) {
+        try {
+            return !sink.isOpen() || sink.partitionsFor(physical).size() >= partitions;
+        } catch (RuntimeException e) {
+            return true;
+        }
+    }
+
+    /** Says of topics that are being adopted that nothing of them is on its way here, as soon as that is so. */
+    void tellSettled(Connection connection, String owner) throws SQLException {
+        for (String physical : stopped) {
+            RecordedPartitions now = recorded.get(physical);
+            if (now != null
+                    && now.isMarked()
+                    && !settled.contains(now.token())
+                    && !inFlight.holds(kafka.logicalTopic(physical))) {
+                store.metaOnce(connection, SETTLED + now.token() + "." + owner, physical);
+                settled.add(now.token());
+            }
+        }
+    }
+
+    /** Why a topic waits, if another count is being adopted for it. */
+    Optional<KafkaAccessException> adoption(String topic) {
+        String physical = kafka.physicalTopic(topic);
+        RecordedPartitions now = recorded.get(physical);
+        if (now == null || !stopped.contains(physical)) {
+            return Optional.empty();
+        }
+        if (!now.isMarked() && !inFlight.holds(topic)) {
+            stopped.remove(physical);
+            return Optional.empty();
+        }
+        return Optional.of(new KafkaAccessException(
+                kafka.name(),
+                "Topic %s of cluster '%s' is going from %d to %d partitions: its events wait in the outbox and lose nothing until all that was sent before has been handled. If nobody is doing that any more, call OutboxAdmin.adoptPartitions again."
+                        .formatted(physical, kafka.name(), now.count(), now.target()),
+                new KafkaException("partitions are being adopted")));
     }
 
     /** Whether the client has learnt anything about a topic. Never waits. */
     boolean isKnown(String topic) {
         try {
-            return !producer.partitionsFor(kafka.physicalTopic(topic)).isEmpty();
+            return !sink.partitionsFor(kafka.physicalTopic(topic)).isEmpty();
         } catch (TimeoutException e) {
             return e.getCause() != null;
         } catch (RuntimeException e) {
@@ -76,10 +190,196 @@ final class TopicPartitions {
     }
 
     List<String> problems() {
-        List<String> problems = new ArrayList<>();
-        grown.forEach((topic, now) -> problems.add(
-                "Topic %s of cluster '%s' has grown to %d partitions; events go on using the first %s, so that no key changes its partition. Nothing is lost."
-                        .formatted(topic, kafka.name(), now, recorded.get(topic))));
-        return problems;
+        return List.copyOf(grown.values());
+    }
+
+    /** One change of the count, in the caller's thread. If it does not come to its end, the count stays as it was. */
+    static final class Adoption {
+
+        private static final Duration LOOK_EVERY = Duration.ofMillis(100);
+        private static final Duration POLL = Duration.ofMillis(200);
+        private static final int POLLS = 10;
+
+        private final OutboxAdmin admin;
+        private final OutboxStore store;
+        private final KafkaCluster kafka;
+        private final String physical;
+        private final Set<String> groups;
+
+        Adoption(OutboxAdmin admin, OutboxStore store, KafkaCluster kafka, String topic, Set<String> groups) {
+            this.admin = admin;
+            this.store = store;
+            this.kafka = kafka;
+            this.physical = kafka.physicalTopic(topic);
+            this.groups = groups;
+        }
+
+        /** Something that is waited for; who it is that it waits for, nobody when it is there. */
+        private interface Awaited {
+            SortedSet<String> missing() throws SQLException;
+        }
+
+        /** @return the count from now on */
+        int run(Duration limit) throws SQLException {
+            int now = ask(Map.of(), reader -> reader.partitionsFor(physical).size());
+            Optional<RecordedPartitions> marked = admin.inTransaction(connection -> mark(connection, now));
+            return marked.isEmpty() ? now : run(marked.get(), limit);
+        }
+
+        private int run(RecordedPartitions marked, Duration limit) throws SQLException {
+            long deadline = System.nanoTime() + limit.toNanos();
+            try {
+                await(deadline, () -> unsettled(marked), "relays have not settled what they have on its way: %s");
+                Map<TopicPartition, Long> ends = ends(marked.count());
+                await(deadline, () -> behind(ends), "consumer groups have not handled all that was sent before: %s");
+                if (!admin.inTransaction(connection -> replace(connection, marked, marked.target()))) {
+                    throw refused("somebody else has ended this adoption; see what is recorded in eventbus_meta");
+                }
+            } catch (SQLException | RuntimeException e) {
+                giveUp(marked, e);
+                throw e;
+            }
+            LOG.info(
+                    "Topic {} of cluster {} uses {} partitions, no longer {}",
+                    physical,
+                    kafka.name(),
+                    marked.target(),
+                    marked.count());
+            return marked.target();
+        }
+
+        /** Takes the mark away. If the database does not let it, that is what the caller must know: the topic waits. */
+        private void giveUp(RecordedPartitions marked, Exception why) throws SQLException {
+            try {
+                if (admin.inTransaction(connection -> replace(connection, marked, marked.count()))) {
+                    LOG.info(
+                            "Topic {} of cluster {} goes on with {} partitions",
+                            physical,
+                            kafka.name(),
+                            marked.count());
+                }
+            } catch (SQLException e) {
+                if (why instanceof SQLException) {
+                    why.addSuppressed(e);
+                } else {
+                    e.addSuppressed(why);
+                    throw e;
+                }
+            }
+        }
+
+        /** The record with its mark, put there now or left by somebody who did not come to the end; empty if there is nothing to adopt. */
+        private Optional<RecordedPartitions> mark(Connection connection, int now) throws SQLException {
+            String standing = store.meta(connection, prefix(kafka) + physical);
+            if (standing == null) {
+                throw refused(
+                        "nothing is recorded for it in this outbox's eventbus_meta. Name and topic prefix of the cluster must be the relay's, and the outbox its outbox; if they are, no event of the topic has been sent yet, and its first one will use all partitions it has then");
+            }
+            RecordedPartitions before = RecordedPartitions.parse(standing);
+            if (before.isMarked()) {
+                return Optional.of(before);
+            }
+            if (before.count() > now) {
+                throw refused("it has %d partitions, fewer than the %d in use; give it %d again"
+                        .formatted(now, before.count(), before.count()));
+            }
+            if (before.count() == now) {
+                return Optional.empty();
+            }
+            RecordedPartitions marked = new RecordedPartitions(
+                    before.count(), now, UUID.randomUUID().toString().substring(0, 8));
+            if (!store.replaceMeta(connection, prefix(kafka) + physical, standing, marked.toString())) {
+                throw refused("somebody else has begun to adopt its partitions at this moment; call this again");
+            }
+            LOG.info(
+                    "Topic {} of cluster {} is going from {} to {} partitions; its events wait meanwhile",
+                    physical,
+                    kafka.name(),
+                    before.count(),
+                    now);
+            return Optional.of(marked);
+        }
+
+        private SortedSet<String> unsettled(RecordedPartitions marked) throws SQLException {
+            return admin.inTransaction(connection -> {
+                SortedSet<String> missing = new TreeSet<>(admin.relays(connection));
+                String settled = SETTLED + marked.token() + ".";
+                store.metas(connection, settled)
+                        .keySet()
+                        .forEach(name -> missing.remove(name.substring(settled.length())));
+                return missing;
+            });
+        }
+
+        /** The log's, not those of committed readers: our events may lie behind a transaction of somebody that is open. */
+        private Map<TopicPartition, Long> ends(int partitions) {
+            List<TopicPartition> all = IntStream.range(0, partitions)
+                    .mapToObj(partition -> new TopicPartition(physical, partition))
+                    .toList();
+            return ask(
+                    Map.of(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_uncommitted"),
+                    reader -> reader.endOffsets(all));
+        }
+
+        private SortedSet<String> behind(Map<TopicPartition, Long> ends) {
+            return groups.stream()
+                    .filter(group ->
+                            !ask(Map.of(ConsumerConfig.GROUP_ID_CONFIG, group), reader -> hasPassed(reader, ends)))
+                    .collect(Collectors.toCollection(TreeSet::new));
+        }
+
+        /** Asks with some settings; with a group's id as a member of it would, without joining it. */
+        private <T> T ask(Map<String, Object> own, Function<Consumer<byte[], byte[]>, T> question) {
+            Map<String, Object> settings = new HashMap<>(own);
+            settings.put(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 1);
+            try (Consumer<byte[], byte[]> reader = kafka.consumer(settings)) {
+                return question.apply(reader);
+            } catch (KafkaException e) {
+                throw KafkaFaults.explain(kafka, e, "the topic goes on with the partitions it has used until now");
+            }
+        }
+
+        /** Reads from where the group is: what is left may be the marks of transactions, which no group commits. */
+        private static boolean hasPassed(Consumer<byte[], byte[]> reader, Map<TopicPartition, Long> ends) {
+            Map<TopicPartition, OffsetAndMetadata> committed = reader.committed(ends.keySet());
+            Map<TopicPartition, Long> from = new HashMap<>(reader.beginningOffsets(ends.keySet()));
+            from.replaceAll((partition, beginning) -> {
+                OffsetAndMetadata handled = committed.get(partition);
+                return handled == null ? beginning : Math.max(beginning, handled.offset());
+            });
+            from.entrySet().removeIf(position -> position.getValue() >= ends.getOrDefault(position.getKey(), 0L));
+            reader.assign(from.keySet());
+            from.forEach(reader::seek);
+            for (int poll = 0; poll < POLLS && !from.isEmpty(); poll++) {
+                if (!reader.poll(POLL).isEmpty()) {
+                    return false;
+                }
+                from.keySet().removeIf(partition -> reader.position(partition) >= ends.getOrDefault(partition, 0L));
+            }
+            return from.isEmpty();
+        }
+
+        private boolean replace(Connection connection, RecordedPartitions marked, int count) throws SQLException {
+            boolean replaced =
+                    store.replaceMeta(connection, prefix(kafka) + physical, marked.toString(), String.valueOf(count));
+            store.deleteMetas(connection, SETTLED + marked.token() + ".");
+            return replaced;
+        }
+
+        private void await(long deadline, Awaited awaited, String problem) throws SQLException {
+            for (SortedSet<String> missing = awaited.missing(); !missing.isEmpty(); missing = awaited.missing()) {
+                if (System.nanoTime() - deadline >= 0 || Thread.currentThread().isInterrupted()) {
+                    throw refused(problem.formatted(missing)
+                            + ". The topic goes on as before; call this again when they have, or with more time");
+                }
+                RunLoop.await(LOOK_EVERY, () -> false);
+            }
+        }
+
+        private StartRefusedException refused(String why) {
+            return StartRefusedException.of(
+                    "Adoption of the partitions of topic %s of cluster '%s'".formatted(physical, kafka.name()),
+                    List.of(why));
+        }
     }
 }

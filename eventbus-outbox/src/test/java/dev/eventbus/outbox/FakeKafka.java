@@ -8,20 +8,27 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Future;
 import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.MockConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.MockProducer;
 import org.apache.kafka.clients.producer.Producer;
+import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.PartitionInfo;
@@ -45,6 +52,7 @@ final class FakeKafka implements KafkaCluster {
     final List<ProducerRecord<byte[], byte[]>> log = new CopyOnWriteArrayList<>();
 
     final List<FakeProducer> producers = new CopyOnWriteArrayList<>();
+    final FakeTransactions transactions = new FakeTransactions(this);
     final Map<String, Integer> partitions = new ConcurrentHashMap<>();
 
     volatile Answer answer = Answer.ACK;
@@ -54,6 +62,12 @@ final class FakeKafka implements KafkaCluster {
 
     /** How often a client is asked for a topic before it has learnt of any. */
     int coldAnswers;
+
+    /** Of every partition: where it ends, where the first transaction that is open begins, and what every group has handled. */
+    long logEnd;
+
+    long stableEnd = Long.MAX_VALUE;
+    long handled;
 
     volatile Instant now = Instant.parse("2026-01-15T10:00:00Z");
     volatile @Nullable RuntimeException unreachable;
@@ -86,6 +100,12 @@ final class FakeKafka implements KafkaCluster {
         now = now.plus(by);
     }
 
+    private static List<PartitionInfo> partitionsOf(String topic, int count) {
+        return IntStream.range(0, count)
+                .mapToObj(partition -> new PartitionInfo(topic, partition, null, null, null))
+                .toList();
+    }
+
     /** A record that waits for its answer. */
     record Held(ProducerRecord<byte[], byte[]> message, Callback callback) {}
 
@@ -115,11 +135,7 @@ final class FakeKafka implements KafkaCluster {
                         "Topic %s not present in metadata after 0 ms.".formatted(topic),
                         new UnknownTopicOrPartitionException("This server does not host this topic-partition."));
             }
-            List<PartitionInfo> infos = new ArrayList<>();
-            for (int partition = 0; partition < count; partition++) {
-                infos.add(new PartitionInfo(topic, partition, null, null, null));
-            }
-            return infos;
+            return partitionsOf(topic, count);
         }
 
         @Override
@@ -196,6 +212,9 @@ final class FakeKafka implements KafkaCluster {
 
     @Override
     public Producer<byte[], byte[]> producer(Map<String, Object> settings) {
+        if (settings.containsKey(ProducerConfig.TRANSACTIONAL_ID_CONFIG)) {
+            return transactions.producer(settings);
+        }
         FakeProducer producer = new FakeProducer();
         producers.add(producer);
         return producer;
@@ -231,9 +250,41 @@ final class FakeKafka implements KafkaCluster {
         return physicalTopic;
     }
 
+    /** Somebody who asks how far topics and groups are, and never finds a record. */
+    private final class FakeReader extends MockConsumer<byte[], byte[]> {
+        private final boolean committedOnly;
+
+        FakeReader(Map<String, Object> settings) {
+            super("none");
+            this.committedOnly = !"read_uncommitted".equals(settings.get(ConsumerConfig.ISOLATION_LEVEL_CONFIG));
+        }
+
+        @Override
+        public List<PartitionInfo> partitionsFor(String topic) {
+            return partitionsOf(topic, partitions.getOrDefault(topic, 0));
+        }
+
+        @Override
+        public Map<TopicPartition, Long> beginningOffsets(Collection<TopicPartition> asked) {
+            return asked.stream().collect(Collectors.toMap(partition -> partition, partition -> 0L));
+        }
+
+        @Override
+        public Map<TopicPartition, Long> endOffsets(Collection<TopicPartition> asked) {
+            long end = committedOnly ? Math.min(stableEnd, logEnd) : logEnd;
+            return asked.stream().collect(Collectors.toMap(partition -> partition, partition -> end));
+        }
+
+        @Override
+        public Map<TopicPartition, OffsetAndMetadata> committed(Set<TopicPartition> asked) {
+            return asked.stream()
+                    .collect(Collectors.toMap(partition -> partition, partition -> new OffsetAndMetadata(handled)));
+        }
+    }
+
     @Override
     public Consumer<byte[], byte[]> consumer(Map<String, Object> settings) {
-        throw new UnsupportedOperationException();
+        return new FakeReader(settings);
     }
 
     @Override

@@ -258,11 +258,9 @@ class OutboxRelayTest {
         database.publish(event("evt-1", "bob"));
         assertThat(relay.runOnce()).isZero();
         database.update("UPDATE \"eventbus_relay_lease\" SET lease_until = DATEADD('SECOND', -1, CURRENT_TIMESTAMP)");
-        try (OutboxRelay other = relay(database.dataSource)) {
-            assertThat(other.runOnce()).isEqualTo(1);
-            assertThat(database.strings("SELECT DISTINCT epoch FROM \"eventbus_relay_lease\""))
-                    .containsExactly("8");
-        }
+        assertThat(relay.runOnce()).isEqualTo(1);
+        assertThat(database.strings("SELECT DISTINCT epoch FROM \"eventbus_relay_lease\""))
+                .containsExactly("8");
     }
 
     @Test

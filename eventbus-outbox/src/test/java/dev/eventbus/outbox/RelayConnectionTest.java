@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.outbox.sql.H2OutboxSql;
+import dev.eventbus.outbox.sql.RelayConnection;
 import dev.eventbus.outbox.sql.TableNames;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;

@@ -36,7 +36,12 @@ class RelayPassTest {
                 database.outbox,
                 dataSource,
                 kafka,
-                new RelayPass.Settings(owner, Duration.ofSeconds(10), new RelayListener() {}),
+                new RelayPass.Settings(
+                        owner,
+                        Duration.ofSeconds(10),
+                        SendMode.PIPELINED,
+                        OutboxRelay.DEFAULT_MAX_RELAY_STOP,
+                        new RelayListener() {}),
                 () -> {});
     }
 

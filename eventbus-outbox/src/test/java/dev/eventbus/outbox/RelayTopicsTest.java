@@ -30,7 +30,12 @@ class RelayTopicsTest {
                 database.outbox,
                 dataSource,
                 kafka,
-                new RelayPass.Settings(owner, Duration.ofSeconds(10), new RelayListener() {}),
+                new RelayPass.Settings(
+                        owner,
+                        Duration.ofSeconds(10),
+                        SendMode.PIPELINED,
+                        OutboxRelay.DEFAULT_MAX_RELAY_STOP,
+                        new RelayListener() {}),
                 () -> {});
     }
 
@@ -170,22 +175,27 @@ class RelayTopicsTest {
                 database.outbox,
                 database.dataSource,
                 kafka,
-                new RelayPass.Settings("heard", Duration.ofSeconds(10), new RelayListener() {
-                    @Override
-                    public void topicWaits(String topic, String problem, Instant retryAt) {
-                        told.add("waits");
-                    }
+                new RelayPass.Settings(
+                        "heard",
+                        Duration.ofSeconds(10),
+                        SendMode.PIPELINED,
+                        OutboxRelay.DEFAULT_MAX_RELAY_STOP,
+                        new RelayListener() {
+                            @Override
+                            public void topicWaits(String topic, String problem, Instant retryAt) {
+                                told.add("waits");
+                            }
 
-                    @Override
-                    public void topicResumed(String topic) {
-                        told.add("resumed");
-                    }
+                            @Override
+                            public void topicResumed(String topic) {
+                                told.add("resumed");
+                            }
 
-                    @Override
-                    public void sendFailed(String eventId, String topic, Exception error) {
-                        failures.incrementAndGet();
-                    }
-                }),
+                            @Override
+                            public void sendFailed(String eventId, String topic, Exception error) {
+                                failures.incrementAndGet();
+                            }
+                        }),
                 () -> {});
         kafka.refusal = id -> id.startsWith("bad") ? new TopicAuthorizationException("asset.events") : null;
         database.publish(event("bad", "bob"));

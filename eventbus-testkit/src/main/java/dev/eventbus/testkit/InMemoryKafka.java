@@ -1,5 +1,6 @@
 package dev.eventbus.testkit;
 
+import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -18,7 +19,7 @@ record InMemoryKafka(String name, String prefix, InMemoryBroker broker, VirtualC
 
     @Override
     public KafkaCluster named(String name) {
-        return new InMemoryKafka(name, prefix, broker, clock, clients);
+        return new InMemoryKafka(Checks.clusterName(name), prefix, broker, clock, clients);
     }
 
     @Override

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An outbox that writes nothing and remembers what was published: for unit tests of code that publishes.
@@ -31,7 +32,7 @@ import java.util.concurrent.atomic.AtomicInteger;
  * connection source that lends none. It asks the connection only whether it is closed and in auto-commit mode, so a stub will
  * do. Ids and times are the same in every run.
  *
- * <p>It cannot see how the transaction ends: what was published is remembered at once, and stays so after a roll-back. A test
+ * <p>It locks no key: {@code lockKeys} only checks keys and connection. It cannot see how the transaction ends: what was published is remembered at once, and stays so after a roll-back. A test
  * that is about roll-back needs {@code JdbcOutbox} over a database, for instance H2. Thread-safe.
  */
 public final class RecordingOutbox implements Outbox {
@@ -122,19 +123,31 @@ public final class RecordingOutbox implements Outbox {
             }
             List<Event<?>> all = List.copyOf(events);
             all.forEach(this::checkEvent);
+            borrow(all.get(0), () -> remember(all));
+        }
+
+        @Override
+        public void lockKeys(String... keys) {
+            if (!EventEncoder.checkedKeys(keys).isEmpty()) {
+                borrow(null, () -> {});
+            }
+        }
+
+        /** @param event null if keys are to be locked */
+        private void borrow(@Nullable Event<?> event, Runnable work) {
             AtomicInteger runs = new AtomicInteger();
             connections.with(connection -> {
                 if (runs.incrementAndGet() != 1) {
                     throw refused(
-                            all.get(0),
+                            event,
                             "the connection source ran the work twice, or after it had returned. Run it once, before with() returns.");
                 }
-                checkConnection(connection, all.get(0));
-                remember(all);
+                checkConnection(connection, event);
+                work.run();
             });
             if (runs.getAndSet(1) == 0) {
                 throw refused(
-                        all.get(0),
+                        event,
                         "the connection source did not lend a connection: no transaction is active in this thread. Publish inside the transaction.");
             }
         }
@@ -150,7 +163,7 @@ public final class RecordingOutbox implements Outbox {
             }
         }
 
-        private static void checkConnection(Connection connection, Event<?> event) {
+        private static void checkConnection(Connection connection, @Nullable Event<?> event) {
             try {
                 if (connection.isClosed()) {
                     throw refused(event, "its connection is closed. Publish before the transaction ends.");
@@ -158,21 +171,28 @@ public final class RecordingOutbox implements Outbox {
                 if (connection.getAutoCommit()) {
                     throw refused(
                             event,
-                            "its connection is in auto-commit mode, so the event would be kept even if your change failed. Call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
+                            "its connection is in auto-commit mode, where an event would be kept even if your change failed and a lock would end with its statement. Call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
                 }
             } catch (SQLException e) {
                 throw new PublishFailedException(
-                        event.type().name(),
-                        event.id(),
-                        "%s was not published: its connection does not answer. Roll the transaction back."
-                                .formatted(event),
+                        typeOf(event),
+                        event == null ? "" : event.id(),
+                        "%s: its connection does not answer. Roll the transaction back.".formatted(notDone(event)),
                         e);
             }
         }
 
-        private static PublishRefusedException refused(Event<?> event, String why) {
+        private static PublishRefusedException refused(@Nullable Event<?> event, String why) {
             return new PublishRefusedException(
-                    event.type().name(), "%s was not published: %s This call recorded nothing.".formatted(event, why));
+                    typeOf(event), "%s: %s This call recorded nothing.".formatted(notDone(event), why));
+        }
+
+        private static String typeOf(@Nullable Event<?> event) {
+            return event == null ? "" : event.type().name();
+        }
+
+        private static String notDone(@Nullable Event<?> event) {
+            return event == null ? "the keys were not locked" : "%s was not published".formatted(event);
         }
     }
 }

@@ -109,6 +109,24 @@ class RecordingOutboxTest {
     }
 
     @Test
+    void locks_keys_only_where_production_would_and_records_nothing() throws SQLException {
+        outbox.within(connection).lockKeys("alice", "bob");
+        outbox.joining(work -> {}).lockKeys();
+        assertThatThrownBy(() -> outbox.within(connection).lockKeys("alice", " "))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("one of them is blank");
+        assertThatThrownBy(() -> outbox.joining(work -> {}).lockKeys("alice"))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("did not lend a connection");
+        connection.setAutoCommit(true);
+        assertThatThrownBy(() -> outbox.within(connection).lockKeys("alice"))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("auto-commit")
+                .hasMessageNotContaining("alice");
+        assertThat(outbox.published()).isEmpty();
+    }
+
+    @Test
     void refuses_the_second_run_of_a_connection_source_that_runs_the_work_twice() {
         EventPublisher twice = outbox.joining(work -> {
             work.accept(connection);

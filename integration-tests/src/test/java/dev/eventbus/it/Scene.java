@@ -29,6 +29,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import java.util.function.BiFunction;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -49,13 +50,14 @@ public final class Scene implements AutoCloseable {
     private final HikariDataSource database;
     private final KafkaCluster kafka;
     private final String unique;
-    private final JdbcOutbox outbox = JdbcOutbox.postgres();
+    private final JdbcOutbox outbox;
     private final Producer<byte[], byte[]> rawProducer;
     private final Queue<Future<?>> sends = new ConcurrentLinkedQueue<>();
     private final Deque<AutoCloseable> started = new ArrayDeque<>();
 
-    private Scene(HikariDataSource database, KafkaCluster kafka, String unique) {
+    private Scene(HikariDataSource database, JdbcOutbox outbox, KafkaCluster kafka, String unique) {
         this.database = database;
+        this.outbox = outbox;
         this.kafka = kafka;
         this.unique = unique;
         this.rawProducer = kafka.producer(ONE_AT_A_TIME);
@@ -63,19 +65,38 @@ public final class Scene implements AutoCloseable {
 
     /** @param topics name and partitions, such as {@code asset.events:3} */
     public static Scene create(KafkaServer server, PostgresServer postgres, String... topics) throws SQLException {
-        String unique = server.uniqueName("it");
+        return create(KafkaCluster.at(server.bootstrapServers()), server.uniqueName("it"), postgres, topics);
+    }
+
+    /**
+     * On a cluster that wants a password.
+     *
+     * @param unique what names topics and groups of nobody else
+     */
+    public static Scene create(KafkaCluster cluster, String unique, PostgresServer postgres, String... topics)
+            throws SQLException {
         HikariConfig pool = new HikariConfig();
         pool.setJdbcUrl(postgres.createDatabase(postgres.uniqueName("it")));
         pool.setUsername(postgres.user());
         pool.setPassword(postgres.password());
+        Scene scene = create(cluster, unique, pool, JdbcOutbox.postgres(), topics);
+        JdbcInbox.createTables(scene.database);
+        return scene;
+    }
+
+    /** On another database, of which this makes the outbox's tables only. */
+    public static Scene create(KafkaServer server, HikariConfig pool, JdbcOutbox outbox, String... topics)
+            throws SQLException {
+        return create(KafkaCluster.at(server.bootstrapServers()), server.uniqueName("it"), pool, outbox, topics);
+    }
+
+    private static Scene create(
+            KafkaCluster cluster, String unique, HikariConfig pool, JdbcOutbox outbox, String... topics)
+            throws SQLException {
         pool.setMaximumPoolSize(40);
         pool.setMinimumIdle(0);
-        Scene scene = new Scene(
-                new HikariDataSource(pool),
-                KafkaCluster.at(server.bootstrapServers()).topicPrefix(unique + "."),
-                unique);
-        scene.outbox.createTables(scene.database);
-        JdbcInbox.createTables(scene.database);
+        Scene scene = new Scene(new HikariDataSource(pool), outbox, cluster.topicPrefix(unique + "."), unique);
+        outbox.createTables(scene.database);
         TopicSpec[] specs = Arrays.stream(topics)
                 .map(topic -> topic.split(":"))
                 .map(topic -> TopicSpec.of(topic[0], Integer.parseInt(topic[1]))
@@ -180,7 +201,8 @@ public final class Scene implements AutoCloseable {
                 record.topic(), record.partition(), null, record.key(), record.value(), record.headers()));
     }
 
-    private void send(ProducerRecord<byte[], byte[]> record) {
+    /** A record as it is, without the prefix of topics. */
+    public void send(ProducerRecord<byte[], byte[]> record) {
         sends.add(rawProducer.send(record));
     }
 
@@ -196,12 +218,13 @@ public final class Scene implements AutoCloseable {
         }
     }
 
-    /** All that is in a topic now, partition by partition. */
-    public List<ConsumerRecord<byte[], byte[]>> records(String topic) {
+    /** All that is in some topics now, in order for each partition. */
+    public List<ConsumerRecord<byte[], byte[]>> records(String... topics) {
         flush();
         List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
         try (Consumer<byte[], byte[]> consumer = kafka.consumer(Map.of())) {
-            List<TopicPartition> partitions = consumer.partitionsFor(kafka.physicalTopic(topic)).stream()
+            List<TopicPartition> partitions = Arrays.stream(topics)
+                    .flatMap(topic -> consumer.partitionsFor(kafka.physicalTopic(topic)).stream())
                     .map(partition -> new TopicPartition(partition.topic(), partition.partition()))
                     .toList();
             consumer.assign(partitions);
@@ -213,6 +236,29 @@ public final class Scene implements AutoCloseable {
             }
         }
         return records;
+    }
+
+    /** Sum of the offsets at which the partitions of a topic end. */
+    public long endOffsets(String topic) {
+        return sum(topic, Consumer::endOffsets);
+    }
+
+    /** Sum of the offsets at which the partitions of a topic begin: what retention has taken away. */
+    public long beginningOffsets(String topic) {
+        return sum(topic, Consumer::beginningOffsets);
+    }
+
+    private long sum(
+            String topic,
+            BiFunction<Consumer<byte[], byte[]>, List<TopicPartition>, Map<TopicPartition, Long>> offsets) {
+        try (Consumer<byte[], byte[]> consumer = kafka.consumer(Map.of())) {
+            List<TopicPartition> partitions = consumer.partitionsFor(kafka.physicalTopic(topic)).stream()
+                    .map(partition -> new TopicPartition(partition.topic(), partition.partition()))
+                    .toList();
+            return offsets.apply(consumer, partitions).values().stream()
+                    .mapToLong(Long::longValue)
+                    .sum();
+        }
     }
 
     /** Sum of the offsets that a group has committed in a topic. */

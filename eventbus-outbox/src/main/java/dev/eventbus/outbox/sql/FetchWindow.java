@@ -1,7 +1,9 @@
 package dev.eventbus.outbox.sql;
 
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -42,4 +44,76 @@ public record FetchWindow(
 
     /** Rows of {@code shard} at or below {@code seq} are not looked at. */
     public record Floor(int shard, long seq) {}
+
+    /** Whether rows may be left that the fetch which returned these had no room for. */
+    public boolean isCut(List<OutboxRow> fetched) {
+        Map<Integer, Integer> rowsByShard = new HashMap<>();
+        return isPageCut(fetched)
+                || fetched.stream()
+                        .anyMatch(row -> rowsByShard.merge(row.key().shard(), 1, Integer::sum) >= rowsPerShard);
+    }
+
+    /** Whether the last row is the last only because there was no room for another. */
+    private boolean isPageCut(List<OutboxRow> fetched) {
+        return fetched.size() >= rows
+                || fetched.stream().mapToLong(OutboxRow::bytes).sum() >= bytes;
+    }
+
+    /** The shard that should come first in the next fetch: the one behind the last that was reached. */
+    public int next(List<OutboxRow> fetched) {
+        int last = isPageCut(fetched) && !fetched.isEmpty()
+                ? fetched.get(fetched.size() - 1).key().shard()
+                : floors.get(0).shard();
+        return (last + 1) % Shards.COUNT;
+    }
+
+    /** Up to which sequence number the fetch returned all there was of each shard; shards of which that cannot be said are left out. */
+    public Map<Integer, Long> seenUpTo(List<OutboxRow> fetched) {
+        Map<Integer, Integer> rowsByShard = new HashMap<>();
+        Map<Integer, Long> lastByShard = new HashMap<>();
+        for (OutboxRow row : fetched) {
+            rowsByShard.merge(row.key().shard(), 1, Integer::sum);
+            lastByShard.put(row.key().shard(), row.key().seq());
+        }
+        boolean cut = isPageCut(fetched);
+        int lastShard =
+                fetched.isEmpty() ? -1 : fetched.get(fetched.size() - 1).key().shard();
+        Map<Integer, Long> seen = new HashMap<>();
+        for (Floor floor : floors) {
+            int shard = floor.shard();
+            boolean isLast = cut && shard == lastShard;
+            boolean shardCut = rowsByShard.getOrDefault(shard, 0) >= rowsPerShard || isLast;
+            Long last = lastByShard.get(shard);
+            if (!shardCut) {
+                seen.put(shard, Long.MAX_VALUE);
+            } else if (last != null) {
+                seen.put(shard, last);
+            }
+            if (isLast) {
+                break;
+            }
+        }
+        return seen;
+    }
+
+    /**
+     * Everything rests on it that rows come in the order of the shards' turns and of their numbers, since what is cut off is cut off
+     * behind.
+     *
+     * @throws IllegalStateException if they do not
+     */
+    void checkOrder(List<OutboxRow> found) {
+        int turn = 0;
+        long last = Long.MIN_VALUE;
+        for (OutboxRow row : found) {
+            while (turn < floors.size() && floors.get(turn).shard() != row.key().shard()) {
+                turn++;
+                last = Long.MIN_VALUE;
+            }
+            if (turn == floors.size() || row.key().seq() <= last) {
+                throw new IllegalStateException("the database returned rows out of order, at %s".formatted(row.key()));
+            }
+            last = row.key().seq();
+        }
+    }
 }

@@ -3,10 +3,12 @@ package dev.eventbus.outbox.sql;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.Collection;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /** H2 2.x in any compatibility mode: for tests and demos. It gives no exact floor, so a shard is read from its beginning. */
 public record H2OutboxSql(TableNames names) implements OutboxSql {
@@ -20,7 +22,8 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
                AND o.aggregatetype = COALESCE(?, o.aggregatetype)
                AND NOT (o.seq = ANY (?))
                AND NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" b
-                               WHERE b.aggregatetype = o.aggregatetype AND b.aggregateid = COALESCE(o.aggregateid, ''))
+                               WHERE b.aggregatetype = o.aggregatetype AND b.aggregateid = COALESCE(o.aggregateid, '')
+                                 AND b.reason <> 'UNBLOCKED')
              ORDER BY o.seq
              LIMIT ?)
             """;
@@ -37,6 +40,26 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
                                                traceparent, tracestate, created_at)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CURRENT_TIMESTAMP)
                 """);
+    }
+
+    @Override
+    public String unsafeSession() {
+        throw new UnsupportedOperationException("H2 takes an event from every session");
+    }
+
+    @Override
+    public int keyLocks() {
+        return OutboxSchema.KEY_LOCKS;
+    }
+
+    @Override
+    public PreparedStatement lockKeys(Connection connection, int[] locks) throws SQLException {
+        String sql = names.in("""
+                SELECT slot FROM "eventbus_key_lock" WHERE slot = ANY (?) ORDER BY slot FOR UPDATE
+                """);
+        PreparedStatement lock = connection.prepareStatement(sql);
+        lock.setObject(1, IntStream.of(locks).boxed().toArray());
+        return lock;
     }
 
     @Override
@@ -94,22 +117,56 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String claimLeases() {
+    public String upsertMember() {
         return names.in("""
-                SELECT shard, epoch FROM FINAL TABLE (
-                  UPDATE "eventbus_relay_lease"
-                  SET owner = ?, epoch = epoch + 1, lease_until = DATEADD('MILLISECOND', ?, CURRENT_TIMESTAMP)
-                  WHERE owner IS NULL OR lease_until < CURRENT_TIMESTAMP)
+                MERGE INTO "eventbus_relay_member" (owner, lease_until)
+                KEY (owner) VALUES (?, DATEADD('MILLISECOND', ?, CURRENT_TIMESTAMP))
+                """);
+    }
+
+    @Override
+    public String pruneMembers() {
+        return names.in("""
+                DELETE FROM "eventbus_relay_member" WHERE lease_until < CURRENT_TIMESTAMP
+                """);
+    }
+
+    @Override
+    public String deleteMember() {
+        return names.in("""
+                DELETE FROM "eventbus_relay_member" WHERE owner = ?
+                """);
+    }
+
+    @Override
+    public String members() {
+        return names.in("""
+                SELECT owner FROM "eventbus_relay_member" WHERE lease_until >= CURRENT_TIMESTAMP
                 """);
     }
 
     @Override
     public String renewLeases() {
         return names.in("""
-                SELECT shard, epoch FROM FINAL TABLE (
-                  UPDATE "eventbus_relay_lease"
-                  SET lease_until = DATEADD('MILLISECOND', ?, CURRENT_TIMESTAMP)
-                  WHERE owner = ? AND lease_until >= CURRENT_TIMESTAMP)
+                UPDATE "eventbus_relay_lease"
+                SET lease_until = DATEADD('MILLISECOND', ?, CURRENT_TIMESTAMP)
+                WHERE owner = ? AND lease_until >= CURRENT_TIMESTAMP
+                """);
+    }
+
+    @Override
+    public String claimLease() {
+        return names.in("""
+                UPDATE "eventbus_relay_lease"
+                SET owner = ?, epoch = epoch + 1, lease_until = DATEADD('MILLISECOND', ?, CURRENT_TIMESTAMP)
+                WHERE shard = ? AND epoch = ? AND (owner IS NULL OR lease_until < CURRENT_TIMESTAMP)
+                """);
+    }
+
+    @Override
+    public String releaseLease() {
+        return names.in("""
+                UPDATE "eventbus_relay_lease" SET owner = NULL, lease_until = NULL WHERE shard = ? AND owner = ? AND epoch = ?
                 """);
     }
 
@@ -123,7 +180,12 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String leases() {
         return names.in("""
-                SELECT shard, owner FROM "eventbus_relay_lease" WHERE lease_until >= CURRENT_TIMESTAMP ORDER BY shard
+                SELECT shard,
+                       CASE WHEN lease_until >= CURRENT_TIMESTAMP THEN owner END,
+                       epoch,
+                       GREATEST(0, COALESCE(DATEDIFF('MILLISECOND', CURRENT_TIMESTAMP, lease_until), 0))
+                FROM "eventbus_relay_lease"
+                ORDER BY shard
                 """);
     }
 
@@ -149,6 +211,9 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
                               CAST(? AS bigint) AS seq, CAST(? AS varchar) AS event_id, CAST(? AS varchar) AS reason,
                               CAST(? AS varchar) AS error, CAST(? AS varchar) AS sent_later) AS given
                 ON b.aggregatetype = given.topic AND b.aggregateid = given.blocked
+                WHEN MATCHED AND b.reason = 'UNBLOCKED' THEN
+                  UPDATE SET shard = given.shard, seq = given.seq, event_id = given.event_id, reason = given.reason,
+                             error = given.error, sent_later = given.sent_later, since = CURRENT_TIMESTAMP
                 WHEN NOT MATCHED THEN
                   INSERT (aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later, since)
                   VALUES (given.topic, given.blocked, given.shard, given.seq, given.event_id, given.reason, given.error,
@@ -169,10 +234,35 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String countBlockedKeys() {
         return names.in("""
-                SELECT shard, count(*) FROM "eventbus_blocked_key"
-                WHERE shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
-                GROUP BY shard
+                SELECT shard, reason, count(*) FROM "eventbus_blocked_key"
+                WHERE reason <> 'UNBLOCKED' AND shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
+                GROUP BY shard, reason
                 """);
+    }
+
+    @Override
+    public String unblockedSince() {
+        return names.in("""
+                SELECT seq FROM "eventbus_blocked_key"
+                WHERE aggregatetype = ? AND aggregateid = ? AND seq >= ? AND reason = 'UNBLOCKED'
+                """);
+    }
+
+    @Override
+    public String now() {
+        return """
+                SELECT CURRENT_TIMESTAMP
+                """;
+    }
+
+    @Override
+    public String oldestWriter() {
+        throw new UnsupportedOperationException("H2 gives no floor that a writer could hold back");
+    }
+
+    @Override
+    public AdminSql admin() {
+        return new H2AdminSql(names);
     }
 
     @Override
@@ -183,12 +273,26 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
+    public String metas() {
+        return names.in("""
+                SELECT name, "value" FROM "eventbus_meta" WHERE left(name, ?) = ?
+                """);
+    }
+
+    @Override
     public String insertMeta() {
         return names.in("""
                 MERGE INTO "eventbus_meta" m
                 USING (SELECT CAST(? AS varchar) AS name, CAST(? AS varchar) AS given_value) AS given
                 ON m.name = given.name
                 WHEN NOT MATCHED THEN INSERT (name, "value") VALUES (given.name, given.given_value)
+                """);
+    }
+
+    @Override
+    public String countKeyLocks() {
+        return names.in("""
+                SELECT count(*) FROM "eventbus_key_lock"
                 """);
     }
 
@@ -208,7 +312,7 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public Map<String, String> sessionSettings() {
+    public Map<String, String> sessionSettings(Duration lease) {
         return Map.of();
     }
 

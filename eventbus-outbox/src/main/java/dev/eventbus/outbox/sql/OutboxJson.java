@@ -7,7 +7,9 @@ import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.util.Collection;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** What lies as JSON in a column: the user's own headers as an object of strings, lists of event ids as arrays; NULL for none. */
@@ -15,6 +17,8 @@ public final class OutboxJson {
 
     private static final JsonMapper MAPPER = JsonMapper.builder().build();
     private static final TypeReference<LinkedHashMap<String, String>> TYPE = new TypeReference<>() {};
+
+    private static final TypeReference<List<String>> IDS = new TypeReference<>() {};
 
     private OutboxJson() {}
 
@@ -26,6 +30,25 @@ public final class OutboxJson {
     /** Event ids as they are stored. */
     public static @Nullable String ids(Collection<String> ids) {
         return ids.isEmpty() ? null : write(ids);
+    }
+
+    /** What names rows: an array of shard, seq and id for each. */
+    static String keys(Collection<RowKey> rows) {
+        return write(rows.stream()
+                .map(row -> List.of(row.shard(), row.seq(), row.id()))
+                .toList());
+    }
+
+    /** Event ids as they were stored; none if somebody else wrote something that is no array of strings. */
+    public static List<String> readIds(@Nullable String json) {
+        try {
+            List<String> ids = json == null ? null : MAPPER.readValue(json, IDS);
+            return ids == null
+                    ? List.of()
+                    : ids.stream().filter(Objects::nonNull).toList();
+        } catch (JsonProcessingException e) {
+            return List.of();
+        }
     }
 
     private static String write(Object strings) {

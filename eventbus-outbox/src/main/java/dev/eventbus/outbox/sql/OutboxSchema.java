@@ -16,10 +16,14 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /** Creates the outbox's tables from the DDL in this jar, and checks that they are there. */
 public final class OutboxSchema {
+
+    /** Rows of {@code eventbus_key_lock}, numbered from 0. */
+    static final int KEY_LOCKS = 4_096;
 
     private static final Map<String, List<String>> COLUMNS = new LinkedHashMap<>();
 
@@ -67,7 +71,7 @@ public final class OutboxSchema {
     public void create(Connection connection) throws SQLException {
         try (Statement statement = connection.createStatement()) {
             if (sql.names().schema() != null) {
-                statement.execute("CREATE SCHEMA IF NOT EXISTS \"" + sql.names().schema() + "\"");
+                statement.execute(sql.createSchema(sql.names().schema()));
             }
             for (String ddl : sql.names().in(script()).split(";\n")) {
                 if (!ddl.isBlank()) {
@@ -77,8 +81,25 @@ public final class OutboxSchema {
         }
     }
 
-    /** @throws StartRefusedException listing all that is missing, with the fix */
+    /**
+     * Checks what everybody needs who publishes.
+     *
+     * @throws StartRefusedException listing all that is missing, with the fix
+     */
     public void verify(Connection connection) throws SQLException {
+        verify(connection, false);
+    }
+
+    /**
+     * As {@link #verify}, and that the user may do all that a relay does.
+     *
+     * @throws StartRefusedException listing all that is missing, with the fix
+     */
+    public void verifyForRelay(Connection connection) throws SQLException {
+        verify(connection, true);
+    }
+
+    private void verify(Connection connection, boolean forRelay) throws SQLException {
         Place place = place(connection);
         List<String> problems = new ArrayList<>();
         if (place.standby()) {
@@ -108,6 +129,11 @@ public final class OutboxSchema {
         }
         if (problems.isEmpty()) {
             checkShards(connection, place, problems);
+            checkKeyLocks(connection, place, problems);
+            checkServer(connection, problems);
+            if (forRelay) {
+                checkPrivileges(connection, place, problems);
+            }
         }
         if (!problems.isEmpty()) {
             throw StartRefusedException.of("Outbox", problems);
@@ -123,6 +149,49 @@ public final class OutboxSchema {
         }
     }
 
+    private void checkServer(Connection connection, List<String> problems) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.admin().server());
+                ResultSet server = query.executeQuery()) {
+            server.next();
+            if (server.getBoolean(2)) {
+                problems.add("the server is %s, which is too old. Upgrade it.".formatted(server.getString(1)));
+            }
+            long cache = server.getLong(3);
+            if (cache != 1) {
+                problems.add(
+                        "the sequence of %s hands a session %d numbers at a time, so transactions that follow each other would not get ascending ones, and their events would change places. ALTER TABLE %s ALTER COLUMN seq SET CACHE 1."
+                                .formatted(
+                                        sql.names().events(), cache, sql.names().qualifiedEvents()));
+            }
+        }
+        Optional<String> obstacles = sql.admin().obstacles();
+        if (obstacles.isPresent()) {
+            problems.addAll(strings(connection, obstacles.get()));
+        }
+    }
+
+    private void checkPrivileges(Connection connection, Place place, List<String> problems) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.admin().missingPrivileges());
+                ResultSet row = query.executeQuery()) {
+            String missing = row.next() ? row.getString(1) : null;
+            if (missing != null) {
+                problems.add("user %s may not do what a relay does. Grant %s.".formatted(place.user(), missing));
+            }
+        }
+    }
+
+    private void checkKeyLocks(Connection connection, Place place, List<String> problems) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.countKeyLocks());
+                ResultSet row = query.executeQuery()) {
+            row.next();
+            if (row.getInt(1) != KEY_LOCKS) {
+                problems.add(
+                        "eventbus_key_lock in schema '%s' has %d rows, not %d: lockKeys() could not lock every key. Run the last statement of %s."
+                                .formatted(place.schema(), row.getInt(1), KEY_LOCKS, resource()));
+            }
+        }
+    }
+
     private record Place(String user, String database, String schema, boolean standby) {}
 
     private Place place(Connection connection) throws SQLException {
@@ -135,6 +204,17 @@ public final class OutboxSchema {
                     row.getString(2),
                     schema == null ? String.valueOf(row.getString(3)) : schema,
                     row.getBoolean(4));
+        }
+    }
+
+    private static List<String> strings(Connection connection, String sql) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql);
+                ResultSet rows = query.executeQuery()) {
+            List<String> strings = new ArrayList<>();
+            while (rows.next()) {
+                strings.add(rows.getString(1));
+            }
+            return strings;
         }
     }
 

@@ -2,9 +2,14 @@ package dev.eventbus.outbox.sql;
 
 import java.sql.Connection;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.OffsetDateTime;
 import java.util.Collection;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Every statement that the outbox needs, in the words of one database. A statement can be pasted into a console; what goes in at
@@ -21,48 +26,116 @@ public interface OutboxSql {
     TableNames names();
 
     /**
-     * Inserts an event: shard, id, topic, key, type, payload, headers, content type, traceparent, tracestate. Changes no row if
-     * the session commits asynchronously: then an event could be relayed whose transaction a crash undoes.
+     * Inserts an event: shard, id, topic, key, type, payload, headers, content type, traceparent, tracestate. Changes no row,
+     * or fails as {@link #isUnsafeSession} knows, in a session that cannot keep the promise: one that commits asynchronously, say.
      */
     String insert();
+
+    /** Whether an insert failed because the session cannot keep the promise. */
+    default boolean isUnsafeSession(SQLException error) {
+        return false;
+    }
+
+    /** What is said then: what is wrong with the session, what could happen, that nothing was written, and the fix. */
+    String unsafeSession();
+
+    /** How many locks there are for keys; keys share them by their hash. */
+    int keyLocks();
+
+    /**
+     * Takes locks, given in ascending order, until the transaction ends, and gives the transaction its id where it has one. The
+     * result has one row for each lock, or none, with nothing locked, if the transaction holds others and the database can tell.
+     */
+    PreparedStatement lockKeys(Connection connection, int[] locks) throws SQLException;
 
     /**
      * One statement, one snapshot, all owned shards. Columns: {@code snapshot_xmin} and {@code head} (NULL where the database
      * gives no exact floor), then {@code shard, seq, id, aggregatetype, aggregateid, type, payload, headers, content_type,
-     * traceparent, tracestate, created_at}. Where the first two are given, the first row has them even if there is no event; its
-     * {@code shard} is then NULL.
+     * traceparent, tracestate, created_at}. Where the first two are given, a row of their own has them, with {@code shard} NULL.
+     * Events come in the order of the shards' turns, within a shard by {@code seq}.
      */
     PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException;
 
-    /** Deletes rows. The result has one row: how many were deleted and the transaction's id, or 0 where there is none. */
+    /** The value of a column that holds a time, in any of these statements and those of {@link #admin()}. */
+    default @Nullable Instant instant(ResultSet row, int column) throws SQLException {
+        OffsetDateTime time = row.getObject(column, OffsetDateTime.class);
+        return time == null ? null : time.toInstant();
+    }
+
+    /**
+     * Deletes rows. The result has one row: how many were deleted and the transaction's id, or 0 where there is none. Without a result,
+     * the driver's count says how many.
+     */
     PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException;
 
-    /** Takes every shard that is free or whose lease has run out: owner, milliseconds. Result: {@code shard, epoch}. */
-    String claimLeases();
+    /** Says that a relay is alive for this long: owner, milliseconds. Adds or changes its one row. */
+    String upsertMember();
 
-    /** Renews leases that have not run out: milliseconds, owner. Result: {@code shard, epoch}. */
+    /** Forgets relays that have not said so for too long. */
+    String pruneMembers();
+
+    /** Forgets a relay that ends: owner. */
+    String deleteMember();
+
+    /** Relays that are alive: {@code owner}. */
+    String members();
+
+    /**
+     * Renews those leases of a relay that have not run out: milliseconds, owner. Like the next three and {@link #lockLease()} it passes
+     * over a row that somebody else has locked, where the database can: one process that stands still must not stop others.
+     */
     String renewLeases();
 
-    /** Gives all leases of an owner back: owner. */
+    /**
+     * Takes one shard, with the next epoch, if it is free or its lease has run out and nobody has taken it since it was seen so:
+     * owner, milliseconds, shard, epoch seen. Changes one row or none.
+     */
+    String claimLease();
+
+    /** Gives one shard back if it is still ours: shard, owner, epoch. Changes one row or none. */
+    String releaseLease();
+
+    /** Gives back all that a relay owns: owner. */
     String releaseLeases();
 
-    /** Who owns what: {@code shard, owner}, for shards with a running lease. */
+    /**
+     * Who owns what, one row for every shard: {@code shard}, {@code owner} (NULL if it is free or the lease has run out), {@code epoch},
+     * and for how many milliseconds the lease still runs, 0 if it does not.
+     */
     String leases();
 
-    /** Locks a shard's lease row if it is still ours: shard, owner, epoch. Result: one row or none. */
+    /** Locks a shard's lease row if it is still ours, and not locked: shard, owner, epoch. Result: one row or none. */
     String lockLease();
 
     /** Whether an event is still there: shard, seq, id. Result: one row or none. */
     String rowExists();
 
-    /** Blocks a key unless it is blocked: topic, key, shard, seq, event id, reason, error, ids sent later. */
+    /**
+     * Blocks a key unless it is blocked, in the place of a mark UNBLOCKED if there is one: topic, key, shard, seq, event id, reason,
+     * error, ids sent later.
+     */
     String insertBlockedKey();
 
-    /** Lifts blocks whose event is gone, in the shards of one owner: owner. */
+    /** Lifts blocks and takes away marks whose event is gone, in the shards of one owner: owner. */
     String liftBlockedKeys();
 
-    /** Blocked keys of one owner's shards: owner. Result: {@code shard, count}. */
+    /** Blocked keys of one owner's shards, without marks: owner. Result: {@code shard, reason, count}. */
     String countBlockedKeys();
+
+    /** Whether somebody has unblocked a key since this event of it was published: topic, key, seq. Result: one row or none. */
+    String unblockedSince();
+
+    /** The database's time. */
+    String now();
+
+    /**
+     * The transaction that has been writing for longest. Result: who, since when, and the statement that ends it; at most one row, and
+     * none if this user may not see it. Used only where a fetch says up to where all transactions have ended.
+     */
+    String oldestWriter();
+
+    /** What a person, a command line or a meter asks. */
+    AdminSql admin();
 
     /** Value of a name: name. Result: one row or none. */
     String meta();
@@ -70,14 +143,25 @@ public interface OutboxSql {
     /** Writes a name once: name, value. */
     String insertMeta();
 
+    /** Names that begin with a prefix: its length, the prefix. Result: {@code name, value}. */
+    String metas();
+
+    /** One row: how many rows {@code eventbus_key_lock} has. */
+    String countKeyLocks();
+
     /** One row: user, database, schema in use, whether this is a standby that cannot be written to. */
     String whereAmI();
+
+    /** Creates a schema if there is none of this name, which comes from the allow-list of {@link TableNames}. */
+    default String createSchema(String schema) {
+        return "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\"";
+    }
 
     /** Columns of a table: schema or NULL for the session's own, table. Result: {@code column_name} in lower case. */
     String columns();
 
-    /** Settings of a relay's session, name to value; empty where there are none. */
-    Map<String, String> sessionSettings();
+    /** Settings of a relay's session, name to value; empty where there are none. Its transactions may stand still for a lease. */
+    Map<String, String> sessionSettings(Duration lease);
 
     /** Sets a session setting and returns its old value: name, name, value. Used only if there are settings. */
     String exchangeSetting();

@@ -6,12 +6,15 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.time.OffsetDateTime;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /** Runs the statements of the event table and of {@code eventbus_meta} on a given connection. Stateless. */
@@ -30,8 +33,19 @@ public final class OutboxStore {
         return sql;
     }
 
-    /** Inserts events in this order. Returns false, with nothing written, if the session commits asynchronously. */
+    /** Inserts events in this order. Returns false, with nothing written, if the session cannot keep the promise. */
     public boolean insert(Connection connection, List<EncodedEvent> events) throws SQLException {
+        try {
+            return insertAll(connection, events);
+        } catch (SQLException e) {
+            if (sql.isUnsafeSession(e)) {
+                return false;
+            }
+            throw e;
+        }
+    }
+
+    private boolean insertAll(Connection connection, List<EncodedEvent> events) throws SQLException {
         try (PreparedStatement insert = connection.prepareStatement(sql.insert())) {
             if (events.size() == 1) {
                 bind(insert, events.get(0));
@@ -72,6 +86,22 @@ public final class OutboxStore {
     }
 
     /**
+     * Locks keys until the transaction ends. Returns false if the database did not give every lock: the transaction holds other
+     * keys, or the table of locks is not filled.
+     */
+    public boolean lockKeys(Connection connection, Collection<String> keys) throws SQLException {
+        int[] locks = Shards.locksOf(keys, sql.keyLocks());
+        int held = 0;
+        try (PreparedStatement lock = sql.lockKeys(connection, locks);
+                ResultSet row = lock.executeQuery()) {
+            while (row.next()) {
+                held++;
+            }
+        }
+        return held == locks.length;
+    }
+
+    /**
      * What one fetch saw.
      *
      * @param rows in the order of the shards' turns, within a shard by {@code seq}
@@ -87,13 +117,15 @@ public final class OutboxStore {
             OptionalLong head = OptionalLong.empty();
             List<OutboxRow> rows = new ArrayList<>();
             while (result.next()) {
-                xmin = optionalLong(result, 1);
-                head = optionalLong(result, 2);
                 int shard = result.getInt(3);
-                if (!result.wasNull()) {
+                if (result.wasNull()) {
+                    xmin = optionalLong(result, 1);
+                    head = optionalLong(result, 2);
+                } else {
                     rows.add(row(result, shard));
                 }
             }
+            window.checkOrder(rows);
             return new Fetched(rows, xmin, head);
         }
     }
@@ -103,7 +135,7 @@ public final class OutboxStore {
         return result.wasNull() ? OptionalLong.empty() : OptionalLong.of(value);
     }
 
-    private static OutboxRow row(ResultSet row, int shard) throws SQLException {
+    private OutboxRow row(ResultSet row, int shard) throws SQLException {
         String id = row.getString(5);
         String key = row.getString(7);
         Map<String, String> headers = Map.of();
@@ -124,10 +156,7 @@ public final class OutboxStore {
                 row.getString(13),
                 headers);
         return new OutboxRow(
-                new RowKey(shard, row.getLong(4), id),
-                event,
-                row.getObject(14, OffsetDateTime.class).toInstant(),
-                unreadable);
+                new RowKey(shard, row.getLong(4), id), event, Objects.requireNonNull(sql.instant(row, 14)), unreadable);
     }
 
     /**
@@ -139,10 +168,43 @@ public final class OutboxStore {
     public record Deleted(int rows, long transaction) {}
 
     public Deleted delete(Connection connection, Collection<RowKey> rows) throws SQLException {
-        try (PreparedStatement delete = sql.delete(connection, rows);
-                ResultSet result = delete.executeQuery()) {
-            result.next();
-            return new Deleted(result.getInt(1), result.getLong(2));
+        try (PreparedStatement delete = sql.delete(connection, rows)) {
+            if (!delete.execute()) {
+                return new Deleted(delete.getUpdateCount(), 0);
+            }
+            try (ResultSet result = delete.getResultSet()) {
+                result.next();
+                return new Deleted(result.getInt(1), result.getLong(2));
+            }
+        }
+    }
+
+    /** The database's time. */
+    public Instant now(Connection connection) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.now());
+                ResultSet row = query.executeQuery()) {
+            row.next();
+            return Objects.requireNonNull(sql.instant(row, 1));
+        }
+    }
+
+    /**
+     * A transaction that holds the relay's floor back.
+     *
+     * @param who in the database's words
+     * @param since when it began
+     * @param ending the statement that ends it
+     */
+    public record Writer(String who, Instant since, String ending) {}
+
+    /** The transaction that has been writing for longest; empty if there is none, or this user may not see it. */
+    public Optional<Writer> oldestWriter(Connection connection) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.oldestWriter());
+                ResultSet row = query.executeQuery()) {
+            return row.next()
+                    ? Optional.of(
+                            new Writer(row.getString(1), Objects.requireNonNull(sql.instant(row, 2)), row.getString(3)))
+                    : Optional.empty();
         }
     }
 
@@ -168,5 +230,39 @@ public final class OutboxStore {
             standing = meta(connection, name);
         }
         return standing == null ? value : standing;
+    }
+
+    /** All names that begin like this, with their values. */
+    public Map<String, String> metas(Connection connection, String prefix) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.metas())) {
+            query.setInt(1, prefix.length());
+            query.setString(2, prefix);
+            Map<String, String> values = new TreeMap<>();
+            try (ResultSet rows = query.executeQuery()) {
+                while (rows.next()) {
+                    values.put(rows.getString(1), rows.getString(2));
+                }
+            }
+            return values;
+        }
+    }
+
+    /** Changes a value if it is the expected one. Returns whether it was. */
+    public boolean replaceMeta(Connection connection, String name, String expected, String value) throws SQLException {
+        try (PreparedStatement replace = connection.prepareStatement(sql.admin().replaceMeta())) {
+            replace.setString(1, value);
+            replace.setString(2, name);
+            replace.setString(3, expected);
+            return replace.executeUpdate() == 1;
+        }
+    }
+
+    /** Deletes all names that begin like this. */
+    public void deleteMetas(Connection connection, String prefix) throws SQLException {
+        try (PreparedStatement delete = connection.prepareStatement(sql.admin().deleteMetas())) {
+            delete.setInt(1, prefix.length());
+            delete.setString(2, prefix);
+            delete.executeUpdate();
+        }
     }
 }

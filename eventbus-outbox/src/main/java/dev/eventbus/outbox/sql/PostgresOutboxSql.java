@@ -4,12 +4,14 @@ import java.sql.Array;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
+import java.util.stream.IntStream;
 
 /** PostgreSQL 13 and later. */
 public record PostgresOutboxSql(TableNames names) implements OutboxSql {
@@ -33,33 +35,71 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                 """);
     }
 
+    /** As many as there are numbers: advisory locks are made when they are taken. */
+    @Override
+    public int keyLocks() {
+        return Integer.MAX_VALUE;
+    }
+
+    /**
+     * Advisory locks in the space of the event table, seen as {@code classid = 'eventbus_outbox'::regclass} in {@code pg_locks}:
+     * two outboxes never share one, and a user's own would have to be made of that number. What a transaction holds is remembered
+     * in a setting that ends with it, and with the savepoint, as the locks do. An advisory lock gives a transaction no id, so it
+     * is asked for: from the lock on, the relay's floor stays below what this transaction will write.
+     */
+    @Override
+    public PreparedStatement lockKeys(Connection connection, int[] locks) throws SQLException {
+        String sql = names.in("""
+                SELECT pg_advisory_xact_lock(asked.outbox::int, lock), pg_current_xact_id(),
+                       set_config(asked.setting, held.locks::text, true)
+                FROM (SELECT event_table.id AS outbox, 'eventbus.key_locks_' || event_table.id AS setting, ?::int[] AS locks
+                      FROM (SELECT '"eventbus_outbox"'::regclass::oid AS id) event_table) asked
+                CROSS JOIN LATERAL (
+                  SELECT coalesce(nullif(current_setting(asked.setting, true), '')::int[], asked.locks) AS locks) held
+                CROSS JOIN LATERAL unnest(asked.locks) AS lock
+                WHERE held.locks @> asked.locks
+                """);
+        PreparedStatement lock = connection.prepareStatement(sql);
+        lock.setArray(
+                1, connection.createArrayOf("int4", IntStream.of(locks).boxed().toArray()));
+        return lock;
+    }
+
+    @Override
+    public String unsafeSession() {
+        return "this session commits asynchronously (synchronous_commit = off). A crash could undo your transaction after its event was relayed; nothing was written. Set synchronous_commit to local, on or higher for this role or session.";
+    }
+
     @Override
     public PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException {
         String sql = names.in("""
-                SELECT now.snapshot_xmin, now.head, event.shard, event.seq, event.id, event.aggregatetype, event.aggregateid,
-                       event.type, event.payload, event.headers, event.content_type, event.traceparent, event.tracestate,
-                       event.created_at
-                FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS snapshot_xmin,
-                             coalesce(pg_sequence_last_value(pg_get_serial_sequence(?, 'seq')::regclass), 0) AS head) now
-                LEFT JOIN (
-                  SELECT page.*, sum(page.size) OVER (ORDER BY page.turn, page.seq) - page.size AS bytes_before
-                  FROM (
-                    SELECT owned.turn, head.*
-                    FROM unnest(?::smallint[], ?::bigint[]) WITH ORDINALITY AS owned (shard, floor, turn)
-                    CROSS JOIN LATERAL (
-                      SELECT o.*, coalesce(octet_length(o.payload), 0) AS size
-                      FROM "eventbus_outbox" o
-                      WHERE o.shard = owned.shard AND o.seq > owned.floor
-                        AND o.aggregatetype <> ALL (?::varchar[])
-                        AND o.aggregatetype = coalesce(?::varchar, o.aggregatetype)
-                        AND (o.shard, o.seq) NOT IN (SELECT * FROM unnest(?::smallint[], ?::bigint[]))
-                        AND NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" b
-                                        WHERE b.aggregatetype = o.aggregatetype
-                                          AND b.aggregateid = coalesce(o.aggregateid, ''))
-                      ORDER BY o.seq
-                      LIMIT ?) head
-                    LIMIT ?) page) event ON event.bytes_before < ?
-                ORDER BY event.turn, event.seq
+                SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS snapshot_xmin,
+                       coalesce(pg_sequence_last_value(pg_get_serial_sequence(?, 'seq')::regclass), 0) AS head,
+                       NULL::smallint AS shard, NULL::bigint AS seq, NULL::varchar AS id, NULL::varchar AS aggregatetype,
+                       NULL::varchar AS aggregateid, NULL::varchar AS type, NULL::bytea AS payload, NULL::text AS headers,
+                       NULL::varchar AS content_type, NULL::varchar AS traceparent, NULL::varchar AS tracestate,
+                       NULL::timestamptz AS created_at
+                UNION ALL
+                SELECT NULL, NULL, page.shard, page.seq, page.id, page.aggregatetype, page.aggregateid, page.type, page.payload,
+                       page.headers, page.content_type, page.traceparent, page.tracestate, page.created_at
+                FROM (
+                  SELECT o.*, sum(coalesce(octet_length(o.payload), 0)) OVER (ROWS UNBOUNDED PRECEDING)
+                              - coalesce(octet_length(o.payload), 0) AS bytes_before
+                  FROM unnest(?::smallint[], ?::bigint[]) AS owned (shard, floor)
+                  CROSS JOIN LATERAL (
+                    SELECT * FROM "eventbus_outbox" o
+                    WHERE o.shard = owned.shard AND o.seq > owned.floor
+                      AND o.aggregatetype <> ALL (?::varchar[])
+                      AND o.aggregatetype = coalesce(?::varchar, o.aggregatetype)
+                      AND (o.shard, o.seq) NOT IN (SELECT * FROM unnest(?::smallint[], ?::bigint[]))
+                      AND (NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" WHERE reason <> 'UNBLOCKED')
+                           OR NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" b
+                                          WHERE b.aggregatetype = o.aggregatetype
+                                            AND b.aggregateid = coalesce(o.aggregateid, '') AND b.reason <> 'UNBLOCKED'))
+                    ORDER BY o.seq
+                    LIMIT ?) o
+                  LIMIT ?) page
+                WHERE page.bytes_before < ?
                 """);
         PreparedStatement fetch = connection.prepareStatement(sql);
         fetch.setString(1, names.qualifiedEvents());
@@ -75,14 +115,23 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
         return fetch;
     }
 
-    /** Commits asynchronously, and only this statement does: what a crash undoes is sent again. */
+    /**
+     * Each row is looked up by its number whatever the statistics say: right after a backlog they say that the outbox is empty, and a
+     * join would read all of it once for each row. Commits asynchronously, and only this statement does: what a crash undoes is sent
+     * again.
+     */
     @Override
     public PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
         String sql = names.in("""
                 WITH gone AS (
-                  DELETE FROM "eventbus_outbox" o
-                  USING unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS acked (shard, seq, id)
-                  WHERE o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id
+                  DELETE FROM "eventbus_outbox"
+                  WHERE ctid = ANY (ARRAY (
+                    SELECT found.ctid
+                    FROM unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS acked (shard, seq, id)
+                    CROSS JOIN LATERAL (
+                      SELECT o.ctid FROM "eventbus_outbox" o
+                      WHERE o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id
+                      LIMIT 1) found))
                   RETURNING 1)
                 SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
                 """);
@@ -94,12 +143,32 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String claimLeases() {
+    public String upsertMember() {
         return names.in("""
-                UPDATE "eventbus_relay_lease"
-                SET owner = ?, epoch = epoch + 1, lease_until = clock_timestamp() + ? * interval '1 millisecond'
-                WHERE owner IS NULL OR lease_until < clock_timestamp()
-                RETURNING shard, epoch
+                INSERT INTO "eventbus_relay_member" (owner, lease_until)
+                VALUES (?, clock_timestamp() + ? * interval '1 millisecond')
+                ON CONFLICT (owner) DO UPDATE SET lease_until = excluded.lease_until
+                """);
+    }
+
+    @Override
+    public String pruneMembers() {
+        return names.in("""
+                DELETE FROM "eventbus_relay_member" WHERE lease_until < clock_timestamp()
+                """);
+    }
+
+    @Override
+    public String deleteMember() {
+        return names.in("""
+                DELETE FROM "eventbus_relay_member" WHERE owner = ?
+                """);
+    }
+
+    @Override
+    public String members() {
+        return names.in("""
+                SELECT owner FROM "eventbus_relay_member" WHERE lease_until >= clock_timestamp()
                 """);
     }
 
@@ -108,29 +177,57 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
         return names.in("""
                 UPDATE "eventbus_relay_lease"
                 SET lease_until = clock_timestamp() + ? * interval '1 millisecond'
-                WHERE owner = ? AND lease_until >= clock_timestamp()
-                RETURNING shard, epoch
+                WHERE shard IN (SELECT shard FROM "eventbus_relay_lease"
+                                WHERE owner = ? AND lease_until >= clock_timestamp()
+                                FOR UPDATE SKIP LOCKED)
+                """);
+    }
+
+    @Override
+    public String claimLease() {
+        return names.in("""
+                UPDATE "eventbus_relay_lease"
+                SET owner = ?, epoch = epoch + 1, lease_until = clock_timestamp() + ? * interval '1 millisecond'
+                WHERE shard = (SELECT shard FROM "eventbus_relay_lease"
+                               WHERE shard = ? AND epoch = ? AND (owner IS NULL OR lease_until < clock_timestamp())
+                               FOR UPDATE SKIP LOCKED)
+                """);
+    }
+
+    @Override
+    public String releaseLease() {
+        return names.in("""
+                UPDATE "eventbus_relay_lease" SET owner = NULL, lease_until = NULL
+                WHERE shard = (SELECT shard FROM "eventbus_relay_lease" WHERE shard = ? AND owner = ? AND epoch = ?
+                               FOR UPDATE SKIP LOCKED)
                 """);
     }
 
     @Override
     public String releaseLeases() {
         return names.in("""
-                UPDATE "eventbus_relay_lease" SET owner = NULL, lease_until = NULL WHERE owner = ?
+                UPDATE "eventbus_relay_lease" SET owner = NULL, lease_until = NULL
+                WHERE shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ? FOR UPDATE SKIP LOCKED)
                 """);
     }
 
     @Override
     public String leases() {
         return names.in("""
-                SELECT shard, owner FROM "eventbus_relay_lease" WHERE lease_until >= clock_timestamp() ORDER BY shard
+                SELECT shard,
+                       CASE WHEN lease_until >= now.at THEN owner END,
+                       epoch,
+                       greatest(0, coalesce(ceil(extract(epoch FROM lease_until - now.at) * 1000), 0))::bigint
+                FROM "eventbus_relay_lease", (SELECT clock_timestamp() AS at) now
+                ORDER BY shard
                 """);
     }
 
     @Override
     public String lockLease() {
         return names.in("""
-                SELECT shard FROM "eventbus_relay_lease" WHERE shard = ? AND owner = ? AND epoch = ? FOR UPDATE
+                SELECT shard FROM "eventbus_relay_lease" WHERE shard = ? AND owner = ? AND epoch = ?
+                FOR UPDATE SKIP LOCKED
                 """);
     }
 
@@ -144,18 +241,23 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String insertBlockedKey() {
         return names.in("""
-                INSERT INTO "eventbus_blocked_key" (aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later,
-                                                    since)
+                INSERT INTO "eventbus_blocked_key" AS b (aggregatetype, aggregateid, shard, seq, event_id, reason, error,
+                                                         sent_later, since)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, clock_timestamp())
-                ON CONFLICT DO NOTHING
+                ON CONFLICT (aggregatetype, aggregateid) DO UPDATE
+                SET shard = excluded.shard, seq = excluded.seq, event_id = excluded.event_id, reason = excluded.reason,
+                    error = excluded.error, sent_later = excluded.sent_later, since = excluded.since
+                WHERE b.reason = 'UNBLOCKED'
                 """);
     }
 
+    /** A mark made while this runs is looked at with the snapshot from before, which may lack its event: young ones are left alone. */
     @Override
     public String liftBlockedKeys() {
         return names.in("""
                 DELETE FROM "eventbus_blocked_key" b
                 WHERE b.shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
+                  AND (b.reason <> 'UNBLOCKED' OR b.since < clock_timestamp() - interval '10 seconds')
                   AND NOT EXISTS (SELECT 1 FROM "eventbus_outbox" o
                                   WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
                 """);
@@ -164,10 +266,47 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String countBlockedKeys() {
         return names.in("""
-                SELECT shard, count(*) FROM "eventbus_blocked_key"
-                WHERE shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
-                GROUP BY shard
+                SELECT shard, reason, count(*) FROM "eventbus_blocked_key"
+                WHERE reason <> 'UNBLOCKED' AND shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
+                GROUP BY shard, reason
                 """);
+    }
+
+    @Override
+    public String unblockedSince() {
+        return names.in("""
+                SELECT seq FROM "eventbus_blocked_key"
+                WHERE aggregatetype = ? AND aggregateid = ? AND seq >= ? AND reason = 'UNBLOCKED'
+                """);
+    }
+
+    @Override
+    public String now() {
+        return """
+                SELECT clock_timestamp()
+                """;
+    }
+
+    @Override
+    public String oldestWriter() {
+        return """
+                SELECT who, since, ending
+                FROM (
+                  SELECT format('pid %s of user %s in database %s, application %L', pid, usename, datname, application_name) AS who,
+                         xact_start AS since, format('SELECT pg_terminate_backend(%s)', pid) AS ending, backend_xid AS xid
+                  FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+                  UNION ALL
+                  SELECT format('prepared transaction %L of user %s in database %s', gid, owner, database), prepared,
+                         format('ROLLBACK PREPARED %L', gid), transaction
+                  FROM pg_prepared_xacts) writer
+                ORDER BY age(xid) DESC
+                LIMIT 1
+                """;
+    }
+
+    @Override
+    public AdminSql admin() {
+        return new PostgresAdminSql(names);
     }
 
     @Override
@@ -178,9 +317,23 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
+    public String metas() {
+        return names.in("""
+                SELECT name, value FROM "eventbus_meta" WHERE left(name, ?) = ?
+                """);
+    }
+
+    @Override
     public String insertMeta() {
         return names.in("""
                 INSERT INTO "eventbus_meta" (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING
+                """);
+    }
+
+    @Override
+    public String countKeyLocks() {
+        return names.in("""
+                SELECT count(*) FROM "eventbus_key_lock"
                 """);
     }
 
@@ -201,10 +354,11 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
 
     /**
      * Plans are pinned to the index: statistics taken while the outbox was empty must not choose a sequential scan for a backlog.
-     * Leases and blocks commit synchronously whatever the role's default is.
+     * Leases and blocks commit synchronously whatever the role's default is. A relay that stands still in a transaction holds what it
+     * has locked for no longer than a lease, and nobody else's lock keeps it for longer than a second.
      */
     @Override
-    public Map<String, String> sessionSettings() {
+    public Map<String, String> sessionSettings(Duration lease) {
         Map<String, String> settings = new LinkedHashMap<>();
         settings.put("plan_cache_mode", "force_custom_plan");
         settings.put("jit", "off");
@@ -213,6 +367,8 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
         settings.put("enable_hashjoin", "off");
         settings.put("enable_mergejoin", "off");
         settings.put("synchronous_commit", "on");
+        settings.put("idle_in_transaction_session_timeout", lease.toMillis() + "ms");
+        settings.put("lock_timeout", "1s");
         return settings;
     }
 
@@ -226,17 +382,17 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     private static <T> Array shards(Connection connection, Collection<T> of, ToIntFunction<T> shard)
             throws SQLException {
         return connection.createArrayOf(
-                "int2", of.stream().map(one -> (short) shard.applyAsInt(one)).toArray());
+                "int2", of.stream().map(one -> (short) shard.applyAsInt(one)).toArray(Short[]::new));
     }
 
     private static <T> Array longs(Connection connection, Collection<T> of, ToLongFunction<T> value)
             throws SQLException {
         return connection.createArrayOf(
-                "int8", of.stream().map(value::applyAsLong).toArray());
+                "int8", of.stream().map(value::applyAsLong).toArray(Long[]::new));
     }
 
     private static <T> Array strings(Connection connection, Collection<T> of, Function<T, String> value)
             throws SQLException {
-        return connection.createArrayOf("varchar", of.stream().map(value).toArray());
+        return connection.createArrayOf("varchar", of.stream().map(value).toArray(String[]::new));
     }
 }

@@ -7,4 +7,11 @@ package dev.eventbus.outbox.sql;
  * @param seq place in the shard's order
  * @param id event id
  */
-public record RowKey(int shard, long seq, String id) {}
+public record RowKey(int shard, long seq, String id) {
+
+    /** Of the number alone, which tells nearly all rows apart. */
+    @Override
+    public int hashCode() {
+        return Long.hashCode(seq);
+    }
+}

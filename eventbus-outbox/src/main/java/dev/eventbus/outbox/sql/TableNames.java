@@ -18,7 +18,7 @@ public record TableNames(@Nullable String schema, String events) {
     public static final String DEFAULT_EVENTS = "eventbus_outbox";
 
     private static final Pattern ALLOWED = Pattern.compile("[A-Za-z_][A-Za-z0-9_]{0,62}");
-    private static final Pattern QUOTED = Pattern.compile("\"(eventbus_[a-z_]+)\"");
+    private static final Pattern QUOTED = Pattern.compile("([\"`])(eventbus_[a-z_]+)\\1");
 
     /** @throws IllegalArgumentException if a name is not 1 to 63 letters, digits and underscores, not beginning with a digit */
     public TableNames {
@@ -33,19 +33,23 @@ public record TableNames(@Nullable String schema, String events) {
         return new TableNames(null, DEFAULT_EVENTS);
     }
 
-    /** Puts these names into a statement that is written with the default ones, each in double quotes. */
+    /**
+     * Puts these names into a statement that is written with the default ones, each in double quotes, or in backticks where those are
+     * the database's quotes.
+     */
     public String in(String sql) {
-        return QUOTED.matcher(sql).replaceAll(found -> Matcher.quoteReplacement(qualified(found.group(1))));
+        return QUOTED.matcher(sql)
+                .replaceAll(found -> Matcher.quoteReplacement(qualified(found.group(2), found.group(1))));
     }
 
     /** The event table as it stands in a statement. */
     public String qualifiedEvents() {
-        return qualified(DEFAULT_EVENTS);
+        return qualified(DEFAULT_EVENTS, "\"");
     }
 
-    private String qualified(String table) {
-        String name = "\"" + (table.equals(DEFAULT_EVENTS) ? events : table) + "\"";
-        return schema == null ? name : "\"" + schema + "\"." + name;
+    private String qualified(String table, String quote) {
+        String name = quote + (table.equals(DEFAULT_EVENTS) ? events : table) + quote;
+        return schema == null ? name : quote + schema + quote + "." + name;
     }
 
     private static void checkAllowed(String what, String name) {

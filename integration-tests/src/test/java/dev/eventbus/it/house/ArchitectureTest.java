@@ -32,6 +32,7 @@ class ArchitectureTest {
                         "dev.eventbus.internal",
                         "dev.eventbus.topics",
                         "dev.eventbus.outbox",
+                        "dev.eventbus.outbox.metrics",
                         "dev.eventbus.outbox.sql",
                         "dev.eventbus.consumer",
                         "dev.eventbus.consumer.inbox",

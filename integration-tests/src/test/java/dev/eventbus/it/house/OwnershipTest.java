@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.eventbus.it.house.MainSources.Source;
 import java.util.List;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
@@ -53,6 +54,18 @@ class OwnershipTest {
         assertThat(MainSources.filesWhere(library, code -> code.contains("InstantSource.system()")))
                 .as("the one door through which time enters")
                 .containsOnly("ConfiguredKafkaCluster.java", "JdbcOutbox.java");
+    }
+
+    @Test
+    void only_classes_of_statements_have_statements() {
+        List<Source> library = all.stream()
+                .filter(source -> !source.path().toString().contains("eventbus-embedded"))
+                .toList();
+        Pattern statement = Pattern.compile("(^\\s*|\")(SELECT|INSERT INTO|UPDATE|DELETE FROM) ", Pattern.MULTILINE);
+        assertThat(MainSources.filesWhere(library, statement.asPredicate()))
+                .contains("PostgresOutboxSql.java", "PostgresAdminSql.java", "PostgresInboxSql.java")
+                .allMatch(name -> name.endsWith("Sql.java")
+                        || name.equals("InboxTables.java")); // it reads no row, but asks for each column
     }
 
     @Test

@@ -8,7 +8,6 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.UUID;
 import org.h2.jdbcx.JdbcDataSource;
-import org.junit.jupiter.api.BeforeEach;
 
 class H2OutboxStoreTest extends OutboxStoreContract {
 
@@ -16,13 +15,6 @@ class H2OutboxStoreTest extends OutboxStoreContract {
 
     H2OutboxStoreTest() {
         database.setURL("jdbc:h2:mem:%s;DB_CLOSE_DELAY=-1".formatted(UUID.randomUUID()));
-    }
-
-    @BeforeEach
-    @Override
-    void open() throws SQLException {
-        outbox().createTables(database);
-        super.open();
     }
 
     @Override

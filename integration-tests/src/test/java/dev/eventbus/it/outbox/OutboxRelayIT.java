@@ -2,7 +2,6 @@ package dev.eventbus.it.outbox;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static dev.eventbus.it.Events.HOUSING_UPDATED;
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.zaxxer.hikari.HikariDataSource;
@@ -30,16 +29,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.SplittableRandom;
-import java.util.TreeMap;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
-import java.util.concurrent.locks.LockSupport;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.Test;
@@ -51,91 +41,13 @@ import org.postgresql.ds.PGSimpleDataSource;
 class OutboxRelayIT {
 
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";
-    private static final int WRITERS = 8;
-    private static final int USERS = 50;
-    private static final Duration LOAD = Duration.ofSeconds(5);
 
     private static Event<AssetUpdated> asset(String id, String user) {
         return Event.of(ASSET_UPDATED, id, Instant.EPOCH, AssetUpdated.amount(user, 1));
     }
 
     @Test
-    void writers_that_serialise_on_a_contended_key_are_never_reordered(KafkaServer kafka, PostgresServer postgres)
-            throws Exception {
-        try (Scene scene = Scene.create(kafka, postgres, "asset.events:3")) {
-            scene.execute(
-                    "CREATE TABLE account AS SELECT 'user-' || i AS id, 0::bigint AS n FROM generate_series(0, 49) AS i");
-            scene.execute("ALTER TABLE account ADD PRIMARY KEY (id)");
-            scene.startRelay();
-            ExecutorService writers = Executors.newFixedThreadPool(WRITERS);
-            long end = System.nanoTime() + LOAD.toNanos();
-            List<Future<?>> running = new ArrayList<>();
-            for (int writer = 0; writer < WRITERS; writer++) {
-                SplittableRandom random = new SplittableRandom(writer);
-                running.add(writers.submit(() -> {
-                    while (System.nanoTime() < end) {
-                        write(scene, random);
-                    }
-                    return null;
-                }));
-            }
-            for (Future<?> writer : running) {
-                writer.get();
-            }
-            writers.shutdown();
-            Eventually.holds(() -> scene.count(PENDING) == 0, () -> "rows left");
-
-            List<ConsumerRecord<byte[], byte[]>> records = scene.records("asset.events");
-            assertThat(reordered(records)).isEmpty();
-            long committed = scene.count("SELECT sum(n) FROM account");
-            assertThat(records).hasSize((int) committed);
-            assertThat(committed).isGreaterThan(500);
-        }
-    }
-
-    /** One transaction that holds the user's row before it publishes, and sometimes takes its time to commit. */
-    private static void write(Scene scene, SplittableRandom random) throws SQLException {
-        String user = "user-" + (random.nextInt(4) == 0 ? 0 : random.nextInt(USERS));
-        scene.inTransaction(tx -> {
-            try (PreparedStatement update =
-                    tx.prepareStatement("UPDATE account SET n = n + 1 WHERE id = ? RETURNING n")) {
-                update.setString(1, user);
-                try (ResultSet row = update.executeQuery()) {
-                    row.next();
-                    scene.outbox().within(tx).publish(asset(user + ":" + row.getLong(1), user));
-                }
-            }
-            if (random.nextInt(50) == 0) {
-                LockSupport.parkNanos(random.nextLong(1_000_000, 50_000_000));
-            }
-        });
-    }
-
-    /** Events whose first occurrence does not follow that of the event before it. */
-    private static List<String> reordered(List<ConsumerRecord<byte[], byte[]>> records) {
-        Map<String, Long> last = new TreeMap<>();
-        Set<String> seen = new HashSet<>();
-        List<String> reordered = new ArrayList<>();
-        for (ConsumerRecord<byte[], byte[]> record : records) {
-            String id = id(record);
-            if (seen.add(id)) {
-                String user = id.substring(0, id.indexOf(':'));
-                long n = Long.parseLong(id.substring(id.indexOf(':') + 1));
-                if (n != last.getOrDefault(user, 0L) + 1) {
-                    reordered.add(id);
-                }
-                last.put(user, n);
-            }
-        }
-        return reordered;
-    }
-
-    private static String id(ConsumerRecord<byte[], byte[]> record) {
-        return new String(record.headers().lastHeader("id").value(), UTF_8);
-    }
-
-    @Test
-    void an_event_that_commits_long_after_others_is_found_as_soon_as_it_commits(
+    void an_event_that_commits_long_after_others_is_found_without_the_full_read(
             KafkaServer kafka, PostgresServer postgres) throws Exception {
         try (Scene scene = Scene.create(kafka, postgres, "asset.events:3");
                 Connection late = scene.database().getConnection()) {
@@ -161,7 +73,7 @@ class OutboxRelayIT {
                     .isLessThan(Duration.ofSeconds(15));
             assertThat(scene.records("asset.events"))
                     .hasSize(2_001)
-                    .extracting(OutboxRelayIT::id)
+                    .extracting(SerialisedWriters::id)
                     .contains("late");
         }
     }
@@ -264,8 +176,8 @@ class OutboxRelayIT {
             }
             Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             List<ConsumerRecord<byte[], byte[]>> records = scene.records("asset.events");
-            assertThat(records.stream().map(OutboxRelayIT::id).distinct()).hasSize(500);
-            assertThat(reordered(records)).isEmpty();
+            assertThat(records.stream().map(SerialisedWriters::id).distinct()).hasSize(500);
+            assertThat(SerialisedWriters.reorderedRecords(records)).isEmpty();
         }
     }
 
@@ -292,8 +204,8 @@ class OutboxRelayIT {
             kafka.start(1);
             Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             List<ConsumerRecord<byte[], byte[]>> records = scene.records("asset.events");
-            assertThat(records.stream().map(OutboxRelayIT::id).distinct()).hasSize(published);
-            assertThat(reordered(records)).isEmpty();
+            assertThat(records.stream().map(SerialisedWriters::id).distinct()).hasSize(published);
+            assertThat(SerialisedWriters.reorderedRecords(records)).isEmpty();
             Eventually.holds(() -> relay.health().up(), relay::health);
         }
     }

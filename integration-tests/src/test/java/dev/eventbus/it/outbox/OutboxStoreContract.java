@@ -6,6 +6,7 @@ import dev.eventbus.Event;
 import dev.eventbus.EventType;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.sql.FetchWindow;
+import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxSql;
 import dev.eventbus.outbox.sql.OutboxStore;
@@ -15,12 +16,20 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -40,16 +49,22 @@ abstract class OutboxStoreContract {
     private OutboxSql sql;
     private OutboxStore store;
 
-    /** A connection to a database with the outbox's tables; one database for the whole test. */
+    /** A connection to an empty database; one database for the whole test. */
     abstract Connection connect() throws SQLException;
 
     abstract JdbcOutbox outbox();
 
     abstract OutboxSql sql();
 
+    /** A name as this database quotes it. */
+    String quoted(String name) {
+        return '"' + name + '"';
+    }
+
     @BeforeEach
     void open() throws SQLException {
         relay = connect();
+        outbox().createTables(relay);
         sql = sql();
         store = new OutboxStore(sql);
     }
@@ -59,7 +74,7 @@ abstract class OutboxStoreContract {
         relay.close();
     }
 
-    private void publish(Event<?>... events) throws SQLException {
+    void publish(Event<?>... events) throws SQLException {
         try (Connection tx = connect()) {
             tx.setAutoCommit(false);
             outbox().within(tx).publishAll(List.of(events));
@@ -75,13 +90,13 @@ abstract class OutboxStoreContract {
         return event(ASSET, id, user, "");
     }
 
-    private static List<FetchWindow.Floor> allShards() {
+    static List<FetchWindow.Floor> allShards() {
         return IntStream.range(0, Shards.COUNT)
                 .mapToObj(shard -> new FetchWindow.Floor(shard, Long.MIN_VALUE))
                 .toList();
     }
 
-    private List<OutboxRow> fetch() throws SQLException {
+    List<OutboxRow> fetch() throws SQLException {
         return fetch(List.of(), List.of(), 500, 2_000, 1_000_000);
     }
 
@@ -92,7 +107,7 @@ abstract class OutboxStoreContract {
                 .rows();
     }
 
-    private static List<String> ids(List<OutboxRow> rows) {
+    static List<String> ids(List<OutboxRow> rows) {
         return rows.stream().map(row -> row.event().id()).toList();
     }
 
@@ -153,7 +168,7 @@ abstract class OutboxStoreContract {
                 .isZero();
     }
 
-    private int block(String topic, String key, RowKey row) throws SQLException {
+    int block(String topic, String key, RowKey row) throws SQLException {
         try (PreparedStatement insert = relay.prepareStatement(sql.insertBlockedKey())) {
             insert.setString(1, topic);
             insert.setString(2, key);
@@ -213,89 +228,152 @@ abstract class OutboxStoreContract {
     }
 
     @Test
-    void leases_are_taken_once_renewed_by_their_owner_and_given_back() throws SQLException {
-        assertThat(claim("one", 60_000))
-                .hasSize(16)
+    void a_lease_is_taken_once_renewed_by_its_owner_and_given_back() throws SQLException {
+        assertThat(claim("one"))
+                .hasSize(Shards.COUNT)
                 .allSatisfy((shard, epoch) -> assertThat(epoch).isEqualTo(1));
-        assertThat(claim("two", 60_000)).isEmpty();
-        assertThat(renew("two")).isEmpty();
-        assertThat(renew("one")).hasSize(16);
-        assertThat(locked(3, "one", 1)).isTrue();
-        assertThat(locked(3, "one", 2)).isFalse();
-        assertThat(locked(3, "two", 1)).isFalse();
-        release("two");
-        assertThat(renew("one")).hasSize(16);
-        release("one");
-        assertThat(claim("two", 60_000))
-                .hasSize(16)
-                .allSatisfy((shard, epoch) -> assertThat(epoch).isEqualTo(2));
+        assertThat(claim("two")).isEmpty();
+        leases("two").renew(relay);
+        assertThat(owned("two")).isEmpty();
+        leases("one").renew(relay);
+        assertThat(owned("one")).hasSize(Shards.COUNT);
+        assertThat(leases("one").leases(relay))
+                .extracting(LeaseStore.Lease::millisLeft)
+                .allSatisfy(left -> assertThat(left).isBetween(50_000L, 60_000L));
+
+        assertThat(leases("two").release(relay, 3, 1)).isFalse();
+        assertThat(leases("one").release(relay, 3, 2)).isFalse();
+        assertThat(leases("one").release(relay, 3, 1)).isTrue();
+        assertThat(claim("two")).isEqualTo(Map.of(3, 2L));
+        leases("one").leave(relay);
+        assertThat(owned("one")).isEmpty();
+        assertThat(owned("two")).isEqualTo(Map.of(3, 2L));
+    }
+
+    @Test
+    void a_lease_is_locked_by_its_owner_under_its_epoch_only() throws SQLException {
+        claim("one");
+        assertThat(leases("one").lock(relay, 3, 1)).isTrue();
+        assertThat(leases("one").lock(relay, 3, 2)).isFalse();
+        assertThat(leases("two").lock(relay, 3, 1)).isFalse();
     }
 
     @Test
     void a_lease_that_has_run_out_is_free_and_cannot_be_renewed() throws SQLException {
-        claim("dead", -1_000);
-        assertThat(renew("dead")).isEmpty();
-        assertThat(claim("successor", 60_000)).hasSize(16);
+        claim(relay, lapsed("dead"));
+        lapsed("dead").renew(relay);
+        leases("dead").renew(relay);
+        assertThat(leases("dead").leases(relay)).hasSize(Shards.COUNT).allSatisfy(lease -> {
+            assertThat(lease.owner()).isNull();
+            assertThat(lease.millisLeft()).isZero();
+            assertThat(lease.epoch()).isEqualTo(1);
+        });
+        assertThat(claim("successor"))
+                .hasSize(Shards.COUNT)
+                .allSatisfy((shard, epoch) -> assertThat(epoch).isEqualTo(2));
     }
 
-    Map<Integer, Long> claim(String owner, long millis) throws SQLException {
-        return claim(relay, owner, millis);
-    }
-
-    Map<Integer, Long> claim(Connection connection, String owner, long millis) throws SQLException {
-        try (PreparedStatement claim = connection.prepareStatement(sql().claimLeases())) {
-            claim.setString(1, owner);
-            claim.setLong(2, millis);
-            return shards(claim);
+    @Test
+    void a_free_lease_is_not_taken_by_one_who_saw_it_before_somebody_else_had_it() throws SQLException {
+        List<LeaseStore.Lease> seen = leases("late").leases(relay);
+        claim("one");
+        leases("one").leave(relay);
+        for (LeaseStore.Lease lease : seen) {
+            assertThat(leases("late").claim(relay, lease)).isFalse();
         }
+        assertThat(owned("late")).isEmpty();
     }
 
-    private Map<Integer, Long> renew(String owner) throws SQLException {
-        try (PreparedStatement renew = relay.prepareStatement(sql.renewLeases())) {
-            renew.setLong(1, 60_000);
-            renew.setString(2, owner);
-            return shards(renew);
+    @Test
+    void of_two_that_want_the_same_lease_one_gets_it() throws Exception {
+        List<LeaseStore.Lease> free = leases("any").leases(relay);
+        List<String> owners = IntStream.range(0, 4).mapToObj(i -> "relay-" + i).toList();
+        ExecutorService relays = Executors.newFixedThreadPool(owners.size());
+        List<Future<Integer>> taken = relays.invokeAll(owners.stream()
+                .map(owner -> (Callable<Integer>) () -> {
+                    try (Connection own = connect()) {
+                        int count = 0;
+                        for (LeaseStore.Lease lease : free) {
+                            count += leases(owner).claim(own, lease) ? 1 : 0;
+                        }
+                        return count;
+                    }
+                })
+                .toList());
+        relays.shutdown();
+        int all = 0;
+        for (Future<Integer> one : taken) {
+            all += one.get();
         }
+        assertThat(all).isEqualTo(Shards.COUNT);
     }
 
-    private void release(String owner) throws SQLException {
-        try (PreparedStatement release = relay.prepareStatement(sql.releaseLeases())) {
-            release.setString(1, owner);
-            release.executeUpdate();
-        }
+    @Test
+    void relays_are_members_as_long_as_they_say_so() throws SQLException {
+        leases("b").renew(relay);
+        leases("a").renew(relay);
+        leases("a").renew(relay);
+        assertThat(leases("b").members(relay)).containsExactly("a", "b");
+        lapsed("a").renew(relay);
+        assertThat(leases("b").members(relay)).containsExactly("b");
+        leases("b").leave(relay);
+        assertThat(leases("b").members(relay)).isEmpty();
+        leases("c").renew(relay);
+        assertThat(count("eventbus_relay_member")).as("the dead are forgotten").isEqualTo(1);
     }
 
-    private boolean locked(int shard, String owner, long epoch) throws SQLException {
-        try (PreparedStatement lock = relay.prepareStatement(sql.lockLease())) {
-            lock.setInt(1, shard);
-            lock.setString(2, owner);
-            lock.setLong(3, epoch);
-            try (ResultSet row = lock.executeQuery()) {
-                return row.next();
+    LeaseStore leases(String owner) {
+        return new LeaseStore(sql(), owner, Duration.ofSeconds(60));
+    }
+
+    /** A relay whose leases have run out the moment it takes them. */
+    LeaseStore lapsed(String owner) {
+        return new LeaseStore(sql(), owner, Duration.ofSeconds(-1));
+    }
+
+    /** Takes all that is free; shard and epoch of what it got. */
+    Map<Integer, Long> claim(Connection connection, LeaseStore leases) throws SQLException {
+        Map<Integer, Long> taken = new TreeMap<>();
+        for (LeaseStore.Lease seen : leases.leases(connection)) {
+            if (leases.claim(connection, seen)) {
+                taken.put(seen.shard(), seen.epoch() + 1);
             }
         }
+        return taken;
     }
 
-    private static Map<Integer, Long> shards(PreparedStatement statement) throws SQLException {
-        try (ResultSet rows = statement.executeQuery()) {
-            Map<Integer, Long> shards = new TreeMap<>();
-            while (rows.next()) {
-                shards.put(rows.getInt(1), rows.getLong(2));
+    private Map<Integer, Long> claim(String owner) throws SQLException {
+        return claim(relay, leases(owner));
+    }
+
+    Map<Integer, Long> owned(String owner) throws SQLException {
+        Map<Integer, Long> owned = new TreeMap<>();
+        for (LeaseStore.Lease lease : leases(owner).leases(relay)) {
+            if (owner.equals(lease.owner())) {
+                owned.put(lease.shard(), lease.epoch());
             }
-            return shards;
+        }
+        return owned;
+    }
+
+    private long count(String table) throws SQLException {
+        try (PreparedStatement query = relay.prepareStatement(sql.names().in("SELECT count(*) FROM " + quoted(table)));
+                ResultSet row = query.executeQuery()) {
+            row.next();
+            return row.getLong(1);
         }
     }
 
     @Test
     void a_block_is_lifted_once_its_event_is_gone() throws SQLException {
         publish(event("evt-1", "bob"), event("evt-2", "alice"));
-        claim("one", 60_000);
+        claim("one");
         for (OutboxRow row : fetch()) {
             block("asset.events", row.event().key(), row.key());
         }
         assertThat(lift()).isZero();
-        try (PreparedStatement delete =
-                relay.prepareStatement(sql.names().in("DELETE FROM \"eventbus_outbox\" WHERE id = 'evt-1'"))) {
+        try (PreparedStatement delete = relay.prepareStatement(
+                sql.names().in("DELETE FROM " + quoted("eventbus_outbox") + " WHERE id = 'evt-1'"))) {
             delete.executeUpdate();
         }
         assertThat(lift()).isEqualTo(1);
@@ -315,5 +393,33 @@ abstract class OutboxStoreContract {
         assertThat(store.metaOnce(relay, "partitions.kafka.asset.events", "6")).isEqualTo("3");
         assertThat(store.meta(relay, "none")).isNull();
         assertThat(store.meta(relay, "outbox_id")).hasSize(36);
+    }
+
+    @Test
+    void transactions_that_lock_keys_in_opposite_order_never_deadlock() throws Exception {
+        int transactions = 1_000;
+        ExecutorService threads = Executors.newFixedThreadPool(3);
+        try {
+            List<Future<Void>> lockers = Stream.of(
+                            List.of("bob", "alice"), List.of("alice", "bob"), List.of("carol", "bob"))
+                    .map(keys -> threads.submit(() -> lockOften(transactions, keys)))
+                    .toList();
+            for (Future<Void> locker : lockers) {
+                locker.get(120, TimeUnit.SECONDS);
+            }
+        } finally {
+            threads.shutdownNow();
+        }
+    }
+
+    private @Nullable Void lockOften(int transactions, List<String> keys) throws SQLException {
+        try (Connection tx = connect()) {
+            tx.setAutoCommit(false);
+            for (int i = 0; i < transactions; i++) {
+                outbox().within(tx).lockKeys(keys.toArray(String[]::new));
+                tx.commit();
+            }
+            return null;
+        }
     }
 }

@@ -1,4 +1,4 @@
-package dev.eventbus.outbox;
+package dev.eventbus.outbox.sql;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -64,6 +64,15 @@ class FloorTrackerTest {
         floors.forget(3);
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
         assertThat(floors.floor(4)).isEqualTo(40);
+    }
+
+    @Test
+    void a_head_that_falls_makes_every_number_worthless() {
+        fetched(100, 40, Map.of());
+        floors.deleted(101);
+        fetched(101, 60, Map.of(3, Long.MAX_VALUE));
+        fetched(102, 5, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).as("numbers are given out again").isEqualTo(BEGINNING);
     }
 
     @Test

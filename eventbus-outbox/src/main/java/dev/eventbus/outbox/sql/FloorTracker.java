@@ -1,4 +1,4 @@
-package dev.eventbus.outbox;
+package dev.eventbus.outbox.sql;
 
 import java.util.HashMap;
 import java.util.Map;
@@ -16,9 +16,9 @@ import java.util.OptionalLong;
  * <p>Whoever takes rows out of flight without deleting them, or lets in a topic that was left out, must forget the floors.
  * One thread only.
  */
-final class FloorTracker {
+public final class FloorTracker {
 
-    static final long BEGINNING = Long.MIN_VALUE;
+    public static final long BEGINNING = Long.MIN_VALUE;
 
     private final Map<Integer, Long> floors = new HashMap<>();
 
@@ -30,27 +30,32 @@ final class FloorTracker {
 
     private long candidateXid;
 
-    long floor(int shard) {
+    public long floor(int shard) {
         return floors.getOrDefault(shard, BEGINNING);
     }
 
     /** Reads every shard from its beginning again; for a new database connection, after which nothing known before counts. */
-    void reset() {
+    public void reset() {
         forgetAll();
         head = OptionalLong.empty();
         candidate = OptionalLong.empty();
     }
 
-    void forgetAll() {
+    public void forgetAll() {
         floors.clear();
     }
 
-    void forget(int shard) {
+    public void forget(int shard) {
         floors.remove(shard);
     }
 
+    /** The transaction that all must outlive before the floor can rise; 0 if none is waited for. */
+    public long awaited() {
+        return candidate.isPresent() ? candidateXid : 0;
+    }
+
     /** Acknowledged rows were deleted by this transaction, after the last fetch. */
-    void deleted(long transaction) {
+    public void deleted(long transaction) {
         if (candidate.isEmpty() && head.isPresent() && transaction > 0) {
             candidate = head;
             candidateXid = transaction;
@@ -64,8 +69,10 @@ final class FloorTracker {
      * @param seenUpTo for each shard the sequence number up to which the fetch returned every row it could see that was not in
      *     flight; shards of which that cannot be said are left out
      */
-    void fetched(OptionalLong snapshotXmin, OptionalLong fetchedHead, Map<Integer, Long> seenUpTo) {
-        if (candidate.isPresent() && snapshotXmin.isPresent() && snapshotXmin.getAsLong() >= candidateXid) {
+    public void fetched(OptionalLong snapshotXmin, OptionalLong fetchedHead, Map<Integer, Long> seenUpTo) {
+        if (fetchedHead.isPresent() && head.isPresent() && fetchedHead.getAsLong() < head.getAsLong()) {
+            reset(); // numbers are given out again, as after a restore: below every floor there may be new rows
+        } else if (candidate.isPresent() && snapshotXmin.isPresent() && snapshotXmin.getAsLong() >= candidateXid) {
             long floor = candidate.getAsLong();
             seenUpTo.forEach((shard, bound) -> floors.merge(shard, Math.min(floor, bound), Math::max));
             candidate = OptionalLong.empty();
@@ -74,7 +81,7 @@ final class FloorTracker {
     }
 
     /** Whether a sequence number was given out between the last fetch and one that reports this head. */
-    boolean moved(OptionalLong fetchedHead) {
+    public boolean moved(OptionalLong fetchedHead) {
         return fetchedHead.isPresent() && !fetchedHead.equals(head);
     }
 }

@@ -1,8 +1,5 @@
-package dev.eventbus.outbox;
+package dev.eventbus.outbox.sql;
 
-import dev.eventbus.outbox.sql.DatabaseFault;
-import dev.eventbus.outbox.sql.OutboxSchema;
-import dev.eventbus.outbox.sql.OutboxSql;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -20,13 +17,13 @@ import org.slf4j.LoggerFactory;
  * The one connection of a relay: kept while it works, set up for it, and given back as it was. One thread only, except
  * {@link #openingFor()}.
  */
-final class RelayConnection {
+public final class RelayConnection {
 
     private static final Logger LOG = LoggerFactory.getLogger(RelayConnection.class);
 
     private final DataSource dataSource;
     private final OutboxSql sql;
-    private final int networkTimeoutMillis;
+    private final Duration lease;
 
     private @Nullable Connection connection;
     private @Nullable Before before;
@@ -36,18 +33,21 @@ final class RelayConnection {
 
     private record Before(boolean autoCommit, int isolation, int networkTimeoutMillis, Map<String, String> settings) {}
 
-    RelayConnection(DataSource dataSource, OutboxSql sql, Duration networkTimeout) {
+    /**
+     * @param lease for so long may a statement take, and a transaction in which nothing happens
+     */
+    public RelayConnection(DataSource dataSource, OutboxSql sql, Duration lease) {
         this.dataSource = dataSource;
         this.sql = sql;
-        this.networkTimeoutMillis = Math.toIntExact(networkTimeout.toMillis());
+        this.lease = lease;
     }
 
-    boolean isOpen() {
+    public boolean isOpen() {
         return connection != null;
     }
 
     /** How long the data source has been asked for a connection, if it is being asked. Any thread. */
-    Optional<Duration> openingFor() {
+    public Optional<Duration> openingFor() {
         long since = openingSince;
         return since == 0 ? Optional.empty() : Optional.of(Duration.ofNanos(System.nanoTime() - since));
     }
@@ -57,7 +57,7 @@ final class RelayConnection {
      *
      * @throws dev.eventbus.StartRefusedException if the tables are not as they must be
      */
-    Connection get() throws SQLException {
+    public Connection get() throws SQLException {
         Connection open = connection;
         return open == null ? open() : open;
     }
@@ -78,13 +78,13 @@ final class RelayConnection {
                     opened.getNetworkTimeout(),
                     new LinkedHashMap<>());
             before = saved;
-            opened.setNetworkTimeout(Runnable::run, networkTimeoutMillis);
+            opened.setNetworkTimeout(Runnable::run, Math.toIntExact(lease.toMillis()));
             opened.setAutoCommit(true);
             opened.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
-            for (Map.Entry<String, String> setting : sql.sessionSettings().entrySet()) {
+            for (Map.Entry<String, String> setting : sql.sessionSettings(lease).entrySet()) {
                 saved.settings().put(setting.getKey(), exchange(opened, setting.getKey(), setting.getValue()));
             }
-            new OutboxSchema(sql).verify(opened);
+            new OutboxSchema(sql).verifyForRelay(opened);
             return opened;
         } catch (SQLException | RuntimeException e) {
             close();
@@ -105,7 +105,7 @@ final class RelayConnection {
     }
 
     /** Closes it after an error of the database: given back as it was, unless it is lost. */
-    void drop(SQLException error) {
+    public void drop(SQLException error) {
         if (DatabaseFault.isConnectionLost(error)) {
             before = null;
         }
@@ -113,7 +113,7 @@ final class RelayConnection {
     }
 
     /** Gives it back as it was; if that cannot be done, nobody gets it. */
-    void close() {
+    public void close() {
         Connection open = connection;
         Before saved = before;
         connection = null;

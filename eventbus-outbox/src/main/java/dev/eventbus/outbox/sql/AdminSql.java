@@ -1,0 +1,78 @@
+package dev.eventbus.outbox.sql;
+
+import java.util.Optional;
+
+/**
+ * The statements that no relay runs: what a person, a command line or a meter asks of the outbox, in the words of one database.
+ * Every one runs in a transaction that {@link #begin()} has set up. What goes in at run time is bound.
+ */
+public interface AdminSql {
+
+    /**
+     * First statement of a transaction: it commits synchronously, its plans use the index whatever the statistics say, and where the
+     * database can, it is ended if it stands still for 10 s with a lock that a relay needs.
+     */
+    String begin();
+
+    /** Locks a shard's lease row until the end of the transaction, whoever owns it: shard. */
+    String lockShard();
+
+    /**
+     * Blocked keys, the oldest block first: topic, key, event id, reason, each NULL for any; most rows. Result: {@code aggregatetype,
+     * aggregateid, shard, seq, event_id, reason, error, sent_later, since}.
+     */
+    String blockedKeys();
+
+    /** The newest event of a key: shard, topic, key. Result: {@code seq, id}, one row or none. */
+    String newestOfKey();
+
+    /** Makes a mark of a block, up to an event: seq, event id, topic, key. */
+    String unblockKey();
+
+    /** Takes a block away: topic, key. */
+    String deleteBlockedKey();
+
+    /**
+     * An event: shard, seq, id. Result: {@code id, type, aggregatetype, aggregateid, payload, content_type, traceparent, tracestate,
+     * headers}, one row or none.
+     */
+    String event();
+
+    /** Deletes an event: shard, seq, id. */
+    String deleteEvent();
+
+    /**
+     * How many events wait, counting at most so many of a shard: limit, in each of its places. Result: {@code shard, aggregatetype,
+     * count}.
+     */
+    String pending();
+
+    /** When the oldest event that is not blocked was published, NULL if there is none, and the database's time. */
+    String oldest();
+
+    /** Every shard: {@code shard, owner, lease_until}, and whether the lease still runs. */
+    String shards();
+
+    /** Relays that are alive: {@code owner}. */
+    String relays();
+
+    /** How many keys are blocked. */
+    String countBlockedKeys();
+
+    /** One row: version of the server, whether it is too old, and how many sequence numbers a session keeps for later. */
+    String server();
+
+    /** Why the server's settings cannot do: one row for each reason, in words, with the fix. */
+    default Optional<String> obstacles() {
+        return Optional.empty();
+    }
+
+    /** Privileges that a relay needs and this user lacks. Result: one row with a list, or NULL. */
+    String missingPrivileges();
+
+    /** Changes a value if it is the expected one: value, name, expected value. */
+    String replaceMeta();
+
+    /** Deletes names that begin with a prefix: its length, the prefix. */
+    String deleteMetas();
+}

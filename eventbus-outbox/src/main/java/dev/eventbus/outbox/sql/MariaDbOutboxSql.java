@@ -1,0 +1,400 @@
+package dev.eventbus.outbox.sql;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDateTime;
+import java.time.ZoneOffset;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * MariaDB 10.6 and later, in words that MySQL 8 understands too. It gives no exact floor, so a shard is read from its beginning.
+ *
+ * <p>Ids, keys, topics and owners are columns of bytes, so that no collation decides about them; text becomes UTF-8 on its way in,
+ * whatever the connection's character set, and text again on its way out. Times are UTC in columns without a zone.
+ */
+public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
+
+    /** What the guard of {@link #insert()} raises: a number is out of range. */
+    private static final int OUT_OF_RANGE = 1690;
+
+    private static final int LONGEST_LIST = 512;
+
+    /**
+     * Rows of one shard; a fetch has one of these for every owned shard. Only what orders and bounds them: payloads would make the
+     * server write the union to disk.
+     */
+    private static final String ROWS_OF_A_SHARD = """
+            (SELECT CAST(? AS signed) AS turn, o.shard, o.seq, COALESCE(OCTET_LENGTH(o.payload), 0) AS size
+             FROM `eventbus_outbox` o FORCE INDEX (PRIMARY)
+             WHERE o.shard = ? AND o.seq > ?
+               AND o.aggregatetype NOT IN (%s)
+               AND o.aggregatetype = COALESCE(?, o.aggregatetype)
+               AND o.seq NOT IN (%s)
+               AND NOT EXISTS (SELECT 1 FROM `eventbus_blocked_key` b
+                               WHERE b.aggregatetype = o.aggregatetype AND b.aggregateid = COALESCE(o.aggregateid, '')
+                                 AND b.reason <> 'UNBLOCKED')
+             ORDER BY o.seq
+             LIMIT ?)
+            """;
+
+    @Override
+    public String database() {
+        return "mariadb";
+    }
+
+    /**
+     * The shard carries a guard, which raises an error unless the three conditions hold, whatever the session's mode. It stands among
+     * the values since an INSERT with a SELECT and a WHERE can be sent by no driver in bulk, and takes a hundred times as long.
+     */
+    @Override
+    public String insert() {
+        return names.in("""
+                INSERT INTO `eventbus_outbox` (shard, id, aggregatetype, aggregateid, type, payload, headers, content_type,
+                                               traceparent, tracestate, created_at)
+                VALUES (? + 0 * (9223372036854775807 + (NOT (@@innodb_flush_log_at_trx_commit IN (1, 3)
+                                                             AND @@sql_mode LIKE '%STRICT%'
+                                                             AND @@auto_increment_increment = 1))),
+                        CONVERT(? USING utf8mb4), CONVERT(? USING utf8mb4), CONVERT(? USING utf8mb4), ?, ?, ?, ?,
+                        ?, ?, UTC_TIMESTAMP(6))
+                """);
+    }
+
+    @Override
+    public boolean isUnsafeSession(SQLException error) {
+        return error.getErrorCode() == OUT_OF_RANGE;
+    }
+
+    @Override
+    public String unsafeSession() {
+        return "this session breaks one of three conditions: innodb_flush_log_at_trx_commit is 1 (else a crash could undo your transaction after its event was relayed), sql_mode has STRICT_TRANS_TABLES or STRICT_ALL_TABLES (else a value could be cut), auto_increment_increment is 1 (else events of one key could be numbered out of order). Nothing was written; correct the setting.";
+    }
+
+    @Override
+    public int keyLocks() {
+        return OutboxSchema.KEY_LOCKS;
+    }
+
+    /**
+     * Along the primary key, hence in ascending order, and no row beside. In lists of 512, since from 1,000 on MariaDB joins a list like a
+     * table, in an order of its own.
+     */
+    @Override
+    public PreparedStatement lockKeys(Connection connection, int[] locks) throws SQLException {
+        List<Integer> slots = padded(IntStream.of(locks).boxed().toList(), locks[0]);
+        String lists = IntStream.iterate(0, from -> from < slots.size(), from -> from + LONGEST_LIST)
+                .mapToObj(from -> "slot IN (%s)"
+                        .formatted(marks(slots.subList(from, Math.min(slots.size(), from + LONGEST_LIST)))))
+                .collect(Collectors.joining(" OR "));
+        String sql = names.in("""
+                SELECT slot FROM `eventbus_key_lock` FORCE INDEX (PRIMARY) WHERE %s ORDER BY slot FOR UPDATE
+                """.formatted(lists));
+        PreparedStatement lock = connection.prepareStatement(sql);
+        for (int i = 0; i < slots.size(); i++) {
+            lock.setInt(i + 1, slots.get(i));
+        }
+        return lock;
+    }
+
+    @Override
+    public PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException {
+        List<String> excluded = padded(window.excludedTopics(), "");
+        Map<Integer, List<Long>> inFlight = window.inFlight().stream()
+                .collect(Collectors.groupingBy(RowKey::shard, Collectors.mapping(RowKey::seq, Collectors.toList())));
+        inFlight.replaceAll((shard, seqs) -> padded(seqs, 0L));
+        List<Long> none = List.of(0L);
+        String shards = window.floors().stream()
+                .map(floor ->
+                        ROWS_OF_A_SHARD.formatted(marks(excluded), marks(inFlight.getOrDefault(floor.shard(), none))))
+                .collect(Collectors.joining(" UNION ALL "));
+        String sql = names.in("""
+                SELECT NULL AS snapshot_xmin, NULL AS head, event.shard, event.seq, CONVERT(event.id USING utf8mb4) AS id,
+                       CONVERT(event.aggregatetype USING utf8mb4) AS aggregatetype,
+                       CONVERT(event.aggregateid USING utf8mb4) AS aggregateid, event.type, event.payload, event.headers,
+                       event.content_type, event.traceparent, event.tracestate, event.created_at
+                FROM (
+                  SELECT page.turn, page.shard, page.seq,
+                         SUM(page.size) OVER (ORDER BY page.turn, page.seq) - page.size AS bytes_before
+                  FROM (SELECT * FROM (%s) head ORDER BY turn, seq LIMIT ?) page) chosen
+                STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)
+                  ON event.shard = chosen.shard AND event.seq = chosen.seq
+                WHERE chosen.bytes_before < ?
+                ORDER BY chosen.turn, chosen.seq
+                """.formatted(shards));
+        PreparedStatement fetch = connection.prepareStatement(sql);
+        int at = 1;
+        for (int turn = 0; turn < window.floors().size(); turn++) {
+            FetchWindow.Floor floor = window.floors().get(turn);
+            fetch.setInt(at++, turn);
+            fetch.setInt(at++, floor.shard());
+            fetch.setLong(at++, floor.seq());
+            for (String topic : excluded) {
+                fetch.setString(at++, topic);
+            }
+            fetch.setString(at++, window.onlyTopic());
+            for (long seq : inFlight.getOrDefault(floor.shard(), none)) {
+                fetch.setLong(at++, seq);
+            }
+            fetch.setInt(at++, window.rowsPerShard());
+        }
+        fetch.setInt(at++, window.rows());
+        fetch.setLong(at, window.bytes());
+        return fetch;
+    }
+
+    /** Values for a list that cannot be empty, as many as a power of two, so that few texts of the statement are in use. */
+    private static <T> List<T> padded(Collection<T> values, T filler) {
+        List<T> padded = new ArrayList<>(values);
+        int length = Integer.highestOneBit(Math.max(1, 2 * padded.size() - 1));
+        padded.addAll(Collections.nCopies(length - padded.size(), filler));
+        return padded;
+    }
+
+    private static String marks(List<?> values) {
+        return String.join(", ", Collections.nCopies(values.size(), "?"));
+    }
+
+    /** One statement of one text. A list of (shard, seq, id) in parentheses instead takes seconds for 2,000 rows. */
+    @Override
+    public PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
+        String sql = names.in("""
+                DELETE event
+                FROM JSON_TABLE(?, '$[*]' COLUMNS (shard smallint PATH '$[0]', seq bigint PATH '$[1]',
+                                                   id varchar(128) CHARACTER SET utf8mb4 PATH '$[2]')) AS acked
+                STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)
+                  ON event.shard = acked.shard AND event.seq = acked.seq AND event.id = acked.id
+                """);
+        PreparedStatement delete = connection.prepareStatement(sql);
+        delete.setString(1, OutboxJson.keys(rows));
+        return delete;
+    }
+
+    @Override
+    public @Nullable Instant instant(ResultSet row, int column) throws SQLException {
+        LocalDateTime utc = row.getObject(column, LocalDateTime.class);
+        return utc == null ? null : utc.toInstant(ZoneOffset.UTC);
+    }
+
+    @Override
+    public String upsertMember() {
+        return names.in("""
+                INSERT INTO `eventbus_relay_member` (owner, lease_until)
+                VALUES (?, UTC_TIMESTAMP(6) + INTERVAL ? * 1000 MICROSECOND)
+                ON DUPLICATE KEY UPDATE lease_until = VALUES(lease_until)
+                """);
+    }
+
+    @Override
+    public String pruneMembers() {
+        return names.in("""
+                DELETE FROM `eventbus_relay_member` WHERE lease_until < UTC_TIMESTAMP(6)
+                """);
+    }
+
+    @Override
+    public String deleteMember() {
+        return names.in("""
+                DELETE FROM `eventbus_relay_member` WHERE owner = ?
+                """);
+    }
+
+    @Override
+    public String members() {
+        return names.in("""
+                SELECT CONVERT(owner USING utf8mb4) FROM `eventbus_relay_member` WHERE lease_until >= UTC_TIMESTAMP(6)
+                """);
+    }
+
+    @Override
+    public String renewLeases() {
+        return names.in("""
+                UPDATE (SELECT shard, UTC_TIMESTAMP(6) + INTERVAL ? * 1000 MICROSECOND AS till FROM `eventbus_relay_lease`
+                        WHERE owner = ? AND lease_until >= UTC_TIMESTAMP(6) LIMIT 1000 FOR UPDATE SKIP LOCKED) free
+                STRAIGHT_JOIN `eventbus_relay_lease` mine ON mine.shard = free.shard
+                SET mine.lease_until = free.till
+                """);
+    }
+
+    @Override
+    public String claimLease() {
+        return names.in("""
+                UPDATE (SELECT shard, ? AS taker, UTC_TIMESTAMP(6) + INTERVAL ? * 1000 MICROSECOND AS till
+                        FROM `eventbus_relay_lease`
+                        WHERE shard = ? AND epoch = ? AND (owner IS NULL OR lease_until < UTC_TIMESTAMP(6))
+                        LIMIT 1 FOR UPDATE SKIP LOCKED) free
+                STRAIGHT_JOIN `eventbus_relay_lease` mine ON mine.shard = free.shard
+                SET mine.owner = free.taker, mine.epoch = mine.epoch + 1, mine.lease_until = free.till
+                """);
+    }
+
+    @Override
+    public String releaseLease() {
+        return names.in("""
+                UPDATE `eventbus_relay_lease` SET owner = NULL, lease_until = NULL WHERE shard = ? AND owner = ? AND epoch = ?
+                """);
+    }
+
+    @Override
+    public String releaseLeases() {
+        return names.in("""
+                UPDATE `eventbus_relay_lease` SET owner = NULL, lease_until = NULL WHERE owner = ?
+                """);
+    }
+
+    @Override
+    public String leases() {
+        return names.in("""
+                SELECT shard,
+                       CASE WHEN lease_until >= UTC_TIMESTAMP(6) THEN CONVERT(owner USING utf8mb4) END,
+                       epoch,
+                       GREATEST(0, COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), lease_until) DIV 1000, 0))
+                FROM `eventbus_relay_lease`
+                ORDER BY shard
+                """);
+    }
+
+    @Override
+    public String lockLease() {
+        return names.in("""
+                SELECT shard FROM `eventbus_relay_lease` WHERE shard = ? AND owner = ? AND epoch = ? FOR UPDATE SKIP LOCKED
+                """);
+    }
+
+    @Override
+    public String rowExists() {
+        return names.in("""
+                SELECT shard FROM `eventbus_outbox` WHERE shard = ? AND seq = ? AND id = CONVERT(? USING utf8mb4)
+                """);
+    }
+
+    @Override
+    public String insertBlockedKey() {
+        return names.in("""
+                INSERT INTO `eventbus_blocked_key` (aggregatetype, aggregateid, shard, seq, event_id, reason, error,
+                                                    sent_later, since)
+                SELECT given.topic, given.blocked, given.shard, given.seq, given.event_id, given.reason, given.error,
+                       given.sent_later, UTC_TIMESTAMP(6)
+                FROM (SELECT CONVERT(? USING utf8mb4) AS topic, CONVERT(? USING utf8mb4) AS blocked, ? AS shard, ? AS seq,
+                             CONVERT(? USING utf8mb4) AS event_id, ? AS reason, ? AS error, ? AS sent_later) given
+                WHERE NOT EXISTS (SELECT 1 FROM `eventbus_blocked_key` b
+                                  WHERE b.aggregatetype = given.topic AND b.aggregateid = given.blocked
+                                    AND b.reason <> 'UNBLOCKED')
+                ON DUPLICATE KEY UPDATE shard = VALUES(shard), seq = VALUES(seq), event_id = VALUES(event_id),
+                                        reason = VALUES(reason), error = VALUES(error), sent_later = VALUES(sent_later),
+                                        since = VALUES(since)
+                """);
+    }
+
+    @Override
+    public String liftBlockedKeys() {
+        return names.in("""
+                DELETE b FROM `eventbus_blocked_key` b
+                WHERE b.shard IN (SELECT shard FROM `eventbus_relay_lease` WHERE owner = ?)
+                  AND NOT EXISTS (SELECT 1 FROM `eventbus_outbox` o
+                                  WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
+                """);
+    }
+
+    @Override
+    public String countBlockedKeys() {
+        return names.in("""
+                SELECT shard, reason, count(*) FROM `eventbus_blocked_key`
+                WHERE reason <> 'UNBLOCKED' AND shard IN (SELECT shard FROM `eventbus_relay_lease` WHERE owner = ?)
+                GROUP BY shard, reason
+                """);
+    }
+
+    @Override
+    public String unblockedSince() {
+        return names.in("""
+                SELECT seq FROM `eventbus_blocked_key`
+                WHERE aggregatetype = ? AND aggregateid = CONVERT(? USING utf8mb4) AND seq >= ? AND reason = 'UNBLOCKED'
+                """);
+    }
+
+    @Override
+    public String now() {
+        return """
+                SELECT UTC_TIMESTAMP(6)
+                """;
+    }
+
+    @Override
+    public String oldestWriter() {
+        throw new UnsupportedOperationException("MariaDB gives no floor that a writer could hold back");
+    }
+
+    @Override
+    public AdminSql admin() {
+        return new MariaDbAdminSql(names);
+    }
+
+    @Override
+    public String meta() {
+        return names.in("""
+                SELECT value FROM `eventbus_meta` WHERE name = ?
+                """);
+    }
+
+    @Override
+    public String metas() {
+        return names.in("""
+                SELECT CONVERT(name USING utf8mb4), value FROM `eventbus_meta`
+                WHERE CAST(LEFT(CONVERT(name USING utf8mb4), ?) AS binary) = CONVERT(? USING utf8mb4)
+                """);
+    }
+
+    @Override
+    public String insertMeta() {
+        return names.in("""
+                INSERT INTO `eventbus_meta` (name, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE name = name
+                """);
+    }
+
+    @Override
+    public String countKeyLocks() {
+        return names.in("""
+                SELECT count(*) FROM `eventbus_key_lock`
+                """);
+    }
+
+    @Override
+    public String whereAmI() {
+        return """
+                SELECT CURRENT_USER(), DATABASE(), DATABASE(), @@GLOBAL.read_only
+                """;
+    }
+
+    @Override
+    public String createSchema(String schema) {
+        return "CREATE SCHEMA IF NOT EXISTS `" + schema + "`";
+    }
+
+    @Override
+    public String columns() {
+        return """
+                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
+                WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?
+                """;
+    }
+
+    @Override
+    public Map<String, String> sessionSettings(Duration lease) {
+        return Map.of();
+    }
+
+    @Override
+    public String exchangeSetting() {
+        throw new UnsupportedOperationException("MariaDB has no session settings that a relay needs");
+    }
+}

@@ -1,0 +1,173 @@
+package dev.eventbus.outbox.sql;
+
+/** PostgreSQL 13 and later. */
+record PostgresAdminSql(TableNames names) implements AdminSql {
+
+    @Override
+    public String begin() {
+        return """
+                SELECT set_config('synchronous_commit', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true),
+                       set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true),
+                       set_config('enable_bitmapscan', 'off', true),
+                       set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '5s', true)
+                """;
+    }
+
+    @Override
+    public String lockShard() {
+        return names.in("""
+                SELECT shard FROM "eventbus_relay_lease" WHERE shard = ? FOR UPDATE
+                """);
+    }
+
+    @Override
+    public String blockedKeys() {
+        return names.in("""
+                SELECT aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later, since
+                FROM "eventbus_blocked_key"
+                WHERE reason <> 'UNBLOCKED'
+                  AND aggregatetype = coalesce(?::varchar, aggregatetype) AND aggregateid = coalesce(?::varchar, aggregateid)
+                  AND event_id = coalesce(?::varchar, event_id) AND reason = coalesce(?::varchar, reason)
+                ORDER BY since, aggregatetype, aggregateid
+                LIMIT ?
+                """);
+    }
+
+    @Override
+    public String newestOfKey() {
+        return names.in("""
+                SELECT seq, id FROM "eventbus_outbox"
+                WHERE shard = ? AND aggregatetype = ? AND coalesce(aggregateid, '') = ?
+                ORDER BY seq DESC
+                LIMIT 1
+                """);
+    }
+
+    @Override
+    public String unblockKey() {
+        return names.in("""
+                UPDATE "eventbus_blocked_key"
+                SET reason = 'UNBLOCKED', seq = ?, event_id = ?, error = NULL, sent_later = NULL, since = clock_timestamp()
+                WHERE aggregatetype = ? AND aggregateid = ?
+                """);
+    }
+
+    @Override
+    public String deleteBlockedKey() {
+        return names.in("""
+                DELETE FROM "eventbus_blocked_key" WHERE aggregatetype = ? AND aggregateid = ?
+                """);
+    }
+
+    @Override
+    public String event() {
+        return names.in("""
+                SELECT id, type, aggregatetype, aggregateid, payload, content_type, traceparent, tracestate, headers
+                FROM "eventbus_outbox" WHERE shard = ? AND seq = ? AND id = ?
+                """);
+    }
+
+    @Override
+    public String deleteEvent() {
+        return names.in("""
+                DELETE FROM "eventbus_outbox" WHERE shard = ? AND seq = ? AND id = ?
+                """);
+    }
+
+    @Override
+    public String pending() {
+        return names.in("""
+                SELECT every.shard, head.aggregatetype, count(*)
+                FROM "eventbus_relay_lease" every
+                CROSS JOIN LATERAL (SELECT o.aggregatetype FROM "eventbus_outbox" o
+                                    WHERE o.shard = every.shard ORDER BY o.seq LIMIT ?) head
+                GROUP BY every.shard, head.aggregatetype
+                """);
+    }
+
+    @Override
+    public String oldest() {
+        return names.in("""
+                SELECT min(head.created_at), clock_timestamp()
+                FROM "eventbus_relay_lease" every
+                LEFT JOIN LATERAL (
+                  SELECT o.created_at FROM "eventbus_outbox" o
+                  WHERE o.shard = every.shard
+                    AND NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" b
+                                    WHERE b.aggregatetype = o.aggregatetype
+                                      AND b.aggregateid = coalesce(o.aggregateid, '') AND b.reason <> 'UNBLOCKED')
+                  ORDER BY o.seq
+                  LIMIT 1) head ON true
+                """);
+    }
+
+    @Override
+    public String shards() {
+        return names.in("""
+                SELECT shard, owner, lease_until, coalesce(lease_until >= clock_timestamp(), false)
+                FROM "eventbus_relay_lease"
+                ORDER BY shard
+                """);
+    }
+
+    @Override
+    public String relays() {
+        return names.in("""
+                SELECT owner FROM "eventbus_relay_member" WHERE lease_until >= clock_timestamp()
+                UNION
+                SELECT owner FROM "eventbus_relay_lease" WHERE lease_until >= clock_timestamp() AND owner IS NOT NULL
+                """);
+    }
+
+    @Override
+    public String countBlockedKeys() {
+        return names.in("""
+                SELECT count(*) FROM "eventbus_blocked_key" WHERE reason <> 'UNBLOCKED'
+                """);
+    }
+
+    @Override
+    public String server() {
+        return names.in("""
+                SELECT 'PostgreSQL ' || current_setting('server_version'), current_setting('server_version_num')::int < 130000,
+                       coalesce((SELECT seqcache FROM pg_sequence
+                                 WHERE seqrelid = pg_get_serial_sequence('"eventbus_outbox"', 'seq')::regclass), 1)
+                """);
+    }
+
+    @Override
+    public String missingPrivileges() {
+        return names.in("""
+                SELECT string_agg(lacking.what, ', ')
+                FROM (
+                  SELECT needed.privilege || ' on ' || needed.on_table AS what
+                  FROM (VALUES ('"eventbus_outbox"', 'SELECT'), ('"eventbus_outbox"', 'DELETE'),
+                               ('"eventbus_meta"', 'SELECT'), ('"eventbus_meta"', 'INSERT'),
+                               ('"eventbus_relay_member"', 'SELECT'), ('"eventbus_relay_member"', 'INSERT'),
+                               ('"eventbus_relay_member"', 'UPDATE'), ('"eventbus_relay_member"', 'DELETE'),
+                               ('"eventbus_relay_lease"', 'SELECT'), ('"eventbus_relay_lease"', 'UPDATE'),
+                               ('"eventbus_blocked_key"', 'SELECT'), ('"eventbus_blocked_key"', 'INSERT'),
+                               ('"eventbus_blocked_key"', 'UPDATE'), ('"eventbus_blocked_key"', 'DELETE'))
+                       AS needed (on_table, privilege)
+                  WHERE NOT has_table_privilege(needed.on_table, needed.privilege)
+                  UNION ALL
+                  SELECT 'SELECT on sequence ' || serial.name
+                  FROM pg_get_serial_sequence('"eventbus_outbox"', 'seq') AS serial (name)
+                  WHERE NOT has_sequence_privilege(serial.name, 'SELECT')) lacking
+                """);
+    }
+
+    @Override
+    public String replaceMeta() {
+        return names.in("""
+                UPDATE "eventbus_meta" SET value = ? WHERE name = ? AND value = ?
+                """);
+    }
+
+    @Override
+    public String deleteMetas() {
+        return names.in("""
+                DELETE FROM "eventbus_meta" WHERE left(name, ?) = ?
+                """);
+    }
+}

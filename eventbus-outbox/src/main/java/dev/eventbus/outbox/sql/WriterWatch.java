@@ -1,0 +1,55 @@
+package dev.eventbus.outbox.sql;
+
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.Optional;
+
+/**
+ * Finds out whose transaction keeps the relay from knowing where it may begin to read. Asks nothing while all end in time. One thread
+ * only.
+ */
+public final class WriterWatch {
+
+    private static final long TOLD_AFTER = Duration.ofSeconds(10).toNanos();
+    private static final String PROBLEM =
+            "A transaction that writes has been open %s. Nothing is lost, but until it ends each look reads again everything published since. %s.";
+
+    private final OutboxStore store;
+
+    /** The transaction that all must outlive, 0 if none is waited for. */
+    private long awaited;
+
+    private long askAt;
+    private String problem = "";
+
+    public WriterWatch(OutboxStore store) {
+        this.store = store;
+    }
+
+    /** @param now the transaction that all must outlive before the floor can rise; 0 if none is waited for */
+    public void look(Connection connection, long now) throws SQLException {
+        long nanos = System.nanoTime();
+        if (now != awaited) {
+            awaited = now;
+            askAt = nanos + TOLD_AFTER;
+            problem = "";
+        }
+        if (awaited == 0 || nanos - askAt < 0) {
+            return;
+        }
+        askAt = nanos + TOLD_AFTER;
+        problem = store.oldestWriter(connection)
+                .map(writer -> PROBLEM.formatted(
+                        "since %s: %s".formatted(writer.since(), writer.who()),
+                        "Let it commit, or end it: %s".formatted(writer.ending())))
+                .orElseGet(() -> PROBLEM.formatted(
+                        "for a while, and this user may not see which",
+                        "Let it commit; to have it named here, grant pg_read_all_stats to the relay's user"));
+    }
+
+    /** What a person should know, with the fix. */
+    public Optional<String> problem() {
+        return problem.isEmpty() ? Optional.empty() : Optional.of(problem);
+    }
+}

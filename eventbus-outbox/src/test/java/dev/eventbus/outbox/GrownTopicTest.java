@@ -1,0 +1,222 @@
+package dev.eventbus.outbox;
+
+import static dev.eventbus.outbox.TestEvents.HOUSING_UPDATED;
+import static dev.eventbus.outbox.TestEvents.event;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.EventRecords;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** What a relay does while somebody adopts the new partitions of a topic. */
+class GrownTopicTest {
+
+    private static final String RECORD = "partitions.kafka-events.asset.events";
+
+    private final TestDatabase database = new TestDatabase();
+    private final FakeKafka kafka = new FakeKafka();
+
+    /** So short that the leases are renewed soon, and so long that a busy machine does not lose them. */
+    private final RelayPass pass = pass("one", Duration.ofSeconds(5));
+
+    private RelayPass pass(String owner, Duration lease) {
+        return new RelayPass(
+                database.outbox,
+                database.dataSource,
+                kafka,
+                new RelayPass.Settings(
+                        owner, lease, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, new RelayListener() {}),
+                () -> {});
+    }
+
+    @AfterEach
+    void close() {
+        pass.end(Duration.ofMillis(20));
+    }
+
+    private void record(String value) {
+        database.update("UPDATE \"eventbus_meta\" SET \"value\" = '%s' WHERE name = '%s'".formatted(value, RECORD));
+    }
+
+    private List<String> settled() {
+        return database.strings("SELECT name FROM \"eventbus_meta\" WHERE name LIKE 'adopting.%'");
+    }
+
+    private List<String> leases() {
+        return database.strings("SELECT DISTINCT lease_until FROM \"eventbus_relay_lease\"");
+    }
+
+    private void runUntilWaits() {
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().problems().stream().anyMatch(problem -> problem.contains("from 3 to 6 partitions"));
+        });
+    }
+
+    private void runUntilSent(String id) {
+        Eventually.isTrue(() -> {
+            pass.look();
+            kafka.advance(Duration.ofMillis(20));
+            return kafka.ids().contains(id);
+        });
+    }
+
+    private int partitionOf(String id) {
+        return kafka.log.stream()
+                .filter(message -> FakeKafka.id(message).equals(id))
+                .findFirst()
+                .orElseThrow()
+                .partition();
+    }
+
+    @Test
+    void a_marked_topic_is_stopped_and_others_flow() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        kafka.partitions.put("asset.events", 6);
+        record("3>6 token");
+        runUntilWaits();
+        database.publish(event("evt-2", "bob"), event(HOUSING_UPDATED, "other", "bob"));
+        runUntilSent("other");
+        assertThat(kafka.ids()).doesNotContain("evt-2");
+        assertThat(settled()).containsExactly("adopting.token.one");
+        assertThat(pass.health().waitingTopics()).containsOnlyKeys("asset.events");
+    }
+
+    @Test
+    void a_relay_says_that_it_has_settled_only_when_nothing_is_on_its_way() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("evt-2", "bob"), event("evt-3", "bob"));
+        pass.look();
+        kafka.partitions.put("asset.events", 6);
+        record("3>6 token");
+        runUntilWaits();
+        assertThat(settled()).isEmpty();
+        kafka.producer().ackAll();
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !settled().isEmpty();
+        });
+        assertThat(database.ids()).as("and deleted").isEmpty();
+    }
+
+    @Test
+    void a_topic_goes_on_with_the_new_count_once_it_is_recorded() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        kafka.partitions.put("asset.events", 6);
+        record("3>6 token");
+        runUntilWaits();
+        database.publish(event("evt-2", "bob"), event("evt-3", "bob"));
+        record("6");
+        runUntilSent("evt-3");
+        assertThat(partitionOf("evt-1")).isEqualTo(EventRecords.partition("bob", 3));
+        assertThat(partitionOf("evt-2")).isEqualTo(EventRecords.partition("bob", 6));
+        assertThat(kafka.idsOf("bob")).containsExactly("evt-1", "evt-2", "evt-3");
+        pass.look();
+        assertThat(pass.health().problems()).isEmpty();
+    }
+
+    @Test
+    void a_topic_goes_on_with_the_old_count_if_the_adoption_was_given_up() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        kafka.partitions.put("asset.events", 6);
+        record("3>6 token");
+        runUntilWaits();
+        record("3");
+        database.publish(event("evt-2", "bob"));
+        runUntilSent("evt-2");
+        assertThat(partitionOf("evt-2")).isEqualTo(EventRecords.partition("bob", 3));
+    }
+
+    @Test
+    void a_relay_that_starts_in_the_middle_finds_the_mark() {
+        kafka.partitions.put("asset.events", 6);
+        database.update("INSERT INTO \"eventbus_meta\" (name, \"value\") VALUES ('%s', '3>6 token')".formatted(RECORD));
+        database.publish(event("evt-1", "bob"));
+        runUntilWaits();
+        assertThat(kafka.ids()).isEmpty();
+        assertThat(settled()).containsExactly("adopting.token.one");
+    }
+
+    @Test
+    void a_relay_whose_client_does_not_know_the_new_partitions_goes_on_and_says_nothing() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        record("3>6 token");
+        List<String> leases = leases();
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !leases().equals(leases);
+        });
+        database.publish(event("evt-2", "bob"));
+        runUntilSent("evt-2");
+        assertThat(settled()).isEmpty();
+        kafka.partitions.put("asset.events", 6);
+        runUntilWaits();
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !settled().isEmpty();
+        });
+    }
+
+    /** Its client had learnt of three partitions, and does not ask again for long. */
+    @Test
+    void a_relay_whose_leases_ran_out_takes_the_mark_although_its_client_did_not_know_the_new_partitions() {
+        Duration lease = Duration.ofSeconds(1);
+        RelayPass slept = pass("slept", lease);
+        database.publish(event("evt-1", "bob"));
+        slept.runToEnd();
+        assertThat(database.ids()).isEmpty();
+        long begun = System.nanoTime();
+        Eventually.isTrue(() -> System.nanoTime() - begun > lease.toNanos());
+        record("3>6 token");
+        database.publish(event("evt-2", "bob"));
+        slept.runToEnd();
+        slept.end(Duration.ofMillis(20));
+        assertThat(kafka.ids()).containsExactly("evt-1");
+        assertThat(settled()).containsExactly("adopting.token.slept");
+    }
+
+    @Test
+    void a_relay_that_has_lost_shards_takes_the_mark_too() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        record("3>6 token");
+        database.update("UPDATE \"eventbus_relay_lease\" SET epoch = epoch + 1");
+        List<String> leases = leases();
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !leases().equals(leases);
+        });
+        database.publish(event("evt-2", "bob"));
+        pass.runToEnd();
+        assertThat(kafka.ids()).containsExactly("evt-1");
+        assertThat(settled()).containsExactly("adopting.token.one");
+    }
+
+    private int adopt(String... groups) throws SQLException {
+        return OutboxAdmin.of(database.outbox, database.dataSource)
+                .adoptPartitions(kafka, "asset.events", Duration.ofMillis(200), groups);
+    }
+
+    @Test
+    void a_group_must_have_handled_what_lies_behind_an_open_transaction_too() throws SQLException {
+        database.update("INSERT INTO \"eventbus_meta\" (name, \"value\") VALUES ('%s', '3')".formatted(RECORD));
+        kafka.partitions.put("asset.events", 6);
+        kafka.logEnd = 10;
+        kafka.stableEnd = 4; // somebody's transaction; our acknowledged events follow
+        kafka.handled = 4;
+        assertThatThrownBy(() -> adopt("calculator")).hasMessageContaining("[calculator]");
+        kafka.stableEnd = 10;
+        kafka.handled = 10;
+        assertThat(adopt("calculator")).isEqualTo(6);
+    }
+}

@@ -1,0 +1,226 @@
+package dev.eventbus.outbox;
+
+import static dev.eventbus.outbox.TestEvents.event;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.outbox.sql.Shards;
+import java.time.Duration;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** What two relays do with the events of a shard that goes from one to the other. */
+class RelayHandOverTest {
+
+    private static final Duration LEASE = Duration.ofSeconds(2);
+    private static final String STAYS = keyIn(0);
+    private static final String GOES = keyIn(Shards.COUNT - 1);
+
+    private final TestDatabase database = new TestDatabase();
+    private final FakeKafka kafka = new FakeKafka();
+    private final AtomicInteger deletedByOthers = new AtomicInteger();
+    private final RelayPass one = pass("one");
+    private final RelayPass two = pass("two");
+
+    private static String keyIn(int shard) {
+        return IntStream.range(0, 10_000)
+                .mapToObj(i -> "user-" + i)
+                .filter(key -> Shards.of(key) == shard)
+                .findFirst()
+                .orElseThrow();
+    }
+
+    private RelayPass pass(String owner) {
+        RelayListener listener = new RelayListener() {
+            @Override
+            public void deletedByOthers(int rows) {
+                deletedByOthers.addAndGet(rows);
+            }
+        };
+        return new RelayPass(
+                database.outbox,
+                database.dataSource,
+                kafka,
+                new RelayPass.Settings(owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, listener),
+                () -> {});
+    }
+
+    @AfterEach
+    void close() {
+        one.end(Duration.ofMillis(20));
+        two.end(Duration.ofMillis(20));
+    }
+
+    /** The first relay owns everything, and has sent three events of a key that Kafka does not acknowledge. */
+    private FakeKafka.FakeProducer threeInFlight() {
+        database.publish(event("warm", GOES), event("warm-too", STAYS));
+        for (int i = 0; i < 3; i++) {
+            one.look();
+        }
+        assertThat(kafka.ids()).containsExactlyInAnyOrder("warm", "warm-too");
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("evt-1", GOES), event("evt-2", GOES), event("evt-3", GOES));
+        one.look();
+        assertThat(kafka.producer().heldIds()).containsExactly("evt-1", "evt-2", "evt-3");
+        return kafka.producer();
+    }
+
+    private void rounds() {
+        one.look();
+        two.look();
+    }
+
+    @Test
+    void a_shard_goes_over_once_kafka_has_what_was_sent_of_it_and_other_shards_go_on() {
+        FakeKafka.FakeProducer first = threeInFlight();
+        two.look();
+        Eventually.isTrue(() -> {
+            rounds();
+            return two.health().ownedShards().size() == 7;
+        });
+        assertThat(one.health().ownedShards()).hasSize(9).contains(Shards.of(GOES), Shards.of(STAYS));
+
+        database.publish(event("evt-4", GOES), event("goes-on", STAYS));
+        rounds();
+        rounds();
+        assertThat(first.heldIds()).containsExactly("evt-1", "evt-2", "evt-3", "goes-on");
+
+        first.ackAll();
+        kafka.answer = FakeKafka.Answer.ACK;
+        Eventually.isTrue(() -> {
+            rounds();
+            return database.ids().isEmpty();
+        });
+        assertThat(kafka.idsOf(GOES)).containsExactly("warm", "evt-1", "evt-2", "evt-3", "evt-4");
+        assertThat(kafka.idsOf(STAYS)).containsExactly("warm-too", "goes-on");
+        assertThat(one.health().ownedShards()).hasSize(8);
+        assertThat(two.health().ownedShards()).hasSize(8).contains(Shards.of(GOES));
+        assertThat(first.closedWith).as("nothing was given up").isNull();
+        assertThat(deletedByOthers).hasValue(0);
+    }
+
+    @Test
+    void what_kafka_does_not_acknowledge_within_five_seconds_is_given_up_and_sent_by_the_next_owner() {
+        FakeKafka.FakeProducer first = threeInFlight();
+        kafka.answer = FakeKafka.Answer.ACK;
+        long begun = System.nanoTime();
+        Eventually.isTrue(() -> {
+            rounds();
+            return first.closedWith != null;
+        });
+        assertThat(Duration.ofNanos(System.nanoTime() - begun)).isGreaterThan(Duration.ofSeconds(5));
+        assertThat(first.closedWith).isEqualTo(Duration.ZERO);
+        Eventually.isTrue(() -> {
+            rounds();
+            return database.ids().isEmpty();
+        });
+        assertThat(kafka.idsOf(GOES)).containsExactly("warm", "evt-1", "evt-2", "evt-3");
+        assertThat(two.health().ownedShards()).contains(Shards.of(GOES));
+    }
+
+    @Test
+    void what_waits_behind_a_cold_partition_is_left_to_the_next_owner() {
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("evt-1", GOES), event("evt-2", GOES));
+        one.look();
+        FakeKafka.FakeProducer first = kafka.producer();
+        assertThat(first.heldIds()).containsExactly("evt-1");
+        two.look();
+        Eventually.isTrue(() -> {
+            rounds();
+            return two.health().ownedShards().size() == 7;
+        });
+        first.ackAll();
+        Eventually.isTrue(() -> {
+            rounds();
+            return !kafka.producer().held.isEmpty();
+        });
+        assertThat(kafka.producer()).as("the next owner's").isNotSameAs(first);
+        assertThat(kafka.producer().heldIds()).containsExactly("evt-2");
+        assertThat(kafka.idsOf(GOES)).containsExactly("evt-1");
+        assertThat(two.health().ownedShards()).contains(Shards.of(GOES));
+    }
+
+    @Test
+    void a_relay_that_wakes_after_its_leases_ran_out_repeats_and_finds_its_rows_gone() {
+        FakeKafka.FakeProducer first = threeInFlight();
+        // as after a long pause of the first: its leases have run out on the database's clock, the other has sent
+        // everything
+        database.update("UPDATE \"eventbus_relay_lease\" SET lease_until = DATEADD('SECOND', -1, CURRENT_TIMESTAMP)");
+        database.update("UPDATE \"eventbus_relay_member\" SET lease_until = DATEADD('SECOND', -1, CURRENT_TIMESTAMP)");
+        kafka.answer = FakeKafka.Answer.ACK;
+        for (int i = 0; i < 3; i++) {
+            two.look();
+        }
+        assertThat(two.health().ownedShards()).hasSize(Shards.COUNT);
+        assertThat(database.ids()).isEmpty();
+
+        first.ackAll();
+        one.look();
+        assertThat(deletedByOthers).hasValue(3);
+        assertThat(one.health().ownedShards())
+                .as("the short count made it look at its leases")
+                .isEmpty();
+        assertThat(kafka.idsOf(GOES)).containsExactly("warm", "evt-1", "evt-2", "evt-3", "evt-1", "evt-2", "evt-3");
+        assertThat(first.closedWith).isEqualTo(Duration.ZERO);
+    }
+
+    private static void leasesRunOut() {
+        long begun = System.nanoTime();
+        Eventually.isTrue(() -> System.nanoTime() - begun > LEASE.toNanos());
+    }
+
+    @Test
+    void an_ack_that_is_heard_of_after_the_leases_ran_out_deletes_nothing() {
+        FakeKafka.FakeProducer first = threeInFlight();
+        leasesRunOut();
+        first.ackAll(); // perhaps behind what an adoption waited for: the next owner must find the rows
+        one.look();
+        assertThat(database.ids()).containsExactly("evt-1", "evt-2", "evt-3");
+        assertThat(first.closedWith).isEqualTo(Duration.ZERO);
+        kafka.answer = FakeKafka.Answer.ACK;
+        kafka.producer().ackAll();
+        Eventually.isTrue(() -> {
+            one.look();
+            return database.ids().isEmpty();
+        });
+        assertThat(kafka.idsOf(GOES)).containsExactly("warm", "evt-1", "evt-2", "evt-3", "evt-1", "evt-2", "evt-3");
+    }
+
+    @Test
+    void nor_does_it_at_the_end_of_a_relay() {
+        FakeKafka.FakeProducer first = threeInFlight();
+        leasesRunOut();
+        first.ackAll();
+        one.end(Duration.ofMillis(20));
+        assertThat(database.ids()).containsExactly("evt-1", "evt-2", "evt-3");
+    }
+
+    @Test
+    void two_passes_of_ones_own_even_out_without_waiting_for_a_clock() {
+        try (OutboxRelay a = relay();
+                OutboxRelay b = relay()) {
+            a.runOnce();
+            assertThat(a.health().ownedShards()).hasSize(Shards.COUNT);
+            b.runOnce();
+            a.runOnce();
+            b.runOnce();
+            assertThat(List.of(
+                            a.health().ownedShards().size(),
+                            b.health().ownedShards().size()))
+                    .containsExactly(8, 8);
+            a.close();
+            b.runOnce();
+            assertThat(b.health().ownedShards()).hasSize(Shards.COUNT);
+        }
+        assertThat(Set.copyOf(database.strings("SELECT owner FROM \"eventbus_relay_member\"")))
+                .isEmpty();
+    }
+
+    private OutboxRelay relay() {
+        return OutboxRelay.builder(database.outbox, database.dataSource, kafka).build();
+    }
+}

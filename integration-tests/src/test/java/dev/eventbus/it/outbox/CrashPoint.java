@@ -1,0 +1,166 @@
+package dev.eventbus.it.outbox;
+
+import dev.eventbus.topics.KafkaCluster;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.time.Duration;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
+import javax.sql.DataSource;
+import org.apache.kafka.clients.producer.Callback;
+import org.apache.kafka.clients.producer.Producer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The place in a relay's work at which its JVM halts, as by a power cut; nothing is closed, flushed or told. Or at which it freezes,
+ * and goes on when somebody thaws it.
+ */
+final class CrashPoint {
+
+    enum Place {
+        NOWHERE,
+        /** The shards are this relay's and nothing has been read. */
+        LEASES_TAKEN,
+        /** Rows are read; this record was not given to the producer. */
+        BEFORE_SEND,
+        /** The producer has the record, the broker perhaps. */
+        AFTER_SEND,
+        /** The broker has the record, others are on their way. */
+        AFTER_ACK,
+        /** The broker has the records, the database has their rows. */
+        BEFORE_DELETE,
+        /** The rows are gone, and the relay does not know. */
+        AFTER_DELETE,
+        /** A key is to be blocked and its shard is not locked yet. Here the JVM lingers instead, so that its parent can freeze it. */
+        BEFORE_BLOCK
+    }
+
+    /** System property that says where. */
+    static final String PROPERTY = "eventbus.it.crash";
+
+    private static final int AS_BY_SIGKILL = 137;
+
+    /** Longer than a parent takes to freeze it, however busy the machine is; over when it is thawed. */
+    private static final Duration LINGERS_FOR = Duration.ofSeconds(5);
+
+    private final Place place;
+    private final AtomicInteger left;
+    private final boolean freezes;
+
+    private CrashPoint(Place place, int times, boolean freezes) {
+        this.place = place;
+        this.left = new AtomicInteger(times);
+        this.freezes = freezes;
+    }
+
+    /**
+     * As the system property says, such as {@code AFTER_SEND:10}, at the tenth record, or {@code AFTER_SEND:10:FREEZE}; without it
+     * nowhere.
+     */
+    static CrashPoint ofThisJvm() {
+        String[] parts = System.getProperty(PROPERTY, Place.NOWHERE.name()).split(":");
+        int times = parts.length == 1 ? 1 : Integer.parseInt(parts[1]);
+        return new CrashPoint(Place.valueOf(parts[0]), times, parts.length == 3);
+    }
+
+    void reached(Place here) {
+        if (here != place || left.decrementAndGet() != 0) {
+            return;
+        }
+        if (place == Place.BEFORE_BLOCK) {
+            linger();
+        } else if (freezes) {
+            RelayProcess.signal("STOP", ProcessHandle.current().pid());
+        } else {
+            Runtime.getRuntime().halt(AS_BY_SIGKILL);
+        }
+    }
+
+    private static void linger() {
+        System.out.println(RelayProcess.LINGERS);
+        long end = System.nanoTime() + LINGERS_FOR.toNanos();
+        while (System.nanoTime() - end < 0) {
+            LockSupport.parkNanos(LINGERS_FOR.toNanos());
+        }
+    }
+
+    /** A data source whose connections halt at a DELETE of acknowledged rows, or linger at a transaction. */
+    DataSource in(DataSource real) {
+        return proxy(DataSource.class, (method, arguments) -> {
+            Object result = method.invoke(real, arguments);
+            return result instanceof Connection connection ? in(connection) : result;
+        });
+    }
+
+    private Connection in(Connection real) {
+        return proxy(Connection.class, (method, arguments) -> {
+            if (method.getName().equals("setAutoCommit") && arguments[0].equals(false)) {
+                reached(Place.BEFORE_BLOCK); // the one thing for which a relay begins a transaction
+            }
+            Object result = method.invoke(real, arguments);
+            boolean delete = result instanceof PreparedStatement
+                    && String.valueOf(arguments[0]).contains("DELETE FROM \"eventbus_outbox\"");
+            return delete ? in((PreparedStatement) result) : result;
+        });
+    }
+
+    private PreparedStatement in(PreparedStatement real) {
+        return proxy(PreparedStatement.class, (method, arguments) -> {
+            boolean execute = method.getName().startsWith("execute");
+            if (execute) {
+                reached(Place.BEFORE_DELETE);
+            }
+            Object result = method.invoke(real, arguments);
+            if (execute) {
+                reached(Place.AFTER_DELETE);
+            }
+            return result;
+        });
+    }
+
+    /** A cluster whose producers halt at a record. */
+    KafkaCluster in(KafkaCluster real) {
+        return proxy(KafkaCluster.class, (method, arguments) -> {
+            Object result = method.invoke(real, arguments);
+            return result instanceof Producer<?, ?> producer ? in(producer) : result;
+        });
+    }
+
+    private Producer<?, ?> in(Producer<?, ?> real) {
+        return proxy(Producer.class, (method, arguments) -> {
+            if (!method.getName().equals("send") || arguments.length != 2) {
+                return method.invoke(real, arguments);
+            }
+            reached(Place.BEFORE_SEND);
+            Callback callback = (Callback) arguments[1];
+            Callback counting = (metadata, error) -> {
+                callback.onCompletion(metadata, error);
+                if (error == null) {
+                    reached(Place.AFTER_ACK);
+                }
+            };
+            Object result = method.invoke(real, arguments[0], counting);
+            reached(Place.AFTER_SEND);
+            return result;
+        });
+    }
+
+    private interface Call {
+        @Nullable
+        Object of(Method method, Object[] arguments) throws ReflectiveOperationException;
+    }
+
+    private static <T> T proxy(Class<T> type, Call call) {
+        return type.cast(Proxy.newProxyInstance(
+                type.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
+                    try {
+                        return call.of(method, arguments == null ? new Object[0] : arguments);
+                    } catch (InvocationTargetException e) {
+                        throw e.getCause();
+                    }
+                }));
+    }
+}
