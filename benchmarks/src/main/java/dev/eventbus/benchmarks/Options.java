@@ -1,0 +1,61 @@
+package dev.eventbus.benchmarks;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * What was asked for on the command line.
+ *
+ * @param benchmark {@code relay} or {@code publish}
+ * @param quick whether all of it may take at most six minutes
+ * @param only the questions to ask; empty for all
+ * @param peers who takes part beside the raw loop and us
+ * @param small the smaller backlog, rows
+ * @param large the larger one
+ */
+record Options(String benchmark, boolean quick, Set<String> only, Set<String> peers, long small, long large) {
+
+    static final String RELAY = "relay";
+    static final String PUBLISH = "publish";
+    static final Set<String> PEERS = Set.of("gruelbox", "debezium");
+
+    private static final String USAGE = """
+            usage: benchmarks/run relay|publish [--quick] [--only QUESTION,...] [--peers none|gruelbox,debezium]
+                                 [--rows SMALL,LARGE]
+              relay asks: drain, cpu, latency, idle, heap""";
+
+    /** @throws IllegalArgumentException with the usage, if it is not as above */
+    static Options parse(String... arguments) {
+        if (arguments.length == 0) {
+            throw new IllegalArgumentException(USAGE);
+        }
+        List<String> left = new ArrayList<>(List.of(arguments));
+        String benchmark = left.remove(0);
+        boolean quick = left.remove("--quick");
+        Set<String> only = Set.copyOf(listAfter("--only", left, List.of()));
+        Set<String> peers = Set.copyOf(listAfter("--peers", left, List.copyOf(PEERS)));
+        List<String> rows = listAfter("--rows", left, List.of("20000", quick ? "200000" : "1000000"));
+        peers = peers.equals(Set.of("none")) ? Set.of() : peers;
+        if (!left.isEmpty() || !Set.of(RELAY, PUBLISH).contains(benchmark) || !PEERS.containsAll(peers)) {
+            throw new IllegalArgumentException(USAGE);
+        }
+        return new Options(benchmark, quick, only, peers, Long.parseLong(rows.get(0)), Long.parseLong(rows.get(1)));
+    }
+
+    boolean asks(String question) {
+        return only.isEmpty() || only.contains(question);
+    }
+
+    private static List<String> listAfter(String option, List<String> arguments, List<String> otherwise) {
+        int at = arguments.indexOf(option);
+        if (at < 0) {
+            return otherwise;
+        }
+        if (at + 1 == arguments.size()) {
+            throw new IllegalArgumentException(USAGE);
+        }
+        arguments.remove(at);
+        return List.of(arguments.remove(at).split(",", -1));
+    }
+}

@@ -1,0 +1,133 @@
+package dev.eventbus.benchmarks;
+
+import dev.eventbus.embedded.EmbeddedKafka;
+import dev.eventbus.embedded.EmbeddedPostgres;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
+
+/** One PostgreSQL and one broker, for all contestants of a run. */
+final class Servers implements AutoCloseable {
+
+    static final int PARTITIONS = 6;
+    private static final long TOPIC_SECONDS = 20;
+
+    private final EmbeddedPostgres postgres;
+    private final EmbeddedKafka kafka;
+    private final Admin admin;
+
+    private Servers(EmbeddedPostgres postgres, EmbeddedKafka kafka) {
+        this.postgres = postgres;
+        this.kafka = kafka;
+        this.admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()));
+    }
+
+    /**
+     * Commits wait for the disk. {@code wal_level=logical} is for Debezium and costs the others next to nothing; the large
+     * {@code max_wal_size} keeps checkpoints out of the measured time, one is made before each.
+     */
+    static Servers start() throws SQLException {
+        EmbeddedPostgres postgres = EmbeddedPostgres.builder()
+                .fsync(true)
+                .setting("synchronous_commit", "on")
+                .setting("wal_level", "logical")
+                .setting("max_wal_size", "8GB")
+                .setting("shared_buffers", "512MB")
+                .start();
+        Servers servers = new Servers(postgres, EmbeddedKafka.start());
+        servers.checkDurable();
+        return servers;
+    }
+
+    private void checkDurable() throws SQLException {
+        for (String setting : List.of("fsync", "synchronous_commit", "full_page_writes")) {
+            try (Connection connection = connect();
+                    Statement statement = connection.createStatement();
+                    ResultSet row = statement.executeQuery("SHOW " + setting)) {
+                row.next();
+                if (!row.getString(1).equals("on")) {
+                    throw new IllegalStateException(setting + " is " + row.getString(1) + ", so no figure would count");
+                }
+            }
+        }
+    }
+
+    String describe() {
+        return "PostgreSQL %s (fsync and synchronous_commit on), Kafka %s (1 node, %d partitions), %d processors"
+                .formatted(
+                        postgres.version(),
+                        kafka.version(),
+                        PARTITIONS,
+                        Runtime.getRuntime().availableProcessors());
+    }
+
+    EmbeddedPostgres postgres() {
+        return postgres;
+    }
+
+    String bootstrapServers() {
+        return kafka.bootstrapServers();
+    }
+
+    /** The settings that were found to be the fastest for whoever sends page by page and awaits each page. */
+    Map<String, Object> pipelinedProducer() {
+        return Map.of(
+                "bootstrap.servers",
+                bootstrapServers(),
+                "acks",
+                "all",
+                "enable.idempotence",
+                true,
+                "compression.type",
+                "lz4",
+                "linger.ms",
+                5,
+                "batch.size",
+                256 * 1024);
+    }
+
+    long brokerPid() {
+        return kafka.pid(1);
+    }
+
+    Connection connect() throws SQLException {
+        return DriverManager.getConnection(postgres.jdbcUrl(), postgres.user(), postgres.password());
+    }
+
+    void execute(String sql) throws SQLException {
+        try (Connection connection = connect();
+                Statement statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+
+    /** A topic that compresses nothing itself: each contestant's producer decides. */
+    String createTopic() throws ExecutionException, InterruptedException, TimeoutException {
+        String topic = kafka.uniqueName("bench");
+        admin.createTopics(Set.of(new NewTopic(topic, PARTITIONS, (short) 1)))
+                .all()
+                .get(TOPIC_SECONDS, TimeUnit.SECONDS);
+        return topic;
+    }
+
+    void deleteTopic(String topic) throws ExecutionException, InterruptedException, TimeoutException {
+        admin.deleteTopics(Set.of(topic)).all().get(TOPIC_SECONDS, TimeUnit.SECONDS);
+    }
+
+    @Override
+    public void close() {
+        admin.close();
+        kafka.close();
+        postgres.close();
+    }
+}

@@ -1,0 +1,34 @@
+package dev.eventbus.benchmarks;
+
+import java.io.PrintStream;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.OptionalDouble;
+
+/** The last lines, for machines: {@code name=value}. A figure that could not be taken says so and is never made up. */
+final class Verdict {
+
+    private final Map<String, String> lines = new LinkedHashMap<>();
+    private final Map<String, Long> counts = new LinkedHashMap<>();
+
+    void put(String name, OptionalDouble figure, String format) {
+        put(name, figure.isPresent() ? String.format(Locale.ROOT, format, figure.getAsDouble()) : "n/a");
+    }
+
+    void put(String name, String value) {
+        lines.put(name, value);
+    }
+
+    /** What must never happen, added up over all questions that look for it. */
+    void addFaults(long violations, long duplicates) {
+        counts.merge("relay.order_violations", violations, Long::sum);
+        counts.merge("relay.duplicates", duplicates, Long::sum);
+    }
+
+    void print(PrintStream out) {
+        out.println();
+        lines.forEach((name, value) -> out.println(name + "=" + value));
+        counts.forEach((name, count) -> out.println(name + "=" + count));
+    }
+}
