@@ -16,6 +16,7 @@ import java.util.Objects;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.admin.Admin;
@@ -85,6 +86,19 @@ final class MockKafka implements KafkaCluster {
     /** Assigns exactly these, in the next poll, revoking first what is not among them. */
     void assign(TopicPartition... partitions) {
         consumer.schedulePollTask(() -> consumer.rebalanceLikeKafka(List.of(partitions)));
+    }
+
+    /**
+     * As {@link #assign}; the latch is down when the hand-over has begun. The poll thread is the only one that asks for the time
+     * while all handlers are held, so two more {@link #clockReads} say that the hand-over has closed what goes and waits.
+     */
+    CountDownLatch assignTelling(TopicPartition... partitions) {
+        CountDownLatch begun = new CountDownLatch(1);
+        consumer.schedulePollTask(() -> {
+            begun.countDown();
+            consumer.rebalanceLikeKafka(List.of(partitions));
+        });
+        return begun;
     }
 
     /** In the next poll: another member has them already. */

@@ -20,6 +20,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.consumer.CommitFailedException;
+import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -51,10 +52,9 @@ class RebalanceTest {
         kafka.event(P0, "alice", "a2");
         kafka.event(P0, "bob", "b1");
         awaitStarted("a1", "b1");
+        await(() -> ended.contains("b1"));
 
-        kafka.assign(P1);
-        int polls = kafka.consumer.polls.get();
-        await(() -> kafka.consumer.polls.get() > polls); // the poll that revokes has begun, and does not return
+        awaitHandOver(P1);
         open("a1");
         await(() -> moves.contains("+0 -1 !0"));
 
@@ -214,13 +214,11 @@ class RebalanceTest {
         kafka.event(P1, "bob", "b1");
         kafka.event(P1, "bob", "b2");
         awaitStarted("a1", "b1");
-        kafka.assign(P1);
-        int polls = kafka.consumer.polls.get();
-        await(() -> kafka.consumer.polls.get() > polls);
+        awaitHandOver(P1);
 
         Thread closer = new Thread(() -> runner.close(Duration.ofSeconds(20)));
         closer.start();
-        await(() -> kafka.consumer.polls.get() > polls && closer.getState() == Thread.State.TIMED_WAITING);
+        await(() -> closer.getState() == Thread.State.TIMED_WAITING);
         int reads = kafka.clockReads.get();
         await(() -> kafka.clockReads.get() > reads + 2); // the hand-over has looked again, and seen that it closes
         open("b1");
@@ -247,6 +245,14 @@ class RebalanceTest {
         runner.start();
         kafka.assign(P0, P1);
         await(() -> moves.contains("+2 -0 !0"));
+    }
+
+    /** Until the hand-over of what is not among these has closed it, and waits for its handlers. */
+    private void awaitHandOver(TopicPartition... staying) throws InterruptedException {
+        CountDownLatch begun = kafka.assignTelling(staying);
+        assertThat(begun.await(20, TimeUnit.SECONDS)).isTrue();
+        int reads = kafka.clockReads.get();
+        await(() -> kafka.clockReads.get() > reads + 1);
     }
 
     private void gate(String id) {
