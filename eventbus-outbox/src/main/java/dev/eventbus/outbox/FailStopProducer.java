@@ -12,6 +12,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -25,8 +26,8 @@ import org.slf4j.LoggerFactory;
  * <p>A session ends in one order: its callback reports, marks it dead and closes it; the relay's thread {@link #drain drains} it,
  * takes everything back, {@link #retire retires} it, and only then may {@link #open} begin another.
  *
- * <p>Thread safety: everything is called on the relay's thread except the callbacks, which run on the client's sender thread (or
- * inside {@link #send}); they only append to their session's outcomes, set {@link Session#dead} and close the producer.
+ * <p>Thread safety: everything is called on the relay's thread except {@link #hurry()}, and the callbacks, which run on the client's
+ * sender thread (or inside {@link #send}); they only append to their session's outcomes, set {@link Session#dead} and close the producer.
  */
 final class FailStopProducer implements KafkaSink {
 
@@ -44,10 +45,13 @@ final class FailStopProducer implements KafkaSink {
     private static final int BUFFER_BYTES = 64 * 1024 * 1024;
 
     /**
-     * So small that no topic's {@code max.message.bytes} is below it, or a batch would have to be split, and that a batch for each row
-     * in flight fits into the buffer twice.
+     * About what half a window has for a partition, and so small that hardly any topic's {@code max.message.bytes} is below it: then
+     * the client would have to split batches.
      */
-    private static final int BATCH_BYTES = 16 * 1024;
+    private static final int BATCH_BYTES = 64 * 1024;
+
+    /** For so long at most does a batch wait for company while rows are handed over; {@link #hurry()} ends the wait. */
+    private static final int LINGER_MILLIS = 5;
 
     private static final int RECORD_OVERHEAD_BYTES = 64 * 1024;
 
@@ -68,6 +72,9 @@ final class FailStopProducer implements KafkaSink {
         /** Whether that row was refused from within; the thread in send() only. */
         boolean turnedDown;
 
+        /** Whether rows were handed over since the last flush; the relay's thread only. */
+        boolean gathering;
+
         Session(Producer<byte[], byte[]> producer) {
             this.producer = producer;
         }
@@ -76,16 +83,20 @@ final class FailStopProducer implements KafkaSink {
     private final KafkaCluster kafka;
     private final Map<String, Object> settings;
     private final Runnable onOutcome;
+    private final Runnable onFlush;
 
-    private @Nullable Session session;
+    /** Written by the relay's thread; read by the one in {@link #hurry()} too. */
+    private volatile @Nullable Session session;
 
     /** The session before; what it says late about a row is a suspicion. */
     private @Nullable Session retired;
 
-    FailStopProducer(KafkaCluster kafka, int maxEventBytes, Runnable onOutcome) {
+    /** @param onFlush asks for a call of {@link #hurry()} on another thread */
+    FailStopProducer(KafkaCluster kafka, int maxEventBytes, Runnable onOutcome, Runnable onFlush) {
         this.kafka = kafka;
         this.settings = settings(maxEventBytes);
         this.onOutcome = onOutcome;
+        this.onFlush = onFlush;
     }
 
     /**
@@ -101,7 +112,7 @@ final class FailStopProducer implements KafkaSink {
         settings.put(ProducerConfig.RETRIES_CONFIG, Integer.MAX_VALUE);
         settings.put(ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, Integer.MAX_VALUE);
         settings.put(ProducerConfig.REQUEST_TIMEOUT_MS_CONFIG, (int) REQUEST_TIMEOUT.toMillis());
-        settings.put(ProducerConfig.LINGER_MS_CONFIG, 0);
+        settings.put(ProducerConfig.LINGER_MS_CONFIG, LINGER_MILLIS);
         settings.put(ProducerConfig.BATCH_SIZE_CONFIG, BATCH_BYTES);
         settings.put(ProducerConfig.MAX_BLOCK_MS_CONFIG, 0);
         settings.put(ProducerConfig.METADATA_MAX_AGE_CONFIG, METADATA_AGE.toMillis());
@@ -161,6 +172,7 @@ final class FailStopProducer implements KafkaSink {
         Thread caller = Thread.currentThread();
         open.handingOver = row;
         open.turnedDown = false;
+        open.gathering = true;
         try {
             var unused = open.producer.send(message, (metadata, error) -> {
                 boolean inside = Thread.currentThread() == caller && open.handingOver == row;
@@ -178,6 +190,28 @@ final class FailStopProducer implements KafkaSink {
             open.handingOver = null;
         }
         return !open.turnedDown;
+    }
+
+    /** The client's flush waits for the acks, which the relay's thread must not; so another one is asked. */
+    @Override
+    public void flush() {
+        Session open = session;
+        if (open != null && open.gathering) {
+            open.gathering = false;
+            onFlush.run();
+        }
+    }
+
+    @Override
+    public void hurry() {
+        Session open = session;
+        if (open != null && !open.dead) {
+            try {
+                open.producer.flush();
+            } catch (KafkaException e) {
+                LOG.debug("batches were not hurried along; they go by themselves", e);
+            }
+        }
     }
 
     /** On the client's sender thread, or inside send() if the row was never handed over. */

@@ -19,7 +19,7 @@ import org.apache.kafka.common.errors.UnsupportedForMessageFormatException;
 /**
  * Takes rows and brings them to Kafka, each way of sending in its own class: {@link FailStopProducer} and
  * {@link ShardTransactions}. What becomes of the rows is reported, and settled by {@link EventSender}. Everything is called on the
- * relay's thread, and nothing waits for Kafka.
+ * relay's thread, and nothing waits for Kafka, but for {@link #hurry()}.
  */
 interface KafkaSink {
 
@@ -162,6 +162,9 @@ interface KafkaSink {
 
     /** All that may be handed over now was. */
     default void flush() {}
+
+    /** A thread of its own, which may wait: what was handed over leaves at once, and does not wait for company. */
+    default void hurry() {}
 
     /** All that was reported since the last time. If it has stopped, everything must be taken back. */
     Drained drain();

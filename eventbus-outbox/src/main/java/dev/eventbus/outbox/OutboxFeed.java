@@ -227,6 +227,7 @@ final class OutboxFeed {
     /** Reads the next rows of all owned shards that the sink is ready for in one statement and gives them to the sender. */
     Look fetch(Connection connection) throws SQLException {
         sink.prepare(connection, leases.owned());
+        int sharing = Math.max(1, unread.size());
         unread.clear();
         unread.addAll(leases.readable());
         if (unread.isEmpty()) {
@@ -256,22 +257,21 @@ final class OutboxFeed {
         }
         sender.takeShardsToReread().forEach(floors::forget);
 
-        FetchWindow window = window(leftOut);
+        FetchWindow window = window(leftOut, sharing);
         if (window.floors().isEmpty()) {
             return new Look(tried, true);
         }
         OutboxStore.Fetched fetched = store.fetch(connection, window);
         boolean allTaken = accept(connection, fetched.rows());
         boolean moved = tried || !fetched.rows().isEmpty() || floors.moved(fetched.head());
-        floors.fetched(
-                fetched.snapshotXmin(),
-                fetched.head(),
-                allTaken && !anyStuck ? seenUpTo(window, fetched.rows()) : Map.of());
+        Map<Integer, Long> seen = window.seenUpTo(fetched.rows());
+        if (!oldLeft) {
+            unread.removeIf(shard -> FetchWindow.ALL.equals(seen.get(shard)));
+        }
+        seen.keySet().removeIf(blockedKeys::anyIn); // when a key is unblocked, its rows must not lie below the floor
+        floors.fetched(fetched.snapshotXmin(), fetched.head(), allTaken && !anyStuck ? seen : Map.of());
         writers.look(connection, floors.awaited());
         firstShard = window.next(fetched.rows());
-        if (!window.isCut(fetched.rows()) && !oldLeft) {
-            window.floors().forEach(floor -> unread.remove(floor.shard()));
-        }
         return new Look(moved, !unread.isEmpty());
     }
 
@@ -280,7 +280,11 @@ final class OutboxFeed {
         return writers.problem();
     }
 
-    private FetchWindow window(Set<String> leftOut) {
+    /**
+     * The room is shared out among the shards that had more than was read: what was published together is then read and deleted
+     * together, and lies on the same pages of the table.
+     */
+    private FetchWindow window(Set<String> leftOut, int sharing) {
         List<FetchWindow.Floor> inTurn = new ArrayList<>();
         for (int shard : leases.readable()) {
             if (sink.isReadyFor(shard)) {
@@ -289,12 +293,15 @@ final class OutboxFeed {
         }
         Collections.rotate(inTurn, -(int)
                 inTurn.stream().filter(floor -> floor.shard() < firstShard).count());
+        int room = inFlight.roomBeside(leftOut);
         return new FetchWindow(
                 inTurn,
-                inFlight.keys(),
+                inFlight.keys().stream()
+                        .filter(row -> row.seq() > floors.floor(row.shard()))
+                        .toList(),
                 leftOut,
-                sink.rowsPerShard(),
-                inFlight.roomBeside(leftOut),
+                Math.min(sink.rowsPerShard(), (room + sharing - 1) / sharing),
+                room,
                 inFlight.bytesBeside(leftOut));
     }
 
@@ -361,13 +368,6 @@ final class OutboxFeed {
         } else {
             sender.turnDown(row, "UNREADABLE", row.unreadable());
         }
-    }
-
-    /** A shard with blocked keys is left out: when one is unblocked, its rows must not lie below the floor. */
-    private Map<Integer, Long> seenUpTo(FetchWindow window, List<OutboxRow> rows) {
-        Map<Integer, Long> seen = window.seenUpTo(rows);
-        seen.keySet().removeIf(blockedKeys::anyIn);
-        return seen;
     }
 
     /** 0 if the topic cannot be written to now; it then waits. */

@@ -30,7 +30,7 @@ import org.slf4j.LoggerFactory;
  * per read, 2,000 rows or 8 MiB in flight; it looks 0.5 to 128 ms after a publish through the same {@link JdbcOutbox}, at once after
  * {@link Outbox#committed()}, otherwise every 2 to 100 ms; everything from the beginning every 30 s.
  *
- * <p>One thread works, whichever runs {@link #start()}'s loop or {@link #runOnce()}. It keeps one connection of the data source
+ * <p>One thread works, whichever runs {@link #start()}'s loop or {@link #runOnce()}; beside the loop a second one waits for Kafka. It keeps one connection of the data source
  * while it works and gives it back on {@link #close()}. The listener is called on that thread.
  *
  * <p>On failure: nothing is lost and no key is overtaken. A database or a cluster that cannot be reached, a missing topic, a
@@ -48,11 +48,16 @@ public final class OutboxRelay implements AutoCloseable {
     /** How long {@link #close()} may take: 10 s. */
     public static final Duration DEFAULT_CLOSE_LIMIT = Duration.ofSeconds(10);
 
+    private static final Duration UNTIL_WOKEN = Duration.ofHours(1);
+
     private static final Logger LOG = LoggerFactory.getLogger(OutboxRelay.class);
 
     private final JdbcOutbox outbox;
     private final RelayPass pass;
     private final RunLoop loop;
+
+    /** Waits for Kafka where the relay's own thread must not. */
+    private final RunLoop flusher;
 
     /** Set while a thread works on a round; nobody waits for it but {@link #close(Duration)}. */
     private final AtomicBoolean working = new AtomicBoolean();
@@ -70,8 +75,10 @@ public final class OutboxRelay implements AutoCloseable {
         this.outbox = builder.outbox;
         RelayPass.Settings settings =
                 new RelayPass.Settings(newOwner(), builder.lease, builder.mode, builder.maxRelayStop, builder.listener);
-        this.pass = new RelayPass(outbox, builder.dataSource, builder.kafka, settings, this::wake);
-        this.loop = new RunLoop("eventbus-relay", this::round, () -> pass.end(closeLimit));
+        this.flusher = new RunLoop("eventbus-relay-flush", this::hurry, () -> {});
+        this.pass = new RelayPass(
+                outbox, builder.dataSource, builder.kafka, settings, new RelayPass.Signals(this::wake, flusher::wake));
+        this.loop = new RunLoop("eventbus-relay", this::round, this::end);
         outbox.wakeUp().join(pass.schedule());
     }
 
@@ -128,12 +135,26 @@ public final class OutboxRelay implements AutoCloseable {
         if (closed.get() || !started.compareAndSet(false, true)) {
             throw new IllegalStateException("this relay was started or closed before; build a new one");
         }
+        flusher.start();
         loop.start();
     }
 
     private Duration round() {
         woken.set(false);
         return pass.run();
+    }
+
+    private void end() {
+        try {
+            pass.end(closeLimit);
+        } finally {
+            flusher.stop();
+        }
+    }
+
+    private Duration hurry() {
+        pass.hurry();
+        return UNTIL_WOKEN;
     }
 
     private void wake() {

@@ -78,7 +78,19 @@ final class RelayPass {
     /** Written at the end of each round. */
     private volatile RelayHealth health = RelayHealth.notLookedYet();
 
-    RelayPass(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka, Settings settings, Runnable wake) {
+    /**
+     * How a round reaches other threads.
+     *
+     * @param wake ends the rest between rounds
+     * @param flush asks for a call of {@link #hurry()} on another thread
+     */
+    record Signals(Runnable wake, Runnable flush) {
+
+        /** For rounds that are made by hand. */
+        static final Signals NONE = new Signals(() -> {}, () -> {});
+    }
+
+    RelayPass(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka, Settings settings, Signals signals) {
         OutboxStore store = outbox.store();
         RelayEvents events = new RelayEvents(settings.listener());
         this.kafka = kafka;
@@ -88,12 +100,12 @@ final class RelayPass {
                 new LeaseStore(store.sql(), settings.owner(), settings.lease()), settings.lease(), System::nanoTime);
         Runnable onOutcome = () -> {
             if (reported.incrementAndGet() >= enough) {
-                wake.run();
+                signals.wake().run();
             }
         };
         this.sink = settings.mode() == SendMode.STRICT
                 ? new ShardTransactions(kafka, store, outbox.maxEventBytes(), settings.lease(), onOutcome)
-                : new FailStopProducer(kafka, outbox.maxEventBytes(), onOutcome);
+                : new FailStopProducer(kafka, outbox.maxEventBytes(), onOutcome, signals.flush());
         this.inFlight = new InFlight(settings.mode(), System::nanoTime);
         this.breakers = new TopicBreakers(kafka.clock());
         this.partitions = new TopicPartitions(store, kafka, sink, inFlight);
@@ -103,7 +115,7 @@ final class RelayPass {
                 new OutboxFeed.Parts(leases, sink, sender, inFlight, breakers, partitions),
                 new BlockedKeys(store, leases, settings.maxRelayStop(), events),
                 events);
-        this.schedule = new LookSchedule(wake, System::nanoTime);
+        this.schedule = new LookSchedule(signals.wake(), System::nanoTime);
         this.database = new Outage(kafka.clock());
         this.cluster = new Outage(kafka.clock());
     }
@@ -116,6 +128,11 @@ final class RelayPass {
     Duration run() {
         round(!hasMore() && schedule.due());
         return rest();
+    }
+
+    /** A thread of its own, which may wait: what was handed over leaves at once. */
+    void hurry() {
+        sink.hurry();
     }
 
     /** Whether rows are known to be left that can be read now. */

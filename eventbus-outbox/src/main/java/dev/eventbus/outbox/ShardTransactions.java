@@ -100,7 +100,7 @@ final class ShardTransactions implements KafkaSink {
         this.store = store;
         this.onOutcome = onOutcome;
         this.settings = settings(maxEventBytes, lease);
-        this.metadata = new FailStopProducer(kafka, maxEventBytes, onOutcome);
+        this.metadata = new FailStopProducer(kafka, maxEventBytes, onOutcome, () -> {});
         this.threads = new ThreadPoolExecutor(
                 Shards.COUNT,
                 Shards.COUNT,

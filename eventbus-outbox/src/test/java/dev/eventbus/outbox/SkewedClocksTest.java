@@ -16,7 +16,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Two relays of one outbox, of which one has a clock that is an hour fast or slow. Who owns what is between the database and them. */
 class SkewedClocksTest {
 
-    private static final Duration LEASE = Duration.ofSeconds(1);
+    private static final Duration LEASE = Duration.ofSeconds(3);
 
     private final TestDatabase database = new TestDatabase();
     private final AtomicInteger deletedByOthers = new AtomicInteger();
@@ -37,7 +37,7 @@ class SkewedClocksTest {
                 database.dataSource,
                 kafka,
                 new RelayPass.Settings(owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, listener),
-                () -> {});
+                RelayPass.Signals.NONE);
     }
 
     private void setClocks(Duration skew) {
@@ -69,7 +69,7 @@ class SkewedClocksTest {
         setClocks(skew);
         shareEvenly();
         List<String> published = new ArrayList<>();
-        long end = System.nanoTime() + LEASE.multipliedBy(3).toNanos();
+        long end = System.nanoTime() + LEASE.multipliedBy(2).toNanos();
         while (System.nanoTime() < end) {
             String id = "evt-" + published.size();
             database.publish(event(id, "user-" + published.size() % 100));

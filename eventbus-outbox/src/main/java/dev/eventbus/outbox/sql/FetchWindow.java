@@ -26,6 +26,9 @@ public record FetchWindow(
         int rows,
         long bytes) {
 
+    /** Every sequence number. */
+    public static final Long ALL = Long.MAX_VALUE;
+
     /** Looks at all topics but those left out. */
     public FetchWindow(
             List<Floor> floors,
@@ -45,14 +48,6 @@ public record FetchWindow(
     /** Rows of {@code shard} at or below {@code seq} are not looked at. */
     public record Floor(int shard, long seq) {}
 
-    /** Whether rows may be left that the fetch which returned these had no room for. */
-    public boolean isCut(List<OutboxRow> fetched) {
-        Map<Integer, Integer> rowsByShard = new HashMap<>();
-        return isPageCut(fetched)
-                || fetched.stream()
-                        .anyMatch(row -> rowsByShard.merge(row.key().shard(), 1, Integer::sum) >= rowsPerShard);
-    }
-
     /** Whether the last row is the last only because there was no room for another. */
     private boolean isPageCut(List<OutboxRow> fetched) {
         return fetched.size() >= rows
@@ -67,7 +62,10 @@ public record FetchWindow(
         return (last + 1) % Shards.COUNT;
     }
 
-    /** Up to which sequence number the fetch returned all there was of each shard; shards of which that cannot be said are left out. */
+    /**
+     * Up to which sequence number the fetch returned all there was of each shard, {@link #ALL} if it was not cut; shards of which
+     * nothing can be said are left out.
+     */
     public Map<Integer, Long> seenUpTo(List<OutboxRow> fetched) {
         Map<Integer, Integer> rowsByShard = new HashMap<>();
         Map<Integer, Long> lastByShard = new HashMap<>();
@@ -85,7 +83,7 @@ public record FetchWindow(
             boolean shardCut = rowsByShard.getOrDefault(shard, 0) >= rowsPerShard || isLast;
             Long last = lastByShard.get(shard);
             if (!shardCut) {
-                seen.put(shard, Long.MAX_VALUE);
+                seen.put(shard, ALL);
             } else if (last != null) {
                 seen.put(shard, last);
             }

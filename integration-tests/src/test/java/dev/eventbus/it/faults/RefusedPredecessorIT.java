@@ -27,7 +27,7 @@ class RefusedPredecessorIT {
     private static final int TRIALS = Integer.getInteger("eventbus.it.trials", 20);
     private static final int PARTITIONS = 2;
     private static final int LIMIT = 3_000;
-    private static final int BATCH = 16 * 1024;
+    private static final int BATCH = 64 * 1024;
     private static final Duration ROUND_TRIP = Duration.ofMillis(8);
 
     /** How the predecessor fails. */
