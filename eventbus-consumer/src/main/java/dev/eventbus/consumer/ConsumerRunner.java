@@ -5,6 +5,7 @@ import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.inbox.InboxPurge;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.internal.Checks;
@@ -69,6 +70,7 @@ public final class ConsumerRunner implements AutoCloseable {
     private @Nullable PollLoop poll;
     private @Nullable RunLoop thread;
     private @Nullable ExecutorService pool;
+    private @Nullable InboxPurge purge;
 
     ConsumerRunner(Settings settings) {
         this.settings = settings;
@@ -106,6 +108,7 @@ public final class ConsumerRunner implements AutoCloseable {
             thread = runs;
             LOG.info("{}", describe());
             runs.start();
+            startPurge();
             return this;
         } finally {
             lock.unlock();
@@ -126,7 +129,10 @@ public final class ConsumerRunner implements AutoCloseable {
     public RunnerHealth health() {
         lock.lock();
         try {
-            return poll == null ? RunnerHealth.of(state == State.CLOSED ? Status.STOPPED : Status.NEW) : poll.health();
+            if (poll == null) {
+                return RunnerHealth.of(state == State.CLOSED ? Status.STOPPED : Status.NEW);
+            }
+            return poll.health().with(purge == null ? null : purge.problem());
         } finally {
             lock.unlock();
         }
@@ -150,6 +156,7 @@ public final class ConsumerRunner implements AutoCloseable {
         PollLoop loop;
         RunLoop runs;
         ExecutorService own;
+        InboxPurge purging;
         lock.lock();
         try {
             if (state == State.CLOSED) {
@@ -159,17 +166,28 @@ public final class ConsumerRunner implements AutoCloseable {
             loop = poll;
             runs = thread;
             own = pool;
+            purging = purge;
         } finally {
             lock.unlock();
         }
         if (loop == null) {
             return;
         }
+        long deadline = System.nanoTime() + limit.toNanos();
+        if (purging != null) {
+            purging.stop();
+        }
         loop.close(limit);
         if (runs == null) {
             loop.end();
         } else {
             close(loop, runs, own, limit);
+        }
+        if (purging != null && !purging.awaitStopped(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
+            LOG.warn(
+                    "the purge of {}'s inbox has not ended within {}; it ends with its statement",
+                    settings.group(),
+                    limit);
         }
     }
 
@@ -237,6 +255,20 @@ public final class ConsumerRunner implements AutoCloseable {
     }
 
     /** Guarded by lock. */
+    private void startPurge() {
+        JdbcInbox inbox = settings.routes().inbox();
+        if (inbox != null) {
+            AfterRetries after = settings.afterRetries();
+            purge = new InboxPurge(
+                    inbox,
+                    settings.kafka(),
+                    new InboxPurge.Reads(
+                            settings.group(), settings.routes().topics(), after == null ? null : after.topic()));
+            purge.start();
+        }
+    }
+
+    /** Guarded by lock. */
     private Executor executor() {
         Executor yours = settings.executor();
         if (yours != null) {
@@ -270,8 +302,8 @@ public final class ConsumerRunner implements AutoCloseable {
                         settings.concurrency(),
                         once.isEmpty()
                                 ? ""
-                                : ", which want as many connections of the inbox's database: size its pool for %d"
-                                        .formatted(settings.concurrency()));
+                                : ", which want as many connections of the inbox's database and one for its purge: size its pool for %d"
+                                        .formatted(settings.concurrency() + 1));
     }
 
     private static List<String> names(Collection<Route> routes, Class<? extends Route> kind) {

@@ -86,6 +86,16 @@ public record RunnerHealth(
                 .toList();
     }
 
+    /** With one problem more, if there is one; it alone degrades a runner that is well. */
+    RunnerHealth with(@Nullable String problem) {
+        if (problem == null) {
+            return this;
+        }
+        List<String> all = Stream.concat(problems.stream(), Stream.of(problem)).toList();
+        return new RunnerHealth(
+                status == Status.UP ? Status.DEGRADED : status, all, partitions, running, waitingKeys, nextRetry);
+    }
+
     static RunnerHealth of(Status status) {
         return new RunnerHealth(status, List.of(), List.of(), 0, 0, null);
     }

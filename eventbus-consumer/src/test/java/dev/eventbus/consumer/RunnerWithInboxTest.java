@@ -5,6 +5,11 @@ import static dev.eventbus.consumer.MockKafka.LETTERS;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
+import dev.eventbus.EventType;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
@@ -25,6 +30,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.slf4j.LoggerFactory;
 
 /** A runner with an inbox in H2: the inbox decides how an event ended, whoever asks. */
 class RunnerWithInboxTest {
@@ -218,6 +224,32 @@ class RunnerWithInboxTest {
         settle(runner);
         assertThat(ledger()).containsExactly("a1");
         assertThat(kafka.letters.history()).isEmpty();
+    }
+
+    @Test
+    void the_start_line_names_what_is_at_least_once_and_how_many_connections_are_wanted() {
+        ListAppender<ILoggingEvent> lines = new ListAppender<>();
+        Logger log = (Logger) LoggerFactory.getLogger(ConsumerRunner.class);
+        lines.start();
+        log.setLevel(Level.INFO);
+        log.addAppender(lines);
+        try (ConsumerRunner runner = ConsumerRunner.builder(MockKafka.create(), "ledger")
+                .inTransaction(inbox, ASSET, (event, tx) -> {})
+                .on(
+                        EventType.of("SEEN", MockKafka.Asset.class)
+                                .topic("seen.events")
+                                .key(MockKafka.Asset::userId),
+                        (event, delivery) -> {})
+                .concurrency(7)
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build()) {
+            runner.start();
+        } finally {
+            log.detachAppender(lines);
+            log.setLevel(null);
+        }
+        assertThat(lines.list.get(0).getFormattedMessage())
+                .contains("at least once: [SEEN]", "effects once: [ASSET_UPDATED]", "size its pool for 8");
     }
 
     private ConsumerRunner runner(MockKafka kafka) {

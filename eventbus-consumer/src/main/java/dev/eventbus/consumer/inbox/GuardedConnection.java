@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
@@ -56,12 +57,14 @@ final class GuardedConnection {
 
     private final Connection real;
     private final boolean ddlCommits;
+    private final SessionWatch watch;
     private final Connection guarded;
     private volatile boolean ended;
 
-    GuardedConnection(Connection real, boolean ddlCommits) {
+    GuardedConnection(Connection real, boolean ddlCommits, SessionWatch watch) {
         this.real = real;
         this.ddlCommits = ddlCommits;
+        this.watch = watch;
         this.guarded = (Connection) proxy(Connection.class, new Guard(real, null));
     }
 
@@ -154,9 +157,13 @@ final class GuardedConnection {
         private void refuseStatement(String name, Object @Nullable [] args) throws SQLException {
             boolean takesSql = name.startsWith("execute") || name.startsWith("prepare") || name.equals("addBatch");
             if (takesSql && args != null && args.length > 0 && args[0] instanceof String sql) {
-                String refused = StatementPolicy.refused(sql, ddlCommits);
+                StatementPolicy.Verdict verdict = StatementPolicy.of(sql, ddlCommits);
+                String refused = verdict.refused();
                 if (refused != null) {
                     throw notYours(refused);
+                }
+                if (verdict.leavesSomething() && !watch.leaves()) {
+                    throw new SQLException(outlives("A setting of the session was"), FEATURE_NOT_SUPPORTED);
                 }
             }
         }
@@ -171,12 +178,16 @@ final class GuardedConnection {
         }
 
         private Throwable outliving(String name) {
-            String text = name
-                    + " refused: this connection goes back to its pool after the handler, and the setting would meet whoever is next."
-                    + " Nothing was changed. Use SET LOCAL, which ends with the transaction, or qualified names.";
+            String text = outlives(name);
             return name.equals("setClientInfo")
                     ? new SQLClientInfoException(text, FEATURE_NOT_SUPPORTED, Map.of())
                     : new SQLException(text, FEATURE_NOT_SUPPORTED);
+        }
+
+        private String outlives(String what) {
+            return what
+                    + " refused: this connection goes back to its pool after the handler, and the setting would meet whoever is next."
+                    + " Nothing was changed. Use SET LOCAL, which ends with the transaction, or qualified names.";
         }
 
         private Object unwrapped(Object proxy, Object @Nullable [] args) throws SQLException {

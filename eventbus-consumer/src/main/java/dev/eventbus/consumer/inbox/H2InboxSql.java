@@ -7,6 +7,7 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** H2 2.x, in every compatibility mode. Ids, groups and topics are binary columns: no mode decides what is equal. */
@@ -20,6 +21,7 @@ final class H2InboxSql implements InboxSql {
     private final String insert;
     private final String decision;
     private final String dead;
+    private final String purge;
 
     /** @param schema quoted and followed by a dot, or empty */
     H2InboxSql(String schema) {
@@ -37,6 +39,12 @@ final class H2InboxSql implements InboxSql {
                 UPDATE %seventbus_inbox SET outcome = 'DEAD', decided_at = CURRENT_TIMESTAMP(6)
                 WHERE consumer_group = ? AND event_id = ? AND outcome = 'DYING' AND payload_hash = ?
                 """.formatted(schema);
+        this.purge = """
+                DELETE FROM %seventbus_inbox
+                WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                  AND decided_at <= DATEADD(SECOND, -CAST(? AS bigint), CURRENT_TIMESTAMP(6))
+                FETCH FIRST %d ROWS ONLY
+                """.formatted(schema, PURGE_BATCH);
     }
 
     private static final String LOCK_TIMEOUT_NOW = "SELECT LOCK_TIMEOUT()";
@@ -55,12 +63,17 @@ final class H2InboxSql implements InboxSql {
     }
 
     @Override
+    public String quoted(String name) {
+        return '"' + name + '"';
+    }
+
+    @Override
     public boolean ddlCommits() {
         return true;
     }
 
     @Override
-    public Restore isolate(Connection connection) throws SQLException {
+    public Restore prepare(Connection connection) throws SQLException {
         int before = connection.getTransactionIsolation();
         if (before == Connection.TRANSACTION_READ_COMMITTED) {
             return () -> {};
@@ -69,10 +82,16 @@ final class H2InboxSql implements InboxSql {
         return () -> connection.setTransactionIsolation(before);
     }
 
+    /** A handler's SET is refused: H2 can neither tell what a session has nor be made to end one. */
     @Override
-    public Insertion insert(Connection connection, Mark mark, Outcome outcome) throws SQLException {
+    public @Nullable Leftovers remember(Connection connection) {
+        return null;
+    }
+
+    @Override
+    public Insertion insert(Connection connection, Mark mark, Outcome outcome, int waitMillis) throws SQLException {
         int before = lockTimeout(connection);
-        setLockTimeout(connection, MARK_LOCK_TIMEOUT_MILLIS);
+        setLockTimeout(connection, waitMillis);
         try (PreparedStatement statement = connection.prepareStatement(insert)) {
             statement.setBytes(1, utf8(mark.group()));
             statement.setBytes(2, utf8(mark.eventId()));
@@ -91,11 +110,7 @@ final class H2InboxSql implements InboxSql {
         } finally {
             setLockTimeout(connection, before);
         }
-        String transactionId = seal(connection);
-        if (transactionId == null) {
-            throw new SQLException("H2 has no transaction after an insert");
-        }
-        return new Insertion.Inserted(transactionId);
+        return new Insertion.Inserted(transactionId(connection));
     }
 
     @Override
@@ -121,12 +136,30 @@ final class H2InboxSql implements InboxSql {
 
     /** H2's write delay is the database's own setting, not the session's: nothing to make durable here. */
     @Override
-    public @Nullable String seal(Connection connection) throws SQLException {
+    public boolean seal(Connection connection, Insertion.Inserted mark) throws SQLException {
+        return mark.transaction().equals(transactionId(connection));
+    }
+
+    private static String transactionId(Connection connection) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(TRANSACTION_ID);
                 ResultSet row = statement.executeQuery()) {
             row.next();
-            return row.getString(1);
+            return String.valueOf(row.getString(1));
         }
+    }
+
+    @Override
+    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(purge)) {
+            statement.setBytes(1, utf8(group));
+            statement.setLong(2, olderThan.toSeconds());
+            return statement.executeUpdate();
+        }
+    }
+
+    @Override
+    public @Nullable String unfit(Connection connection) {
+        return null;
     }
 
     @Override

@@ -2,6 +2,7 @@ package dev.eventbus.consumer.inbox;
 
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,11 +14,21 @@ interface InboxSql {
     /** How long the insert of a mark waits for another, uncommitted owner of it. */
     int MARK_LOCK_TIMEOUT_MILLIS = 250;
 
+    /** The same where it was waited for in vain before: who holds it for long must not hold our threads too. */
+    int AGAIN_LOCK_TIMEOUT_MILLIS = 10;
+
+    /** Rows that a purge deletes in one transaction. */
+    int PURGE_BATCH = 1_000;
+
     /** What came of inserting a mark. */
     sealed interface Insertion {
 
-        /** The row is ours once this transaction commits. */
-        record Inserted(String transactionId) implements Insertion {}
+        /**
+         * The row is ours once this transaction commits.
+         *
+         * @param transaction tells it from every other one
+         */
+        record Inserted(String transaction) implements Insertion {}
 
         /** Another owner's row stands there, committed. */
         record Taken() implements Insertion {}
@@ -30,11 +41,31 @@ interface InboxSql {
     @SuppressWarnings("ArrayRecordComponent") // compared by its reader
     record Decision(Outcome outcome, byte[] payloadHash) {}
 
-    /** Puts a setting of the session back. */
+    /** Puts settings of the session back, after the transaction. */
     @FunctionalInterface
     interface Restore {
         void run() throws SQLException;
     }
+
+    /** What a handler may have left in the session. */
+    @FunctionalInterface
+    interface Leftovers {
+
+        /**
+         * Clears it away, after the transaction.
+         *
+         * @return false if that takes a new session
+         */
+        boolean clear(Connection connection) throws SQLException;
+    }
+
+    /**
+     * Whose session it is, and what it is told.
+     *
+     * @param ours whether isolation and settings are the inbox's to choose; else they are the user's
+     * @param idleLimit how long a transaction may go without a statement until the database ends it
+     */
+    record Session(boolean ours, Duration idleLimit) {}
 
     /** DDL, a resource of this jar. */
     String ddl();
@@ -46,14 +77,27 @@ interface InboxSql {
     boolean ddlCommits();
 
     /**
-     * Makes READ COMMITTED the isolation of the transaction about to begin, where only the session has such a setting.
+     * Makes READ COMMITTED the isolation of the transaction about to begin, and the idle limit its limit, where only the session
+     * has such settings.
      *
      * @return to be run after that transaction has ended
      */
-    Restore isolate(Connection connection) throws SQLException;
+    Restore prepare(Connection connection) throws SQLException;
 
-    /** The first statement of a transaction; waits {@value #MARK_LOCK_TIMEOUT_MILLIS} ms at most. The session's own lock time-out is back afterwards. */
-    Insertion insert(Connection connection, Mark mark, Outcome outcome) throws SQLException;
+    /**
+     * Looks at the session before a handler may leave something in it.
+     *
+     * @return what clears it away again; null if nothing does
+     */
+    @Nullable
+    Leftovers remember(Connection connection) throws SQLException;
+
+    /**
+     * Inserts a mark. The session's own lock time-out is back afterwards.
+     *
+     * @param waitMillis for another, uncommitted owner of it, at most
+     */
+    Insertion insert(Connection connection, Mark mark, Outcome outcome, int waitMillis) throws SQLException;
 
     /** What was decided about the mark's event, if the row is still there. */
     @Nullable
@@ -62,10 +106,19 @@ interface InboxSql {
     /** DYING becomes DEAD, if the row is this very event's. */
     void dead(Connection connection, Mark mark) throws SQLException;
 
-    /** Makes the coming commit a durable one and says which transaction it will commit; null if it has written nothing. */
-    @Nullable
-    String seal(Connection connection) throws SQLException;
+    /** Makes the coming commit a durable one and says whether it will commit the transaction in which the mark was inserted. */
+    boolean seal(Connection connection, Insertion.Inserted mark) throws SQLException;
+
+    /** Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. */
+    int purge(Connection connection, String group, Duration olderThan) throws SQLException;
 
     /** Whether this session cannot write. */
     boolean readOnly(Connection connection) throws SQLException;
+
+    /** What else makes the database unfit, and the promise it breaks; null if nothing does. */
+    @Nullable
+    String unfit(Connection connection) throws SQLException;
+
+    /** A name as this database quotes it. */
+    String quoted(String name);
 }

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.util.regex.Matcher.quoteReplacement;
 
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -15,7 +16,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 import java.util.regex.Pattern;
-import javax.sql.DataSource;
 
 /** The inbox's tables: whether they are fit to decide anything, and creating them for demos. */
 final class InboxTables {
@@ -41,11 +41,19 @@ final class InboxTables {
 
     private static final Pattern NAMES_A_TABLE = Pattern.compile("(CREATE TABLE|ON|REFERENCES) (eventbus_)");
 
-    private final DataSource dataSource;
+    private static final Pattern COMMENT = Pattern.compile("--.*");
+
+    /** Runs a step in a transaction. */
+    @FunctionalInterface
+    interface InTransaction {
+        <T> T run(InboxTransactions.Step<T> step) throws SQLException;
+    }
+
+    private final InTransaction transactions;
     private final InboxSql sql;
 
-    InboxTables(DataSource dataSource, InboxSql sql) {
-        this.dataSource = dataSource;
+    InboxTables(InTransaction transactions, InboxSql sql) {
+        this.transactions = transactions;
         this.sql = sql;
     }
 
@@ -54,22 +62,27 @@ final class InboxTables {
         if (problemsOfColumns().isEmpty()) {
             return;
         }
-        try (Connection connection = dataSource.getConnection();
-                InboxTransaction transaction = InboxTransaction.begin(connection, sql);
-                Statement statement = connection.createStatement()) {
-            if (!sql.schema().isEmpty()) {
-                statement.execute("CREATE SCHEMA IF NOT EXISTS " + sql.schema().replace(".", ""));
+        String script = NAMES_A_TABLE.matcher(script()).replaceAll("$1 " + quoteReplacement(sql.schema()) + "$2");
+        transactions.run((connection, watch) -> {
+            try (Statement statement = connection.createStatement()) {
+                if (!sql.schema().isEmpty()) {
+                    statement.execute(
+                            "CREATE SCHEMA IF NOT EXISTS " + sql.schema().replace(".", ""));
+                }
+                for (String one : COMMENT.matcher(script).replaceAll("").split(";")) {
+                    if (!one.isBlank()) {
+                        statement.execute(one);
+                    }
+                }
             }
-            statement.execute(
-                    NAMES_A_TABLE.matcher(script()).replaceAll("$1 " + quoteReplacement(sql.schema()) + "$2"));
-            transaction.commit();
-        }
+            return new Ending<>(script, true);
+        });
     }
 
     /** @throws StartRefusedException with everything that was found */
     void verify() throws SQLException {
         List<String> problems = new ArrayList<>();
-        if (readOnly()) {
+        if (transactions.run((connection, watch) -> new Ending<>(sql.readOnly(connection), false))) {
             problems.add(
                     "its session is read-only, so no effect can be kept (P5); point the data source at the primary");
         } else {
@@ -77,28 +90,28 @@ final class InboxTables {
             if (problems.isEmpty()) {
                 problems.addAll(problemsOfKey());
             }
+            problems.addAll(transactions.run((connection, watch) -> {
+                String unfit = sql.unfit(connection);
+                return new Ending<>(unfit == null ? List.<String>of() : List.of(unfit), false);
+            }));
         }
         if (!problems.isEmpty()) {
             throw StartRefusedException.of("Inbox", problems);
         }
     }
 
-    private boolean readOnly() throws SQLException {
-        try (Connection connection = dataSource.getConnection()) {
-            return sql.readOnly(connection);
-        }
-    }
-
     private List<String> problemsOfColumns() throws SQLException {
         List<String> problems = new ArrayList<>();
         for (String read : READS_ALL_COLUMNS) {
-            String statement = read.formatted(sql.schema());
-            try (Connection connection = dataSource.getConnection();
-                    InboxTransaction ignored = InboxTransaction.begin(connection, sql);
-                    Statement reading = connection.createStatement()) {
-                reading.execute(statement);
+            String query = read.formatted(sql.schema());
+            try {
+                transactions.run((connection, watch) -> {
+                    try (Statement reading = connection.createStatement()) {
+                        return new Ending<>(reading.execute(query), false);
+                    }
+                });
             } catch (SQLException e) {
-                problems.add(problem("a table or column is missing, or may not be read, in: " + statement.strip(), e));
+                problems.add(problem("a table or column is missing, or may not be read, in: " + query.strip(), e));
             }
         }
         return problems;
@@ -106,28 +119,33 @@ final class InboxTables {
 
     /** Tries what everything rests on, in a transaction that is rolled back: look-alikes are different ids, and one id is one. */
     private List<String> problemsOfKey() throws SQLException {
-        String id = UUID.randomUUID().toString();
-        try (Connection connection = dataSource.getConnection();
-                InboxTransaction ignored = InboxTransaction.begin(connection, sql)) {
-            for (String different : List.of(id + "a", id + "A", id + "a ", id + "\u00e1")) {
-                if (!(insert(connection, different) instanceof InboxSql.Insertion.Inserted)) {
-                    return List.of(
-                            "eventbus_inbox takes different event ids for one and would lose events (P6); " + fix());
-                }
-            }
-            return insert(connection, id + "a") instanceof InboxSql.Insertion.Taken
-                    ? List.of()
-                    : List.of(
-                            "eventbus_inbox has no primary key (consumer_group, event_id) and would double effects (P5); "
-                                    + fix());
+        try {
+            return transactions.run((connection, watch) -> new Ending<>(problemsOfKey(connection), false));
         } catch (SQLException e) {
             return List.of(problem(
                     "eventbus_inbox cannot be written, or has no primary key (consumer_group, event_id) (P5)", e));
         }
     }
 
+    private List<String> problemsOfKey(Connection connection) throws SQLException {
+        String id = UUID.randomUUID().toString();
+        for (String different : List.of(id + "a", id + "A", id + "a ", id + "\u00e1")) {
+            if (!(insert(connection, different) instanceof InboxSql.Insertion.Inserted)) {
+                return List.of("eventbus_inbox takes different event ids for one and would lose events (P6); " + fix());
+            }
+        }
+        return insert(connection, id + "a") instanceof InboxSql.Insertion.Taken
+                ? List.of()
+                : List.of("eventbus_inbox has no primary key (consumer_group, event_id) and would double effects (P5); "
+                        + fix());
+    }
+
     private InboxSql.Insertion insert(Connection connection, String eventId) throws SQLException {
-        return sql.insert(connection, new Mark("inbox.verify", eventId, new byte[0], "none", 0, 0), Outcome.SKIPPED);
+        return sql.insert(
+                connection,
+                new Mark("inbox.verify", eventId, new byte[0], "none", 0, 0),
+                Outcome.SKIPPED,
+                InboxSql.MARK_LOCK_TIMEOUT_MILLIS);
     }
 
     /** @throws SQLException the same, if it says nothing about tables */

@@ -1,62 +1,106 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
 import java.sql.Connection;
 import java.sql.SQLException;
+import javax.sql.DataSource;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/** One transaction on a connection fresh from the data source; closing it rolls back what was not committed. */
-final class InboxTransaction implements AutoCloseable {
+/**
+ * One transaction on a connection of a data source. Closing it rolls back what was not committed and gives the connection back as
+ * it came; one that cannot be brought to that state is broken off, so that nobody meets what is left in it.
+ */
+final class InboxTransaction implements AutoCloseable, SessionWatch {
+
+    private static final Logger LOG = LoggerFactory.getLogger(InboxTransaction.class);
 
     private final Connection connection;
-    private final boolean autoCommit;
-    private final InboxSql.Restore isolation;
-    private boolean ended; // one thread
+    private final InboxSql sql;
 
-    private InboxTransaction(Connection connection, boolean autoCommit, InboxSql.Restore isolation) {
+    // One thread.
+    private boolean autoCommit;
+    private InboxSql.Restore settings = () -> {};
+    private InboxSql.@Nullable Leftovers leftovers;
+    private boolean committed;
+
+    private InboxTransaction(Connection connection, InboxSql sql) {
         this.connection = connection;
-        this.autoCommit = autoCommit;
-        this.isolation = isolation;
+        this.sql = sql;
     }
 
-    static InboxTransaction begin(Connection connection, InboxSql sql) throws SQLException {
-        boolean autoCommit = connection.getAutoCommit();
+    static InboxTransaction begin(DataSource dataSource, InboxSql sql) throws SQLException {
+        InboxTransaction transaction = new InboxTransaction(dataSource.getConnection(), sql);
+        try {
+            transaction.begin();
+            return transaction;
+        } catch (SQLException | RuntimeException e) {
+            try {
+                transaction.connection.close();
+            } catch (SQLException | RuntimeException again) {
+                e.addSuppressed(again);
+            }
+            throw e;
+        }
+    }
+
+    private void begin() throws SQLException {
+        autoCommit = connection.getAutoCommit();
         if (autoCommit) {
             connection.setAutoCommit(false);
         } else {
             connection.rollback(); // a pool's test query may have begun a transaction
         }
-        return new InboxTransaction(connection, autoCommit, sql.isolate(connection));
+        settings = sql.prepare(connection);
+    }
+
+    Connection connection() {
+        return connection;
+    }
+
+    @Override
+    public boolean leaves() throws SQLException {
+        if (leftovers == null) {
+            leftovers = sql.remember(connection);
+        }
+        return leftovers != null;
     }
 
     void commit() throws SQLException {
         connection.commit();
-        ended = true;
+        committed = true;
     }
 
-    /**
-     * Leaves the connection as it came. After a roll-back that failed it is broken off instead: switching auto-commit on would
-     * commit what is still open.
-     */
+    /** What goes wrong after the commit is no failure of the transaction. */
     @Override
     public void close() throws SQLException {
-        if (!ended) {
-            rollback();
-        }
-        isolation.run();
-        if (autoCommit) {
-            connection.setAutoCommit(true);
+        try (connection) {
+            if (!committed) {
+                connection.rollback();
+            }
+            if (leftovers == null || leftovers.clear(connection)) {
+                settings.run();
+                if (autoCommit) {
+                    connection.setAutoCommit(true);
+                }
+            } else {
+                connection.abort(Runnable::run);
+            }
+        } catch (SQLException | RuntimeException e) {
+            abort(e); // to switch auto-commit on would commit what is still open
+            if (!committed) {
+                throw e;
+            }
+            LOG.debug("a connection was broken off after its commit: {}", e.toString()); // committed all the same
         }
     }
 
-    private void rollback() throws SQLException {
+    private void abort(Exception because) {
         try {
-            connection.rollback();
-        } catch (SQLException | RuntimeException e) {
-            try {
-                connection.abort(Runnable::run);
-            } catch (SQLException | RuntimeException again) {
-                e.addSuppressed(again);
-            }
-            throw e;
+            connection.abort(Runnable::run);
+        } catch (SQLException | RuntimeException again) {
+            because.addSuppressed(again);
         }
     }
 }

@@ -1,13 +1,24 @@
 package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.inbox.InboxSql.Session;
+import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
+import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
+import dev.eventbus.consumer.inbox.InboxTransactions.Step;
+import dev.eventbus.internal.Checks;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 import javax.sql.DataSource;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The inbox over JDBC: the one arbiter of how a group's dealing with an event ended. A row of {@code eventbus_inbox} is written
@@ -20,14 +31,22 @@ import javax.sql.DataSource;
  * }</pre>
  *
  * <p>Tables come from {@code META-INF/eventbus/inbox/<database>/V1__eventbus_inbox.sql} of this jar, by a migration tool; the
- * default schema is the connection's own. Transactions run at READ COMMITTED and, on PostgreSQL, commit durably whatever
- * {@code synchronous_commit} says. A mark held by another, uncommitted owner is waited for 250 ms at most.
+ * default schema is the connection's own. On a data source, transactions run at READ COMMITTED and each call takes one connection
+ * and gives it back as it was: what a handler leaves in the session (settings, temporary tables, session locks) is cleared away, or
+ * the session is ended. In {@link Transactions} of the user, isolation and session are the user's. On PostgreSQL a commit is durable
+ * whatever {@code synchronous_commit} says. A mark held by another, uncommitted owner is waited for 250 ms at most, on MariaDB not
+ * at all.
  *
- * <p>Immutable and thread-safe. Each call takes one connection from the data source, and gives it back with auto-commit and
- * isolation as they were. {@link SQLException}s come out as the driver threw them, after the roll-back: then nothing of the call
- * is committed, except when the commit itself failed; that outcome is unknown until the call is made again.
+ * <p>Thread-safe. {@link SQLException}s come out as the driver threw them, after the roll-back: then nothing of the call is
+ * committed, except when the commit itself failed; that outcome is unknown until the call is made again.
  */
 public final class JdbcInbox {
+
+    /** Default: how long a handler's transaction may go without a statement. */
+    public static final Duration DEFAULT_IDLE_LIMIT = Duration.ofSeconds(60);
+
+    /** The least that marks are kept for. */
+    public static final Duration LEAST_RETENTION = Duration.ofDays(14);
 
     /** Work that runs in the transaction that also holds the mark. */
     @FunctionalInterface
@@ -36,11 +55,30 @@ public final class JdbcInbox {
          * Runs once the mark is inserted.
          *
          * @param transaction is committed when this returns and rolled back when it throws. {@code close()} does nothing; commit,
-         *     roll-back, auto-commit, isolation, read-only and {@code unwrap} to the driver's own are refused; on H2, DDL too. It
-         *     is dead after the return.
+         *     roll-back, auto-commit, isolation, read-only and {@code unwrap} to the driver's own are refused; on MariaDB and H2,
+         *     DDL too. It is dead after the return.
          */
         void run(Connection transaction) throws Exception;
     }
+
+    /** Which database, and where transactions on it come from. */
+    private record Database(
+            BiFunction<String, Session, InboxSql> dialect,
+            boolean ours,
+            Function<InboxSql, InboxTransactions> transactions) {
+
+        static Database of(DataSource dataSource, BiFunction<String, Session, InboxSql> dialect) {
+            Objects.requireNonNull(dataSource, "dataSource");
+            return new Database(dialect, true, sql -> new PooledTransactions(dataSource, sql));
+        }
+
+        static Database of(Transactions transactions, BiFunction<String, Session, InboxSql> dialect) {
+            Objects.requireNonNull(transactions, "transactions");
+            return new Database(dialect, false, sql -> new JoinedTransactions(transactions));
+        }
+    }
+
+    private record MarkOf(String group, String eventId) {}
 
     private static final Pattern SCHEMA_NAME = Pattern.compile("[A-Za-z_][A-Za-z0-9_$]{0,62}");
 
@@ -48,28 +86,65 @@ public final class JdbcInbox {
     // in a row.
     private static final int TRIES = 3;
 
-    private final DataSource dataSource;
-    private final Function<String, InboxSql> dialect;
-    private final InboxSql sql;
+    private static final int MOST_HELD = 10_000;
 
-    private JdbcInbox(DataSource dataSource, Function<String, InboxSql> dialect, String schema) {
-        this.dataSource = dataSource;
-        this.dialect = dialect;
-        this.sql = dialect.apply(schema);
+    private final Database database;
+    private final String schema;
+    private final Duration idleLimit;
+    private final @Nullable Duration retention;
+    private final InboxSql sql;
+    private final InboxTransactions transactions;
+
+    /** Marks that were held elsewhere when they were last asked for; forgotten when they are too many. */
+    private final Set<MarkOf> held = ConcurrentHashMap.newKeySet();
+
+    private JdbcInbox(Database database, String schema, Duration idleLimit, @Nullable Duration retention) {
+        this.database = database;
+        this.schema = schema;
+        this.idleLimit = idleLimit;
+        this.retention = retention;
+        Session session = new Session(database.ours(), idleLimit);
+        InboxSql plain = database.dialect().apply("", session);
+        this.sql = schema.isEmpty() ? plain : database.dialect().apply(plain.quoted(schema) + ".", session);
+        this.transactions = database.transactions().apply(sql);
+    }
+
+    private static JdbcInbox on(Database database) {
+        return new JdbcInbox(database, "", DEFAULT_IDLE_LIMIT, null);
     }
 
     /** An inbox in PostgreSQL 13 or later. */
     public static JdbcInbox postgres(DataSource dataSource) {
-        return new JdbcInbox(Objects.requireNonNull(dataSource), PostgresInboxSql::new, "");
+        return on(Database.of(dataSource, PostgresInboxSql::new));
+    }
+
+    /** An inbox in PostgreSQL 13 or later, in transactions of yours. */
+    public static JdbcInbox postgres(Transactions transactions) {
+        return on(Database.of(transactions, PostgresInboxSql::new));
+    }
+
+    /** An inbox in MariaDB 10.6 or later. */
+    public static JdbcInbox mariaDb(DataSource dataSource) {
+        return on(Database.of(dataSource, MariaDbInboxSql::new));
+    }
+
+    /** An inbox in MariaDB 10.6 or later, in transactions of yours. */
+    public static JdbcInbox mariaDb(Transactions transactions) {
+        return on(Database.of(transactions, MariaDbInboxSql::new));
     }
 
     /** An inbox in H2 2.x, for tests and demos. */
     public static JdbcInbox h2(DataSource dataSource) {
-        return new JdbcInbox(Objects.requireNonNull(dataSource), H2InboxSql::new, "");
+        return on(Database.of(dataSource, (schema, session) -> new H2InboxSql(schema)));
+    }
+
+    /** An inbox in H2 2.x, in transactions of yours. */
+    public static JdbcInbox h2(Transactions transactions) {
+        return on(Database.of(transactions, (schema, session) -> new H2InboxSql(schema)));
     }
 
     /**
-     * This inbox with its tables in a named schema.
+     * This inbox with its tables in a named schema; on MariaDB, a database.
      *
      * @param name 1 to 63 of {@code A-Z a-z 0-9 _ $}, not beginning with a digit or {@code $}; it is quoted, hence case-sensitive
      * @throws IllegalArgumentException for any other name
@@ -80,7 +155,42 @@ public final class JdbcInbox {
                     "schema must be 1 to 63 of A-Z a-z 0-9 _ $, not beginning with a digit or $, was %d characters"
                             .formatted(name.length()));
         }
-        return new JdbcInbox(dataSource, dialect, '"' + name + "\".");
+        return new JdbcInbox(database, name, idleLimit, retention);
+    }
+
+    /**
+     * How long a handler's transaction may go without a statement, 1 s to 1 day; default 60 s. Then the database ends its session, and
+     * the event is tried again without using an attempt. A process that was stopped in the middle of a handler holds its marks, and
+     * with them its keys, for so long. Not on H2, and on MariaDB only for an inbox on a data source. A shorter limit that the session
+     * has already is left as it is.
+     */
+    public JdbcInbox idleLimit(Duration limit) {
+        if (limit.compareTo(Duration.ofSeconds(1)) < 0 || limit.compareTo(Duration.ofDays(1)) > 0) {
+            throw new IllegalArgumentException("idleLimit must be 1 s to 1 day, was %s".formatted(limit));
+        }
+        return new JdbcInbox(database, schema, limit, retention);
+    }
+
+    /**
+     * How long the marks of events that have ended are kept, at least 14 days. Default: as long as a repeat is possible, and that is
+     * the retention of the topics plus that of the dead letters plus 7 days, for which a relay may be off. Say more if your relays'
+     * {@code maxRelayStop} is longer.
+     *
+     * @throws IllegalArgumentException if it is less
+     */
+    public JdbcInbox retention(Duration keep) {
+        if (keep.compareTo(LEAST_RETENTION) < 0) {
+            throw new IllegalArgumentException(
+                    "retention must be at least %s, was %s: a repeat that arrives after its mark is gone has its effect a second time (P5)"
+                            .formatted(LEAST_RETENTION, keep));
+        }
+        return new JdbcInbox(database, schema, idleLimit, keep);
+    }
+
+    /** As given; null if it follows from what the topics keep. */
+    @Nullable
+    Duration retention() {
+        return retention;
     }
 
     /**
@@ -88,27 +198,27 @@ public final class JdbcInbox {
      * nothing if they are there.
      */
     public void createTables() throws SQLException {
-        new InboxTables(dataSource, sql).create();
+        new InboxTables(this::inTransaction, sql).create();
     }
 
     /**
      * As {@link #createTables()}, in the default schema of whichever database this is.
      *
-     * @throws StartRefusedException if it is neither PostgreSQL nor H2
+     * @throws StartRefusedException if it is none of PostgreSQL, MariaDB and H2
      */
     public static void createTables(DataSource dataSource) throws SQLException {
-        new InboxTables(dataSource, sqlOf(dataSource)).create();
+        on(dataSource).createTables();
     }
 
     /**
-     * Checks that the tables and columns are there, that the session can write, and that ids are told apart as bytes. The runner
-     * calls it before it starts. Nothing is left behind.
+     * Checks that the tables and columns are there, that the session can write durably, and that ids are told apart as bytes. The
+     * runner calls it before it starts. Nothing is left behind.
      *
      * @throws StartRefusedException with everything that is wrong and its fix
      */
     public void verify() {
         try {
-            new InboxTables(dataSource, sql).verify();
+            new InboxTables(this::inTransaction, sql).verify();
         } catch (SQLException e) {
             throw new StartRefusedException(
                     "Inbox refused: its database did not answer (SQLSTATE %s). Nothing was started; check the data source."
@@ -124,7 +234,14 @@ public final class JdbcInbox {
      * @throws HandlerTransactionException if the work ended the transaction in a way that could not be prevented
      */
     public MarkResult run(Mark mark, Work work) throws Exception {
-        return decideFirst(mark, Outcome.DONE, connection -> runGuarded(work, connection));
+        for (int i = 0; i < TRIES; i++) {
+            Optional<MarkResult> result = transactions.run((connection, watch) ->
+                    decideFirst(connection, mark, Outcome.DONE, () -> work(work, connection, watch)));
+            if (result.isPresent()) {
+                return result.get();
+            }
+        }
+        return new MarkResult.HeldElsewhere();
     }
 
     /**
@@ -136,7 +253,14 @@ public final class JdbcInbox {
         if (outcome != Outcome.DYING && outcome != Outcome.SKIPPED) {
             throw new IllegalArgumentException("outcome must be DYING or SKIPPED, was " + outcome);
         }
-        return decideFirst(mark, outcome, connection -> {});
+        for (int i = 0; i < TRIES; i++) {
+            Optional<MarkResult> result =
+                    inTransaction((connection, watch) -> decideFirst(connection, mark, outcome, () -> {}));
+            if (result.isPresent()) {
+                return result.get();
+            }
+        }
+        return new MarkResult.HeldElsewhere();
     }
 
     /**
@@ -144,48 +268,82 @@ public final class JdbcInbox {
      * another outcome, or belongs to another event of that id.
      */
     public void dead(Mark mark) throws SQLException {
-        try (Connection connection = dataSource.getConnection();
-                InboxTransaction transaction = InboxTransaction.begin(connection, sql)) {
+        inTransaction((connection, watch) -> {
             sql.dead(connection, mark);
-            transaction.commit(); // not sealed: if a crash undoes it, the letter is sent once more
-        }
+            return new Ending<>(mark, true); // not sealed: if a crash undoes it, the letter is sent once more
+        });
+    }
+
+    /**
+     * Forgets how a group ended its events, so that they can be handled once more on purpose: close its runners, forget, set the
+     * group's offsets back, start again. Events that are dying or parked are not ended and stay as they are. Works in transactions of
+     * 1,000 rows; after a failure call it again.
+     *
+     * @return how many events were forgotten
+     */
+    public long forget(String group) throws SQLException {
+        Checks.notBlank("group", group);
+        long forgotten = 0;
+        int batch;
+        do {
+            batch = purge(group, Duration.ZERO);
+            forgotten += batch;
+        } while (batch > 0);
+        return forgotten;
+    }
+
+    /** Deletes one batch of old marks; how many. */
+    int purge(String group, Duration olderThan) throws SQLException {
+        return inTransaction((connection, watch) -> {
+            int deleted = sql.purge(connection, group, olderThan);
+            return new Ending<>(deleted, deleted > 0);
+        });
     }
 
     /** What runs between the mark and its commit. */
-    private interface Effect<X extends Exception> {
-        void run(Connection connection) throws X;
+    private interface Effect {
+        void run() throws Exception;
     }
 
-    private <X extends Exception> MarkResult decideFirst(Mark mark, Outcome outcome, Effect<X> effect)
-            throws SQLException, X {
-        for (int i = 0; i < TRIES; i++) {
-            try (Connection connection = dataSource.getConnection();
-                    InboxTransaction transaction = InboxTransaction.begin(connection, sql)) {
-                InboxSql.Insertion insertion = sql.insert(connection, mark, outcome);
-                if (insertion instanceof InboxSql.Insertion.Held) {
-                    return new MarkResult.HeldElsewhere();
-                }
-                if (insertion instanceof InboxSql.Insertion.Inserted ours) {
-                    effect.run(connection);
-                    if (!ours.transactionId().equals(sql.seal(connection))) {
-                        throw new HandlerTransactionException(mark);
-                    }
-                    transaction.commit();
-                    return new MarkResult.Decided();
-                }
-                InboxSql.Decision known = sql.decision(connection, mark);
-                if (known != null) {
-                    return Arrays.equals(known.payloadHash(), mark.payloadHash())
-                            ? new MarkResult.Known(known.outcome())
-                            : new MarkResult.IdConflict();
-                }
+    /** Empty if the row that stood in the way is gone. */
+    private Ending<Optional<MarkResult>> decideFirst(Connection connection, Mark mark, Outcome outcome, Effect effect)
+            throws Exception {
+        MarkOf markOf = new MarkOf(mark.group(), mark.eventId());
+        boolean again = !held.isEmpty() && held.contains(markOf);
+        InboxSql.Insertion insertion = sql.insert(
+                connection,
+                mark,
+                outcome,
+                again ? InboxSql.AGAIN_LOCK_TIMEOUT_MILLIS : InboxSql.MARK_LOCK_TIMEOUT_MILLIS);
+        if (insertion instanceof InboxSql.Insertion.Held) {
+            if (held.size() >= MOST_HELD) {
+                held.clear();
             }
+            held.add(markOf);
+            return new Ending<>(Optional.of(new MarkResult.HeldElsewhere()), false);
         }
-        return new MarkResult.HeldElsewhere();
+        if (again) {
+            held.remove(markOf);
+        }
+        if (insertion instanceof InboxSql.Insertion.Inserted ours) {
+            effect.run();
+            if (!sql.seal(connection, ours)) {
+                throw new HandlerTransactionException(mark);
+            }
+            return new Ending<>(Optional.of(new MarkResult.Decided()), true);
+        }
+        InboxSql.Decision known = sql.decision(connection, mark);
+        if (known == null) {
+            return new Ending<>(Optional.empty(), false);
+        }
+        MarkResult result = Arrays.equals(known.payloadHash(), mark.payloadHash())
+                ? new MarkResult.Known(known.outcome())
+                : new MarkResult.IdConflict();
+        return new Ending<>(Optional.of(result), false);
     }
 
-    private void runGuarded(Work work, Connection connection) throws Exception {
-        GuardedConnection guarded = new GuardedConnection(connection, sql.ddlCommits());
+    private void work(Work work, Connection connection, SessionWatch watch) throws Exception {
+        GuardedConnection guarded = new GuardedConnection(connection, sql.ddlCommits(), watch);
         try {
             work.run(guarded.connection());
         } finally {
@@ -193,15 +351,31 @@ public final class JdbcInbox {
         }
     }
 
-    private static InboxSql sqlOf(DataSource dataSource) throws SQLException {
+    /** For steps of ours, which throw nothing but what the database does; a framework's wrapping is taken off. */
+    private <T> T inTransaction(Step<T> step) throws SQLException {
+        try {
+            return transactions.run(step);
+        } catch (SQLException e) {
+            throw e;
+        } catch (Exception e) {
+            String state = null;
+            for (Throwable cause = e; cause != null && state == null; cause = cause.getCause()) {
+                state = cause instanceof SQLException database ? database.getSQLState() : null;
+            }
+            throw new SQLException("the inbox's transaction failed", state, e);
+        }
+    }
+
+    private static JdbcInbox on(DataSource dataSource) throws SQLException {
         try (Connection connection = dataSource.getConnection()) {
-            String database = connection.getMetaData().getDatabaseProductName();
-            return switch (database) {
-                case "PostgreSQL" -> new PostgresInboxSql("");
-                case "H2" -> new H2InboxSql("");
+            String product = connection.getMetaData().getDatabaseProductName();
+            return switch (product) {
+                case "PostgreSQL" -> postgres(dataSource);
+                case "MariaDB" -> mariaDb(dataSource);
+                case "H2" -> h2(dataSource);
                 default ->
                     throw new StartRefusedException(
-                            "No inbox for %s: PostgreSQL and H2 are supported".formatted(database));
+                            "No inbox for %s: PostgreSQL, MariaDB and H2 are supported".formatted(product));
             };
         }
     }

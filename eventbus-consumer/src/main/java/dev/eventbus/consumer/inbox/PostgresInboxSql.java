@@ -4,6 +4,10 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** PostgreSQL 13 and later. */
@@ -12,27 +16,35 @@ final class PostgresInboxSql implements InboxSql {
     private static final String LOCK_NOT_AVAILABLE = "55P03";
 
     private final String schema;
+    private final Session session;
     private final String insert;
     private final String decision;
     private final String dead;
+    private final String purge;
 
     /** @param schema quoted and followed by a dot, or empty */
-    PostgresInboxSql(String schema) {
+    PostgresInboxSql(String schema, Session session) {
         this.schema = schema;
-        // One round trip. Isolation and lock time-out are the transaction's own, so they need no putting back in the
-        // session;
-        // the handler gets the lock time-out that the session had. Without the unique index ON CONFLICT is an error.
-        this.insert = """
-                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-                SELECT set_config('eventbus.lock_timeout', current_setting('lock_timeout'), true);
-                SET LOCAL lock_timeout = %d;
+        this.session = session;
+        // One round trip. Isolation, limits and lock time-out are the transaction's own, so they need no putting back
+        // in the
+        // session; the handler gets the lock time-out that the session had. Without the unique index ON CONFLICT is an
+        // error.
+        String marking = """
+                SELECT set_config('eventbus.lock_timeout', current_setting('lock_timeout'), true),
+                       set_config('lock_timeout', ?, true),
+                       set_config('eventbus.idle_limit', current_setting('idle_in_transaction_session_timeout'), true),
+                       set_config('idle_in_transaction_session_timeout',
+                         CASE current_setting('idle_in_transaction_session_timeout')
+                           WHEN '0' THEN ? ELSE current_setting('idle_in_transaction_session_timeout') END, true);
                 INSERT INTO %seventbus_inbox
                   (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at)
                 VALUES (?, ?, ?, ?, ?, ?, ?, clock_timestamp())
                 ON CONFLICT (consumer_group, event_id) DO NOTHING;
                 SELECT pg_current_xact_id_if_assigned()::text,
                        set_config('lock_timeout', current_setting('eventbus.lock_timeout'), true)
-                """.formatted(MARK_LOCK_TIMEOUT_MILLIS, schema);
+                """.formatted(schema);
+        this.insert = session.ours() ? "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;\n" + marking : marking;
         this.decision = """
                 SELECT outcome, payload_hash FROM %seventbus_inbox
                 WHERE consumer_group = ? AND event_id = ?
@@ -41,6 +53,13 @@ final class PostgresInboxSql implements InboxSql {
                 UPDATE %seventbus_inbox SET outcome = 'DEAD', decided_at = clock_timestamp()
                 WHERE consumer_group = ? AND event_id = ? AND outcome = 'DYING' AND payload_hash = ?
                 """.formatted(schema);
+        this.purge = """
+                DELETE FROM %1$seventbus_inbox WHERE ctid = ANY (ARRAY(
+                  SELECT ctid FROM %1$seventbus_inbox
+                  WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                    AND decided_at <= clock_timestamp() - make_interval(secs => ?)
+                  ORDER BY decided_at LIMIT %2$d FOR UPDATE SKIP LOCKED))
+                """.formatted(schema, PURGE_BATCH);
     }
 
     // What synchronous_commit is when COMMIT comes decides; remote_apply is the one setting that waits for more than
@@ -49,6 +68,23 @@ final class PostgresInboxSql implements InboxSql {
             SELECT pg_current_xact_id_if_assigned()::text,
                    set_config('synchronous_commit', CASE current_setting('synchronous_commit')
                      WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)
+            """;
+
+    // What a pool has set, and not what stands in the server's configuration or comes with the connection.
+    private static final String SETTINGS = """
+            SELECT name, CASE name WHEN 'idle_in_transaction_session_timeout'
+                         THEN coalesce(nullif(current_setting('eventbus.idle_limit', true), ''), setting) ELSE setting END
+            FROM pg_settings
+            WHERE source = 'session' AND name NOT LIKE 'transaction\\_%' AND name NOT LIKE 'eventbus.%'
+            UNION ALL SELECT 'session_authorization', current_setting('session_authorization')
+            UNION ALL SELECT 'role', current_setting('role')
+            """;
+
+    // No DISCARD ALL: it runs outside of transactions only, and undoes what the pool has set.
+    private static final String CLEAR = """
+            CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; RESET ALL; SELECT pg_advisory_unlock_all();
+            SELECT set_config(setting.name, setting.value, false)
+            FROM unnest(?::text[], ?::text[]) WITH ORDINALITY AS setting (name, value, ord) ORDER BY ord
             """;
 
     // also on in a standby
@@ -65,28 +101,58 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
+    public String quoted(String name) {
+        return '"' + name + '"';
+    }
+
+    @Override
     public boolean ddlCommits() {
         return false;
     }
 
     @Override
-    public Restore isolate(Connection connection) {
+    public Restore prepare(Connection connection) {
         return () -> {}; // the insert does it
     }
 
     @Override
-    public Insertion insert(Connection connection, Mark mark, Outcome outcome) throws SQLException {
+    public Leftovers remember(Connection connection) throws SQLException {
+        List<String> names = new ArrayList<>();
+        List<String> values = new ArrayList<>();
+        try (Statement statement = connection.createStatement();
+                ResultSet settings = statement.executeQuery(SETTINGS)) {
+            while (settings.next()) {
+                names.add(settings.getString(1));
+                values.add(settings.getString(2));
+            }
+        }
+        return used -> {
+            try (PreparedStatement clear = used.prepareStatement(CLEAR)) {
+                clear.setArray(1, used.createArrayOf("text", names.toArray()));
+                clear.setArray(2, used.createArrayOf("text", values.toArray()));
+                clear.execute();
+            }
+            used.commit();
+            return true;
+        };
+    }
+
+    @Override
+    public Insertion insert(Connection connection, Mark mark, Outcome outcome, int waitMillis) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(insert)) {
-            statement.setString(1, mark.group());
-            statement.setString(2, mark.eventId());
-            statement.setString(3, outcome.name());
-            statement.setBytes(4, mark.payloadHash());
-            statement.setString(5, mark.topic());
-            statement.setInt(6, mark.partition());
-            statement.setLong(7, mark.offset());
+            statement.setString(1, waitMillis + "ms");
+            statement.setString(2, session.idleLimit().toMillis() + "ms");
+            statement.setString(3, mark.group());
+            statement.setString(4, mark.eventId());
+            statement.setString(5, outcome.name());
+            statement.setBytes(6, mark.payloadHash());
+            statement.setString(7, mark.topic());
+            statement.setInt(8, mark.partition());
+            statement.setLong(9, mark.offset());
             statement.execute();
-            statement.getMoreResults(); // set_config
-            statement.getMoreResults(); // SET LOCAL
+            if (session.ours()) {
+                statement.getMoreResults(); // settings
+            }
             statement.getMoreResults(); // INSERT
             if (statement.getUpdateCount() == 0) {
                 return new Insertion.Taken();
@@ -126,11 +192,20 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
-    public @Nullable String seal(Connection connection) throws SQLException {
+    public boolean seal(Connection connection, Insertion.Inserted mark) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(SEAL);
                 ResultSet row = statement.executeQuery()) {
             row.next();
-            return row.getString(1);
+            return mark.transaction().equals(row.getString(1));
+        }
+    }
+
+    @Override
+    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(purge)) {
+            statement.setString(1, group);
+            statement.setDouble(2, olderThan.toSeconds());
+            return statement.executeUpdate();
         }
     }
 
@@ -141,5 +216,11 @@ final class PostgresInboxSql implements InboxSql {
             row.next();
             return row.getBoolean(1);
         }
+    }
+
+    /** Durability is the transaction's own, and {@link #seal} sees to it. */
+    @Override
+    public @Nullable String unfit(Connection connection) {
+        return null;
     }
 }

@@ -2,13 +2,25 @@ package dev.eventbus.consumer.inbox;
 
 import java.util.Locale;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Decides which SQL a handler may not execute, because it would end the transaction that also holds the mark. It looks at how
- * each statement of the text begins, outside of quotes and comments; what a procedure does inside is found after the handler.
+ * Decides which SQL a handler may not execute, because it would end the transaction that also holds the mark, and which may leave
+ * something in the session behind it. It looks at how each statement of the text begins, outside of quotes and comments; that a
+ * procedure ended the transaction is found after the handler.
  */
 final class StatementPolicy {
+
+    /**
+     * What is thought of a text.
+     *
+     * @param refused the beginning of the first statement that must not run; null if all may
+     * @param leavesSomething whether settings, temporary tables, session locks, cursors may outlive the transaction; SET LOCAL counts,
+     *     since what the session had must be known before the first SET of either kind
+     */
+    record Verdict(@Nullable String refused, boolean leavesSomething) {}
 
     private static final Set<String> ENDING = Set.of("COMMIT", "END", "ABORT", "BEGIN");
     private static final Set<String> DDL = Set.of(
@@ -22,27 +34,53 @@ final class StatementPolicy {
             "ANALYZE",
             "RUNSCRIPT",
             "BACKUP",
-            "SHUTDOWN");
+            "SHUTDOWN",
+            "RENAME",
+            "LOCK",
+            "UNLOCK",
+            "FLUSH",
+            "OPTIMIZE",
+            "REPAIR");
+
+    private static final Set<String> LEAVING =
+            Set.of("SET", "RESET", "LISTEN", "DECLARE", "PREPARE", "DEALLOCATE", "DISCARD", "LOAD", "USE");
+    private static final Set<String> TEMPORARY = Set.of("TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "OR");
+
+    /** What leaves something from within an ordinary statement. */
+    private static final Pattern LEAVING_INSIDE = Pattern.compile(
+            "set_config|advisory_lock|\\bget_lock\\b|\\binto\\s+(local\\s+)?temp|:=", Pattern.CASE_INSENSITIVE);
+
+    private static final Pattern HINT = Pattern.compile("/\\*M?!\\d*|#.*");
 
     private final String sql;
-    private int at; // one thread
+
+    // One thread.
+    private int at;
+    private boolean leaves;
 
     private StatementPolicy(String sql) {
         this.sql = sql;
     }
 
-    /** The beginning of the first statement that must not run; null if all may. */
-    static @Nullable String refused(String sql, boolean ddlCommits) {
-        return new StatementPolicy(sql).refused(ddlCommits);
+    static Verdict of(String sql, boolean ddlCommits) {
+        StatementPolicy policy = new StatementPolicy(sql);
+        String refused = policy.refused(ddlCommits);
+        return new Verdict(refused, policy.leaves || LEAVING_INSIDE.matcher(sql).find());
     }
 
     private @Nullable String refused(boolean ddlCommits) {
         while (at < sql.length()) {
             String first = word();
-            if (ENDING.contains(first) || ddlCommits && DDL.contains(first)) {
+            if (ENDING.contains(first)) {
                 return first;
             }
-            String both = first + " " + word();
+            String second = word();
+            if (ddlCommits && DDL.contains(first) && !second.equals("TEMPORARY")) {
+                return first;
+            }
+            leaves |= LEAVING.contains(first) && !(first.equals("SET") && second.equals("STATEMENT"))
+                    || first.equals("CREATE") && TEMPORARY.contains(second);
+            String both = first + " " + second;
             switch (both) {
                 case "START TRANSACTION", "PREPARE TRANSACTION", "PREPARE COMMIT", "SET AUTOCOMMIT" -> {
                     return both;
@@ -66,7 +104,7 @@ final class StatementPolicy {
 
     /** The next word in upper case, empty if something else follows. */
     private String word() {
-        while (at < sql.length() && (Character.isWhitespace(sql.charAt(at)) || skipComment())) {
+        while (at < sql.length() && (Character.isWhitespace(sql.charAt(at)) || skipHint() || skipComment())) {
             if (at < sql.length() && Character.isWhitespace(sql.charAt(at))) {
                 at++;
             }
@@ -76,6 +114,16 @@ final class StatementPolicy {
             at++;
         }
         return sql.substring(begin, at).toUpperCase(Locale.ROOT);
+    }
+
+    /** MariaDB reads a comment that begins like this: {@code /*!50701 COMMIT} commits. Its line comments may begin with #. */
+    private boolean skipHint() {
+        Matcher hint = HINT.matcher(sql).region(at, sql.length());
+        if (hint.lookingAt()) {
+            at = hint.end();
+            return true;
+        }
+        return false;
     }
 
     private void skipStatement() {

@@ -26,7 +26,7 @@ class GuardedConnectionTest {
                 c -> c.setClientInfo("ApplicationName", "mine"),
                 c -> c.setClientInfo(new Properties()));
         try (Connection real = DriverManager.getConnection("jdbc:h2:mem:")) {
-            Connection lent = new GuardedConnection(real, false).connection();
+            Connection lent = new GuardedConnection(real, false, () -> true).connection();
             for (Call call : calls) {
                 assertThatThrownBy(() -> call.on(lent))
                         .isInstanceOf(SQLException.class)

@@ -49,4 +49,16 @@ class H2HandlerTransactionTest extends HandlerTransactionContract {
         assertThat(effects()).isEmpty();
         assertThat(count("eventbus_inbox")).isZero();
     }
+
+    /** H2 can neither tell what a session has nor be made to end one. */
+    @ParameterizedTest
+    @ValueSource(strings = {"SET @tenant = 1", "SET LOCK_TIMEOUT 7", "SET SCHEMA INFORMATION_SCHEMA"})
+    void K_18_what_would_stay_in_the_session_is_refused(String setting) throws Exception {
+        assertThatThrownBy(() -> inbox().run(
+                                mark("evt-1"),
+                                transaction -> statement(transaction, statement -> statement.execute(setting))))
+                .isInstanceOf(SQLException.class)
+                .hasMessageContaining("would meet whoever is next");
+        assertThat(count("eventbus_inbox")).isZero();
+    }
 }

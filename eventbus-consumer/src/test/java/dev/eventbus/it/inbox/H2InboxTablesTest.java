@@ -25,8 +25,8 @@ class H2InboxTablesTest extends InboxTablesContract {
     }
 
     @Override
-    protected String caseInsensitiveId() {
-        return "VARCHAR_IGNORECASE(128)";
+    protected String makeIdsCaseInsensitive() {
+        return "ALTER TABLE eventbus_inbox ALTER COLUMN event_id SET DATA TYPE VARCHAR_IGNORECASE(128)";
     }
 
     @Test

@@ -8,25 +8,25 @@ import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 
 /** A real data source with something between it and its user: faults, a pool of one, a look at what is called. */
-final class HookedDataSource {
+public final class HookedDataSource {
 
     /** Stands between. */
     @FunctionalInterface
-    interface Hook {
+    public interface Hook {
         @Nullable
         Object call(Connection real, String method, Object[] arguments, Rest rest) throws Throwable;
     }
 
     /** The real call. */
     @FunctionalInterface
-    interface Rest {
+    public interface Rest {
         @Nullable
         Object call() throws Throwable;
     }
 
     private HookedDataSource() {}
 
-    static DataSource over(DataSource real, Hook hook) {
+    public static DataSource over(DataSource real, Hook hook) {
         return proxy(DataSource.class, (method, arguments) -> {
             Object result = invoke(real, method, arguments);
             return result instanceof Connection connection ? hooked(connection, hook) : result;

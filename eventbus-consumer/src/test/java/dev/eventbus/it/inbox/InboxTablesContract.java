@@ -17,8 +17,18 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** The tables, and what is refused before anything starts. */
 public abstract class InboxTablesContract extends InboxDatabase {
 
-    /** The column type of an id for which {@code a} and {@code A} are one. */
-    protected abstract String caseInsensitiveId();
+    /** Makes {@code a} and {@code A} one id. */
+    protected abstract String makeIdsCaseInsensitive();
+
+    /** A name in quotes. */
+    protected String quoted(String name) {
+        return '"' + name + '"';
+    }
+
+    /** Drops a schema and what is in it. */
+    protected String dropSchema(String name) {
+        return "DROP SCHEMA IF EXISTS " + quoted(name) + " CASCADE";
+    }
 
     @Test
     void fresh_tables_are_accepted_and_checking_leaves_nothing_behind() throws Exception {
@@ -59,7 +69,7 @@ public abstract class InboxTablesContract extends InboxDatabase {
 
     @Test
     void an_id_column_that_takes_look_alikes_for_one_is_refused() throws Exception {
-        execute("ALTER TABLE eventbus_inbox ALTER COLUMN event_id SET DATA TYPE " + caseInsensitiveId());
+        execute(makeIdsCaseInsensitive());
         assertThatThrownBy(() -> inbox().verify())
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("different event ids for one")
@@ -83,11 +93,11 @@ public abstract class InboxTablesContract extends InboxDatabase {
 
     @Test
     void a_schema_holds_an_inbox_of_its_own() throws Exception {
-        execute("DROP SCHEMA IF EXISTS \"Ledger_1\" CASCADE");
+        execute(dropSchema("Ledger_1"));
         JdbcInbox ledger = inbox().schema("Ledger_1");
         assertThatThrownBy(ledger::verify)
                 .isInstanceOf(StartRefusedException.class)
-                .hasMessageContaining("\"Ledger_1\".eventbus_inbox");
+                .hasMessageContaining(quoted("Ledger_1") + ".eventbus_inbox");
 
         ledger.createTables();
         ledger.verify();
@@ -95,9 +105,9 @@ public abstract class InboxTablesContract extends InboxDatabase {
         assertThat(ledger.run(mark("evt-1"), transaction -> {})).isEqualTo(new MarkResult.Decided());
         ledger.decide(mark("evt-2"), Outcome.DYING);
         ledger.dead(mark("evt-2"));
-        assertThat(count("\"Ledger_1\".eventbus_inbox")).isEqualTo(2);
+        assertThat(count(quoted("Ledger_1") + ".eventbus_inbox")).isEqualTo(2);
         assertThat(count("eventbus_inbox")).isEqualTo(1);
-        execute("DROP SCHEMA \"Ledger_1\" CASCADE");
+        execute(dropSchema("Ledger_1"));
     }
 
     @ParameterizedTest

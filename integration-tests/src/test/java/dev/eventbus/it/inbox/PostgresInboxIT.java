@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.inbox.PurgeContract;
+import dev.eventbus.consumer.inbox.Transactions;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
 import java.sql.Connection;
@@ -49,6 +51,137 @@ class PostgresInboxIT {
     }
 
     @Nested
+    class VanishingMarks extends VanishingMarkContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+    }
+
+    @Nested
+    class Sessions extends SessionContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+
+        @Override
+        protected Leftover ofThePool() {
+            return new Leftover(
+                    "SET work_mem = '7MB'; SET idle_in_transaction_session_timeout = '77s'",
+                    "SELECT current_setting('work_mem') = '7MB' AND current_setting('idle_in_transaction_session_timeout') = '77s'");
+        }
+
+        @Override
+        protected List<Leftover> leftovers() {
+            return List.of(
+                    new Leftover("SET work_mem = '9MB'", "SELECT current_setting('work_mem') = '9MB'"),
+                    new Leftover(
+                            "SET LOCAL statement_timeout = '50s'; SET SESSION lock_timeout = '40s'",
+                            "SELECT current_setting('lock_timeout') = '40s' OR current_setting('statement_timeout') = '50s'"),
+                    new Leftover(
+                            "SELECT set_config('app.tenant', 'alice', false)",
+                            "SELECT coalesce(current_setting('app.tenant', true), '') <> ''"),
+                    new Leftover(
+                            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+                            "SELECT current_setting('default_transaction_read_only') = 'on'"),
+                    new Leftover(
+                            "SET ROLE pg_monitor; RESET ROLE; SET ROLE pg_read_all_data; SET ROLE NONE",
+                            "SELECT current_user LIKE 'pg_%'"),
+                    new Leftover("CREATE TEMP TABLE mine (id integer)", "SELECT to_regclass('mine') IS NOT NULL"),
+                    new Leftover(
+                            "SELECT pg_advisory_lock(4711)",
+                            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711)"),
+                    new Leftover("LISTEN news", "SELECT EXISTS (SELECT FROM pg_listening_channels())"),
+                    new Leftover(
+                            "DECLARE reading CURSOR WITH HOLD FOR SELECT 1",
+                            "SELECT EXISTS (SELECT FROM pg_cursors WHERE is_holdable)"),
+                    new Leftover(
+                            "PREPARE mine AS SELECT 1",
+                            "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE from_sql AND name = 'mine')"));
+        }
+    }
+
+    @Nested
+    class JoinedTransactions extends TransactionsContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+
+        @Override
+        protected JdbcInbox inboxIn(Transactions transactions) {
+            return JdbcInbox.postgres(transactions);
+        }
+    }
+
+    @Nested
+    class Purges extends PurgeContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+
+        @Override
+        protected String daysAgo(int days) {
+            return "clock_timestamp() - interval '%d days'".formatted(days);
+        }
+
+        @Override
+        protected String bytes(String text) {
+            return "'" + text + "'";
+        }
+
+        @Override
+        protected boolean idsAreBytes() {
+            return false;
+        }
+
+        @Override
+        protected String hash() {
+            return "''";
+        }
+    }
+
+    @Nested
+    class IdleLimits extends IdleLimitContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+    }
+
+    @Nested
     class Tables extends InboxTablesContract {
 
         @Override
@@ -69,8 +202,8 @@ class PostgresInboxIT {
         }
 
         @Override
-        protected String caseInsensitiveId() {
-            return "varchar(128) COLLATE without_case";
+        protected String makeIdsCaseInsensitive() {
+            return "ALTER TABLE eventbus_inbox ALTER COLUMN event_id SET DATA TYPE varchar(128) COLLATE without_case";
         }
     }
 
@@ -136,7 +269,7 @@ class PostgresInboxIT {
                                             statement ->
                                                     statement.execute("SET LOCAL synchronous_commit = " + setting))))
                     .isEqualTo(new MarkResult.Decided());
-            assertThat(atCommit).containsExactly(setting.equals("remote_apply") ? "remote_apply" : "on");
+            assertThat(atCommit.get(0)).isEqualTo(setting.equals("remote_apply") ? "remote_apply" : "on");
         }
 
         private static String synchronousCommit(Connection connection) throws SQLException {

@@ -1,0 +1,36 @@
+package dev.eventbus.consumer.inbox;
+
+import java.sql.Connection;
+import java.sql.SQLException;
+
+/** Where the inbox's transactions come from: connections of its own, or the user's {@link Transactions}. Thread-safe. */
+interface InboxTransactions {
+
+    /**
+     * How a transaction ends.
+     *
+     * @param value what came of it
+     * @param commits whether it is to be committed, or rolled back
+     */
+    record Ending<T>(T value, boolean commits) {}
+
+    /** To be told before a statement that may leave something in the session, where somebody clears it away. */
+    @FunctionalInterface
+    interface SessionWatch {
+
+        /** @return false if nobody can clear it away: the statement must not run */
+        boolean leaves() throws SQLException;
+    }
+
+    /** What happens in a transaction. */
+    @FunctionalInterface
+    interface Step<T> {
+        Ending<T> in(Connection connection, SessionWatch watch) throws Exception;
+    }
+
+    /**
+     * Runs a step in a transaction of its own. What the step throws comes out unchanged after the roll-back; any other exception
+     * means that the outcome is unknown.
+     */
+    <T> T run(Step<T> step) throws Exception;
+}

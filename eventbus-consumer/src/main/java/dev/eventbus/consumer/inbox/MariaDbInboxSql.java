@@ -1,0 +1,204 @@
+package dev.eventbus.consumer.inbox;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.Duration;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * MariaDB 10.6 and later. Ids, groups and topics are columns of bytes: no collation decides what is equal. A plain INSERT and the
+ * duplicate error, never INSERT IGNORE, which cuts what is too long and so takes two ids for one.
+ */
+final class MariaDbInboxSql implements InboxSql {
+
+    private static final int DUPLICATE_KEY = 1062;
+    private static final int LOCK_WAIT_TIMEOUT = 1205;
+    private static final int NO_SUCH_SAVEPOINT = 1305;
+
+    private final String schema;
+    private final Session session;
+    private final String insert;
+    private final String decision;
+    private final String dead;
+    private final String purge;
+
+    /** @param schema quoted and followed by a dot, or empty */
+    MariaDbInboxSql(String schema, Session session) {
+        this.schema = schema;
+        this.session = session;
+        // It waits in whole seconds or not at all.
+        this.insert = """
+                SET STATEMENT innodb_lock_wait_timeout = 0 FOR
+                INSERT INTO %seventbus_inbox
+                  (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6))
+                """.formatted(schema);
+        this.decision = """
+                SELECT outcome, payload_hash FROM %seventbus_inbox
+                WHERE consumer_group = ? AND event_id = ?
+                """.formatted(schema);
+        this.dead = """
+                UPDATE %seventbus_inbox SET outcome = 'DEAD', decided_at = UTC_TIMESTAMP(6)
+                WHERE consumer_group = ? AND event_id = ? AND outcome = 'DYING' AND payload_hash = ?
+                """.formatted(schema);
+        this.purge = """
+                DELETE FROM %seventbus_inbox
+                WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                  AND decided_at <= UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+                ORDER BY decided_at LIMIT %d
+                """.formatted(schema, PURGE_BATCH);
+    }
+
+    // All that stands on the right is read before anything is set.
+    private static final String PREPARE = """
+            SET @eventbus_isolation = @@session.tx_isolation, @eventbus_idle_limit = @@session.idle_transaction_timeout,
+                @@session.tx_isolation = 'READ-COMMITTED',
+                @@session.idle_transaction_timeout = IF(@@session.idle_transaction_timeout = 0, %d, @@session.idle_transaction_timeout)
+            """;
+
+    private static final String PUT_BACK = """
+            SET @@session.tx_isolation = @eventbus_isolation, @@session.idle_transaction_timeout = @eventbus_idle_limit
+            """;
+
+    private static final String READ_ONLY = "SELECT @@global.read_only OR @@session.tx_read_only";
+
+    private static final String FLUSHES_AT_COMMIT = "SELECT @@global.innodb_flush_log_at_trx_commit IN (1, 3)";
+
+    @Override
+    public String ddl() {
+        return "/META-INF/eventbus/inbox/mariadb/V1__eventbus_inbox.sql";
+    }
+
+    @Override
+    public String schema() {
+        return schema;
+    }
+
+    @Override
+    public String quoted(String name) {
+        return '`' + name + '`';
+    }
+
+    @Override
+    public boolean ddlCommits() {
+        return true;
+    }
+
+    @Override
+    public Restore prepare(Connection connection) throws SQLException {
+        execute(connection, PREPARE.formatted(Math.max(1, session.idleLimit().toSeconds())));
+        return () -> execute(connection, PUT_BACK);
+    }
+
+    /** No statement lists what a session has; a new one has nothing. */
+    @Override
+    public Leftovers remember(Connection connection) {
+        return used -> false;
+    }
+
+    @Override
+    public Insertion insert(Connection connection, Mark mark, Outcome outcome, int waitMillis) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(insert)) {
+            statement.setBytes(1, utf8(mark.group()));
+            statement.setBytes(2, utf8(mark.eventId()));
+            statement.setString(3, outcome.name());
+            statement.setBytes(4, mark.payloadHash());
+            statement.setBytes(5, utf8(mark.topic()));
+            statement.setInt(6, mark.partition());
+            statement.setLong(7, mark.offset());
+            statement.executeUpdate();
+        } catch (SQLException e) {
+            return switch (e.getErrorCode()) {
+                case DUPLICATE_KEY -> new Insertion.Taken();
+                case LOCK_WAIT_TIMEOUT -> new Insertion.Held();
+                default -> throw e;
+            };
+        }
+        // A savepoint ends with its transaction, whatever ended that: DDL, a commit inside a procedure, a deadlock that
+        // the
+        // handler kept to itself.
+        String savepoint = "eventbus_" + UUID.randomUUID().toString().replace('-', '_');
+        execute(connection, "SAVEPOINT " + savepoint);
+        return new Insertion.Inserted(savepoint);
+    }
+
+    @Override
+    public @Nullable Decision decision(Connection connection, Mark mark) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(decision)) {
+            statement.setBytes(1, utf8(mark.group()));
+            statement.setBytes(2, utf8(mark.eventId()));
+            try (ResultSet row = statement.executeQuery()) {
+                return row.next() ? new Decision(Outcome.valueOf(row.getString(1)), row.getBytes(2)) : null;
+            }
+        }
+    }
+
+    @Override
+    public void dead(Connection connection, Mark mark) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(dead)) {
+            statement.setBytes(1, utf8(mark.group()));
+            statement.setBytes(2, utf8(mark.eventId()));
+            statement.setBytes(3, mark.payloadHash());
+            statement.executeUpdate();
+        }
+    }
+
+    /** Durability is the server's setting: see {@link #unfit}. */
+    @Override
+    public boolean seal(Connection connection, Insertion.Inserted mark) throws SQLException {
+        try {
+            execute(connection, "RELEASE SAVEPOINT " + mark.transaction());
+            return true;
+        } catch (SQLException e) {
+            if (e.getErrorCode() == NO_SUCH_SAVEPOINT) {
+                return false;
+            }
+            throw e;
+        }
+    }
+
+    @Override
+    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(purge)) {
+            statement.setBytes(1, utf8(group));
+            statement.setLong(2, olderThan.toSeconds());
+            return statement.executeUpdate();
+        }
+    }
+
+    @Override
+    public boolean readOnly(Connection connection) throws SQLException {
+        return isTrue(connection, READ_ONLY);
+    }
+
+    @Override
+    public @Nullable String unfit(Connection connection) throws SQLException {
+        return isTrue(connection, FLUSHES_AT_COMMIT)
+                ? null
+                : "innodb_flush_log_at_trx_commit is not 1: a crash could undo an effect whose offset is committed (P6); set it to 1";
+    }
+
+    private static boolean isTrue(Connection connection, String query) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(query);
+                ResultSet row = statement.executeQuery()) {
+            row.next();
+            return row.getBoolean(1);
+        }
+    }
+
+    private static void execute(Connection connection, String sql) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+
+    private static byte[] utf8(String text) {
+        return text.getBytes(UTF_8);
+    }
+}

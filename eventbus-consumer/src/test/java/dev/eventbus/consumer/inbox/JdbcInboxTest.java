@@ -1,0 +1,30 @@
+package dev.eventbus.consumer.inbox;
+
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.time.Duration;
+import org.h2.jdbcx.JdbcDataSource;
+import org.junit.jupiter.api.Test;
+
+class JdbcInboxTest {
+
+    private final JdbcInbox inbox = JdbcInbox.h2(new JdbcDataSource());
+
+    @Test
+    void D_05_a_retention_under_fourteen_days_is_refused_with_the_promise_it_breaks() {
+        assertThatThrownBy(() -> inbox.retention(Duration.ofDays(14).minusMillis(1)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("PT336H")
+                .hasMessageContaining("P5");
+        assertThatCode(() -> inbox.retention(Duration.ofDays(14))).doesNotThrowAnyException();
+    }
+
+    @Test
+    void an_idle_limit_is_one_second_to_one_day() {
+        assertThatThrownBy(() -> inbox.idleLimit(Duration.ofMillis(999))).hasMessageContaining("1 s to 1 day");
+        assertThatThrownBy(() -> inbox.idleLimit(Duration.ofDays(2))).hasMessageContaining("1 s to 1 day");
+        assertThatCode(() -> inbox.idleLimit(Duration.ofSeconds(5)).schema("ledger"))
+                .doesNotThrowAnyException();
+    }
+}

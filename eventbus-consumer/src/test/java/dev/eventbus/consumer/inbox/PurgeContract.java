@@ -1,0 +1,85 @@
+package dev.eventbus.consumer.inbox;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.it.inbox.InboxDatabase;
+import java.sql.Connection;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** What is deleted, and what never is. */
+public abstract class PurgeContract extends InboxDatabase {
+
+    private static final Duration KEPT = Duration.ofDays(14);
+
+    /** The database's time so many days ago. */
+    protected abstract String daysAgo(int days);
+
+    @ParameterizedTest
+    @EnumSource
+    void D_05_only_what_has_ended_is_purged_and_only_when_it_is_old_enough(Outcome outcome) throws Exception {
+        marks("old", 1, outcome, 15);
+        marks("young", 1, outcome, 13);
+        boolean ends = outcome == Outcome.DONE || outcome == Outcome.DEAD || outcome == Outcome.SKIPPED;
+        assertThat(inbox().purge(GROUP, KEPT)).isEqualTo(ends ? 1 : 0);
+        assertThat(outcome("old-0")).isEqualTo(ends ? "none" : outcome.name());
+        assertThat(outcome("young-0")).isEqualTo(outcome.name());
+    }
+
+    @Test
+    void a_batch_is_a_thousand_rows_and_other_groups_keep_theirs() throws Exception {
+        marks("old", 1_001, Outcome.DONE, 20);
+        execute("UPDATE eventbus_inbox SET consumer_group = " + bytes("other") + " WHERE event_id = " + bytes("old-7"));
+        assertThat(inbox().purge(GROUP, KEPT)).isEqualTo(1_000);
+        assertThat(inbox().purge(GROUP, KEPT)).isZero();
+        assertThat(count("eventbus_inbox")).isEqualTo(1);
+        assertThat(inbox().purge("other", KEPT)).isEqualTo(1);
+    }
+
+    @Test
+    void a_forgotten_group_handles_its_events_again_and_no_other_does() throws Exception {
+        Mark ofOther = new Mark("other", "evt-1", new byte[] {1}, "asset.events", 0, 7);
+        marks("old", 2_100, Outcome.DONE, 0);
+        inbox().run(mark("evt-1"), book("first"));
+        inbox().run(ofOther, book("other"));
+        inbox().decide(mark("dying"), Outcome.DYING);
+        assertThat(inbox().forget(GROUP)).isEqualTo(2_101);
+        assertThat(inbox().run(mark("evt-1"), book("again"))).isEqualTo(new MarkResult.Decided());
+        assertThat(inbox().run(ofOther, book("never"))).isEqualTo(new MarkResult.Known(Outcome.DONE));
+        assertThat(outcome("dying")).as("its letter is still to be sent").isEqualTo("DYING");
+        assertThat(effects()).containsExactlyInAnyOrder("first", "other", "again");
+    }
+
+    private void marks(String prefix, int count, Outcome outcome, int daysAgo) throws Exception {
+        try (Connection connection = dataSource().getConnection();
+                var insert = connection.prepareStatement(
+                        """
+                        INSERT INTO eventbus_inbox
+                          (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at)
+                        VALUES (%s, ?, '%s', %s, %s, 0, 0, %s)""".formatted(bytes(GROUP), outcome, hash(), bytes("t"), daysAgo(daysAgo)))) {
+            for (int i = 0; i < count; i++) {
+                if (idsAreBytes()) {
+                    insert.setBytes(1, (prefix + "-" + i).getBytes(UTF_8));
+                } else {
+                    insert.setString(1, prefix + "-" + i);
+                }
+                insert.addBatch();
+            }
+            insert.executeBatch();
+        }
+    }
+
+    /** Text as the columns of ids have it. */
+    protected abstract String bytes(String text);
+
+    protected boolean idsAreBytes() {
+        return true;
+    }
+
+    protected String hash() {
+        return "X'00'";
+    }
+}

@@ -1,0 +1,262 @@
+package dev.eventbus.it.inbox;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.inbox.HandlerTransactionException;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.PurgeContract;
+import dev.eventbus.consumer.inbox.Transactions;
+import dev.eventbus.embedded.EmbeddedMariaDb;
+import dev.eventbus.it.MariaDbExtension;
+import java.sql.SQLException;
+import java.util.List;
+import java.util.Set;
+import javax.sql.DataSource;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.mariadb.jdbc.MariaDbDataSource;
+
+/** The contracts of the inbox on a real MariaDB, and what only MariaDB has. */
+@Tag("mariadb")
+@ExtendWith(MariaDbExtension.class)
+class MariaDbInboxIT {
+
+    private static final MariaDbDataSource DATABASE = new MariaDbDataSource();
+
+    @BeforeAll
+    static void createDatabase(EmbeddedMariaDb mariaDb) throws SQLException {
+        DATABASE.setUrl(mariaDb.createDatabase(mariaDb.uniqueName("inbox")));
+        DATABASE.setUser(mariaDb.user());
+        DATABASE.setPassword(mariaDb.password());
+    }
+
+    @Nested
+    class Decisions extends InboxContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        /** In whole seconds or not at all. */
+        @Override
+        protected boolean waitsForAHeldMark() {
+            return false;
+        }
+    }
+
+    @Nested
+    class JoinedTransactions extends TransactionsContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Override
+        protected JdbcInbox inboxIn(Transactions transactions) {
+            return JdbcInbox.mariaDb(transactions);
+        }
+    }
+
+    @Nested
+    class Purges extends PurgeContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Override
+        protected String daysAgo(int days) {
+            return "UTC_TIMESTAMP(6) - INTERVAL %d DAY".formatted(days);
+        }
+
+        @Override
+        protected String bytes(String text) {
+            return "'" + text + "'";
+        }
+    }
+
+    @Nested
+    class IdleLimits extends IdleLimitContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+    }
+
+    @Nested
+    class Tables extends InboxTablesContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Override
+        protected String makeIdsCaseInsensitive() {
+            return "ALTER TABLE eventbus_inbox MODIFY event_id varchar(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL";
+        }
+
+        @Override
+        protected String quoted(String name) {
+            return '`' + name + '`';
+        }
+
+        @Override
+        protected String dropSchema(String name) {
+            return "DROP SCHEMA IF EXISTS " + quoted(name);
+        }
+
+        @Test
+        void a_server_that_can_lose_a_commit_is_refused() throws Exception {
+            execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2");
+            try {
+                assertThatThrownBy(() -> inbox().verify())
+                        .isInstanceOf(StartRefusedException.class)
+                        .hasMessageContaining("innodb_flush_log_at_trx_commit")
+                        .hasMessageContaining("P6");
+            } finally {
+                execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1");
+            }
+        }
+    }
+
+    @Nested
+    class Sessions extends SessionContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Override
+        protected Leftover ofThePool() {
+            return new Leftover(
+                    "SET SESSION wait_timeout = 777, idle_transaction_timeout = 77",
+                    "SELECT @@session.wait_timeout = 777 AND @@session.idle_transaction_timeout = 77");
+        }
+
+        @Override
+        protected List<Leftover> leftovers() {
+            return List.of(
+                    new Leftover("SET SESSION wait_timeout = 999", "SELECT @@session.wait_timeout = 999"),
+                    new Leftover("SET @tenant = 'alice'", "SELECT @tenant IS NOT NULL"),
+                    new Leftover("SELECT @tenant := 'alice'", "SELECT @tenant IS NOT NULL"),
+                    new Leftover("SET SESSION TRANSACTION READ ONLY", "SELECT @@session.tx_read_only"),
+                    new Leftover(
+                            "CREATE TEMPORARY TABLE mine (id integer)",
+                            "SELECT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_NAME = 'mine')"),
+                    new Leftover("SELECT GET_LOCK('mine', 0)", "SELECT IS_USED_LOCK('mine') IS NOT NULL"));
+        }
+    }
+
+    @Nested
+    class HandlerTransactions extends HandlerTransactionContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Override
+        protected String setLockTimeout() {
+            return "SET SESSION innodb_lock_wait_timeout = 7";
+        }
+
+        @Override
+        protected String showLockTimeout() {
+            return "SELECT @@session.innodb_lock_wait_timeout";
+        }
+
+        @Override
+        protected String hiddenCommit() {
+            return "EXECUTE IMMEDIATE 'COMMIT'";
+        }
+
+        @Override
+        protected Set<String> walledUp() {
+            return Set.of("callable statement", "array", "array of a row");
+        }
+
+        /** MariaDB commits before DDL. */
+        @ParameterizedTest
+        @ValueSource(
+                strings = {
+                    "CREATE TABLE more (id int)",
+                    "drop table if exists more",
+                    "TRUNCATE TABLE effect",
+                    "LOCK TABLES effect WRITE",
+                    "RENAME TABLE effect TO effects"
+                })
+        void ddl_in_a_handler_is_refused_before_it_has_an_effect(String ddl) throws Exception {
+            assertThatThrownBy(() -> inbox().run(mark("evt-1"), transaction -> {
+                        book("evt-1").run(transaction);
+                        statement(transaction, statement -> statement.execute(ddl));
+                    }))
+                    .isInstanceOf(SQLException.class)
+                    .hasMessageContaining("the library ends its transaction");
+            assertThat(effects()).isEmpty();
+            assertThat(count("eventbus_inbox")).isZero();
+        }
+
+        /** InnoDB rolls back all of a transaction that it chooses as a deadlock's victim, and goes on with a new one. */
+        @Test
+        void a_deadlock_that_the_handler_keeps_to_itself_does_not_commit_an_effect_without_its_mark() throws Exception {
+            assertThatThrownBy(() -> inbox().run(mark("evt-1"), transaction -> {
+                        book("before").run(transaction);
+                        statement(transaction, statement -> {
+                            statement.execute("EXECUTE IMMEDIATE 'ROLLBACK'"); // as the victim sees it
+                        });
+                        book("after").run(transaction);
+                    }))
+                    .isInstanceOf(HandlerTransactionException.class);
+            assertThat(effects()).isEmpty();
+            assertThat(count("eventbus_inbox")).isZero();
+        }
+    }
+}
