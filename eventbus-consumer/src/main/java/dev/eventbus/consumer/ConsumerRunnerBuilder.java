@@ -4,10 +4,16 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.EventType;
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.BatchCall.Batched;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
+import dev.eventbus.consumer.Routes.Batching;
 import dev.eventbus.consumer.Routes.Ignored;
 import dev.eventbus.consumer.Routes.Route;
+import dev.eventbus.consumer.batch.Batch;
+import dev.eventbus.consumer.batch.BatchHandler;
+import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.internal.Backoff;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.core.IntervalFunction;
@@ -107,7 +113,31 @@ public final class ConsumerRunnerBuilder {
     @SuppressWarnings("unchecked") // the decoder binds the payload to the type's own class
     public <P> ConsumerRunnerBuilder on(EventType<P> type, EventHandler<? super P, ? super Delivery> handler) {
         Objects.requireNonNull(handler, "handler");
-        return add(new Route.AtLeastOnce(type, (EventHandler<Object, Delivery>) handler, new OutageWatch()));
+        return add(new Route.AtLeastOnce(
+                type, (EventHandler<Object, Delivery>) handler, new OutageWatch(), Batching.NONE));
+    }
+
+    /**
+     * Handles events of a type many at a time with any effect, at least once.
+     *
+     * <pre>{@code
+     * .onBatch(ASSET_UPDATED, 200, (events, batch) -> index.putAll(events))
+     * }</pre>
+     *
+     * <p>If it fails, each event of the list is given to it by itself: see {@link BatchHandler}.
+     *
+     * @param most how many events one call gets at most, 2 to 10,000
+     */
+    @SuppressWarnings("unchecked") // the decoder binds the payload to the type's own class
+    public <P> ConsumerRunnerBuilder onBatch(EventType<P> type, int most, BatchHandler<P, ? super Batch> handler) {
+        Checks.inRange("most", most, 2, 10_000);
+        BatchHandler<Object, Batch> many =
+                (BatchHandler<Object, Batch>) (BatchHandler<?, ?>) Objects.requireNonNull(handler, "handler");
+        return add(new Route.AtLeastOnce(
+                type,
+                (event, delivery) -> many.handle(List.of(event), new Batched(group, delivery.attempt(), null)),
+                new OutageWatch(),
+                new Batching(most, many::handle)));
     }
 
     /**
@@ -119,7 +149,41 @@ public final class ConsumerRunnerBuilder {
             JdbcInbox inbox, EventType<P> type, EventHandler<? super P, ? super TransactionalDelivery> handler) {
         Objects.requireNonNull(handler, "handler");
         inboxes.add(Objects.requireNonNull(inbox, "inbox"));
-        return add(new Route.Once(type, (EventHandler<Object, TransactionalDelivery>) handler, new OutageWatch()));
+        return add(new Route.Once(
+                type,
+                (EventHandler<Object, TransactionalDelivery>) handler,
+                new OutageWatch(),
+                new Batching(inbox.batching(), null)));
+    }
+
+    /**
+     * Handles events of a type many at a time with effects once: what the handler writes through {@link
+     * TransactionalBatch#connection()} commits together with the marks of all events of the list, or not at all. One list has at
+     * most as many events as {@link JdbcInbox#batching(int)} says.
+     *
+     * <pre>{@code
+     * .inTransactionBatch(JdbcInbox.postgres(dataSource).batching(200), ASSET_UPDATED, (events, tx) -> ledger.bookAll(tx.connection(), events))
+     * }</pre>
+     *
+     * <p>If it fails, each event of the list is given to it by itself: see {@link BatchHandler}.
+     */
+    @SuppressWarnings("unchecked") // the decoder binds the payload to the type's own class
+    public <P> ConsumerRunnerBuilder inTransactionBatch(
+            JdbcInbox inbox, EventType<P> type, BatchHandler<P, ? super TransactionalBatch> handler) {
+        BatchHandler<Object, TransactionalBatch> many = (BatchHandler<Object, TransactionalBatch>)
+                (BatchHandler<?, ?>) Objects.requireNonNull(handler, "handler");
+        inboxes.add(Objects.requireNonNull(inbox, "inbox"));
+        if (inbox.batching() == 1) {
+            problems.add(
+                    "type %s has a handler of batches, and its inbox has batching(1): say how many events one transaction may take, for instance JdbcInbox.postgres(dataSource).batching(200)"
+                            .formatted(type));
+        }
+        return add(new Route.Once(
+                type,
+                (event, delivery) ->
+                        many.handle(List.of(event), new Batched(group, delivery.attempt(), delivery.connection())),
+                new OutageWatch(),
+                new Batching(inbox.batching(), many)));
     }
 
     /**

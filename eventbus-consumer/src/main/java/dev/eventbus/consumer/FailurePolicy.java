@@ -2,6 +2,8 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.DecodeException;
 import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.internal.Backoff;
+import dev.eventbus.internal.SqlFaults;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.SQLException;
 import java.time.Duration;

@@ -64,7 +64,7 @@ final class HandlerCall implements LaneWorkers.Work {
 
     /** The user's code, whatever it is. */
     @FunctionalInterface
-    private interface UserCode {
+    interface UserCode {
         void run() throws Exception;
     }
 
@@ -123,6 +123,11 @@ final class HandlerCall implements LaneWorkers.Work {
                 : handle(record, event, (Route.AtLeastOnce) route, delivery);
     }
 
+    /** As this, and several records in one step where their types allow it. */
+    BatchCall inBatches() {
+        return new BatchCall(this, routes, router, kafka, group);
+    }
+
     /** From now on an interrupted handler has not failed. */
     void interrupted() {
         interrupted = true;
@@ -144,7 +149,7 @@ final class HandlerCall implements LaneWorkers.Work {
         }
     }
 
-    private Event<?> decoded(InFlight record) {
+    Event<?> decoded(InFlight record) {
         Event<?> event = record.event();
         if (event == null) {
             event = routes.decode(record.record());
@@ -171,14 +176,11 @@ final class HandlerCall implements LaneWorkers.Work {
         } catch (Throwable e) {
             return failed(record, e, new Failure.HandlerFailed(e, route.watch()));
         }
-        return handled(event, delivery, route.watch(), began);
+        return handled(event, delivery, route.watch(), Duration.ofNanos(System.nanoTime() - began));
     }
 
     private Progress handleOnce(InFlight record, Event<?> event, Route.Once route, Delivered delivery) {
-        JdbcInbox inbox = routes.inbox();
-        if (inbox == null) {
-            throw new IllegalStateException("no inbox for " + event.type());
-        }
+        JdbcInbox inbox = routes.requireInbox();
         Mark mark = record.mark();
         if (mark == null) {
             mark = Mark.of(group, event.id(), record.record());
@@ -190,10 +192,7 @@ final class HandlerCall implements LaneWorkers.Work {
             result = inbox.run(
                     mark,
                     transaction -> inUserCode(
-                            event,
-                            delivery,
-                            () -> route.handler()
-                                    .handle(asHandled(event), new DeliveredInTransaction(delivery, transaction))));
+                            event, delivery, () -> route.handler().handle(asHandled(event), delivery.in(transaction))));
         } catch (Throwable e) {
             return failed(record, e, new Failure.HandlerFailed(e, route.watch()));
         }
@@ -207,7 +206,7 @@ final class HandlerCall implements LaneWorkers.Work {
             record.mark(null); // the mark is another event's, so this one dies without
             return router.failed(record, new Failure.IdConflict());
         }
-        return handled(event, delivery, route.watch(), began);
+        return handled(event, delivery, route.watch(), Duration.ofNanos(System.nanoTime() - began));
     }
 
     private Progress handleLetter(InFlight record, DeadLetterHandler handler, Delivered delivery) {
@@ -220,12 +219,12 @@ final class HandlerCall implements LaneWorkers.Work {
         return Progress.ENDED;
     }
 
-    private Progress handled(Event<?> event, Delivered delivery, OutageWatch watch, long began) {
+    Progress handled(Event<?> event, Delivered delivery, OutageWatch watch, Duration took) {
         if (watch.isReported()) {
             watch.succeeded(kafka.clock().instant());
         }
         LOG.debug("handled {} at {}/{}@{}", event, delivery.topic(), delivery.partition(), delivery.offset());
-        listener.handled(event.type().name(), delivery, Duration.ofNanos(System.nanoTime() - began));
+        listener.handled(event.type().name(), delivery, took);
         return Progress.ENDED;
     }
 
@@ -237,11 +236,11 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     @SuppressWarnings("unchecked") // a route's handler takes the payload class that the decoder has bound
-    private static Event<Object> asHandled(Event<?> event) {
+    static Event<Object> asHandled(Event<?> event) {
         return (Event<Object>) event;
     }
 
-    private void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {
+    void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {
         Running call = new Running(delivery);
         running.add(call);
         Map<String, String> before = MDC.getCopyOfContextMap();
@@ -296,6 +295,10 @@ final class HandlerCall implements LaneWorkers.Work {
             this.topic = topic;
             this.record = record;
             this.attempt = attempt;
+        }
+
+        TransactionalDelivery in(Connection transaction) {
+            return new DeliveredInTransaction(this, transaction);
         }
 
         @Override

@@ -38,6 +38,7 @@ final class InFlight {
     private @Nullable Event<?> event;
     private @Nullable Mark mark;
 
+    private boolean byItself;
     private int attempts;
     private int waits;
     private @Nullable Instant firstFailedAt;
@@ -106,6 +107,16 @@ final class InFlight {
 
     void mark(@Nullable Mark known) {
         mark = known;
+    }
+
+    /** From now on it runs in no step but its own. */
+    void runsByItself() {
+        byItself = true;
+    }
+
+    /** Whether nothing has been tried with it yet, so that it may run in one step with others. */
+    boolean isUntried() {
+        return !byItself && step == Step.HANDLE && attempts == 0 && waits == 0 && heldSince == null && sent == null;
     }
 
     /** Attempts used so far. */

@@ -3,11 +3,13 @@ package dev.eventbus.consumer;
 import java.nio.ByteBuffer;
 import java.time.Instant;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The records of one key of one partition, in order and one at a time.
+ * The records of one key of one partition, in order and one at a time; several in a row only in one step, see {@link
+ * LaneWorkers.Together}.
  *
  * <pre>
  *              add                worker              no more
@@ -68,6 +70,9 @@ final class KeyLane {
     /** Guarded by this. */
     private State state = State.IDLE;
 
+    /** How many records at the queue's head are running: several only in one step with those of other lanes. Guarded by this. */
+    private int running = 1;
+
     /** Records that have not ended. Poll thread only. */
     private int open;
 
@@ -110,7 +115,7 @@ final class KeyLane {
     /** Worker: begins a ready lane; null if there is nothing to start any more. */
     synchronized @Nullable InFlight begin() {
         InFlight head = queue.peekFirst();
-        if (state != State.READY || head == null || partition.isClosed() && !head.hasSendResult()) {
+        if (state != State.READY || head == null || partition.isClosed() && !isSettling()) {
             return null;
         }
         state = State.RUNNING;
@@ -135,6 +140,62 @@ final class KeyLane {
         }
         state = State.READY;
         return true;
+    }
+
+    /** Worker: the records behind what runs, in order, run too from now: at most so many, none if nothing may begin any more. */
+    synchronized List<InFlight> runsMore(int most) {
+        if (partition.isClosed()) {
+            return List.of();
+        }
+        List<InFlight> more = queue.stream().skip(running).limit(most).toList();
+        running += more.size();
+        return more;
+    }
+
+    /**
+     * Worker: of what runs only so many go on running; the rest never began.
+     *
+     * @return what of the rest must be let go, because the partition is closed
+     */
+    synchronized List<InFlight> runsOnly(int records) {
+        List<InFlight> letGo = new ArrayList<>();
+        if (partition.isClosed()) {
+            queue.stream().limit(running).skip(records).forEach(letGo::add);
+            queue.removeAll(letGo); // by identity: a record equals itself alone
+        }
+        running = records;
+        return letGo;
+    }
+
+    /** Worker: so many of the records that run together have ended, not the last. */
+    synchronized void ended(int records) {
+        for (int i = 0; i < records; i++) {
+            queue.removeFirst();
+        }
+        running -= records;
+    }
+
+    /**
+     * Worker: what runs has not ended and is to begin again, record by record.
+     *
+     * @return what must be let go instead, because the partition is closed; empty if the lane must be given to the workers again
+     */
+    synchronized List<InFlight> beginsAgain() {
+        List<InFlight> letGo = new ArrayList<>();
+        if (partition.isClosed() && !isSettling()) {
+            while (letGo.size() < running) {
+                letGo.add(queue.removeFirst());
+            }
+        }
+        state = letGo.isEmpty() ? State.READY : State.IDLE;
+        running = 1;
+        return letGo;
+    }
+
+    /** Whether the first record's letter has been sent, which is seen through to its end. Guarded by this. */
+    private boolean isSettling() {
+        InFlight head = queue.peekFirst();
+        return head != null && head.hasSendResult();
     }
 
     /** Worker: the running record waits for its next try; false if its partition is closed, so that it must be let go. */
@@ -180,11 +241,8 @@ final class KeyLane {
     }
 
     private synchronized void drop(List<? super InFlight> dropped) {
-        InFlight head = queue.peekFirst();
-        boolean busy = state == State.RUNNING
-                || state == State.SENDING
-                || state == State.READY && head != null && head.hasSendResult();
-        while (queue.size() > (busy ? 1 : 0)) {
+        boolean busy = state == State.RUNNING || state == State.SENDING || state == State.READY && isSettling();
+        while (queue.size() > (busy ? running : 0)) {
             dropped.add(queue.removeLast());
         }
         if (!busy) {

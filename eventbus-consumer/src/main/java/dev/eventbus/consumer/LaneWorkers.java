@@ -4,6 +4,7 @@ import dev.eventbus.consumer.KeyLane.Report;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -17,8 +18,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Runs ready lanes, so many at a time. A worker takes its lane's next record itself, without a word to the poll thread; after 16
- * records or 5 ms it gives the lane back, so that no busy key keeps others waiting. What came of a record goes to the poll
- * thread through one queue.
+ * records or 5 ms it gives the lane back, so that no busy key keeps others waiting. Where several records may share a step, it
+ * collects them from the lanes that are ready. What came of a record goes to the poll thread through one queue.
  *
  * <p>Thread-safe.
  */
@@ -42,14 +43,41 @@ final class LaneWorkers {
         /** Not ended, and nobody's failure: the runner stops. */
         record LetGo() implements Progress {}
 
+        /** Not ended and nothing done: it was run with others, and runs by itself now. Only from {@link Together}. */
+        record ByItself() implements Progress {}
+
         Progress ENDED = new Ended();
         Progress LET_GO = new LetGo();
+        Progress BY_ITSELF = new ByItself();
     }
 
     /** One step of a record, in the worker's thread. */
     @FunctionalInterface
     interface Work {
         Progress advance(InFlight record);
+
+        /** Begins a step that this record may share with others; null if it runs by itself. */
+        default @Nullable Together together(InFlight first) {
+            return null;
+        }
+    }
+
+    /** One step of several records: of different lanes, and of one lane in their order. One thread's own. */
+    interface Together {
+
+        /** Takes one more record into the step; false if it cannot. */
+        boolean takes(InFlight record);
+
+        /** How many more it can take. */
+        int room();
+
+        /**
+         * Runs the step.
+         *
+         * @return what came of each record, in the order taken: Ended, Stops or ByItself; in a lane nothing has ended behind one that has
+         *     not
+         */
+        List<Progress> advance();
     }
 
     private record Refusal(Instant since, String cause, boolean told) {}
@@ -68,6 +96,10 @@ final class LaneWorkers {
     private final Consumer<? super VirtualMachineError> fatal;
 
     private final Queue<KeyLane> ready = new ConcurrentLinkedQueue<>();
+
+    /** Ready lanes that a worker had in hand and gave back: they come first. */
+    private final Queue<KeyLane> first = new ConcurrentLinkedQueue<>();
+
     private final Queue<Report> reports = new ConcurrentLinkedQueue<>();
     private final AtomicInteger workers = new AtomicInteger();
     private final AtomicInteger running = new AtomicInteger();
@@ -121,7 +153,7 @@ final class LaneWorkers {
     String problem() {
         Refusal now = refusal;
         if (now == null
-                || ready.isEmpty()
+                || ready.isEmpty() && first.isEmpty()
                 || clock.instant().isBefore(now.since().plus(REFUSED_TOO_LONG))) {
             return null;
         }
@@ -131,7 +163,7 @@ final class LaneWorkers {
 
     /** Calls for a worker if lanes are ready and there may be one more. */
     private void hireOne() {
-        if (executor == null || ready.isEmpty()) {
+        if (executor == null || ready.isEmpty() && first.isEmpty()) {
             return;
         }
         int now = workers.get();
@@ -188,7 +220,7 @@ final class LaneWorkers {
     }
 
     private void work() {
-        for (KeyLane lane = ready.poll(); lane != null; lane = ready.poll()) {
+        for (KeyLane lane = nextReady(); lane != null; lane = nextReady()) {
             running.incrementAndGet();
             try {
                 turn(lane);
@@ -200,10 +232,43 @@ final class LaneWorkers {
         }
     }
 
+    private @Nullable KeyLane nextReady() {
+        KeyLane lane = first.poll();
+        return lane != null ? lane : ready.poll();
+    }
+
+    // ---- what a shared turn needs
+
+    /** A ready lane that nobody has had in hand yet; null if there is none. */
+    @Nullable
+    KeyLane takeReady() {
+        return ready.poll();
+    }
+
+    /** Takes back a ready lane, which comes first now. */
+    void takeBack(KeyLane lane) {
+        first.add(lane);
+        hireOne();
+    }
+
+    void report(Report report) {
+        reports.add(report);
+    }
+
+    void runsMore(int records) {
+        running.addAndGet(records);
+    }
+
+    // ---- one turn
+
     /** One turn of a lane; time ends it only where others run beside it, so that a run in one thread is repeatable. */
     private void turn(KeyLane lane) {
         long began = System.nanoTime();
         InFlight record = lane.begin();
+        Together together = record == null ? null : work.together(record);
+        if (record != null && together != null && new SharedTurn(this, together, lane, record).run()) {
+            return;
+        }
         for (int n = 1; record != null; n++) {
             Progress progress = advance(record);
             if (!(progress instanceof Progress.Ended)) {

@@ -6,6 +6,7 @@ import dev.eventbus.consumer.FailureRouter.LettersOut;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
+import dev.eventbus.consumer.internal.Backoff;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
@@ -88,7 +89,8 @@ final class PollLoop implements AssignedPartitions.Loop {
         FailurePolicy policy = new FailurePolicy(settings.retry(), settings.classify(), afterRetries);
         FailureRouter router = new FailureRouter(settings.group(), kafka, policy, letters, settings.listener());
         this.call = new HandlerCall(settings.group(), kafka, settings.routes(), router, settings.listener());
-        this.workers = new LaneWorkers(executor, settings.concurrency(), call, kafka.clock(), e -> fatal = e);
+        this.workers =
+                new LaneWorkers(executor, settings.concurrency(), call.inBatches(), kafka.clock(), e -> fatal = e);
         this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
         this.assigned = new AssignedPartitions(this, settings.handOverLimit());
         this.source = new RecordSource(settings, threads);

@@ -6,11 +6,15 @@ import dev.eventbus.EventDecoder;
 import dev.eventbus.EventType;
 import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
+import dev.eventbus.consumer.batch.BatchHandler;
+import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
@@ -25,13 +29,36 @@ final class Routes {
 
         OutageWatch watch();
 
+        /** How many of its events may be handled together. */
+        Batching batching();
+
         /** To a handler whose effects happen at least once. */
-        record AtLeastOnce(EventType<?> type, EventHandler<Object, Delivery> handler, OutageWatch watch)
+        record AtLeastOnce(
+                EventType<?> type, EventHandler<Object, Delivery> handler, OutageWatch watch, Batching batching)
                 implements Route {}
 
         /** To a handler whose effects commit together with a mark. */
-        record Once(EventType<?> type, EventHandler<Object, TransactionalDelivery> handler, OutageWatch watch)
+        record Once(
+                EventType<?> type,
+                EventHandler<Object, TransactionalDelivery> handler,
+                OutageWatch watch,
+                Batching batching)
                 implements Route {}
+    }
+
+    /**
+     * How events are handled together.
+     *
+     * @param most how many of them, 1 for none
+     * @param handler takes them in one call; null if they are called for one by one, in one transaction
+     */
+    record Batching(int most, @Nullable BatchHandler<Object, TransactionalBatch> handler) {
+
+        static final Batching NONE = new Batching(1, null);
+
+        void handle(List<Event<Object>> events, TransactionalBatch batch) throws Exception {
+            Objects.requireNonNull(handler).handle(events, batch);
+        }
     }
 
     /** What is skipped and counted instead of being dead-lettered. */
@@ -51,6 +78,7 @@ final class Routes {
     private final Ignored ignored;
     private final @Nullable JdbcInbox inbox;
     private final EventDecoder decoder;
+    private final boolean batches;
 
     /**
      * @param letters dead-letter handlers by logical topic
@@ -67,6 +95,7 @@ final class Routes {
         this.letters = Map.copyOf(letters);
         this.ignored = ignored;
         this.inbox = inbox;
+        this.batches = routes.stream().anyMatch(route -> route.batching().most() > 1);
         this.decoder =
                 new EventDecoder(routes.stream().<EventType<?>>map(Route::type).toList());
     }
@@ -85,6 +114,16 @@ final class Routes {
     @Nullable
     JdbcInbox inbox() {
         return inbox;
+    }
+
+    /** The inbox of the routes that have one. */
+    JdbcInbox requireInbox() {
+        return Objects.requireNonNull(inbox, "a route to effects once without an inbox");
+    }
+
+    /** Whether any events are handled together. */
+    boolean batches() {
+        return batches;
     }
 
     /** The handler of a topic of dead letters; null for a topic of events. */

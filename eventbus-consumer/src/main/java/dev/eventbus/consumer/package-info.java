@@ -2,7 +2,7 @@
  * Ordered, idempotent consuming.
  *
  * <p>For users: {@link dev.eventbus.consumer.ConsumerRunner} and its builder, {@link dev.eventbus.consumer.EventHandler}, {@link
- * dev.eventbus.consumer.AfterRetries}, {@link dev.eventbus.consumer.RunnerHealth}, {@link
+ * dev.eventbus.consumer.batch.BatchHandler}, {@link dev.eventbus.consumer.AfterRetries}, {@link dev.eventbus.consumer.RunnerHealth}, {@link
  * dev.eventbus.consumer.RunnerListener}.
  *
  * <p>The way of a record; read the classes in this order:
@@ -11,6 +11,7 @@
  * PollLoop ► RecordSource (Kafka) ► AssignedPartitions ► KeyLane ► LaneWorkers ► HandlerCall (inbox + handler, one transaction)
  *     on success: OffsetTracker ► OffsetCommitter
  *     on failure: FailurePolicy.decide(Failure) = Disposition ► FailureRouter ► timer ► the same lane, or the DeadLetterSink
+ *     in batches: SharedTurn ► BatchCall (many handlers, one transaction; or one handler, many events); what fails in it ► HandlerCall
  *     beside it:  FlowControl (how much at once), Backoff (how long until the next try), SqlFaults (whose fault)
  * </pre>
  *

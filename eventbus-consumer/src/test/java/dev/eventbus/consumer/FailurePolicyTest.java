@@ -7,6 +7,7 @@ import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.FailurePolicy.Disposition;
 import dev.eventbus.consumer.FailurePolicy.Failure;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
+import dev.eventbus.consumer.internal.Backoff;
 import io.github.resilience4j.core.IntervalFunction;
 import io.github.resilience4j.retry.RetryConfig;
 import java.io.FileNotFoundException;

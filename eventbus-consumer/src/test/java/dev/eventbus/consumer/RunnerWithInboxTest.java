@@ -13,6 +13,7 @@ import dev.eventbus.EventType;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.internal.Backoff;
 import io.github.resilience4j.retry.RetryConfig;
 import java.nio.charset.StandardCharsets;
 import java.sql.Connection;

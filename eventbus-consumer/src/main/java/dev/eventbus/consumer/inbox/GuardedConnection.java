@@ -68,6 +68,17 @@ final class GuardedConnection {
         this.guarded = (Connection) proxy(Connection.class, new Guard(real, null));
     }
 
+    /** Lends a connection to a handler for as long as it runs. */
+    static void lend(JdbcInbox.Work handler, Connection connection, boolean ddlCommits, SessionWatch watch)
+            throws Exception {
+        GuardedConnection guarded = new GuardedConnection(connection, ddlCommits, watch);
+        try {
+            handler.run(guarded.connection());
+        } finally {
+            guarded.end();
+        }
+    }
+
     /** What the handler may have. */
     Connection connection() {
         return guarded;

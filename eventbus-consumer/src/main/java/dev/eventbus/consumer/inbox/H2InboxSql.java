@@ -8,6 +8,9 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** H2 2.x, in every compatibility mode. Ids, groups and topics are binary columns: no mode decides what is equal. */
@@ -47,6 +50,7 @@ final class H2InboxSql implements InboxSql {
                 """.formatted(schema, PURGE_BATCH);
     }
 
+    private static final String NEXT_ROW = "     , (?, ?, ?, ?, ?, ?, ?, CURRENT_TIMESTAMP(6))\n";
     private static final String LOCK_TIMEOUT_NOW = "SELECT LOCK_TIMEOUT()";
     private static final String SET_LOCK_TIMEOUT = "SET LOCK_TIMEOUT ";
     private static final String TRANSACTION_ID = "SELECT TRANSACTION_ID()";
@@ -90,16 +94,42 @@ final class H2InboxSql implements InboxSql {
 
     @Override
     public Insertion insert(Connection connection, Mark mark, Outcome outcome, int waitMillis) throws SQLException {
+        return insert(connection, insert, List.of(mark), outcome, waitMillis);
+    }
+
+    @Override
+    public @Nullable List<Insertion> insertAll(Connection connection, List<Mark> marks) throws SQLException {
+        String rows = insert + NEXT_ROW.repeat(marks.size() - 1);
+        Insertion all = insert(connection, rows, marks, Outcome.DONE, MARK_LOCK_TIMEOUT_MILLIS);
+        return all instanceof Insertion.Inserted ? Collections.nCopies(marks.size(), all) : null;
+    }
+
+    /** A statement that fails leaves the transaction as it was. */
+    @Override
+    public List<Insertion> insertEach(Connection connection, List<Mark> marks) throws SQLException {
+        List<Insertion> insertions = new ArrayList<>();
+        for (Mark mark : marks) {
+            insertions.add(insert(connection, mark, Outcome.DONE, AGAIN_LOCK_TIMEOUT_MILLIS));
+        }
+        return insertions;
+    }
+
+    /** One statement of as many rows as there are marks. */
+    private Insertion insert(Connection connection, String sql, List<Mark> marks, Outcome outcome, int waitMillis)
+            throws SQLException {
         int before = lockTimeout(connection);
         setLockTimeout(connection, waitMillis);
-        try (PreparedStatement statement = connection.prepareStatement(insert)) {
-            statement.setBytes(1, utf8(mark.group()));
-            statement.setBytes(2, utf8(mark.eventId()));
-            statement.setString(3, outcome.name());
-            statement.setBytes(4, mark.payloadHash());
-            statement.setBytes(5, utf8(mark.topic()));
-            statement.setInt(6, mark.partition());
-            statement.setLong(7, mark.offset());
+        try (PreparedStatement statement = connection.prepareStatement(sql)) {
+            int at = 1;
+            for (Mark mark : marks) {
+                statement.setBytes(at++, utf8(mark.group()));
+                statement.setBytes(at++, utf8(mark.eventId()));
+                statement.setString(at++, outcome.name());
+                statement.setBytes(at++, mark.payloadHash());
+                statement.setBytes(at++, utf8(mark.topic()));
+                statement.setInt(at++, mark.partition());
+                statement.setLong(at++, mark.offset());
+            }
             statement.executeUpdate();
         } catch (SQLException e) {
             return switch (String.valueOf(e.getSQLState())) {

@@ -3,6 +3,8 @@ package dev.eventbus.consumer.inbox;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,7 +41,15 @@ interface InboxSql {
 
     /** A committed row. */
     @SuppressWarnings("ArrayRecordComponent") // compared by its reader
-    record Decision(Outcome outcome, byte[] payloadHash) {}
+    record Decision(Outcome outcome, byte[] payloadHash) {
+
+        /** What it means for whoever wanted to insert this mark. */
+        MarkResult about(Mark mark) {
+            return Arrays.equals(payloadHash, mark.payloadHash())
+                    ? new MarkResult.Known(outcome)
+                    : new MarkResult.IdConflict();
+        }
+    }
 
     /** Puts settings of the session back, after the transaction. */
     @FunctionalInterface
@@ -98,6 +108,21 @@ interface InboxSql {
      * @param waitMillis for another, uncommitted owner of it, at most
      */
     Insertion insert(Connection connection, Mark mark, Outcome outcome, int waitMillis) throws SQLException;
+
+    /**
+     * As {@link #insert}, of outcome DONE, for many marks in the order given, by one statement.
+     *
+     * @return what came of each, none of them held; null if that could not be said of all of them together: then this transaction
+     *     can only be rolled back, and {@link #insertEach} says it in another
+     */
+    @Nullable
+    List<Insertion> insertAll(Connection connection, List<Mark> marks) throws SQLException;
+
+    /**
+     * As {@link #insertAll}, by one statement for each mark, which waits {@value #AGAIN_LOCK_TIMEOUT_MILLIS} ms at most. A held one is
+     * left out, and the transaction goes on.
+     */
+    List<Insertion> insertEach(Connection connection, List<Mark> marks) throws SQLException;
 
     /** What was decided about the mark's event, if the row is still there. */
     @Nullable

@@ -3,17 +3,14 @@ package dev.eventbus.consumer.inbox;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.InboxSql.Session;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
-import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
 import dev.eventbus.consumer.inbox.InboxTransactions.Step;
 import dev.eventbus.internal.Checks;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.regex.Pattern;
@@ -78,31 +75,31 @@ public final class JdbcInbox {
         }
     }
 
-    private record MarkOf(String group, String eventId) {}
-
     private static final Pattern SCHEMA_NAME = Pattern.compile("[A-Za-z_][A-Za-z0-9_$]{0,62}");
 
     // A row that stood in the way and was gone when it was read means that it was removed in between: rare, never twice
     // in a row.
     private static final int TRIES = 3;
 
-    private static final int MOST_HELD = 10_000;
+    private static final int MOST_BATCHED = 1_000;
 
     private final Database database;
     private final String schema;
     private final Duration idleLimit;
     private final @Nullable Duration retention;
+    private final int batching;
     private final InboxSql sql;
     private final InboxTransactions transactions;
 
-    /** Marks that were held elsewhere when they were last asked for; forgotten when they are too many. */
-    private final Set<MarkOf> held = ConcurrentHashMap.newKeySet();
+    private final HeldMarks held = new HeldMarks();
 
-    private JdbcInbox(Database database, String schema, Duration idleLimit, @Nullable Duration retention) {
+    private JdbcInbox(
+            Database database, String schema, Duration idleLimit, @Nullable Duration retention, int batching) {
         this.database = database;
         this.schema = schema;
         this.idleLimit = idleLimit;
         this.retention = retention;
+        this.batching = batching;
         Session session = new Session(database.ours(), idleLimit);
         InboxSql plain = database.dialect().apply("", session);
         this.sql = schema.isEmpty() ? plain : database.dialect().apply(plain.quoted(schema) + ".", session);
@@ -110,7 +107,7 @@ public final class JdbcInbox {
     }
 
     private static JdbcInbox on(Database database) {
-        return new JdbcInbox(database, "", DEFAULT_IDLE_LIMIT, null);
+        return new JdbcInbox(database, "", DEFAULT_IDLE_LIMIT, null, 1);
     }
 
     /** An inbox in PostgreSQL 13 or later. */
@@ -155,7 +152,7 @@ public final class JdbcInbox {
                     "schema must be 1 to 63 of A-Z a-z 0-9 _ $, not beginning with a digit or $, was %d characters"
                             .formatted(name.length()));
         }
-        return new JdbcInbox(database, name, idleLimit, retention);
+        return new JdbcInbox(database, name, idleLimit, retention, batching);
     }
 
     /**
@@ -168,7 +165,7 @@ public final class JdbcInbox {
         if (limit.compareTo(Duration.ofSeconds(1)) < 0 || limit.compareTo(Duration.ofDays(1)) > 0) {
             throw new IllegalArgumentException("idleLimit must be 1 s to 1 day, was %s".formatted(limit));
         }
-        return new JdbcInbox(database, schema, limit, retention);
+        return new JdbcInbox(database, schema, limit, retention, batching);
     }
 
     /**
@@ -184,7 +181,23 @@ public final class JdbcInbox {
                     "retention must be at least %s, was %s: a repeat that arrives after its mark is gone has its effect a second time (P5)"
                             .formatted(LEAST_RETENTION, keep));
         }
-        return new JdbcInbox(database, schema, idleLimit, keep);
+        return new JdbcInbox(database, schema, idleLimit, keep, batching);
+    }
+
+    /**
+     * How many events may share one transaction, 1 to 1,000; default 1. For handlers that do little but write to the database: a commit
+     * for each event is most of their cost. Nobody waits for a batch to fill. If anything of it fails, nothing is committed and
+     * each of its events is run by itself, without having used an attempt. Handlers that write rows shared by several keys may
+     * deadlock; the database ends one of them, and its events run one by one.
+     */
+    public JdbcInbox batching(int events) {
+        Checks.inRange("batching", events, 1, MOST_BATCHED);
+        return new JdbcInbox(database, schema, idleLimit, retention, events);
+    }
+
+    /** As given. */
+    public int batching() {
+        return batching;
     }
 
     /** As given; null if it follows from what the topics keep. */
@@ -236,12 +249,23 @@ public final class JdbcInbox {
     public MarkResult run(Mark mark, Work work) throws Exception {
         for (int i = 0; i < TRIES; i++) {
             Optional<MarkResult> result = transactions.run((connection, watch) ->
-                    decideFirst(connection, mark, Outcome.DONE, () -> work(work, connection, watch)));
+                    decideFirst(connection, mark, Outcome.DONE, () -> GuardedConnection.lend(work, connection, sql.ddlCommits(), watch)));
             if (result.isPresent()) {
                 return result.get();
             }
         }
         return new MarkResult.HeldElsewhere();
+    }
+
+    /**
+     * As {@link #run} for many events in one transaction: their marks are inserted first, and what is known or held elsewhere is left
+     * out, not waited for.
+     *
+     * @param marks of one group and of different events
+     * @return what came of each mark, in their order; {@link MarkResult.Decided} means committed
+     */
+    public List<MarkResult> runAll(List<Mark> marks, BatchWork work) throws Exception {
+        return new BatchTransaction(transactions, sql, marks).run(work);
     }
 
     /**
@@ -308,22 +332,18 @@ public final class JdbcInbox {
     /** Empty if the row that stood in the way is gone. */
     private Ending<Optional<MarkResult>> decideFirst(Connection connection, Mark mark, Outcome outcome, Effect effect)
             throws Exception {
-        MarkOf markOf = new MarkOf(mark.group(), mark.eventId());
-        boolean again = !held.isEmpty() && held.contains(markOf);
+        boolean again = held.contains(mark);
         InboxSql.Insertion insertion = sql.insert(
                 connection,
                 mark,
                 outcome,
                 again ? InboxSql.AGAIN_LOCK_TIMEOUT_MILLIS : InboxSql.MARK_LOCK_TIMEOUT_MILLIS);
         if (insertion instanceof InboxSql.Insertion.Held) {
-            if (held.size() >= MOST_HELD) {
-                held.clear();
-            }
-            held.add(markOf);
+            held.add(mark);
             return new Ending<>(Optional.of(new MarkResult.HeldElsewhere()), false);
         }
         if (again) {
-            held.remove(markOf);
+            held.remove(mark);
         }
         if (insertion instanceof InboxSql.Insertion.Inserted ours) {
             effect.run();
@@ -336,19 +356,7 @@ public final class JdbcInbox {
         if (known == null) {
             return new Ending<>(Optional.empty(), false);
         }
-        MarkResult result = Arrays.equals(known.payloadHash(), mark.payloadHash())
-                ? new MarkResult.Known(known.outcome())
-                : new MarkResult.IdConflict();
-        return new Ending<>(Optional.of(result), false);
-    }
-
-    private void work(Work work, Connection connection, SessionWatch watch) throws Exception {
-        GuardedConnection guarded = new GuardedConnection(connection, sql.ddlCommits(), watch);
-        try {
-            work.run(guarded.connection());
-        } finally {
-            guarded.end();
-        }
+        return new Ending<>(Optional.of(known.about(mark)), false);
     }
 
     /** For steps of ours, which throw nothing but what the database does; a framework's wrapping is taken off. */

@@ -8,6 +8,9 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
@@ -66,6 +69,8 @@ final class MariaDbInboxSql implements InboxSql {
             SET @@session.tx_isolation = @eventbus_isolation, @@session.idle_transaction_timeout = @eventbus_idle_limit
             """;
 
+    private static final String NEXT_ROW = "     , (?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6))\n";
+
     private static final String READ_ONLY = "SELECT @@global.read_only OR @@session.tx_read_only";
 
     private static final String FLUSHES_AT_COMMIT = "SELECT @@global.innodb_flush_log_at_trx_commit IN (1, 3)";
@@ -104,15 +109,46 @@ final class MariaDbInboxSql implements InboxSql {
 
     @Override
     public Insertion insert(Connection connection, Mark mark, Outcome outcome, int waitMillis) throws SQLException {
-        try (PreparedStatement statement = connection.prepareStatement(insert)) {
-            statement.setBytes(1, utf8(mark.group()));
-            statement.setBytes(2, utf8(mark.eventId()));
-            statement.setString(3, outcome.name());
-            statement.setBytes(4, mark.payloadHash());
-            statement.setBytes(5, utf8(mark.topic()));
-            statement.setInt(6, mark.partition());
-            statement.setLong(7, mark.offset());
+        Insertion refused = insert(connection, insert, List.of(mark), outcome);
+        return refused != null ? refused : new Insertion.Inserted(savepoint(connection));
+    }
+
+    @Override
+    public @Nullable List<Insertion> insertAll(Connection connection, List<Mark> marks) throws SQLException {
+        if (insert(connection, insert + NEXT_ROW.repeat(marks.size() - 1), marks, Outcome.DONE) != null) {
+            return null;
+        }
+        return Collections.nCopies(marks.size(), new Insertion.Inserted(savepoint(connection)));
+    }
+
+    /** A statement that fails leaves the transaction as it was; should the server have ended it, the savepoint is gone. */
+    @Override
+    public List<Insertion> insertEach(Connection connection, List<Mark> marks) throws SQLException {
+        Insertion.Inserted ours = new Insertion.Inserted(savepoint(connection));
+        List<Insertion> insertions = new ArrayList<>();
+        for (Mark mark : marks) {
+            Insertion refused = insert(connection, insert, List.of(mark), Outcome.DONE);
+            insertions.add(refused != null ? refused : ours);
+        }
+        return insertions;
+    }
+
+    /** One statement of as many rows as there are marks; null if they are inserted. */
+    private static @Nullable Insertion insert(Connection connection, String sql, List<Mark> marks, Outcome outcome)
+            throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(sql)) {
+            int at = 1;
+            for (Mark mark : marks) {
+                statement.setBytes(at++, utf8(mark.group()));
+                statement.setBytes(at++, utf8(mark.eventId()));
+                statement.setString(at++, outcome.name());
+                statement.setBytes(at++, mark.payloadHash());
+                statement.setBytes(at++, utf8(mark.topic()));
+                statement.setInt(at++, mark.partition());
+                statement.setLong(at++, mark.offset());
+            }
             statement.executeUpdate();
+            return null;
         } catch (SQLException e) {
             return switch (e.getErrorCode()) {
                 case DUPLICATE_KEY -> new Insertion.Taken();
@@ -120,12 +156,15 @@ final class MariaDbInboxSql implements InboxSql {
                 default -> throw e;
             };
         }
+    }
+
+    private static String savepoint(Connection connection) throws SQLException {
         // A savepoint ends with its transaction, whatever ended that: DDL, a commit inside a procedure, a deadlock that
         // the
         // handler kept to itself.
         String savepoint = "eventbus_" + UUID.randomUUID().toString().replace('-', '_');
         execute(connection, "SAVEPOINT " + savepoint);
-        return new Insertion.Inserted(savepoint);
+        return savepoint;
     }
 
     @Override

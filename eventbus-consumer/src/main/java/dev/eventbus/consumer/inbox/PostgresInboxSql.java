@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import java.sql.Array;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -7,7 +8,11 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
 /** PostgreSQL 13 and later. */
@@ -17,7 +22,10 @@ final class PostgresInboxSql implements InboxSql {
 
     private final String schema;
     private final Session session;
+    private final String begin;
     private final String insert;
+    private final String insertAll;
+    private final String insertOneOfMany;
     private final String decision;
     private final String dead;
     private final String purge;
@@ -30,21 +38,42 @@ final class PostgresInboxSql implements InboxSql {
         // in the
         // session; the handler gets the lock time-out that the session had. Without the unique index ON CONFLICT is an
         // error.
-        String marking = """
+        String settings = """
                 SELECT set_config('eventbus.lock_timeout', current_setting('lock_timeout'), true),
                        set_config('lock_timeout', ?, true),
                        set_config('eventbus.idle_limit', current_setting('idle_in_transaction_session_timeout'), true),
                        set_config('idle_in_transaction_session_timeout',
                          CASE current_setting('idle_in_transaction_session_timeout')
                            WHEN '0' THEN ? ELSE current_setting('idle_in_transaction_session_timeout') END, true);
+                """;
+        this.begin = session.ours() ? "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;\n" + settings : settings;
+        this.insert = begin + """
                 INSERT INTO %seventbus_inbox
                   (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at)
                 VALUES (?, ?, ?, ?, ?, ?, ?, clock_timestamp())
                 ON CONFLICT (consumer_group, event_id) DO NOTHING;
-                SELECT pg_current_xact_id_if_assigned()::text,
-                       set_config('lock_timeout', current_setting('eventbus.lock_timeout'), true)
+                """.formatted(schema) + END;
+        // Sorted by the caller and inserted in that order, so that two owners of the same marks wait for each other and
+        // never in a circle.
+        this.insertAll = begin + """
+                INSERT INTO %seventbus_inbox
+                  (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at)
+                SELECT ?, mark.event_id, 'DONE', mark.payload_hash, mark.topic, mark.partition_no, mark.record_offset,
+                       clock_timestamp()
+                FROM unnest(?, ?, ?, ?, ?) WITH ORDINALITY
+                  AS mark (event_id, payload_hash, topic, partition_no, record_offset, ord)
+                ORDER BY mark.ord
+                ON CONFLICT (consumer_group, event_id) DO NOTHING
+                RETURNING event_id;
+                """.formatted(schema) + END;
+        this.insertOneOfMany = """
+                SAVEPOINT eventbus_mark;
+                INSERT INTO %seventbus_inbox
+                  (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at)
+                VALUES (?, ?, 'DONE', ?, ?, ?, ?, clock_timestamp())
+                ON CONFLICT (consumer_group, event_id) DO NOTHING;
+                RELEASE SAVEPOINT eventbus_mark
                 """.formatted(schema);
-        this.insert = session.ours() ? "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;\n" + marking : marking;
         this.decision = """
                 SELECT outcome, payload_hash FROM %seventbus_inbox
                 WHERE consumer_group = ? AND event_id = ?
@@ -61,6 +90,13 @@ final class PostgresInboxSql implements InboxSql {
                   ORDER BY decided_at LIMIT %2$d FOR UPDATE SKIP LOCKED))
                 """.formatted(schema, PURGE_BATCH);
     }
+
+    private static final String END = """
+            SELECT pg_current_xact_id_if_assigned()::text,
+                   set_config('lock_timeout', current_setting('eventbus.lock_timeout'), true)
+            """;
+
+    private static final String WITHOUT_THAT_MARK = "ROLLBACK TO SAVEPOINT eventbus_mark";
 
     // What synchronous_commit is when COMMIT comes decides; remote_apply is the one setting that waits for more than
     // 'on'.
@@ -168,6 +204,101 @@ final class PostgresInboxSql implements InboxSql {
             }
             throw e;
         }
+    }
+
+    @Override
+    public @Nullable List<Insertion> insertAll(Connection connection, List<Mark> marks) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(insertAll)) {
+            statement.setString(1, MARK_LOCK_TIMEOUT_MILLIS + "ms");
+            statement.setString(2, session.idleLimit().toMillis() + "ms");
+            statement.setString(3, marks.get(0).group());
+            statement.setArray(4, array(connection, "text", marks, Mark::eventId, String[]::new));
+            statement.setArray(5, array(connection, "bytea", marks, Mark::payloadHash, byte[][]::new));
+            statement.setArray(6, array(connection, "text", marks, Mark::topic, String[]::new));
+            statement.setArray(7, array(connection, "int4", marks, Mark::partition, Integer[]::new));
+            statement.setArray(8, array(connection, "int8", marks, Mark::offset, Long[]::new));
+            statement.execute();
+            if (session.ours()) {
+                statement.getMoreResults(); // settings
+            }
+            statement.getMoreResults(); // INSERT
+            Set<String> inserted = new HashSet<>();
+            try (ResultSet rows = statement.getResultSet()) {
+                while (rows.next()) {
+                    inserted.add(rows.getString(1));
+                }
+            }
+            statement.getMoreResults();
+            try (ResultSet row = statement.getResultSet()) {
+                row.next();
+                String transaction = row.getString(1);
+                return marks.stream()
+                        .<Insertion>map(mark -> inserted.contains(mark.eventId())
+                                ? new Insertion.Inserted(transaction)
+                                : new Insertion.Taken())
+                        .toList();
+            }
+        } catch (SQLException e) {
+            if (LOCK_NOT_AVAILABLE.equals(e.getSQLState())) {
+                return null;
+            }
+            throw e;
+        }
+    }
+
+    @Override
+    public List<Insertion> insertEach(Connection connection, List<Mark> marks) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(begin)) {
+            statement.setString(1, AGAIN_LOCK_TIMEOUT_MILLIS + "ms");
+            statement.setString(2, session.idleLimit().toMillis() + "ms");
+            statement.execute();
+        }
+        List<@Nullable Boolean> inserted = new ArrayList<>();
+        for (Mark mark : marks) {
+            inserted.add(insertOneOfMany(connection, mark));
+        }
+        try (PreparedStatement statement = connection.prepareStatement(END);
+                ResultSet row = statement.executeQuery()) {
+            row.next();
+            String transaction = row.getString(1);
+            List<Insertion> insertions = new ArrayList<>();
+            for (Boolean ours : inserted) {
+                insertions.add(
+                        ours == null
+                                ? new Insertion.Held()
+                                : ours ? new Insertion.Inserted(transaction) : new Insertion.Taken());
+            }
+            return insertions;
+        }
+    }
+
+    /** Null if it is held by another owner. */
+    private @Nullable Boolean insertOneOfMany(Connection connection, Mark mark) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(insertOneOfMany)) {
+            statement.setString(1, mark.group());
+            statement.setString(2, mark.eventId());
+            statement.setBytes(3, mark.payloadHash());
+            statement.setString(4, mark.topic());
+            statement.setInt(5, mark.partition());
+            statement.setLong(6, mark.offset());
+            statement.execute();
+            statement.getMoreResults(); // INSERT
+            return statement.getUpdateCount() > 0;
+        } catch (SQLException e) {
+            if (!LOCK_NOT_AVAILABLE.equals(e.getSQLState())) {
+                throw e;
+            }
+            try (Statement statement = connection.createStatement()) {
+                statement.execute(WITHOUT_THAT_MARK);
+            }
+            return null;
+        }
+    }
+
+    private static <T> Array array(
+            Connection connection, String type, List<Mark> marks, Function<Mark, T> component, IntFunction<T[]> array)
+            throws SQLException {
+        return connection.createArrayOf(type, marks.stream().map(component).toArray(array));
     }
 
     @Override

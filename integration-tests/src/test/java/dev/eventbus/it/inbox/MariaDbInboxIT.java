@@ -58,6 +58,20 @@ class MariaDbInboxIT {
     }
 
     @Nested
+    class Batches extends BatchTransactionContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+    }
+
+    @Nested
     class JoinedTransactions extends TransactionsContract {
 
         @Override

@@ -1,4 +1,4 @@
-package dev.eventbus.consumer;
+package dev.eventbus.internal;
 
 import java.sql.SQLException;
 import java.sql.SQLNonTransientConnectionException;
@@ -13,7 +13,7 @@ import java.util.Set;
  * {@code org.h2.api.ErrorCode}. Deliberately absent, since the event's own statement causes them: 57014 (statement time-out,
  * cancel), 53400 (temporary file limit), 53200 (out of memory).
  */
-final class SqlFaults {
+public final class SqlFaults {
 
     private static final Set<String> INFRASTRUCTURE = Set.of(
             "40001", // serialization failure; H2: deadlock
@@ -36,7 +36,7 @@ final class SqlFaults {
     private SqlFaults() {}
 
     /** Whether the database or the way to it is at fault, not the event. */
-    static boolean isInfrastructure(SQLException e) {
+    public static boolean isInfrastructure(SQLException e) {
         String state = e.getSQLState();
         if (state != null && !state.isBlank()) {
             return state.startsWith("08") || INFRASTRUCTURE.contains(state);

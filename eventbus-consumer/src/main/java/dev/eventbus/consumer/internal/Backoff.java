@@ -1,4 +1,4 @@
-package dev.eventbus.consumer;
+package dev.eventbus.consumer.internal;
 
 import io.github.resilience4j.core.IntervalBiFunction;
 import io.github.resilience4j.core.functions.Either;
@@ -11,13 +11,13 @@ import java.time.Duration;
  *
  * <p>Pure and thread-safe, as far as the user's interval function is.
  */
-final class Backoff {
+public final class Backoff {
 
     /** Longest delay that is kept in memory; a policy that asks for more is refused when the runner is built. */
-    static final Duration LONGEST_IN_MEMORY = Duration.ofSeconds(30);
+    public static final Duration LONGEST_IN_MEMORY = Duration.ofSeconds(30);
 
     /** How long a lane whose mark another owner holds waits before it asks again. */
-    static final Duration HELD_ELSEWHERE = Duration.ofMillis(250);
+    public static final Duration HELD_ELSEWHERE = Duration.ofMillis(250);
 
     private static final long FIRST_WAIT_MILLIS = 200;
     private static final long LONGEST_WAIT_MILLIS = 10_000;
@@ -27,12 +27,12 @@ final class Backoff {
 
     private final IntervalBiFunction<Object> interval;
 
-    Backoff(RetryConfig retry) {
+    public Backoff(RetryConfig retry) {
         this.interval = retry.getIntervalBiFunction();
     }
 
     /** The policy's delay after the given attempt (1 for the first), within 0 and 30 s. */
-    Duration afterAttempt(int attempt, Throwable cause) {
+    public Duration afterAttempt(int attempt, Throwable cause) {
         Long millis = interval.apply(attempt, Either.left(cause));
         long wanted = millis == null ? 0 : millis;
         return Duration.ofMillis(Math.max(0, Math.min(wanted, LONGEST_IN_MEMORY.toMillis())));
@@ -43,7 +43,7 @@ final class Backoff {
      *
      * @param spread any number that differs between records, so that thousands of keys do not come back in one instant
      */
-    static Duration waiting(int times, long spread) {
+    public static Duration waiting(int times, long spread) {
         long doubled = FIRST_WAIT_MILLIS << Math.min(Math.max(times, 1) - 1, 10);
         long most = Math.min(doubled, LONGEST_WAIT_MILLIS);
         long fraction = Math.floorMod(spread * 0x9E3779B97F4A7C15L >>> 32, 256L);
@@ -51,7 +51,7 @@ final class Backoff {
     }
 
     /** The longest delay that the policy asks for, over its attempts and many draws of its jitter. */
-    Duration longest(int maxAttempts) {
+    public Duration longest(int maxAttempts) {
         Throwable cause = new IllegalStateException("probe");
         long longest = 0;
         for (int attempt = 1; attempt < Math.min(maxAttempts, PROBED_ATTEMPTS); attempt++) {

@@ -1,0 +1,330 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.DecodeException;
+import dev.eventbus.Event;
+import dev.eventbus.consumer.HandlerCall.Delivered;
+import dev.eventbus.consumer.LaneWorkers.Progress;
+import dev.eventbus.consumer.LaneWorkers.Together;
+import dev.eventbus.consumer.Routes.Batching;
+import dev.eventbus.consumer.Routes.Route;
+import dev.eventbus.consumer.batch.TransactionalBatch;
+import dev.eventbus.consumer.inbox.BatchWork.Lender;
+import dev.eventbus.consumer.inbox.HandlerTransactionException;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.topics.KafkaCluster;
+import java.nio.ByteBuffer;
+import java.sql.Connection;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One step of several records: of an inbox with {@code batching(n)} in one transaction, of a batch handler in one call. It is tried
+ * once, and only with records that nothing has been tried with. Whatever does not simply succeed in it (a handler that throws, a mark
+ * that somebody holds, a commit whose outcome is unknown) is left to {@link HandlerCall}, which runs such records one by one and
+ * knows what to do about each. So a batch saves work when all goes well, and decides nothing when it does not.
+ */
+final class BatchCall implements LaneWorkers.Work {
+
+    /** Events of a key that has failed are not batched for so long, so that they do not fail their neighbours' batches. */
+    static final Duration FAILS_ALONE = Duration.ofMinutes(1);
+
+    private static final int MOST_FAILING_KEYS = 10_000;
+
+    private static final Logger LOG = LoggerFactory.getLogger(BatchCall.class);
+
+    private record Key(String topic, ByteBuffer key) {}
+
+    private final HandlerCall call;
+    private final Routes routes;
+    private final FailureRouter router;
+    private final KafkaCluster kafka;
+    private final String group;
+
+    /** When a key has failed last. */
+    private final Map<Key, Instant> failing = new ConcurrentHashMap<>();
+
+    BatchCall(HandlerCall call, Routes routes, FailureRouter router, KafkaCluster kafka, String group) {
+        this.call = call;
+        this.routes = routes;
+        this.router = router;
+        this.kafka = kafka;
+        this.group = group;
+    }
+
+    @Override
+    public Progress advance(InFlight record) {
+        Progress progress = call.advance(record);
+        if (record.attempts() > 0) {
+            failed(record);
+        }
+        return progress;
+    }
+
+    @Override
+    public @Nullable Together together(InFlight first) {
+        if (!routes.batches()) {
+            return null;
+        }
+        Member member = member(first);
+        return member == null || member.route.batching().most() == 1 ? null : new Step(member);
+    }
+
+    /** A record that may share a step; null if it must run by itself. */
+    private @Nullable Member member(InFlight record) {
+        if (!record.isUntried() || isFailing(record)) {
+            return null;
+        }
+        String topic = kafka.logicalTopic(record.record().topic());
+        if (routes.lettersOf(topic) != null) {
+            return null;
+        }
+        try {
+            Event<?> event = call.decoded(record);
+            return new Member(record, event, routes.of(event), new Delivered(group, topic, record));
+        } catch (DecodeException e) {
+            record.runsByItself();
+            return null;
+        }
+    }
+
+    private void failed(InFlight record) {
+        Key key = keyOf(record);
+        if (key != null) {
+            Instant now = kafka.clock().instant();
+            failing.values().removeIf(at -> isOver(at, now));
+            if (failing.size() >= MOST_FAILING_KEYS) {
+                failing.clear(); // then they fail a batch each
+            }
+            failing.put(key, now);
+        }
+    }
+
+    private boolean isFailing(InFlight record) {
+        if (failing.isEmpty()) {
+            return false;
+        }
+        Key key = keyOf(record);
+        Instant at = key == null ? null : failing.get(key);
+        return at != null && !isOver(at, kafka.clock().instant());
+    }
+
+    private static boolean isOver(Instant failedAt, Instant now) {
+        return now.isAfter(failedAt.plus(FAILS_ALONE)) || now.isBefore(failedAt);
+    }
+
+    /** Null for a record without a key, which has no successors. */
+    private static @Nullable Key keyOf(InFlight record) {
+        byte[] key = record.record().key();
+        return key == null ? null : new Key(record.record().topic(), ByteBuffer.wrap(key));
+    }
+
+    /** A record in a step. */
+    private static final class Member {
+        private final InFlight record;
+        private final Event<?> event;
+        private final Route route;
+        private final Delivered delivery;
+        private long tookNanos;
+
+        Member(InFlight record, Event<?> event, Route route, Delivered delivery) {
+            this.record = record;
+            this.event = event;
+            this.route = route;
+            this.delivery = delivery;
+        }
+    }
+
+    /** A record that must wait stands before one of its key that was about to run. */
+    private static final class PredecessorWaits extends Exception {
+        private static final long serialVersionUID = 1;
+
+        PredecessorWaits() {
+            super(null, null, false, false);
+        }
+    }
+
+    /** The events that one transaction or one call of a handler takes. */
+    private final class Step implements Together {
+
+        private final Batching batching;
+        private final boolean once;
+        private final List<Member> members = new ArrayList<>();
+        private final Set<String> ids = new HashSet<>();
+
+        Step(Member first) {
+            this.batching = first.route.batching();
+            this.once = first.route instanceof Route.Once;
+            members.add(first);
+            ids.add(first.event.id());
+        }
+
+        @Override
+        public int room() {
+            return batching.most() - members.size();
+        }
+
+        @Override
+        public boolean takes(InFlight record) {
+            Member member = room() == 0 ? null : member(record);
+            return member != null
+                    && isOfThisKind(member.route)
+                    && (!once || ids.add(member.event.id())) // the inbox tells a repeat only from what is committed
+                    && members.add(member);
+        }
+
+        /** One call is for one type; handlers that are called one by one share a transaction whatever their types. */
+        private boolean isOfThisKind(Route route) {
+            return batching.handler() == null
+                    ? route instanceof Route.Once && route.batching().handler() == null
+                    : route.batching() == batching;
+        }
+
+        @Override
+        public List<Progress> advance() {
+            try {
+                return once ? inTransaction() : atLeastOnce();
+            } catch (Throwable e) {
+                return failed(e);
+            }
+        }
+
+        private List<Progress> atLeastOnce() throws Exception {
+            handle(members, null);
+            List<Progress> ended = new ArrayList<>();
+            members.forEach(member -> ended.add(handled(member)));
+            return ended;
+        }
+
+        private List<Progress> inTransaction() throws Exception {
+            List<Mark> marks = new ArrayList<>();
+            for (Member member : members) {
+                Mark mark = Mark.of(group, member.event.id(), member.record.record());
+                member.record.mark(mark);
+                marks.add(mark);
+            }
+            List<MarkResult> results = routes.requireInbox().runAll(marks, this::handleOurs);
+            boolean[] ends = ends(results);
+            List<Progress> came = new ArrayList<>();
+            for (int i = 0; i < ends.length; i++) {
+                came.add(ends[i] ? ended(members.get(i), results.get(i)) : Progress.BY_ITSELF);
+            }
+            return came;
+        }
+
+        private void handleOurs(Lender lender, List<MarkResult> results) throws Exception {
+            boolean[] ends = ends(results);
+            List<Member> ours = new ArrayList<>();
+            for (int i = 0; i < ends.length; i++) {
+                if (results.get(i) instanceof MarkResult.Decided) {
+                    if (!ends[i]) {
+                        throw new PredecessorWaits();
+                    }
+                    ours.add(members.get(i));
+                }
+            }
+            if (batching.handler() != null) {
+                lender.lend(transaction -> handle(ours, transaction));
+                return;
+            }
+            for (Member member : ours) {
+                lender.lend(transaction -> handle(member, transaction));
+            }
+        }
+
+        /** Which end in this step: ours, and repeats, unless one that must wait stands before them in their lane. */
+        private boolean[] ends(List<MarkResult> results) {
+            boolean[] ends = new boolean[results.size()];
+            Set<Key> waiting = new HashSet<>();
+            for (int i = 0; i < ends.length; i++) {
+                Key key = keyOf(members.get(i).record);
+                ends[i] = (results.get(i) instanceof MarkResult.Decided || isRepeat(results.get(i)))
+                        && (key == null || !waiting.contains(key));
+                if (!ends[i] && key != null) {
+                    waiting.add(key);
+                }
+            }
+            return ends;
+        }
+
+        private static boolean isRepeat(MarkResult result) {
+            return result instanceof MarkResult.Known known
+                    && known.outcome() != Outcome.DYING
+                    && known.outcome() != Outcome.PARKED;
+        }
+
+        private void handle(Member member, Connection transaction) throws Exception {
+            long began = System.nanoTime();
+            Route.Once route = (Route.Once) member.route;
+            call.inUserCode(
+                    member.event,
+                    member.delivery,
+                    () -> route.handler().handle(HandlerCall.asHandled(member.event), member.delivery.in(transaction)));
+            member.tookNanos = System.nanoTime() - began;
+        }
+
+        private void handle(List<Member> list, @Nullable Connection transaction) throws Exception {
+            long began = System.nanoTime();
+            Member first = list.get(0);
+            List<Event<Object>> events = list.stream()
+                    .map(member -> HandlerCall.asHandled(member.event))
+                    .toList();
+            call.inUserCode(
+                    first.event, first.delivery, () -> batching.handle(events, new Batched(group, 1, transaction)));
+            long each = (System.nanoTime() - began) / list.size();
+            list.forEach(member -> member.tookNanos = each);
+        }
+
+        private Progress ended(Member member, MarkResult result) {
+            return result instanceof MarkResult.Known known
+                    ? router.known(member.record, known.outcome())
+                    : handled(member);
+        }
+
+        private Progress handled(Member member) {
+            return call.handled(
+                    member.event, member.delivery, member.route.watch(), Duration.ofNanos(member.tookNanos));
+        }
+
+        private List<Progress> failed(Throwable cause) {
+            if (cause instanceof VirtualMachineError fatal && !(cause instanceof StackOverflowError)) {
+                throw fatal; // of a stack overflow only the handler's own stack is gone
+            }
+            if (cause instanceof HandlerTransactionException lost) {
+                LOG.error("{} Their partitions stop.", lost.getMessage());
+                return Collections.nCopies(
+                        members.size(), new Progress.Stops("a handler ended a transaction of several events"));
+            }
+            if (!(cause instanceof PredecessorWaits)) {
+                LOG.warn(
+                        "{} events that were handled together failed with {}, and nothing of it was committed; each runs by itself now, without having used an attempt",
+                        members.size(),
+                        cause.getClass().getName());
+            }
+            return Collections.nCopies(members.size(), Progress.BY_ITSELF);
+        }
+    }
+
+    /** A batch as its handler sees it. */
+    record Batched(String group, int attempt, @Nullable Connection transaction) implements TransactionalBatch {
+
+        @Override
+        public Connection connection() {
+            if (transaction == null) {
+                throw new IllegalStateException("a batch handler without an inbox has no transaction");
+            }
+            return transaction;
+        }
+    }
+}

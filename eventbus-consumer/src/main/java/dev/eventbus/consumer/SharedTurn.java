@@ -1,0 +1,144 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.consumer.KeyLane.Report;
+import dev.eventbus.consumer.LaneWorkers.Progress;
+import dev.eventbus.consumer.LaneWorkers.Together;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A worker's turn with several lanes at once, whose records share one step. It takes what is ready, at most as much as the step
+ * has room for and for at most 20 ms, and waits for nothing. What has not ended in the step begins again by itself, with its
+ * successors in the lane behind it.
+ */
+final class SharedTurn {
+
+    /** A lane, and those of its records that are in the step. */
+    private record Share(KeyLane lane, List<InFlight> records) {}
+
+    private static final Logger LOG = LoggerFactory.getLogger(SharedTurn.class);
+
+    private static final long NANOS_TO_COLLECT = TimeUnit.MILLISECONDS.toNanos(20);
+
+    private final LaneWorkers workers;
+    private final Together step;
+    private final List<Share> shares = new ArrayList<>();
+    private final long closesNanos = System.nanoTime() + NANOS_TO_COLLECT;
+
+    /** @param record the running one of the lane, with which the step was begun */
+    SharedTurn(LaneWorkers workers, Together step, KeyLane lane, InFlight record) {
+        this.workers = workers;
+        this.step = step;
+        add(lane, record);
+    }
+
+    /** Collects and runs the step; false, with nothing done, if the first record would be the only one in it. */
+    boolean run() {
+        collect();
+        int records = shares.stream().mapToInt(share -> share.records().size()).sum();
+        if (records == 1) {
+            return false;
+        }
+        workers.runsMore(records - 1);
+        try {
+            settle(advance(records));
+        } finally {
+            workers.runsMore(1 - records);
+        }
+        return true;
+    }
+
+    private void collect() {
+        while (step.room() > 0 && System.nanoTime() < closesNanos) {
+            KeyLane lane = workers.takeReady();
+            if (lane == null) {
+                return;
+            }
+            InFlight record = lane.begin();
+            if (record != null && step.takes(record)) {
+                add(lane, record);
+            } else if (record != null) {
+                beginsAgain(lane);
+            }
+        }
+    }
+
+    private void add(KeyLane lane, InFlight record) {
+        List<InFlight> records = new ArrayList<>(List.of(record));
+        for (InFlight next : lane.runsMore(step.room())) {
+            if (!step.takes(next)) {
+                break;
+            }
+            records.add(next);
+        }
+        letGo(lane, lane.runsOnly(records.size()));
+        shares.add(new Share(lane, records));
+    }
+
+    private List<Progress> advance(int records) {
+        try {
+            return step.advance();
+        } catch (Throwable e) {
+            if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
+                throw broken;
+            }
+            LOG.error("BUG, please report: {} records could not be advanced together; each runs by itself", records, e);
+            return Collections.nCopies(records, Progress.BY_ITSELF);
+        }
+    }
+
+    private void settle(List<Progress> came) {
+        int at = 0;
+        for (Share share : shares) {
+            settle(share, came.subList(at, at + share.records().size()));
+            at += share.records().size();
+        }
+    }
+
+    private void settle(Share share, List<Progress> came) {
+        KeyLane lane = share.lane();
+        int ended = 0;
+        while (ended < came.size() && came.get(ended) instanceof Progress.Ended) {
+            ended++;
+        }
+        boolean all = ended == came.size();
+        lane.ended(all ? ended - 1 : ended);
+        boolean later = all && lane.nextLater();
+        for (InFlight record : share.records().subList(0, ended)) {
+            workers.report(new Report.Ended(lane, record));
+        }
+        if (later) {
+            workers.ready(lane);
+        } else if (!all && came.get(ended) instanceof Progress.Stops stops) {
+            stops(lane, stops);
+        } else if (!all) {
+            share.records().subList(ended, came.size()).forEach(InFlight::runsByItself);
+            beginsAgain(lane);
+        }
+    }
+
+    private void stops(KeyLane lane, Progress.Stops stops) {
+        lane.partition().close();
+        List<InFlight> letGo = lane.beginsAgain();
+        workers.report(new Report.Stops(lane, letGo.get(0), stops.why()));
+        letGo(lane, letGo.subList(1, letGo.size()));
+    }
+
+    private void beginsAgain(KeyLane lane) {
+        List<InFlight> letGo = lane.beginsAgain();
+        if (letGo.isEmpty()) {
+            workers.takeBack(lane);
+        }
+        letGo(lane, letGo);
+    }
+
+    private void letGo(KeyLane lane, List<InFlight> records) {
+        for (InFlight record : records) {
+            workers.report(new Report.LetGo(lane, record));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+package dev.eventbus.consumer.inbox;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
+import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The marks of many events, and the work of those that nobody has decided about, in one transaction.
+ *
+ * <p>The marks are inserted first, sorted by the bytes of their ids, so that two owners of the same events cannot deadlock over
+ * them; marks that are taken or held elsewhere are left out. All that is ours commits together, or nothing does.
+ */
+final class BatchTransaction {
+
+    private static final Comparator<Mark> BY_ID_BYTES = (a, b) ->
+            Arrays.compareUnsigned(a.eventId().getBytes(UTF_8), b.eventId().getBytes(UTF_8));
+
+    private final InboxTransactions transactions;
+    private final InboxSql sql;
+    private final List<Mark> marks;
+    private final List<Mark> sorted;
+
+    BatchTransaction(InboxTransactions transactions, InboxSql sql, List<Mark> marks) {
+        this.transactions = transactions;
+        this.sql = sql;
+        this.marks = List.copyOf(marks);
+        this.sorted = this.marks.stream().sorted(BY_ID_BYTES).toList();
+        if (marks.stream().map(Mark::group).distinct().count() != 1
+                || marks.stream().map(Mark::eventId).distinct().count() != marks.size()) {
+            throw new IllegalArgumentException(
+                    "marks must be of one group and of different events, was a batch of " + marks.size());
+        }
+    }
+
+    /** What came of each mark, in the order given. */
+    List<MarkResult> run(BatchWork work) throws Exception {
+        Optional<List<MarkResult>> results =
+                transactions.run((connection, watch) -> run(work, connection, watch, false));
+        return results.isPresent()
+                ? results.get()
+                : transactions
+                        .run((connection, watch) -> run(work, connection, watch, true))
+                        .orElseThrow();
+    }
+
+    /** Empty if the marks could not be inserted together. */
+    private Ending<Optional<List<MarkResult>>> run(
+            BatchWork work, Connection connection, SessionWatch watch, boolean eachAlone) throws Exception {
+        List<InboxSql.Insertion> insertions =
+                eachAlone ? sql.insertEach(connection, sorted) : sql.insertAll(connection, sorted);
+        if (insertions == null) {
+            return new Ending<>(Optional.empty(), false);
+        }
+        List<MarkResult> results = resultsOf(connection, insertions);
+        InboxSql.Insertion.Inserted ours = oursOf(insertions);
+        if (ours != null) {
+            work.run(handler -> GuardedConnection.lend(handler, connection, sql.ddlCommits(), watch), results);
+            if (!sql.seal(connection, ours)) {
+                throw new HandlerTransactionException(marks);
+            }
+        }
+        return new Ending<>(Optional.of(results), ours != null);
+    }
+
+    private List<MarkResult> resultsOf(Connection connection, List<InboxSql.Insertion> insertions) throws SQLException {
+        Map<String, MarkResult> byId = new HashMap<>();
+        for (int i = 0; i < sorted.size(); i++) {
+            byId.put(sorted.get(i).eventId(), resultOf(connection, sorted.get(i), insertions.get(i)));
+        }
+        List<MarkResult> results = new ArrayList<>();
+        marks.forEach(mark -> results.add(Objects.requireNonNull(byId.get(mark.eventId()))));
+        return results;
+    }
+
+    private MarkResult resultOf(Connection connection, Mark mark, InboxSql.Insertion insertion) throws SQLException {
+        if (insertion instanceof InboxSql.Insertion.Inserted) {
+            return new MarkResult.Decided();
+        }
+        InboxSql.Decision known = insertion instanceof InboxSql.Insertion.Taken ? sql.decision(connection, mark) : null;
+        return known == null ? new MarkResult.HeldElsewhere() : known.about(mark);
+    }
+
+    private static InboxSql.Insertion.@Nullable Inserted oursOf(List<InboxSql.Insertion> insertions) {
+        for (InboxSql.Insertion insertion : insertions) {
+            if (insertion instanceof InboxSql.Insertion.Inserted inserted) {
+                return inserted;
+            }
+        }
+        return null;
+    }
+}
