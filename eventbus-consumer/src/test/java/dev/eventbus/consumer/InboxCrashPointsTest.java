@@ -183,15 +183,11 @@ class InboxCrashPointsTest {
     }
 
     private static KafkaCluster guarded(MockKafka kafka, CrashPoint crash) {
-        return proxy(
-                KafkaCluster.class,
-                kafka,
-                (method, result) -> switch (method) {
-                    case "producer" -> proxy(Producer.class, result, null, crash);
-                    case "consumer" -> proxy(Consumer.class, result, null, crash);
-                    default -> result;
-                },
-                null);
+        return proxy(KafkaCluster.class, kafka, crash, (method, result) -> switch (method) {
+            case "producer" -> proxy(Producer.class, result, crash, (name, answer) -> answer);
+            case "consumer" -> proxy(Consumer.class, result, crash, (name, answer) -> answer);
+            default -> result;
+        });
     }
 
     private interface Wrap {
@@ -199,11 +195,10 @@ class InboxCrashPointsTest {
         Object result(String method, @Nullable Object result);
     }
 
-    private static <T> T proxy(
-            Class<T> type, @Nullable Object target, @Nullable Wrap wrap, @Nullable CrashPoint crash) {
+    private static <T> T proxy(Class<T> type, @Nullable Object target, CrashPoint crash, Wrap wrap) {
         return type.cast(Proxy.newProxyInstance(
                 InboxCrashPointsTest.class.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
-                    boolean edge = crash != null && EDGES.contains(method.getName());
+                    boolean edge = EDGES.contains(method.getName());
                     if (edge) {
                         crash.pass();
                     }
@@ -211,12 +206,12 @@ class InboxCrashPointsTest {
                     try {
                         result = method.invoke(target, arguments);
                     } catch (InvocationTargetException e) {
-                        throw e.getCause();
+                        throw e.getCause() == null ? e : e.getCause();
                     }
                     if (edge) {
                         crash.pass();
                     }
-                    return wrap == null ? result : wrap.result(method.getName(), result);
+                    return wrap.result(method.getName(), result);
                 }));
     }
 

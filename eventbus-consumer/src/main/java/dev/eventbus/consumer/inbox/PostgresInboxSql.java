@@ -335,7 +335,7 @@ final class PostgresInboxSql implements InboxSql {
     public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(purge)) {
             statement.setString(1, group);
-            statement.setDouble(2, olderThan.toSeconds());
+            statement.setDouble(2, (double) olderThan.toSeconds());
             return statement.executeUpdate();
         }
     }

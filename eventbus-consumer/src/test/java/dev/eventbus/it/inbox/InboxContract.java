@@ -365,7 +365,7 @@ public abstract class InboxContract extends InboxDatabase {
     void who_holds_a_mark_for_long_does_not_hold_the_thread_that_asks_again() throws Exception {
         CountDownLatch marked = new CountDownLatch(1);
         CountDownLatch release = new CountDownLatch(1);
-        others().submit(() -> inbox().run(mark("evt-1"), transaction -> {
+        Future<MarkResult> owner = others().submit(() -> inbox().run(mark("evt-1"), transaction -> {
             marked.countDown();
             await(release);
         }));
@@ -378,6 +378,7 @@ public abstract class InboxContract extends InboxDatabase {
             shortest = Math.min(shortest, System.nanoTime() - begin);
         }
         release.countDown();
+        assertThat(owner.get(10, TimeUnit.SECONDS)).isEqualTo(new Decided());
         assertThat(Duration.ofNanos(shortest)).isLessThan(Duration.ofMillis(200));
     }
 
