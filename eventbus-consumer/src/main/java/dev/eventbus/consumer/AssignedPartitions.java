@@ -2,16 +2,15 @@ package dev.eventbus.consumer;
 
 import java.nio.ByteBuffer;
 import java.time.Duration;
-import java.util.ArrayList;
+import java.time.Instant;
 import java.util.Collection;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.Objects;
 import java.util.function.BooleanSupplier;
-import org.apache.kafka.clients.consumer.Consumer;
+import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -26,8 +25,9 @@ import org.slf4j.LoggerFactory;
  * <ul>
  *   <li><b>Assigned</b>: a new {@link Partition} with an epoch of its own. What still runs from an earlier epoch never touches
  *       its window.
- *   <li><b>Revoked</b>: nothing more is started, what is queued is dropped, what runs is waited for up to a deadline; then what
- *       has ended is committed, synchronously, before the next owner begins.
+ *   <li><b>Revoked</b>: nothing more is started, except for a short time what stands below a record that has ended or runs, since
+ *       the next owner would repeat that one; the rest is dropped. What runs is waited for up to a deadline; then what has ended is
+ *       committed, synchronously, before the next owner begins.
  *   <li><b>Lost</b>: somebody else may own it already, so nothing is waited for and nothing is committed.
  *   <li><b>Zombies</b>: what still runs after that. A key that is handed back while a zombie of it runs waits for its end.
  * </ul>
@@ -37,22 +37,25 @@ import org.slf4j.LoggerFactory;
 final class AssignedPartitions implements ConsumerRebalanceListener {
 
     /**
-     * One partition in one epoch: from its assignment to its loss. Poll thread only, except {@link #close()} and
-     * {@link #isClosed()}.
+     * One partition in one epoch: from its assignment to its loss. Poll thread only, except {@link #startNothing()}, {@link
+     * #mayStart} and {@link #isClosed()}.
      */
     static final class Partition {
 
         private final TopicPartition id;
         private final int epoch;
         private final OffsetTracker offsets = new OffsetTracker();
-        private final Map<ByteBuffer, KeyLane> lanes = new HashMap<>();
-        private final Set<KeyLane> unkeyed = new HashSet<>();
-        private volatile boolean closed;
+        private final KeyLane.Lanes lanes = new KeyLane.Lanes();
+
+        /** The highest slot that may be started. */
+        private volatile long startable = Long.MAX_VALUE;
+
+        /** Until when records may be started that others wait for; null while all may. */
+        private @Nullable Instant finishBy;
+
         private int inFlight;
         private long bytes;
         private long committed = OffsetTracker.NOTHING;
-        private boolean spanFull;
-        private boolean shareFull;
         private @Nullable String stoppedBecause;
 
         Partition(TopicPartition id, int epoch) {
@@ -100,38 +103,25 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
             committed = Math.max(committed, offset);
         }
 
-        /** Whether the open span has reached its budget, and has not come down far enough since. */
-        boolean isSpanFull() {
-            return spanFull;
-        }
-
-        void spanFull(boolean full) {
-            spanFull = full;
-        }
-
-        /** Whether it holds its share of what all partitions may have in flight, and has not come down far enough since. */
-        boolean isShareFull() {
-            return shareFull;
-        }
-
-        void shareFull(boolean full) {
-            shareFull = full;
-        }
-
         /** Why a policy stopped the partition; null if none did. */
         @Nullable
         String stoppedBecause() {
             return stoppedBecause;
         }
 
-        /** Any thread: nothing more of it is started, for good. */
-        void close() {
-            closed = true;
+        /** Any thread: nothing more of it is started until the poll thread has seen why. */
+        void startNothing() {
+            startable = OffsetTracker.NOTHING;
         }
 
-        /** Any thread. */
+        /** Any thread: whether the record may be started; in a lane that may start one, all before it may be. */
+        boolean mayStart(InFlight record) {
+            return record.slot() <= startable;
+        }
+
+        /** Any thread: whether it is on its way out, so that nothing new is taken. */
         boolean isClosed() {
-            return closed;
+            return startable != Long.MAX_VALUE;
         }
 
         @Override
@@ -143,24 +133,35 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     /** What a hand-over needs from the loop around it. */
     interface Loop {
 
-        /** Goes on taking reports until the condition holds; false if it does not within the limit. */
+        /** Goes on working until the condition holds; false if it does not within the limit, or before the runner must have closed. */
         boolean pumpUntil(BooleanSupplier condition, Duration limit);
+
+        /** Until when a closing partition may start what others wait for. */
+        Instant finishBy();
 
         /** Commits what has ended of these partitions before it returns; never throws. */
         void commitNow(Collection<Partition> partitions);
 
         /** Records that never began are given up: their budget returns. */
         void dropped(Collection<InFlight> records);
-
-        /** Kafka moved partitions. */
-        void rebalanced(int assigned, int revoked, int lost);
     }
 
-    private record ZombieKey(TopicPartition partition, ByteBuffer key) {}
+    private record ZombieKey(
+            TopicPartition partition, @Nullable ByteBuffer key) {
+
+        static ZombieKey of(KeyLane lane) {
+            return new ZombieKey(lane.partition().id(), lane.key());
+        }
+    }
 
     private static final Logger LOG = LoggerFactory.getLogger(AssignedPartitions.class);
 
+    /** How long a hand-over may still start what stands below an ended record; it holds up the reading of all partitions. */
+    static final Duration FINISHING = Duration.ofSeconds(1);
+
     private final Loop loop;
+    private final Consumer<? super KeyLane> ready;
+    private final RunnerListener listener;
     private final Duration handOverLimit;
     private final Map<TopicPartition, Partition> current = new LinkedHashMap<>();
     private final Map<ZombieKey, KeyLane> zombies = new HashMap<>();
@@ -169,9 +170,14 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     private int lastEpoch;
     private boolean closed;
 
-    /** @param handOverLimit how long running handlers of a revoked partition are waited for */
-    AssignedPartitions(Loop loop, Duration handOverLimit) {
+    /**
+     * @param ready takes lanes of closing partitions that have something to start
+     * @param handOverLimit how long running handlers of a revoked partition are waited for
+     */
+    AssignedPartitions(Loop loop, Consumer<? super KeyLane> ready, RunnerListener listener, Duration handOverLimit) {
         this.loop = loop;
+        this.ready = ready;
+        this.listener = listener;
         this.handOverLimit = handOverLimit;
     }
 
@@ -180,7 +186,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         partitions.forEach(this::begin);
         if (!partitions.isEmpty()) {
             LOG.info("assigned {}", partitions);
-            loop.rebalanced(partitions.size(), 0, 0);
+            listener.rebalanced(partitions.size(), 0, 0);
         }
     }
 
@@ -190,8 +196,9 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         if (going.isEmpty()) {
             return;
         }
-        going.forEach(this::close);
-        boolean ended = awaitRunning(going, closed ? Duration.ZERO : handOverLimit);
+        Instant finishBy = loop.finishBy();
+        going.forEach(partition -> close(partition, finishBy));
+        boolean ended = finish(going);
         loop.commitNow(going);
         going.forEach(this::forget);
         if (ended) {
@@ -203,7 +210,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
                     going.stream().mapToInt(Partition::inFlight).sum(),
                     handOverLimit);
         }
-        loop.rebalanced(0, going.size(), 0);
+        listener.rebalanced(0, going.size(), 0);
     }
 
     @Override
@@ -212,13 +219,12 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         if (gone.isEmpty()) {
             return;
         }
-        gone.forEach(this::close);
-        gone.forEach(this::forget);
+        gone.forEach(this::abandon);
         LOG.warn(
                 "lost {}, somebody else may have it already: nothing of them is committed, {} records still run; the new owner repeats what was not committed",
                 partitions,
                 gone.stream().mapToInt(Partition::inFlight).sum());
-        loop.rebalanced(0, 0, gone.size());
+        listener.rebalanced(0, 0, gone.size());
     }
 
     /** The consumer is gone, and its partitions with it. */
@@ -230,7 +236,21 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     void stop(Partition partition, String why) {
         stopped.put(partition.id(), why);
         partition.stoppedBecause = why;
-        close(partition);
+    }
+
+    /** A record has left its lane unfinished, so what stands behind it is of no use to a commit. */
+    void letGo(Partition partition, InFlight record) {
+        close(partition, Instant.MAX); // it may take its time, unless it was closed before
+        startOnlyUpTo(partition, record.slot() - 1);
+    }
+
+    /** A record waits for its next try; false if nobody waits for it, because that comes too late for its partition. */
+    boolean waits(KeyLane.Report.Waits record) {
+        Partition partition = record.lane().partition();
+        if (partition.finishBy != null && record.due().isAfter(partition.finishBy)) {
+            startOnlyUpTo(partition, record.record().slot() - 1);
+        }
+        return record.lane().isWaiting();
     }
 
     Collection<Partition> all() {
@@ -250,16 +270,12 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     /** The lane of a key; a new one is held while an older epoch's handler of that key still runs. */
     KeyLane laneOf(Partition partition, byte @Nullable [] key) {
         if (key == null) {
-            KeyLane alone = new KeyLane(partition, null);
-            partition.unkeyed.add(alone);
-            return alone;
+            return partition.lanes.withoutKey(partition);
         }
-        return partition.lanes.computeIfAbsent(ByteBuffer.wrap(key), id -> {
-            KeyLane lane = new KeyLane(partition, id);
-            if (!zombies.isEmpty() && zombies.containsKey(new ZombieKey(partition.id(), id))) {
+        return partition.lanes.of(partition, ByteBuffer.wrap(key), lane -> {
+            if (!zombies.isEmpty() && zombies.containsKey(ZombieKey.of(lane))) {
                 lane.hold();
             }
-            return lane;
         });
     }
 
@@ -272,56 +288,79 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     KeyLane released(KeyLane lane, InFlight record) {
         Partition partition = lane.partition();
         partition.left(record);
-        ByteBuffer key = lane.key();
         if (!lane.endedLast()) {
             return null;
         }
-        if (key == null) {
-            partition.unkeyed.remove(lane);
-            return null;
-        }
-        partition.lanes.remove(key, lane);
-        if (zombies.isEmpty() || !zombies.remove(new ZombieKey(partition.id(), key), lane)) {
+        partition.lanes.remove(lane);
+        if (zombies.isEmpty() || lane.key() == null || !zombies.remove(ZombieKey.of(lane), lane)) {
             return null;
         }
         Partition now = current.get(partition.id());
-        KeyLane held = now == null ? null : now.lanes.get(key);
+        KeyLane held = now == null ? null : now.lanes.get(lane.key());
         return held != null && held.wake() ? held : null;
     }
 
-    /** Starts nothing more of this partition and drops what has not begun; it stays ours. */
-    void close(Partition partition) {
-        partition.close();
-        List<InFlight> dropped = new ArrayList<>();
-        partition.lanes.values().removeIf(lane -> lane.closeUnlessBusy(dropped));
-        partition.unkeyed.removeIf(lane -> lane.closeUnlessBusy(dropped));
+    /** Takes no more of this partition, starts only what ended records wait for, and drops the rest; it stays ours. */
+    private void close(Partition partition, Instant finishBy) {
+        Instant before = partition.finishBy;
+        long startable = before == null ? Long.MAX_VALUE : partition.startable;
+        partition.startNothing(); // so that nobody starts anything while we look
+        Instant sooner = before != null && before.isBefore(finishBy) ? before : finishBy;
+        partition.finishBy = sooner;
+        partition.startable =
+                Math.min(startable, partition.lanes.worthFinishing(partition.offsets.highestEnded(), sooner));
+        dropRefused(partition);
+    }
+
+    private void startOnlyUpTo(Partition partition, long slot) {
+        partition.startable = Math.min(slot, partition.startable);
+        dropRefused(partition);
+    }
+
+    private void dropRefused(Partition partition) {
+        List<InFlight> dropped = partition.lanes.dropRefused(ready);
         dropped.forEach(partition::left);
         loop.dropped(dropped);
     }
 
     /** Closes all partitions, and every one that is still to come. */
     void closeAll() {
-        if (closed) {
-            return;
+        if (!closed) {
+            closed = true;
+            Instant finishBy = loop.finishBy();
+            current.values().forEach(partition -> close(partition, finishBy));
         }
-        closed = true;
-        current.values().forEach(this::close);
     }
 
-    /** Waits for what runs of closed partitions; false if the limit came first. */
-    boolean awaitRunning(Collection<Partition> partitions, Duration limit) {
-        return loop.pumpUntil(() -> partitions.stream().allMatch(p -> p.inFlight == 0), limit);
+    /** Waits for no record any more that has not begun. */
+    void startNothingMore() {
+        current.values().forEach(partition -> startOnlyUpTo(partition, OffsetTracker.NOTHING));
+    }
+
+    /** Waits for what is left of closed partitions; false if the limit came first. */
+    private boolean finish(Collection<Partition> going) {
+        BooleanSupplier nothingLeft = () -> going.stream().allMatch(partition -> partition.inFlight == 0);
+        Duration finishing = handOverLimit.compareTo(FINISHING) < 0 ? handOverLimit : FINISHING;
+        boolean ended = loop.pumpUntil(nothingLeft, finishing);
+        going.forEach(partition -> startOnlyUpTo(partition, OffsetTracker.NOTHING));
+        return ended || loop.pumpUntil(nothingLeft, handOverLimit.minus(finishing));
     }
 
     /** The partition's offsets have jumped back: what runs belongs to a log that is gone, as if it had been lost and assigned. */
     Partition restart(Partition partition) {
-        close(partition);
-        forget(partition);
+        abandon(partition);
         return begin(partition.id());
     }
 
+    private void abandon(Partition partition) {
+        partition.finishBy = Instant.MIN;
+        startOnlyUpTo(partition, OffsetTracker.NOTHING);
+        forget(partition);
+    }
+
     /** What was read was not taken: all of it, and what is unfinished before it, is read again. */
-    void readAgain(Consumer<byte[], byte[]> consumer, ConsumerRecords<byte[], byte[]> read) {
+    void readAgain(
+            org.apache.kafka.clients.consumer.Consumer<byte[], byte[]> consumer, ConsumerRecords<byte[], byte[]> read) {
         for (TopicPartition id : read.partitions()) {
             Partition partition = current.get(id);
             if (partition != null) {
@@ -337,7 +376,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         Partition partition = new Partition(id, ++lastEpoch);
         partition.stoppedBecause = stopped.get(id);
         if (closed || partition.stoppedBecause != null) {
-            partition.close();
+            close(partition, Instant.MIN);
         }
         current.put(id, partition);
         return partition;
@@ -345,22 +384,10 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
 
     private void forget(Partition partition) {
         current.remove(partition.id(), partition);
-        for (KeyLane lane : partition.lanes.values()) {
-            ByteBuffer key = lane.key();
-            if (key != null) {
-                zombies.put(new ZombieKey(partition.id(), key), lane);
-            }
-        }
+        partition.lanes.keyed().forEach(lane -> zombies.put(ZombieKey.of(lane), lane));
     }
 
     private List<Partition> known(Collection<TopicPartition> ids) {
-        List<Partition> known = new ArrayList<>();
-        for (TopicPartition id : ids) {
-            Partition partition = current.get(id);
-            if (partition != null) {
-                known.add(partition);
-            }
-        }
-        return known;
+        return ids.stream().map(current::get).filter(Objects::nonNull).toList();
     }
 }

@@ -294,6 +294,11 @@ public final class ConsumerRunnerBuilder {
      * @throws StartRefusedException with everything that contradicts each other, each with its fix
      */
     public ConsumerRunner build() {
+        return new ConsumerRunner(settings());
+    }
+
+    /** What was said, checked. */
+    Settings settings() {
         List<String> found = new ArrayList<>(problems);
         found.addAll(contradictions());
         if (!found.isEmpty()) {
@@ -301,7 +306,7 @@ public final class ConsumerRunnerBuilder {
         }
         JdbcInbox inbox = inboxes.isEmpty() ? null : inboxes.iterator().next();
         Routes all = new Routes(routes, letters, new Ignored(ignored, ignoresOthers), inbox);
-        return new ConsumerRunner(new Settings(
+        return new Settings(
                 kafka,
                 group,
                 all,
@@ -313,7 +318,7 @@ public final class ConsumerRunnerBuilder {
                 executor,
                 maxRecords,
                 maxBytes,
-                handOverLimit()));
+                handOverLimit());
     }
 
     private ConsumerRunnerBuilder add(Route route) {

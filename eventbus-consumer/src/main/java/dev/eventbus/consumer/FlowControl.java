@@ -1,5 +1,7 @@
 package dev.eventbus.consumer;
 
+import static java.util.stream.Collectors.toSet;
+
 import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.RunnerHealth.PartitionHealth;
 import java.util.ArrayList;
@@ -43,6 +45,12 @@ final class FlowControl {
     private long bytes;
     private boolean full;
 
+    /** Partitions whose open span has reached its budget, and has not come down far enough since. */
+    private Set<Partition> spanFull = Set.of();
+
+    /** Partitions that hold their share of what all may have in flight, and have not come down far enough since. */
+    private Set<Partition> shareFull = Set.of();
+
     FlowControl(int maxRecords, long maxBytes) {
         this.maxRecords = maxRecords;
         this.maxBytes = maxBytes;
@@ -79,10 +87,11 @@ final class FlowControl {
         Set<TopicPartition> paused = consumer.paused();
         List<TopicPartition> toPause = new ArrayList<>();
         List<TopicPartition> toResume = new ArrayList<>();
+        spanFull = partitions.stream().filter(this::isSpanFull).collect(toSet());
+        shareFull = partitions.size() > 1
+                ? partitions.stream().filter(this::holdsShare).collect(toSet())
+                : Set.of();
         for (Partition partition : partitions) {
-            int span = partition.offsets().span();
-            partition.spanFull(partition.isSpanFull() ? span >= MAX_SPAN * RESUME_BELOW : span >= MAX_SPAN);
-            partition.shareFull(partitions.size() > 1 && holdsShare(partition));
             boolean pause = pausedBecause(partition) != null;
             if (pause != paused.contains(partition.id())) {
                 (pause ? toPause : toResume).add(partition.id());
@@ -97,8 +106,13 @@ final class FlowControl {
         }
     }
 
+    private boolean isSpanFull(Partition partition) {
+        double most = spanFull.contains(partition) ? MAX_SPAN * RESUME_BELOW : MAX_SPAN;
+        return partition.offsets().span() >= most;
+    }
+
     private boolean holdsShare(Partition partition) {
-        double share = partition.isShareFull() ? SHARE * RESUME_BELOW : SHARE;
+        double share = shareFull.contains(partition) ? SHARE * RESUME_BELOW : SHARE;
         return partition.inFlight() >= maxRecords * share || partition.bytes() >= maxBytes * share;
     }
 
@@ -109,7 +123,7 @@ final class FlowControl {
     List<String> problems(Collection<Partition> partitions, boolean keysWait) {
         List<String> problems = new ArrayList<>();
         for (Partition partition : partitions) {
-            boolean held = partition.isSpanFull() || keysWait && (full || partition.isShareFull());
+            boolean held = spanFull.contains(partition) || keysWait && (full || shareFull.contains(partition));
             if (partition.stoppedBecause() != null || held) {
                 problems.add("%s is not read: %s".formatted(partition.id(), pausedBecause(partition)));
             }
@@ -138,11 +152,11 @@ final class FlowControl {
         if (partition.isClosed()) {
             return "the runner is closing";
         }
-        if (partition.isSpanFull()) {
+        if (spanFull.contains(partition)) {
             return "open span of %d records reached; offset %d holds it up"
                     .formatted(MAX_SPAN, partition.offsets().committable());
         }
-        if (partition.isShareFull()) {
+        if (shareFull.contains(partition)) {
             return "it holds half of the budget of %d records or %d bytes in flight".formatted(maxRecords, maxBytes);
         }
         if (full) {

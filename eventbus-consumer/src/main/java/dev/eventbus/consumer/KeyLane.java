@@ -4,7 +4,13 @@ import java.nio.ByteBuffer;
 import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,9 +25,8 @@ import org.jspecify.annotations.Nullable;
  *                         └── wake ◄─ SENDING ◄──┘   a dead letter is on its way
  * </pre>
  *
- * <p>Once its partition is closed a lane starts nothing more; a record that runs or is being sent is finished. A lane that
- * was busy at that moment reports that record once more and starts nothing; it is quiet when its last report is taken, see {@link
- * #endedLast()}: earlier ones may still be on their way.
+ * <p>Once its partition is closing a lane starts only what the partition still allows; a record that runs or is being sent is
+ * finished. The lane is quiet when its last report is taken, see {@link #endedLast()}: earlier ones may still be on their way.
  *
  * <p>The poll thread adds, wakes and closes; the one worker that has begun it runs it. The lock is held for a few instructions,
  * never across user code.
@@ -70,8 +75,20 @@ final class KeyLane {
     /** Guarded by this. */
     private State state = State.IDLE;
 
+    /** Whether the workers know that somebody waits for this lane. Guarded by this. */
+    private boolean hurries;
+
+    /** When a waiting record is due. Guarded by this. */
+    private Instant due = Instant.MIN;
+
+    /** Slot of the record that has ended last; {@link OffsetTracker#NOTHING} for none. Guarded by this. */
+    private long lastEnded = OffsetTracker.NOTHING;
+
     /** How many records at the queue's head are running: several only in one step with those of other lanes. Guarded by this. */
     private int running = 1;
+
+    /** Slot of the first record that was let go, unfinished: nothing behind it is ever started. Guarded by this. */
+    private long letGo = Long.MAX_VALUE;
 
     /** Records that have not ended. Poll thread only. */
     private int open;
@@ -114,8 +131,12 @@ final class KeyLane {
 
     /** Worker: begins a ready lane; null if there is nothing to start any more. */
     synchronized @Nullable InFlight begin() {
+        if (state != State.READY) {
+            return null;
+        }
         InFlight head = queue.peekFirst();
-        if (state != State.READY || head == null || partition.isClosed() && !isSettling()) {
+        if (head == null || !mayStart(head) && !isSettling()) {
+            state = State.IDLE;
             return null;
         }
         state = State.RUNNING;
@@ -124,9 +145,9 @@ final class KeyLane {
 
     /** Worker: the running record has ended; the next one, which is running from now, or null if the worker is to go. */
     synchronized @Nullable InFlight next() {
-        queue.removeFirst();
+        lastEnded = queue.removeFirst().slot();
         InFlight head = queue.peekFirst();
-        if (head == null || partition.isClosed()) {
+        if (head == null || !mayStart(head)) {
             state = State.IDLE;
             return null;
         }
@@ -144,10 +165,11 @@ final class KeyLane {
 
     /** Worker: the records behind what runs, in order, run too from now: at most so many, none if nothing may begin any more. */
     synchronized List<InFlight> runsMore(int most) {
-        if (partition.isClosed()) {
-            return List.of();
-        }
-        List<InFlight> more = queue.stream().skip(running).limit(most).toList();
+        List<InFlight> more = queue.stream()
+                .skip(running)
+                .limit(most)
+                .takeWhile(this::mayStart)
+                .toList();
         running += more.size();
         return more;
     }
@@ -155,62 +177,68 @@ final class KeyLane {
     /**
      * Worker: of what runs only so many go on running; the rest never began.
      *
-     * @return what of the rest must be let go, because the partition is closed
+     * @return what of the rest must be let go, because its partition is closing
      */
     synchronized List<InFlight> runsOnly(int records) {
-        List<InFlight> letGo = new ArrayList<>();
-        if (partition.isClosed()) {
-            queue.stream().limit(running).skip(records).forEach(letGo::add);
-            queue.removeAll(letGo); // by identity: a record equals itself alone
-        }
+        List<InFlight> refused = refused(records);
         running = records;
-        return letGo;
+        return refused;
     }
 
     /** Worker: so many of the records that run together have ended, not the last. */
     synchronized void ended(int records) {
         for (int i = 0; i < records; i++) {
-            queue.removeFirst();
+            lastEnded = queue.removeFirst().slot();
         }
         running -= records;
     }
 
     /**
-     * Worker: what runs has not ended and is to begin again, record by record.
+     * Worker: what runs has not ended and is to begin again, record by record; the lane must be given to the workers again.
      *
-     * @return what must be let go instead, because the partition is closed; empty if the lane must be given to the workers again
+     * @return what must be let go instead, because its partition is closing
      */
     synchronized List<InFlight> beginsAgain() {
-        List<InFlight> letGo = new ArrayList<>();
-        if (partition.isClosed() && !isSettling()) {
-            while (letGo.size() < running) {
-                letGo.add(queue.removeFirst());
-            }
-        }
-        state = letGo.isEmpty() ? State.READY : State.IDLE;
+        List<InFlight> refused = refused(isSettling() ? 1 : 0);
+        state = queue.isEmpty() ? State.IDLE : State.READY;
         running = 1;
-        return letGo;
+        return refused;
     }
 
-    /** Whether the first record's letter has been sent, which is seen through to its end. Guarded by this. */
-    private boolean isSettling() {
-        InFlight head = queue.peekFirst();
-        return head != null && head.hasSendResult();
+    /** Lets go what runs but may not be started, from a place in the queue on. Guarded by this. */
+    private List<InFlight> refused(int from) {
+        List<InFlight> refused = queue.stream()
+                .limit(running)
+                .skip(from)
+                .dropWhile(this::mayStart)
+                .toList();
+        queue.removeAll(refused); // by identity: a record equals itself alone
+        if (!refused.isEmpty()) {
+            letGo = Math.min(letGo, refused.get(0).slot());
+        }
+        return refused;
     }
 
-    /** Worker: the running record waits for its next try; false if its partition is closed, so that it must be let go. */
-    synchronized boolean waits() {
-        if (partition.isClosed()) {
+    /** Worker: the running record waits for its next try; false if it must be let go, since its partition is closing. */
+    synchronized boolean waits(Instant until) {
+        if (!mayStart(queue.getFirst())) {
             return false;
         }
         state = State.WAITING;
+        due = until;
         return true;
     }
 
-    /** Worker: the running record is let go, unfinished; its partition is closed. */
-    synchronized void letGo() {
-        queue.removeFirst();
+    /** Worker: all that runs is let go, unfinished; nothing behind it is started any more. */
+    synchronized List<InFlight> letGo() {
+        List<InFlight> all = new ArrayList<>();
+        while (all.size() < running) {
+            all.add(queue.removeFirst());
+        }
+        letGo = Math.min(letGo, all.get(0).slot());
         state = State.IDLE;
+        running = 1;
+        return all;
     }
 
     /** Worker: the running record's letter is about to be sent. */
@@ -227,26 +255,134 @@ final class KeyLane {
         return state == State.READY;
     }
 
-    /**
-     * Poll thread, after the partition was closed: drops what has not begun.
-     *
-     * @param dropped receives the records that were dropped
-     * @return whether nothing is left; else the lane will report what became of its first record
-     */
-    boolean closeUnlessBusy(List<? super InFlight> dropped) {
-        int before = dropped.size();
-        drop(dropped);
-        open -= dropped.size() - before;
-        return open == 0;
+    /** Whether its first record waits for its next try. */
+    synchronized boolean isWaiting() {
+        return state == State.WAITING;
     }
 
-    private synchronized void drop(List<? super InFlight> dropped) {
-        boolean busy = state == State.RUNNING || state == State.SENDING || state == State.READY && isSettling();
-        while (queue.size() > (busy ? running : 0)) {
+    // ---- a closing partition; all on the poll thread
+
+    /** The highest slot that has ended or will, since it is at work. */
+    private synchronized long reached() {
+        return queue.stream().limit(busy()).mapToLong(InFlight::slot).max().orElse(lastEnded);
+    }
+
+    /** The slot that does not end by then, whatever is started; {@link Long#MAX_VALUE} if there is none. */
+    private synchronized long stuckBefore(Instant then) {
+        InFlight head = queue.peekFirst();
+        boolean stuck = head != null && (state == State.HELD || state == State.WAITING && due.isAfter(then));
+        return stuck ? head.slot() : letGo;
+    }
+
+    /** Drops what the partition no longer allows to start; true if something is left to start, so that workers must know. */
+    private boolean dropRefused(List<? super InFlight> dropped) {
+        int before = dropped.size();
+        boolean ready = drop(dropped);
+        open -= dropped.size() - before;
+        return ready;
+    }
+
+    private synchronized boolean drop(List<? super InFlight> dropped) {
+        int busy = busy();
+        while (queue.size() > busy && !mayStart(queue.getLast())) {
             dropped.add(queue.removeLast());
         }
-        if (!busy) {
+        boolean hurry = state == State.READY && !hurries;
+        if (queue.isEmpty()) {
             state = State.IDLE;
+            hurry = false;
+        } else if (state == State.IDLE) {
+            state = State.READY; // a worker has left it while nothing was allowed to start
+            hurry = true;
+        }
+        hurries |= hurry;
+        return hurry;
+    }
+
+    /** How many records at the queue's head are at work. Guarded by this. */
+    private int busy() {
+        boolean works = state == State.RUNNING || state == State.SENDING || state == State.READY && isSettling();
+        return works ? Math.min(running, queue.size()) : 0;
+    }
+
+    /** Whether the first record's letter has been sent, which is seen through to its end. Guarded by this. */
+    private boolean isSettling() {
+        InFlight head = queue.peekFirst();
+        return head != null && head.hasSendResult();
+    }
+
+    /** Guarded by this. */
+    private boolean mayStart(InFlight record) {
+        return record.slot() < letGo && partition.mayStart(record);
+    }
+
+    /** The lanes of one partition that have records. Poll thread only. */
+    static final class Lanes {
+
+        private final Map<ByteBuffer, KeyLane> keyed = new HashMap<>();
+        private final Set<KeyLane> unkeyed = new HashSet<>();
+
+        /** The key's lane; made and told if there is none. */
+        KeyLane of(AssignedPartitions.Partition partition, ByteBuffer key, Consumer<? super KeyLane> made) {
+            return keyed.computeIfAbsent(key, id -> {
+                KeyLane lane = new KeyLane(partition, id);
+                made.accept(lane);
+                return lane;
+            });
+        }
+
+        KeyLane withoutKey(AssignedPartitions.Partition partition) {
+            KeyLane alone = new KeyLane(partition, null);
+            unkeyed.add(alone);
+            return alone;
+        }
+
+        void remove(KeyLane quiet) {
+            ByteBuffer key = quiet.key();
+            if (key == null) {
+                unkeyed.remove(quiet);
+            } else {
+                keyed.remove(key, quiet);
+            }
+        }
+
+        @Nullable
+        KeyLane get(ByteBuffer key) {
+            return keyed.get(key);
+        }
+
+        Collection<KeyLane> keyed() {
+            return keyed.values();
+        }
+
+        private List<Collection<KeyLane>> all() {
+            return List.of(keyed.values(), unkeyed);
+        }
+
+        /**
+         * The slot up to which finishing everything lets more be committed: not above what has ended or is at work, and not above
+         * what does not end by then.
+         */
+        long worthFinishing(long highestEnded, Instant then) {
+            long reached = highestEnded;
+            long stuck = Long.MAX_VALUE;
+            for (Collection<KeyLane> some : all()) {
+                for (KeyLane lane : some) {
+                    reached = Math.max(reached, lane.reached());
+                    stuck = Math.min(stuck, lane.stuckBefore(then));
+                }
+            }
+            return Math.min(reached, stuck - 1);
+        }
+
+        /** Drops what the partition no longer allows to start, and gives those that have something to start to the workers. */
+        List<InFlight> dropRefused(Consumer<? super KeyLane> ready) {
+            List<InFlight> dropped = new ArrayList<>();
+            for (Collection<KeyLane> some : all()) {
+                some.stream().filter(lane -> lane.dropRefused(dropped)).forEach(ready);
+                some.removeIf(lane -> lane.open == 0);
+            }
+            return dropped;
         }
     }
 }

@@ -1,10 +1,13 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
+import dev.eventbus.consumer.internal.Backoff;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Comparator;
 import java.util.List;
+import java.util.PriorityQueue;
 import java.util.Queue;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -12,6 +15,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -97,7 +101,7 @@ final class LaneWorkers {
 
     private final Queue<KeyLane> ready = new ConcurrentLinkedQueue<>();
 
-    /** Ready lanes that a worker had in hand and gave back: they come first. */
+    /** Ready lanes that come first: a worker had them in hand and gave them back, or a hand-over waits for them. */
     private final Queue<KeyLane> first = new ConcurrentLinkedQueue<>();
 
     private final Queue<Report> reports = new ConcurrentLinkedQueue<>();
@@ -127,10 +131,14 @@ final class LaneWorkers {
         this.fatal = fatal;
     }
 
-    /** Takes a lane that has become ready. */
+    /** Takes a lane that has become ready; twice does no harm. */
     void ready(KeyLane lane) {
-        ready.add(lane);
+        enqueue(lane);
         hireOne();
+    }
+
+    private void enqueue(KeyLane lane) {
+        (lane.partition().isClosed() ? first : ready).add(lane);
     }
 
     /** Runs all that is ready in the calling thread; does nothing if there is an executor. */
@@ -281,7 +289,7 @@ final class LaneWorkers {
             record = over ? null : lane.next();
             reports.add(new Report.Ended(lane, ended));
             if (later) {
-                ready.add(lane);
+                enqueue(lane);
             }
         }
     }
@@ -305,24 +313,75 @@ final class LaneWorkers {
     }
 
     private void leave(KeyLane lane, InFlight record, Progress progress) {
-        if (progress instanceof Progress.Waits waits && lane.waits()) {
-            reports.add(new Report.Waits(lane, record, clock.instant().plus(waits.delay()), waits.problem()));
+        Instant due = progress instanceof Progress.Waits waits ? clock.instant().plus(waits.delay()) : Instant.MIN;
+        if (progress instanceof Progress.Waits waits && lane.waits(due)) {
+            reports.add(new Report.Waits(lane, record, due, waits.problem()));
         } else if (progress instanceof Progress.Sends sends) {
             lane.sends();
             sends.letter().whenComplete((acknowledged, failure) -> {
                 record.sent(new InFlight.Sent(failure));
                 if (lane.wake()) { // on the producer's thread, which must not run anything of a user
-                    ready.add(lane);
+                    enqueue(lane);
                     woken.incrementAndGet();
                 }
             });
         } else if (progress instanceof Progress.Stops stops) {
-            lane.partition().close();
+            lane.partition().startNothing();
             lane.letGo();
             reports.add(new Report.Stops(lane, record, stops.why()));
         } else {
             lane.letGo();
             reports.add(new Report.LetGo(lane, record));
+        }
+    }
+
+    /** Lanes whose first record waits for its next try. Poll thread only. */
+    static final class Timers {
+
+        private record Timer(Report.Waits waits, long order) {}
+
+        private final PriorityQueue<Timer> timers = new PriorityQueue<>(
+                Comparator.comparing((Timer timer) -> timer.waits().due()).thenComparing(Timer::order));
+
+        private long set;
+
+        void add(Report.Waits waits) {
+            timers.add(new Timer(waits, set++));
+        }
+
+        /** Wakes the lanes that are due, and hands out those that are ready then. */
+        int wakeDue(Instant now, Consumer<? super KeyLane> ready) {
+            Instant far = now.plus(Backoff.LONGEST_IN_MEMORY); // no wait is longer: the clock was set back
+            int woken = 0;
+            for (Instant due = next(); due != null && (!due.isAfter(now) || due.isAfter(far)); due = next()) {
+                KeyLane lane = timers.remove().waits().lane();
+                if (lane.wake()) {
+                    ready.accept(lane);
+                    woken++;
+                }
+            }
+            return woken;
+        }
+
+        /** When the next one is due; null if nobody waits. */
+        @Nullable
+        Instant next() {
+            Timer next = timers.peek();
+            return next == null ? null : next.waits().due();
+        }
+
+        /** Forgets lanes whose records were dropped. */
+        void forgetDropped() {
+            timers.removeIf(timer -> !timer.waits().lane().isWaiting());
+        }
+
+        int size() {
+            return timers.size();
+        }
+
+        /** What they wait for, as far as it is a problem. */
+        Stream<@Nullable String> problems() {
+            return timers.stream().map(timer -> timer.waits().problem());
         }
     }
 }

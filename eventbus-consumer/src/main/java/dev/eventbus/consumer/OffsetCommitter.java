@@ -38,7 +38,10 @@ final class OffsetCommitter {
     private final RunnerListener listener;
 
     private Instant due = Instant.MIN;
-    private boolean onItsWay;
+
+    /** The consumer that has not yet answered a commit. One that is closed may never answer. */
+    private @Nullable Consumer<?, ?> asked;
+
     private @Nullable String problem;
 
     /** What was logged last, so that a failure that lasts is one line. */
@@ -51,7 +54,7 @@ final class OffsetCommitter {
     /** Sends a commit if it is time for one and none is on its way. */
     void commitIfDue(Consumer<?, ?> consumer, Collection<Partition> partitions, Instant now) {
         boolean early = now.isBefore(due) && !due.isAfter(now.plus(PERIOD)); // else the clock was set back
-        if (onItsWay || early) {
+        if (asked == consumer || early) {
             return;
         }
         due = now.plus(PERIOD);
@@ -60,16 +63,20 @@ final class OffsetCommitter {
             clear();
             return;
         }
-        onItsWay = true;
+        asked = consumer;
         try {
             consumer.commitAsync(forKafka(offsets), (committed, failure) -> {
-                onItsWay = false;
+                answered(consumer);
                 ended(offsets, failure);
             });
         } catch (RuntimeException e) {
-            onItsWay = false;
+            answered(consumer);
             ended(offsets, e);
         }
+    }
+
+    private void answered(Consumer<?, ?> consumer) {
+        asked = asked == consumer ? null : asked;
     }
 
     /** Commits and waits for the answer. */

@@ -34,6 +34,9 @@ final class OffsetTracker {
     /** Slot of the next record. */
     private long next;
 
+    /** Highest slot whose record has ended. */
+    private long highestEnded = NOTHING;
+
     /** One above the highest offset that is accounted for. */
     private long end = NOTHING;
 
@@ -65,6 +68,7 @@ final class OffsetTracker {
             return false;
         }
         done[word(slot)] |= bit(slot);
+        highestEnded = Math.max(highestEnded, slot);
         while (base < next && isDone(base)) {
             done[word(base)] &= ~bit(base);
             base++;
@@ -80,6 +84,11 @@ final class OffsetTracker {
     /** One above the highest offset that was handed out or passed over. */
     long position() {
         return end;
+    }
+
+    /** Slot of the highest record that has ended: what stands unfinished below it makes it be repeated. */
+    long highestEnded() {
+        return highestEnded;
     }
 
     /** Records from the lowest unfinished one to the last: what a crash would deliver again at most. */

@@ -6,18 +6,15 @@ import dev.eventbus.consumer.FailureRouter.LettersOut;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
-import dev.eventbus.consumer.internal.Backoff;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.PriorityQueue;
 import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
@@ -48,9 +45,6 @@ final class PollLoop implements AssignedPartitions.Loop {
     private static final Duration REST_AFTER_A_FAULT = Duration.ofSeconds(1);
     private static final Duration HEALTH_PERIOD = Duration.ofMillis(100);
 
-    private record Timer(
-            Instant due, long order, KeyLane lane, @Nullable String problem) {}
-
     private final Settings settings;
     private final KafkaCluster kafka;
     private final boolean threads;
@@ -63,14 +57,14 @@ final class PollLoop implements AssignedPartitions.Loop {
     private final @Nullable DeadLetterSink sink;
 
     // Poll thread only.
-    private final PriorityQueue<Timer> timers =
-            new PriorityQueue<>(Comparator.comparing(Timer::due).thenComparing(Timer::order));
-    private long timersSet;
+    private final LaneWorkers.Timers timers = new LaneWorkers.Timers();
     private @Nullable Consumer<byte[], byte[]> consumer;
+    private boolean ending;
     private Instant healthDue = Instant.MIN;
 
     // Read by any thread.
     private volatile boolean closing;
+    private volatile long closeNanos;
     private volatile long endNanos;
     private volatile boolean drained;
     private volatile @Nullable VirtualMachineError fatal;
@@ -92,7 +86,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.workers =
                 new LaneWorkers(executor, settings.concurrency(), call.inBatches(), kafka.clock(), e -> fatal = e);
         this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
-        this.assigned = new AssignedPartitions(this, settings.handOverLimit());
+        this.assigned = new AssignedPartitions(this, workers::ready, settings.listener(), settings.handOverLimit());
         this.source = new RecordSource(settings, threads);
         this.committer = new OffsetCommitter(settings.listener());
     }
@@ -145,13 +139,19 @@ final class PollLoop implements AssignedPartitions.Loop {
      * @param limit for all of it, {@link #end()} included
      */
     void close(Duration limit) {
-        endNanos = System.nanoTime() + limit.toNanos();
+        closeNanos = System.nanoTime();
+        endNanos = closeNanos + limit.toNanos();
         closing = true;
     }
 
     /** A third of the time that is left, for each of the three things that {@link #end()} waits for. */
     private Duration third() {
         return Duration.ofNanos(Math.max(1_000_000, (endNanos - System.nanoTime()) / 3));
+    }
+
+    /** What is left until the n-th fifth of the time to close is over. */
+    private Duration untilFifth(int n) {
+        return Duration.ofNanos(Math.max(0, closeNanos + (endNanos - closeNanos) / 5 * n - System.nanoTime()));
     }
 
     /** Any thread: whether nothing runs any more since {@link #close()}. */
@@ -182,8 +182,10 @@ final class PollLoop implements AssignedPartitions.Loop {
         }
         Duration third = third();
         assigned.closeAll();
+        assigned.startNothingMore();
         pumpUntil(() -> flow.records() == 0, threads ? Duration.ZERO : third);
         commitNow(assigned.all());
+        ending = true;
         try {
             source.close(third);
         } finally {
@@ -204,14 +206,21 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     @Override
     public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
-        return RunLoop.await(limit, () -> {
+        RunLoop.await(ending ? Duration.ZERO : limit, () -> {
             pump();
             if (!threads) {
                 workers.runHere();
                 takeReports();
             }
-            return condition.getAsBoolean();
+            return condition.getAsBoolean() || closing && untilFifth(4).isZero();
         });
+        return condition.getAsBoolean();
+    }
+
+    @Override
+    public Instant finishBy() {
+        Duration longest = closing ? untilFifth(1) : AssignedPartitions.FINISHING;
+        return kafka.clock().instant().plus(threads ? longest : Duration.ZERO);
     }
 
     @Override
@@ -224,32 +233,19 @@ final class PollLoop implements AssignedPartitions.Loop {
     @Override
     public void dropped(Collection<InFlight> records) {
         records.forEach(flow::returned);
-        timers.removeIf(timer -> timer.lane().partition().isClosed());
-    }
-
-    @Override
-    public void rebalanced(int taken, int revoked, int lost) {
-        settings.listener().rebalanced(taken, revoked, lost);
+        timers.forgetDropped();
     }
 
     // ---- workers and timers
 
     private int pump() {
-        if (closing) {
-            assigned.closeAll(); // here, since a hand-over may be under way
-        }
-        Instant now = kafka.clock().instant();
-        Instant far = now.plus(Backoff.LONGEST_IN_MEMORY); // no wait is longer: the clock was set back
-        int done = 0;
-        for (Timer next = timers.peek();
-                next != null && (!next.due().isAfter(now) || next.due().isAfter(far));
-                next = timers.peek()) {
-            timers.remove();
-            if (next.lane().wake()) {
-                workers.ready(next.lane());
-                done++;
+        if (closing) { // here, since a hand-over may be under way
+            assigned.closeAll();
+            if (untilFifth(1).isZero()) {
+                assigned.startNothingMore();
             }
         }
+        int done = timers.wakeDue(kafka.clock().instant(), workers::ready);
         workers.hire();
         return done + takeReports();
     }
@@ -259,8 +255,8 @@ final class PollLoop implements AssignedPartitions.Loop {
         for (Report report = workers.nextReport(); report != null; report = workers.nextReport()) {
             taken++;
             if (report instanceof Report.Waits waits) {
-                if (!waits.lane().partition().isClosed()) {
-                    timers.add(new Timer(waits.due(), timersSet++, waits.lane(), waits.problem()));
+                if (assigned.waits(waits)) {
+                    timers.add(waits);
                 }
             } else {
                 left(report);
@@ -281,6 +277,9 @@ final class PollLoop implements AssignedPartitions.Loop {
         if (waited != null) {
             workers.ready(waited);
         }
+        if (current && !(report instanceof Report.Ended)) {
+            assigned.letGo(partition, report.record());
+        }
         if (current && report instanceof Report.Stops stops) {
             assigned.stop(partition, stops.why());
             settings.listener()
@@ -297,12 +296,12 @@ final class PollLoop implements AssignedPartitions.Loop {
         if (flow.records() == 0) {
             return IDLE_POLL;
         }
-        Timer next = timers.peek();
+        Instant next = timers.next();
         Duration busy = flow.isFull() ? FULL_POLL : BUSY_POLL;
-        if (next == null || next.due().isAfter(now.plus(busy))) {
+        if (next == null || next.isAfter(now.plus(busy))) {
             return busy;
         }
-        return next.due().isAfter(now) ? Duration.between(now, next.due()) : Duration.ZERO;
+        return next.isAfter(now) ? Duration.between(now, next) : Duration.ZERO;
     }
 
     private void gap(TopicPartition id, long expected, long continuesAt) {
@@ -372,7 +371,6 @@ final class PollLoop implements AssignedPartitions.Loop {
         Status status = fatal != null || stopped
                 ? Status.DOWN
                 : closing ? Status.STOPPING : problems.isEmpty() ? Status.UP : Status.DEGRADED;
-        Timer next = timers.peek();
         health = new RunnerHealth(
                 status,
                 problems,
@@ -381,7 +379,7 @@ final class PollLoop implements AssignedPartitions.Loop {
                         .toList(),
                 workers.running(),
                 timers.size(),
-                next == null ? null : next.due());
+                timers.next());
     }
 
     /** What is wrong, in words, the widest first. */
@@ -394,8 +392,8 @@ final class PollLoop implements AssignedPartitions.Loop {
         Stream.of(committer.problem(), workers.problem())
                 .filter(Objects::nonNull)
                 .forEach(problems::add);
-        problems.addAll(flow.problems(assigned.all(), !timers.isEmpty()));
-        problems.addAll(RunnerHealth.waiting(timers.stream().map(Timer::problem)));
+        problems.addAll(flow.problems(assigned.all(), timers.size() > 0));
+        problems.addAll(RunnerHealth.waiting(timers.problems()));
         return problems;
     }
 }

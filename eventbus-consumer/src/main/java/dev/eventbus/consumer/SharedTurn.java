@@ -122,18 +122,16 @@ final class SharedTurn {
     }
 
     private void stops(KeyLane lane, Progress.Stops stops) {
-        lane.partition().close();
-        List<InFlight> letGo = lane.beginsAgain();
+        lane.partition().startNothing();
+        List<InFlight> letGo = lane.letGo();
         workers.report(new Report.Stops(lane, letGo.get(0), stops.why()));
         letGo(lane, letGo.subList(1, letGo.size()));
     }
 
     private void beginsAgain(KeyLane lane) {
         List<InFlight> letGo = lane.beginsAgain();
-        if (letGo.isEmpty()) {
-            workers.takeBack(lane);
-        }
         letGo(lane, letGo);
+        workers.takeBack(lane);
     }
 
     private void letGo(KeyLane lane, List<InFlight> records) {

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.AssignedPartitions.Partition;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -35,8 +36,12 @@ class AssignedPartitionsTest {
                 }
 
                 @Override
-                public void rebalanced(int taken, int revoked, int lost) {}
+                public Instant finishBy() {
+                    return Instant.MIN;
+                }
             },
+            lane -> {},
+            RunnerListener.NONE,
             Duration.ofSeconds(1));
 
     @Test

@@ -11,12 +11,13 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Collections;
+import java.util.Collection;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
@@ -27,6 +28,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
@@ -36,10 +39,11 @@ import org.junit.jupiter.api.Test;
 class LaneWorkersTest {
 
     private static final Instant NOW = Instant.parse("2030-01-01T00:00:00Z");
+    private static final TopicPartition ID = new TopicPartition("t", 0);
 
     @Test
     void keeps_its_properties_in_every_seeded_life() {
-        for (int seed = 0; seed < 3_000; seed++) {
+        for (int seed = 0; seed < 10_000; seed++) {
             new Life(seed).live();
         }
     }
@@ -174,22 +178,21 @@ class LaneWorkersTest {
     }
 
     @Test
-    void a_lane_that_gives_way_keeps_nothing_running_whether_it_is_closed_before_or_after() {
-        for (boolean closedBefore : new boolean[] {true, false}) {
-            Partition partition = partition();
-            KeyLane lane = new KeyLane(partition, null);
+    void a_lane_that_gives_way_keeps_nothing_running_whether_its_partition_is_lost_before_or_after() {
+        for (boolean lostBefore : new boolean[] {true, false}) {
+            List<InFlight> dropped = new ArrayList<>();
+            AssignedPartitions assigned = assigned(dropped, lane -> {});
+            Partition partition = Objects.requireNonNull(assigned.get(ID));
+            KeyLane lane = assigned.laneOf(partition, null);
             lane.add(partition.register(record(0, "k")));
             lane.add(partition.register(record(1, "k")));
-            List<InFlight> dropped = new ArrayList<>();
             assertThat(lane.begin()).isNotNull();
-            if (closedBefore) {
-                partition.close();
-                lane.closeUnlessBusy(dropped);
+            if (lostBefore) {
+                assigned.onPartitionsLost(List.of(ID));
                 assertThat(lane.nextLater()).isFalse();
             } else {
                 assertThat(lane.nextLater()).isTrue();
-                partition.close();
-                lane.closeUnlessBusy(dropped);
+                assigned.onPartitionsLost(List.of(ID));
             }
             assertThat(lane.begin()).isNull();
             assertThat(dropped).as("the second record").hasSize(1);
@@ -245,7 +248,36 @@ class LaneWorkersTest {
     }
 
     private static Partition partition() {
-        return new Partition(new TopicPartition("t", 0), 1);
+        return new Partition(ID, 1);
+    }
+
+    /** One partition is assigned; a hand-over does nothing but drop. */
+    private static AssignedPartitions assigned(List<InFlight> dropped, Consumer<KeyLane> ready) {
+        AssignedPartitions assigned = new AssignedPartitions(
+                new AssignedPartitions.Loop() {
+                    @Override
+                    public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
+                        return condition.getAsBoolean();
+                    }
+
+                    @Override
+                    public Instant finishBy() {
+                        return NOW.plusSeconds(1);
+                    }
+
+                    @Override
+                    public void commitNow(Collection<Partition> partitions) {}
+
+                    @Override
+                    public void dropped(Collection<InFlight> records) {
+                        dropped.addAll(records);
+                    }
+                },
+                ready,
+                RunnerListener.NONE,
+                Duration.ofSeconds(1));
+        assigned.onPartitionsAssigned(List.of(ID));
+        return assigned;
     }
 
     private static ConsumerRecord<byte[], byte[]> record(long offset, String key) {
@@ -259,25 +291,31 @@ class LaneWorkersTest {
         private final SplittableRandom random;
         private final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
         private final List<CompletableFuture<Void>> letters = new ArrayList<>();
-        private final Map<KeyLane, Long> lastEnded = new HashMap<>();
-        private final Map<String, KeyLane> lanes = new HashMap<>();
+        private final Map<String, Long> lastBegun = new HashMap<>();
         private final List<KeyLane> waiting = new ArrayList<>();
         private final Set<Long> permits = new HashSet<>();
-        private final Partition partition = partition();
+        private final Set<Long> ended = new HashSet<>();
+        private final List<InFlight> dropped = new ArrayList<>();
         private final LaneWorkers workers;
+        private final AssignedPartitions assigned;
+        private final Partition partition;
+        private final Set<String> running = new HashSet<>();
+        private final List<String> violations = new ArrayList<>();
+        private final boolean everyStepEnds;
         private long offset;
         private int mostTasks;
-        private boolean closedWhileCollecting;
-        private boolean dropped;
-        private final List<String> broken = new ArrayList<>();
-        private final boolean closesInside;
+
+        /** Above it nothing may begin. */
+        private long horizon = Long.MAX_VALUE;
 
         Life(int seed) {
             this.seed = seed;
             this.random = new SplittableRandom(seed);
-            this.closesInside = seed % 3 == 0;
+            this.everyStepEnds = seed % 3 == 1;
             this.workers = new LaneWorkers(
                     tasks::add, 3, seed % 2 == 0 ? this::step : new SteppingTogether(), () -> NOW, e -> {});
+            this.assigned = assigned(dropped, workers::ready);
+            this.partition = Objects.requireNonNull(assigned.get(ID));
         }
 
         /** As single steps, but now and then several records share one, of which some end and others are left to run alone. */
@@ -304,10 +342,6 @@ class LaneWorkersTest {
 
             @Override
             public boolean takes(InFlight record) {
-                if (closesInside && random.nextInt(50) == 0) {
-                    close(); // all of what the poll thread does, while this one collects
-                    closedWhileCollecting = true;
-                }
                 return record.isUntried() && random.nextInt(5) > 0 && records.add(record);
             }
 
@@ -318,107 +352,155 @@ class LaneWorkersTest {
 
             @Override
             public List<Progress> advance() {
-                Map<ByteBuffer, Long> last = new HashMap<>();
+                Set<String> keys = new HashSet<>();
+                List<Long> inStep = new ArrayList<>();
                 for (InFlight record : records) {
-                    Long before = last.put(
-                            ByteBuffer.wrap(record.record().key()),
-                            record.record().offset());
-                    assertThat(before == null || before < record.record().offset())
-                            .as("seed %d: in order in a step", seed)
-                            .isTrue();
-                    KeyLane lane = lanes.get(new String(record.record().key(), UTF_8));
-                    assertThat(lane != null && lane.wake())
-                            .as("seed %d: a running lane cannot be woken", seed)
-                            .isFalse();
+                    String key = new String(record.record().key(), UTF_8);
+                    long at = record.record().offset();
+                    if (keys.add(key) && !running.add(key)) {
+                        violations.add("I4: two of " + key);
+                    }
+                    Long before = lastBegun.put(key, at);
+                    if (at > horizon
+                            || before != null && before < at && !ended.contains(before) && !inStep.contains(before)) {
+                        violations.add("I5: %d began in a step, after %d".formatted(at, before));
+                    }
+                    inStep.add(at);
                 }
-                if (closesInside && offset > 30) {
-                    close(); // all of what the poll thread does, while this one works
+                while (running.size() < 6 && random.nextInt(3) == 0) {
+                    act();
                 }
-                if (random.nextInt(3) == 0) {
-                    return Collections.nCopies(records.size(), Progress.BY_ITSELF);
-                }
-                Set<ByteBuffer> unfinished = new HashSet<>();
+                running.removeAll(keys);
+                Set<String> unfinished = new HashSet<>();
                 List<Progress> came = new ArrayList<>();
                 for (InFlight record : records) {
-                    ByteBuffer key = ByteBuffer.wrap(record.record().key());
-                    boolean ends = !unfinished.contains(key) && random.nextInt(4) > 0;
-                    if (!ends) {
-                        unfinished.add(key);
+                    String key = new String(record.record().key(), UTF_8);
+                    if (!everyStepEnds && random.nextInt(4) == 0 && unfinished.add(key)) {
+                        lastBegun.put(key, record.record().offset()); // what stands behind it never happened
                     }
-                    came.add(ends ? Progress.ENDED : Progress.BY_ITSELF);
+                    came.add(unfinished.contains(key) ? Progress.BY_ITSELF : Progress.ENDED);
+                    if (!unfinished.contains(key)) {
+                        ended.add(record.record().offset());
+                    }
                 }
                 return came;
             }
         }
 
+        /** While a handler runs, the poll thread and other workers go on. */
         private Progress step(InFlight record) {
+            String key = new String(record.record().key(), UTF_8);
+            if (!running.add(key)) {
+                violations.add("I4: two of " + key);
+            }
+            Progress progress = stepOf(record, key);
+            while (running.size() < 3 && random.nextInt(3) == 0) {
+                act();
+            }
+            running.remove(key);
+            if (progress == Progress.ENDED) {
+                ended.add(record.record().offset());
+            }
+            return progress;
+        }
+
+        private Progress stepOf(InFlight record, String key) {
             InFlight.Sent sent = record.takeSendResult();
-            expect(
-                    sent != null || !partition.isClosed() || closedWhileCollecting,
-                    "nothing begins once the partition is closed");
-            expectAwake(record);
-            if (closesInside && offset > 30) {
-                partition.close(); // as the poll thread does while this one works
+            long at = record.record().offset();
+            if (sent != null && sent.failure() != null) {
+                return new Progress.Waits(Duration.ofSeconds(1), "letter");
             }
             if (sent != null) {
-                return sent.failure() == null ? Progress.ENDED : new Progress.Waits(Duration.ofSeconds(1), "letter");
+                return Progress.ENDED;
             }
-            return switch (random.nextInt(10)) {
-                case 0, 1 -> new Progress.Waits(Duration.ofSeconds(1), null);
+            if (at > horizon) {
+                violations.add("%d began behind %d".formatted(at, horizon));
+            }
+            Long before = lastBegun.put(key, at);
+            if (before != null && (before > at || before < at && !ended.contains(before))) {
+                violations.add("I5: %d began after %d".formatted(at, before));
+            }
+            switch (random.nextInt(everyStepEnds ? 4 : 0, 12)) {
+                case 0, 1 -> {
+                    return new Progress.Waits(Duration.ofSeconds(random.nextInt(1, 4)), null);
+                }
                 case 2 -> {
                     CompletableFuture<Void> letter = new CompletableFuture<>();
                     letters.add(letter);
-                    yield new Progress.Sends(letter);
+                    return new Progress.Sends(letter);
                 }
-                default -> Progress.ENDED;
-            };
-        }
-
-        private void expectAwake(InFlight record) {
-            KeyLane lane = lanes.get(new String(record.record().key(), UTF_8));
-            expect(lane == null || !lane.wake(), "a running lane cannot be woken");
-        }
-
-        /** Kept until the end: what a step throws is caught by the workers. */
-        private void expect(boolean holds, String what) {
-            if (!holds) {
-                broken.add(what);
+                case 3 -> {
+                    if (seed % 3 == 0 && offset > 30) {
+                        return new Progress.Stops("the seed says so");
+                    }
+                }
+                default -> {}
             }
+            return Progress.ENDED;
         }
 
         void live() {
-            for (int i = 0; i < 200; i++) {
-                switch (random.nextInt(5)) {
-                    case 0, 1 -> read();
-                    case 2 -> work();
-                    case 3 -> wakeOne();
-                    default -> acknowledgeOne();
-                }
-                take();
-            }
-            boolean closes = closesInside || random.nextBoolean();
-            if (closes) {
-                close();
+            for (int i = 0; i < 40; i++) {
+                act();
             }
             settle();
-            assertThat(broken).as("seed %d", seed).isEmpty();
-            assertThat(permits).as("seed %d: every permit has come back", seed).isEmpty();
-            assertThat(mostTasks)
-                    .as("seed %d: no more workers than allowed", seed)
-                    .isLessThanOrEqualTo(3);
-            if (!closes) {
-                assertThat(partition.offsets().committable()).isEqualTo(offset == 0 ? OffsetTracker.NOTHING : offset);
+            if (permits.size() > 0) {
+                violations.add("I7: permits are out: %s".formatted(permits));
+            }
+            if (mostTasks > 3) {
+                violations.add("%d workers".formatted(mostTasks));
+            }
+            checkCommittable();
+            if (!violations.isEmpty()) {
+                throw new AssertionError("seed %d: %s".formatted(seed, violations));
             }
         }
 
+        private void act() {
+            switch (random.nextInt(16)) {
+                case 0, 1, 2, 3, 4, 5 -> read();
+                case 6, 7, 8 -> work();
+                case 9, 10 -> wakeOne();
+                case 11, 12 -> acknowledgeOne();
+                case 13 -> close();
+                default -> take();
+            }
+        }
+
+        private void close() {
+            if (offset > 10 && !partition.isClosed()) {
+                horizon = Math.max(highestBegun(), partition.offsets().highestEnded());
+                assigned.closeAll();
+            }
+        }
+
+        /** Trivial: the first offset of all that has not ended; if all steps end, nothing has ended behind it. */
+        private void checkCommittable() {
+            long expected = 0;
+            while (ended.contains(expected)) {
+                expected++;
+            }
+            long committable = partition.offsets().committable();
+            if (offset > 0 && committable != expected) {
+                violations.add("I1: committable %d, expected %d".formatted(committable, expected));
+            }
+            if (everyStepEnds && ended.size() > expected) {
+                violations.add("%d would be repeated".formatted(ended.size() - expected));
+            }
+        }
+
+        private long highestBegun() {
+            return lastBegun.values().stream().mapToLong(Long::longValue).max().orElse(-1);
+        }
+
         private void read() {
-            if (dropped) {
+            if (partition.isClosed()) {
                 return;
             }
             String key = "k" + random.nextInt(4);
             InFlight record = partition.register(record(offset++, key));
             permits.add(record.slot());
-            KeyLane lane = lanes.computeIfAbsent(key, k -> new KeyLane(partition, ByteBuffer.wrap(k.getBytes(UTF_8))));
+            KeyLane lane = assigned.laneOf(partition, key.getBytes(UTF_8));
             if (lane.add(record)) {
                 workers.ready(lane);
             }
@@ -452,45 +534,40 @@ class LaneWorkersTest {
             }
         }
 
+        /** As the poll thread does. */
         private void take() {
             workers.hire();
             for (Report report = workers.nextReport(); report != null; report = workers.nextReport()) {
-                if (report instanceof Report.Waits) {
-                    waiting.add(report.lane());
+                if (report instanceof Report.Waits waits) {
+                    if (assigned.waits(waits)) {
+                        waiting.add(waits.lane());
+                    }
                     continue;
                 }
-                assertThat(permits.remove(report.record().slot()))
-                        .as("seed %d: %s returns its permit once", seed, report)
-                        .isTrue();
+                returned(report.record());
                 if (report instanceof Report.Ended) {
-                    long ended = report.record().record().offset();
-                    Long before = lastEnded.put(report.lane(), ended);
-                    assertThat(before == null || before < ended)
-                            .as("seed %d: %d after %d in one lane", seed, ended, before)
-                            .isTrue();
                     partition.offsets().ended(report.record().slot());
                 }
+                assigned.released(report.lane(), report.record());
+                if (!(report instanceof Report.Ended)) {
+                    assigned.letGo(partition, report.record());
+                }
             }
+            dropped.forEach(this::returned);
+            dropped.clear();
         }
 
-        /** Once, as a hand-over does: what a worker had in hand then must come back by itself. */
-        private void close() {
-            if (dropped) {
-                return;
-            }
-            dropped = true;
-            partition.close();
-            List<InFlight> dropped = new ArrayList<>();
-            lanes.values().forEach(lane -> lane.closeUnlessBusy(dropped));
-            for (InFlight record : dropped) {
-                assertThat(permits.remove(record.slot()))
-                        .as("seed %d: dropped once", seed)
-                        .isTrue();
+        private void returned(InFlight record) {
+            if (!permits.remove(record.slot())) {
+                violations.add("I7: %d came back twice".formatted(record.slot()));
             }
         }
 
         private void settle() {
             for (int i = 0; i < 100_000 && !permits.isEmpty(); i++) {
+                if (i == 10 && !everyStepEnds && partition.isClosed()) {
+                    assigned.startNothingMore();
+                }
                 wakeOne();
                 acknowledgeOne();
                 work();

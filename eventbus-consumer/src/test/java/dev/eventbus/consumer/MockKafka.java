@@ -34,7 +34,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.jspecify.annotations.Nullable;
 
 /** A cluster of kafka-clients' own mocks: one consumer, one producer for dead letters, a clock that is set by hand. */
-final class MockKafka implements KafkaCluster {
+class MockKafka implements KafkaCluster {
 
     static final String TOPIC = "asset.events";
     static final String LETTERS = "dlq.events";

@@ -11,6 +11,7 @@ import io.github.resilience4j.retry.RetryConfig;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -33,6 +34,7 @@ class RebalanceTest {
     private final BlockingQueue<String> started = new LinkedBlockingQueue<>();
     private final List<String> ended = new CopyOnWriteArrayList<>();
     private final Map<String, CountDownLatch> gates = new ConcurrentHashMap<>();
+    private final Set<String> failOnce = ConcurrentHashMap.newKeySet();
     private final List<String> moves = new CopyOnWriteArrayList<>();
 
     private ConsumerRunner runner = runner();
@@ -44,8 +46,29 @@ class RebalanceTest {
     }
 
     @Test
-    void a_revoked_partition_waits_for_its_running_handler_starts_nothing_more_and_commits_what_has_ended()
+    void a_revoked_partition_finishes_what_stands_below_an_ended_record_and_nothing_more_so_that_nothing_is_repeated()
             throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2"); // its next owner would repeat b1 behind it
+        kafka.event(P0, "bob", "b1");
+        kafka.event(P0, "alice", "a3");
+        awaitStarted("a1", "b1");
+        await(() -> ended.contains("b1"));
+
+        awaitHandOver(P1);
+        open("a1");
+        await(() -> moves.contains("+0 -1 !0"));
+
+        assertThat(ended).containsExactly("b1", "a1", "a2");
+        assertThat(kafka.committed(P0)).as("all that has ended").isEqualTo(3);
+    }
+
+    @Test
+    void what_takes_longer_than_a_hand_over_may_is_not_followed_by_more() throws Exception {
+        kafka.settings.put("max.poll.interval.ms", "100"); // hands over after 50 ms
+        runner = runner();
         gate("a1");
         start();
         kafka.event(P0, "alice", "a1");
@@ -54,12 +77,73 @@ class RebalanceTest {
         awaitStarted("a1", "b1");
         await(() -> ended.contains("b1"));
 
-        awaitHandOver(P1);
-        open("a1");
+        kafka.assign(P1);
         await(() -> moves.contains("+0 -1 !0"));
+        open("a1");
+        await(() -> ended.contains("a1"));
+        kafka.event(P1, "carol", "c1");
+        await(() -> kafka.committed(P1) == 1);
+        assertThat(ended).as("a2 is the next owner's").containsExactly("b1", "a1", "c1");
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+    }
 
-        assertThat(kafka.committed(P0)).as("a1 has ended, a2 was not begun").isEqualTo(1);
-        assertThat(ended).containsExactlyInAnyOrder("a1", "b1");
+    @Test
+    void a_hand_over_waits_for_a_retry_that_is_near() throws Exception {
+        runner = runner(retry(Duration.ofMillis(100)));
+        failOnce.add("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        kafka.event(P0, "bob", "b1");
+        awaitStarted("a1", "b1");
+        await(() -> ended.contains("b1") && failOnce.isEmpty());
+
+        kafka.assign(P1);
+        await(() -> moves.contains("+0 -1 !0"));
+        assertThat(ended).containsExactly("b1", "a1", "a2");
+        assertThat(kafka.committed(P0)).isEqualTo(3);
+    }
+
+    @Test
+    void a_hand_over_does_not_wait_for_a_retry_that_is_far_nor_start_what_it_would_hold_up() throws Exception {
+        runner = runner(retry(Duration.ofSeconds(20)));
+        failOnce.add("a1");
+        gate("b1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b1");
+        kafka.event(P0, "bob", "b2");
+        kafka.event(P0, "carol", "c1");
+        awaitStarted("a1", "b1", "c1");
+        await(() -> ended.contains("c1") && runner.health().nextRetry() != null);
+
+        awaitHandOver(P1);
+        open("b1");
+        await(() -> moves.contains("+0 -1 !0"));
+        assertThat(ended).as("b2 would be repeated too").containsExactly("c1", "b1");
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+        await(() -> runner.health().nextRetry() == null);
+    }
+
+    @Test
+    void a_runner_that_closes_finishes_what_stands_below_an_ended_record_and_nothing_more() throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        kafka.event(P0, "bob", "b1");
+        kafka.event(P0, "alice", "a3");
+        awaitStarted("a1", "b1");
+        await(() -> ended.contains("b1"));
+
+        Thread closer = new Thread(() -> runner.close(Duration.ofSeconds(20)));
+        closer.start();
+        await(() -> runner.health().status() == Status.STOPPING);
+        open("a1");
+        closer.join(10_000);
+        assertThat(ended).containsExactly("b1", "a1", "a2");
+        assertThat(kafka.committed(P0)).isEqualTo(3);
+        assertThat(runner.health().status()).isEqualTo(Status.STOPPED);
     }
 
     @Test
@@ -280,7 +364,15 @@ class RebalanceTest {
         }
     }
 
+    private static RetryConfig retry(Duration wait) {
+        return RetryConfig.custom().maxAttempts(2).waitDuration(wait).build();
+    }
+
     private ConsumerRunner runner() {
+        return runner(RetryConfig.custom().maxAttempts(1).build());
+    }
+
+    private ConsumerRunner runner(RetryConfig retry) {
         return ConsumerRunner.builder(kafka, "g")
                 .on(ASSET, (event, delivery) -> {
                     started.add(event.id());
@@ -288,9 +380,12 @@ class RebalanceTest {
                     if (gate != null && !gate.await(30, TimeUnit.SECONDS)) {
                         throw new AssertionError("the test forgot " + event.id());
                     }
+                    if (failOnce.remove(event.id())) {
+                        throw new IllegalStateException("once");
+                    }
                     ended.add(event.id());
                 })
-                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .retry(retry)
                 .afterRetries(AfterRetries.deadLetter(LETTERS))
                 .listener(new RunnerListener() {
                     @Override

@@ -248,8 +248,11 @@ public final class JdbcInbox {
      */
     public MarkResult run(Mark mark, Work work) throws Exception {
         for (int i = 0; i < TRIES; i++) {
-            Optional<MarkResult> result = transactions.run((connection, watch) ->
-                    decideFirst(connection, mark, Outcome.DONE, () -> GuardedConnection.lend(work, connection, sql.ddlCommits(), watch)));
+            Optional<MarkResult> result = transactions.run((connection, watch) -> decideFirst(
+                    connection,
+                    mark,
+                    Outcome.DONE,
+                    () -> GuardedConnection.lend(work, connection, sql.ddlCommits(), watch)));
             if (result.isPresent()) {
                 return result.get();
             }

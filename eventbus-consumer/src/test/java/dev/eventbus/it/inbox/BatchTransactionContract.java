@@ -3,8 +3,8 @@ package dev.eventbus.it.inbox;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.eventbus.consumer.inbox.BatchWork;
 import dev.eventbus.consumer.inbox.JdbcInbox;
-import dev.eventbus.consumer.inbox.JdbcInbox.BatchWork;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.MarkResult.Decided;
