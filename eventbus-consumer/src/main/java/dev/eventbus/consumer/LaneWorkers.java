@@ -259,6 +259,10 @@ final class LaneWorkers {
         hireOne();
     }
 
+    boolean haveThreads() {
+        return executor != null;
+    }
+
     void report(Report report) {
         reports.add(report);
     }

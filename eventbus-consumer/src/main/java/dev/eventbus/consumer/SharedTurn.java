@@ -27,7 +27,7 @@ final class SharedTurn {
     private final LaneWorkers workers;
     private final Together step;
     private final List<Share> shares = new ArrayList<>();
-    private final long closesNanos = System.nanoTime() + NANOS_TO_COLLECT;
+    private final long beganNanos = System.nanoTime();
 
     /** @param record the running one of the lane, with which the step was begun */
     SharedTurn(LaneWorkers workers, Together step, KeyLane lane, InFlight record) {
@@ -53,7 +53,7 @@ final class SharedTurn {
     }
 
     private void collect() {
-        while (step.room() > 0 && System.nanoTime() < closesNanos) {
+        while (step.room() > 0 && !isOver()) {
             KeyLane lane = workers.takeReady();
             if (lane == null) {
                 return;
@@ -65,6 +65,11 @@ final class SharedTurn {
                 beginsAgain(lane);
             }
         }
+    }
+
+    /** As for any turn, time ends it only where others run beside it. */
+    private boolean isOver() {
+        return workers.haveThreads() && System.nanoTime() - beganNanos > NANOS_TO_COLLECT;
     }
 
     private void add(KeyLane lane, InFlight record) {
