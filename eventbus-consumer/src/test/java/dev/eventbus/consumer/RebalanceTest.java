@@ -34,6 +34,7 @@ class RebalanceTest {
     private final BlockingQueue<String> started = new LinkedBlockingQueue<>();
     private final List<String> ended = new CopyOnWriteArrayList<>();
     private final Map<String, CountDownLatch> gates = new ConcurrentHashMap<>();
+    private final Set<String> deaf = ConcurrentHashMap.newKeySet();
     private final Set<String> failOnce = ConcurrentHashMap.newKeySet();
     private final List<String> moves = new CopyOnWriteArrayList<>();
 
@@ -325,6 +326,26 @@ class RebalanceTest {
         assertThat(runner.health().status()).isEqualTo(Status.STOPPED);
     }
 
+    @Test
+    void a_handler_that_ignores_interrupts_holds_up_nobody_else_and_close_returns_without_it() throws Exception {
+        deaf.add("a1");
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+        kafka.event(P0, "bob", "b1");
+        kafka.event(P1, "carol", "c1");
+        await(() -> kafka.committed(P1) == 1 && ended.contains("b1"));
+
+        Thread closer = new Thread(() -> runner.close(Duration.ofSeconds(1)));
+        closer.start();
+        closer.join(20_000);
+        assertThat(closer.isAlive()).isFalse();
+        await(() -> runner.health().status() == Status.STOPPED);
+        assertThat(ended).as("a1 still runs").containsExactlyInAnyOrder("b1", "c1");
+        assertThat(kafka.committed(P0)).as("not past a1").isLessThanOrEqualTo(0);
+    }
+
     private void start() {
         runner.start();
         kafka.assign(P0, P1);
@@ -377,6 +398,9 @@ class RebalanceTest {
                 .on(ASSET, (event, delivery) -> {
                     started.add(event.id());
                     CountDownLatch gate = gates.get(event.id());
+                    while (gate != null && deaf.contains(event.id()) && gate.getCount() > 0) {
+                        LockSupport.parkNanos(1_000_000); // an interrupt changes nothing
+                    }
                     if (gate != null && !gate.await(30, TimeUnit.SECONDS)) {
                         throw new AssertionError("the test forgot " + event.id());
                     }
