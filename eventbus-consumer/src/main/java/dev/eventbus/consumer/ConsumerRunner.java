@@ -145,9 +145,10 @@ public final class ConsumerRunner implements AutoCloseable {
     }
 
     /**
-     * Starts nothing more, waits for running handlers, commits what has ended and leaves the group. What still runs when three
-     * fifths of the limit are over is interrupted, and has not failed: it is repeated by the next owner. Says in the log what was
-     * left. A second call does nothing.
+     * Takes nothing more, waits for running handlers, commits what has ended and leaves the group. For a fifth of the limit at most
+     * it still starts what was read before an event that has ended, so that the next owner need not repeat that one. What still
+     * runs when three fifths are over is interrupted, and has not failed: it is repeated by the next owner. Says in the log what
+     * was left. A second call does nothing.
      *
      * @param limit for all of it
      */

@@ -1,0 +1,81 @@
+package dev.eventbus.consumer;
+
+import static dev.eventbus.consumer.MockKafka.P0;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.AssignedPartitions.Partition;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.MockConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.OffsetCommitCallback;
+import org.apache.kafka.common.TopicPartition;
+import org.junit.jupiter.api.Test;
+
+class OffsetCommitterTest {
+
+    private static final Instant NOW = Instant.parse("2030-01-01T00:00:00Z");
+
+    private final OffsetCommitter committer = new OffsetCommitter(RunnerListener.NONE);
+    private final Partition partition = new Partition(P0, 1);
+
+    @Test
+    void one_commit_is_on_its_way_at_a_time() {
+        Silent consumer = new Silent();
+        end(0);
+        committer.commitIfDue(consumer, List.of(partition), NOW);
+        end(1);
+        committer.commitIfDue(consumer, List.of(partition), NOW.plusSeconds(1));
+        assertThat(consumer.asked).containsExactly(Map.of(P0, new OffsetAndMetadata(1)));
+
+        consumer.answer();
+        committer.commitIfDue(consumer, List.of(partition), NOW.plusSeconds(2));
+        assertThat(consumer.asked).hasSize(2).last().isEqualTo(Map.of(P0, new OffsetAndMetadata(2)));
+    }
+
+    @Test
+    void a_commit_that_its_consumer_never_answers_holds_up_none_of_the_consumer_after_it() {
+        Silent ended = new Silent();
+        end(0);
+        committer.commitIfDue(ended, List.of(partition), NOW);
+        Silent next = new Silent();
+        committer.commitIfDue(next, List.of(partition), NOW.plusSeconds(1));
+        assertThat(next.asked).hasSize(1);
+
+        ended.answer(); // late
+        committer.commitIfDue(next, List.of(partition), NOW.plusSeconds(2));
+        assertThat(next.asked).as("its own is on its way").hasSize(1);
+    }
+
+    private void end(long offset) {
+        InFlight record = partition.register(
+                new ConsumerRecord<>(P0.topic(), P0.partition(), offset, new byte[] {1}, new byte[0]));
+        partition.offsets().ended(record.slot());
+    }
+
+    /** Answers commits only when the test says so. */
+    private static final class Silent extends MockConsumer<byte[], byte[]> {
+
+        final List<Map<?, ?>> asked = new ArrayList<>();
+        private final List<Runnable> answers = new ArrayList<>();
+
+        Silent() {
+            super("none");
+        }
+
+        @Override
+        public synchronized void commitAsync(
+                Map<TopicPartition, OffsetAndMetadata> offsets, OffsetCommitCallback callback) {
+            asked.add(offsets);
+            answers.add(() -> callback.onComplete(offsets, null));
+        }
+
+        void answer() {
+            answers.forEach(Runnable::run);
+            answers.clear();
+        }
+    }
+}
