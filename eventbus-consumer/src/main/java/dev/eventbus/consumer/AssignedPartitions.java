@@ -270,13 +270,18 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     /** The lane of a key; a new one is held while an older epoch's handler of that key still runs. */
     KeyLane laneOf(Partition partition, byte @Nullable [] key) {
         if (key == null) {
-            return partition.lanes.withoutKey(partition);
+            return partition.lanes.add(partition, null);
         }
-        return partition.lanes.of(partition, ByteBuffer.wrap(key), lane -> {
-            if (!zombies.isEmpty() && zombies.containsKey(ZombieKey.of(lane))) {
-                lane.hold();
-            }
-        });
+        ByteBuffer id = ByteBuffer.wrap(key);
+        KeyLane known = partition.lanes.get(id);
+        if (known != null) {
+            return known;
+        }
+        KeyLane lane = partition.lanes.add(partition, id);
+        if (!zombies.isEmpty() && zombies.containsKey(ZombieKey.of(lane))) {
+            lane.hold();
+        }
+        return lane;
     }
 
     /**

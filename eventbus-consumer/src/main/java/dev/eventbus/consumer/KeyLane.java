@@ -322,19 +322,15 @@ final class KeyLane {
         private final Map<ByteBuffer, KeyLane> keyed = new HashMap<>();
         private final Set<KeyLane> unkeyed = new HashSet<>();
 
-        /** The key's lane; made and told if there is none. */
-        KeyLane of(AssignedPartitions.Partition partition, ByteBuffer key, Consumer<? super KeyLane> made) {
-            return keyed.computeIfAbsent(key, id -> {
-                KeyLane lane = new KeyLane(partition, id);
-                made.accept(lane);
-                return lane;
-            });
-        }
-
-        KeyLane withoutKey(AssignedPartitions.Partition partition) {
-            KeyLane alone = new KeyLane(partition, null);
-            unkeyed.add(alone);
-            return alone;
+        /** A new lane; each record without a key has one of its own. */
+        KeyLane add(AssignedPartitions.Partition partition, @Nullable ByteBuffer key) {
+            KeyLane lane = new KeyLane(partition, key);
+            if (key == null) {
+                unkeyed.add(lane);
+            } else {
+                keyed.put(key, lane);
+            }
+            return lane;
         }
 
         void remove(KeyLane quiet) {
