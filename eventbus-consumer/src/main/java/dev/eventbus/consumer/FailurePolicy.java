@@ -218,12 +218,15 @@ final class FailurePolicy {
         }
     }
 
+    /** The failure and its causes; of a SQL batch also the server's words, which stand in its next exceptions. */
     private static List<Throwable> chainOf(Throwable failure) {
         List<Throwable> chain = new ArrayList<>();
         for (Throwable cause = failure; cause != null && chain.size() < DEEPEST_CAUSE; cause = cause.getCause()) {
             chain.add(cause);
-            if (cause instanceof SQLException sql && sql.getNextException() != null) {
-                chain.add(sql.getNextException()); // a batch hides the server's word there
+            SQLException next = cause instanceof SQLException sql ? sql.getNextException() : null;
+            while (next != null && chain.size() < DEEPEST_CAUSE) {
+                chain.add(next);
+                next = next.getNextException();
             }
         }
         return chain;

@@ -124,6 +124,10 @@ class FailurePolicyTest {
         batch.setNextException(OUTAGE);
         assertThat(FailurePolicy.isInfrastructure(wrapped(OUTAGE))).isTrue();
         assertThat(FailurePolicy.isInfrastructure(wrapped(batch))).isTrue();
+        BatchUpdateException longer = new BatchUpdateException("batch failed", new int[0]);
+        longer.setNextException(new SQLException("statement 1", "00000"));
+        longer.setNextException(OUTAGE); // JDBC appends
+        assertThat(FailurePolicy.isInfrastructure(longer)).isTrue();
         assertThat(FailurePolicy.isInfrastructure(wrapped(new NotLeaderOrFollowerException(""))))
                 .isTrue();
         assertThat(FailurePolicy.isInfrastructure(BUSINESS)).isFalse();

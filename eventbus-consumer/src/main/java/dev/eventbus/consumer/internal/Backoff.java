@@ -31,9 +31,14 @@ public final class Backoff {
         this.interval = retry.getIntervalBiFunction();
     }
 
-    /** The policy's delay after the given attempt (1 for the first), within 0 and 30 s. */
+    /** The policy's delay after the given attempt (1 for the first), within 0 and 30 s; our own if the policy fails. */
     public Duration afterAttempt(int attempt, Throwable cause) {
-        Long millis = interval.apply(attempt, Either.left(cause));
+        Long millis;
+        try {
+            millis = interval.apply(attempt, Either.left(cause));
+        } catch (RuntimeException | LinkageError | AssertionError e) {
+            return waiting(attempt, attempt);
+        }
         long wanted = millis == null ? 0 : millis;
         return Duration.ofMillis(Math.max(0, Math.min(wanted, LONGEST_IN_MEMORY.toMillis())));
     }

@@ -5,6 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.github.resilience4j.core.IntervalFunction;
 import io.github.resilience4j.retry.RetryConfig;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class BackoffTest {
@@ -23,6 +27,59 @@ class BackoffTest {
     void caps_what_a_policy_asks_for_at_30_seconds() {
         assertThat(backoff(attempt -> Long.MAX_VALUE).afterAttempt(1, CAUSE)).isEqualTo(Duration.ofSeconds(30));
         assertThat(backoff(attempt -> -1L).afterAttempt(1, CAUSE)).isEqualTo(Duration.ZERO);
+    }
+
+    /** T-02, of policies drawn at random and two at the edges of what a long can hold. */
+    @Test
+    void T02_delays_grow_to_the_cap_and_are_never_negative_whatever_the_attempt_and_the_policy() {
+        Random random = new Random(2);
+        List<IntervalFunction> policies = new ArrayList<>(List.of(
+                IntervalFunction.ofExponentialBackoff(1, 10, Long.MAX_VALUE),
+                IntervalFunction.ofExponentialBackoff(Long.MAX_VALUE / 2, 2)));
+        for (int i = 0; i < 100; i++) {
+            policies.add(IntervalFunction.ofExponentialBackoff(
+                    1 + random.nextInt(60_000), 1 + random.nextDouble() * 9, 60_000 + random.nextLong(1L << 62)));
+        }
+        for (IntervalFunction policy : policies) {
+            Backoff backoff = backoff(policy);
+            Duration before = Duration.ZERO;
+            for (int attempt : attempts(random)) {
+                Duration delay = backoff.afterAttempt(attempt, CAUSE);
+                assertThat(delay).isBetween(before, Backoff.LONGEST_IN_MEMORY);
+                before = delay;
+            }
+            assertThat(before.isZero()).isFalse();
+        }
+    }
+
+    @Test
+    void T02_jitter_stays_between_nothing_and_the_cap() {
+        Random random = new Random(3);
+        for (int i = 0; i < 100; i++) {
+            Backoff backoff = backoff(IntervalFunction.ofExponentialRandomBackoff(
+                    1 + random.nextInt(60_000), 1 + random.nextDouble() * 9, random.nextDouble(), Long.MAX_VALUE));
+            for (int attempt : attempts(random)) {
+                assertThat(backoff.afterAttempt(attempt, CAUSE)).isBetween(Duration.ZERO, Backoff.LONGEST_IN_MEMORY);
+            }
+        }
+    }
+
+    @Test
+    void a_policy_that_fails_or_has_no_answer_costs_a_delay_of_our_own_and_not_the_event() {
+        IllegalStateException bug = new IllegalStateException("a bug in the policy");
+        Duration instead = backoff(attempt -> {
+                    throw bug;
+                })
+                .afterAttempt(3, CAUSE);
+        assertThat(instead).isBetween(Duration.ofMillis(600), Duration.ofMillis(800));
+    }
+
+    /** From 1 to 10,000, ascending. */
+    private static List<Integer> attempts(Random random) {
+        return IntStream.concat(IntStream.rangeClosed(1, 20), random.ints(20, 20, 10_001))
+                .sorted()
+                .boxed()
+                .toList();
     }
 
     @Test
