@@ -53,6 +53,12 @@ final class FailurePolicy {
         /** A handler threw, or its transaction did not commit. */
         record HandlerFailed(Throwable cause, OutageWatch watch) implements Failure {}
 
+        /** The start of a handler could not be noted, so it was not run. */
+        record NotNoted(Throwable cause) implements Failure {}
+
+        /** The event was running, alone at last, each time the process ended: so many times in all. */
+        record EndedTheProcess(int starts) implements Failure {}
+
         /** A dead-letter handler threw; it is tried again for ever. */
         record LetterHandlerFailed(Throwable cause) implements Failure {}
 
@@ -102,8 +108,11 @@ final class FailurePolicy {
         if (failure instanceof Failure.HeldElsewhere) {
             return new Disposition.WaitFor(Backoff.HELD_ELSEWHERE);
         }
-        if (failure instanceof Failure.DeadLetteringFailed) {
+        if (failure instanceof Failure.DeadLetteringFailed || failure instanceof Failure.NotNoted) {
             return waiting(record);
+        }
+        if (failure instanceof Failure.EndedTheProcess) {
+            return last(FailureReason.CRASHED_HANDLER);
         }
         if (failure instanceof Failure.LetterHandlerFailed letter) {
             return foreverAgain(letter.cause(), record);

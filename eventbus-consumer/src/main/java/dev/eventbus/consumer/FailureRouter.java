@@ -93,7 +93,11 @@ final class FailureRouter {
             return stop(record, "%s (%s)".formatted(stop.reason(), nameOf(cause)));
         }
         if (disposition instanceof Disposition.SetAside aside) {
-            record.dies(origin(record, aside.reason(), cause, now));
+            Origin origin = origin(record, aside.reason(), cause, now);
+            record.dies(
+                    failure instanceof Failure.EndedTheProcess ended
+                            ? origin.withAttempts(record.attempts() + ended.starts())
+                            : origin);
             record.step(record.mark() == null ? Step.PUBLISH : Step.DECIDE);
             return proceed(record);
         }
@@ -233,13 +237,16 @@ final class FailureRouter {
                     ? null // the ordinary end of a hand-over
                     : "the mark of %s is held by a transaction that does not end".formatted(where(record));
         }
+        if (failure instanceof Failure.NotNoted) {
+            return "the inbox cannot note that a handler starts (%s)".formatted(nameOf(cause));
+        }
         if (failure instanceof Failure.DeadLetteringFailed) {
             return cause instanceof SQLException
                     ? "the inbox cannot note a dead letter (%s)".formatted(nameOf(cause))
                     : "dead-letter topic %s cannot be written (%s)"
-                            .formatted(letters == null ? "" : letters.topic(), nameOf(rootOf(cause)));
+                            .formatted(letters == null ? "" : letters.topic(), nameOf(tellingOf(cause)));
         }
-        return "what %s depends on is out of order (%s)".formatted(typeNameOf(record), nameOf(rootOf(cause)));
+        return "what %s depends on is out of order (%s)".formatted(typeNameOf(record), nameOf(tellingOf(cause)));
     }
 
     private Progress stop(InFlight record, String why) {
@@ -254,12 +261,12 @@ final class FailureRouter {
         int lines = sparse.due("dead " + origin.reason(), kafka.clock().instant());
         if (lines > 0) {
             LOG.warn(
-                    "{} was dead-lettered to {} after {} attempts: {}, {}{}",
+                    "{} was dead-lettered to {} after {} attempts: {}{}{}",
                     where(record),
                     out.topic(),
                     origin.attempts(),
                     origin.reason(),
-                    origin.message(),
+                    origin.message() == null ? "" : ", " + origin.message(),
                     SparseLog.standingFor(lines));
         }
     }
@@ -286,6 +293,9 @@ final class FailureRouter {
         if (failure instanceof Failure.LetterHandlerFailed letter) {
             return letter.cause();
         }
+        if (failure instanceof Failure.NotNoted start) {
+            return start.cause();
+        }
         return failure instanceof Failure.DeadLetteringFailed dying ? dying.cause() : null;
     }
 
@@ -308,12 +318,16 @@ final class FailureRouter {
                         record.record().offset());
     }
 
-    private static @Nullable Throwable rootOf(@Nullable Throwable failure) {
-        Throwable root = failure;
-        for (int depth = 0; depth < 32 && root != null && root.getCause() != null; depth++) {
-            root = root.getCause();
+    /** What says most of a failure: the database's own word, else the cause of all. */
+    private static @Nullable Throwable tellingOf(@Nullable Throwable failure) {
+        Throwable telling = failure;
+        for (int depth = 0; depth < 32 && telling != null && telling.getCause() != null; depth++) {
+            if (telling instanceof SQLException sql && sql.getSQLState() != null) {
+                return telling;
+            }
+            telling = telling.getCause();
         }
-        return root;
+        return telling;
     }
 
     private static String textOf(@Nullable Throwable failure) {
@@ -323,7 +337,8 @@ final class FailureRouter {
     /** The class alone: the text may hold values of the event. */
     private static String nameOf(@Nullable Throwable failure) {
         if (failure instanceof SQLException sql && sql.getSQLState() != null) {
-            return "%s %s".formatted(failure.getClass().getName(), sql.getSQLState());
+            String code = sql.getErrorCode() == 0 ? "" : "/" + sql.getErrorCode();
+            return "%s %s%s".formatted(failure.getClass().getName(), sql.getSQLState(), code);
         }
         return failure == null ? "no exception" : failure.getClass().getName();
     }

@@ -13,9 +13,11 @@ import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
+import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -86,6 +88,7 @@ final class HandlerCall implements LaneWorkers.Work {
     private final Routes routes;
     private final FailureRouter router;
     private final RunnerListener listener;
+    private final @Nullable CrashWatch crashes;
 
     private final Set<Running> running = ConcurrentHashMap.newKeySet();
 
@@ -98,10 +101,24 @@ final class HandlerCall implements LaneWorkers.Work {
         this.routes = routes;
         this.router = router;
         this.listener = listener;
+        JdbcInbox inbox = routes.inbox();
+        this.crashes = inbox == null ? null : new CrashWatch(inbox.attempts());
     }
 
     @Override
     public Progress advance(InFlight record) {
+        Progress progress = step(record);
+        Event<?> event = record.event();
+        if (crashes != null
+                && event != null
+                && (record.attempts() > 0 || !record.suspicion().isNone())) {
+            boolean ended = progress instanceof Progress.Ended;
+            crashes.after(record.suspicion(), markOf(record, event), ended, record.attempts());
+        }
+        return progress;
+    }
+
+    private Progress step(InFlight record) {
         if (record.step() != InFlight.Step.HANDLE) {
             return router.proceed(record);
         }
@@ -117,6 +134,13 @@ final class HandlerCall implements LaneWorkers.Work {
             return undecodable(record, e, topic);
         }
         Route route = routes.of(event);
+        if (route instanceof Route.Once && record.mark() == null) {
+            record.mark(Mark.of(group, event.id(), record.record()));
+        }
+        Progress held = record.suspicion().isNone() ? null : held(record, event);
+        if (held != null) {
+            return held;
+        }
         Delivered delivery = new Delivered(group, topic, record);
         return route instanceof Route.Once once
                 ? handleOnce(record, event, once, delivery)
@@ -126,6 +150,29 @@ final class HandlerCall implements LaneWorkers.Work {
     /** As this, and several records in one step where their types allow it. */
     BatchCall inBatches() {
         return new BatchCall(this, routes, router, kafka, group);
+    }
+
+    /** Null if the handler may run now. */
+    private @Nullable Progress held(InFlight record, Event<?> event) {
+        if (crashes == null) {
+            return null;
+        }
+        try {
+            CrashWatch.Verdict verdict = crashes.begin(record.suspicion(), markOf(record, event));
+            record.failedBefore(record.suspicion().failuresNoted());
+            return switch (verdict) {
+                case RUN -> null;
+                case RUN_ALONE -> Progress.ALONE;
+                case CONVICTED -> router.failed(record, new Failure.EndedTheProcess(CrashWatch.MAX_STARTS));
+            };
+        } catch (SQLException | RuntimeException e) {
+            return router.failed(record, new Failure.NotNoted(e));
+        }
+    }
+
+    private Mark markOf(InFlight record, Event<?> event) {
+        Mark mark = record.mark();
+        return mark == null ? Mark.of(group, event.id(), record.record()) : mark;
     }
 
     /** From now on an interrupted handler has not failed. */
@@ -181,11 +228,7 @@ final class HandlerCall implements LaneWorkers.Work {
 
     private Progress handleOnce(InFlight record, Event<?> event, Route.Once route, Delivered delivery) {
         JdbcInbox inbox = routes.requireInbox();
-        Mark mark = record.mark();
-        if (mark == null) {
-            mark = Mark.of(group, event.id(), record.record());
-            record.mark(mark);
-        }
+        Mark mark = markOf(record, event);
         long began = System.nanoTime();
         MarkResult result;
         try {

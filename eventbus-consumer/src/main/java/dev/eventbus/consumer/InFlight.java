@@ -3,6 +3,7 @@ package dev.eventbus.consumer;
 import dev.eventbus.Event;
 import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.internal.CrashWatch;
 import java.time.Instant;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
@@ -44,6 +45,8 @@ final class InFlight {
     private @Nullable Instant firstFailedAt;
     private FailurePolicy.@Nullable Sighting outage;
     private @Nullable Instant heldSince;
+
+    private final CrashWatch.Suspicion suspicion = new CrashWatch.Suspicion();
 
     private @Nullable Origin origin;
     private @Nullable Sent sent;
@@ -116,7 +119,13 @@ final class InFlight {
 
     /** Whether nothing has been tried with it yet, so that it may run in one step with others. */
     boolean isUntried() {
-        return !byItself && step == Step.HANDLE && attempts == 0 && waits == 0 && heldSince == null && sent == null;
+        return !byItself
+                && suspicion.isNone()
+                && step == Step.HANDLE
+                && attempts == 0
+                && waits == 0
+                && heldSince == null
+                && sent == null;
     }
 
     /** Attempts used so far. */
@@ -133,6 +142,16 @@ final class InFlight {
     void usedAttempt() {
         attempts++;
         waits = 0;
+    }
+
+    /** Attempts that were used before a crash count on. */
+    void failedBefore(int failures) {
+        attempts = Math.max(attempts, failures);
+    }
+
+    /** What is known of it as what may end the process. */
+    CrashWatch.Suspicion suspicion() {
+        return suspicion;
     }
 
     @Nullable

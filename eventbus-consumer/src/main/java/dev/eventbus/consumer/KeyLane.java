@@ -1,5 +1,6 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.consumer.internal.Timers;
 import java.nio.ByteBuffer;
 import java.time.Instant;
 import java.util.ArrayDeque;
@@ -31,7 +32,7 @@ import org.jspecify.annotations.Nullable;
  * <p>The poll thread adds, wakes and closes; the one worker that has begun it runs it. The lock is held for a few instructions,
  * never across user code.
  */
-final class KeyLane {
+final class KeyLane implements Timers.Waiting {
 
     private enum State {
         IDLE,
@@ -229,6 +230,15 @@ final class KeyLane {
         return true;
     }
 
+    /** Worker: the running record must run alone, so its lane comes again; false if it must be let go. */
+    synchronized boolean comesAgain() {
+        if (!mayStart(queue.getFirst())) {
+            return false;
+        }
+        state = State.READY;
+        return true;
+    }
+
     /** Worker: all that runs is let go, unfinished; nothing behind it is started any more. */
     synchronized List<InFlight> letGo() {
         List<InFlight> all = new ArrayList<>();
@@ -247,7 +257,8 @@ final class KeyLane {
     }
 
     /** Any thread: the wait or the sending is over; true if the lane must be given to the workers. */
-    synchronized boolean wake() {
+    @Override
+    public synchronized boolean wake() {
         if (state != State.WAITING && state != State.SENDING && state != State.HELD) {
             return false;
         }
@@ -256,7 +267,8 @@ final class KeyLane {
     }
 
     /** Whether its first record waits for its next try. */
-    synchronized boolean isWaiting() {
+    @Override
+    public synchronized boolean isWaiting() {
         return state == State.WAITING;
     }
 

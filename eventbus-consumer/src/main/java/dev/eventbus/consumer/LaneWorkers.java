@@ -1,21 +1,18 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
-import dev.eventbus.consumer.internal.Backoff;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
-import java.util.Comparator;
 import java.util.List;
-import java.util.PriorityQueue;
 import java.util.Queue;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -24,6 +21,8 @@ import org.slf4j.LoggerFactory;
  * Runs ready lanes, so many at a time. A worker takes its lane's next record itself, without a word to the poll thread; after 16
  * records or 5 ms it gives the lane back, so that no busy key keeps others waiting. Where several records may share a step, it
  * collects them from the lanes that are ready. What came of a record goes to the poll thread through one queue.
+ *
+ * <p>A record that may end the process runs alone for a minute: beside nothing of this runner and no such record of this JVM.
  *
  * <p>Thread-safe.
  */
@@ -38,6 +37,9 @@ final class LaneWorkers {
         /** The same step again after the delay; the problem is for {@link RunnerHealth}, if it is one. */
         record Waits(Duration delay, @Nullable String problem) implements Progress {}
 
+        /** Not begun: the same step again, with nothing beside it. */
+        record Alone() implements Progress {}
+
         /** Its dead letter is on its way; the record goes on when the stage ends. */
         record Sends(CompletionStage<Void> letter) implements Progress {}
 
@@ -51,6 +53,7 @@ final class LaneWorkers {
         record ByItself() implements Progress {}
 
         Progress ENDED = new Ended();
+        Progress ALONE = new Alone();
         Progress LET_GO = new LetGo();
         Progress BY_ITSELF = new ByItself();
     }
@@ -92,6 +95,10 @@ final class LaneWorkers {
     private static final long NANOS_A_TURN = TimeUnit.MILLISECONDS.toNanos(5);
     private static final Duration AFTER_A_BUG = Duration.ofSeconds(10);
     private static final Duration REFUSED_TOO_LONG = Duration.ofSeconds(1);
+    private static final Duration ALONE_AT_MOST = Duration.ofSeconds(60);
+
+    /** A crash takes all runners of the JVM, so only one of them runs a suspect at a time. */
+    private static final Semaphore ONE_SUSPECT_A_JVM = new Semaphore(1);
 
     private final @Nullable Executor executor;
     private final int concurrency;
@@ -104,12 +111,18 @@ final class LaneWorkers {
     /** Ready lanes that come first: a worker had them in hand and gave them back, or a hand-over waits for them. */
     private final Queue<KeyLane> first = new ConcurrentLinkedQueue<>();
 
+    /** Lanes whose first record must run alone; while one waits here nothing else is started. */
+    private final Queue<KeyLane> suspects = new ConcurrentLinkedQueue<>();
+
     private final Queue<Report> reports = new ConcurrentLinkedQueue<>();
     private final AtomicInteger workers = new AtomicInteger();
     private final AtomicInteger running = new AtomicInteger();
 
     /** Lanes whose letters have ended since the poll thread looked; it calls for their workers. */
     private final AtomicInteger woken = new AtomicInteger();
+
+    /** Since when a record runs alone; 0 while none does. Set before the look at who runs; the others look here once they run. */
+    private volatile long aloneSince;
 
     /** Since when the executor has taken nothing; null while it does. */
     private volatile @Nullable Refusal refusal;
@@ -159,10 +172,11 @@ final class LaneWorkers {
     /** What keeps ready lanes from running, in words; null if nothing does. */
     @Nullable
     String problem() {
+        if (aloneSince != 0 || !suspects.isEmpty()) {
+            return RunnerHealth.suspects(suspects.size());
+        }
         Refusal now = refusal;
-        if (now == null
-                || ready.isEmpty() && first.isEmpty()
-                || clock.instant().isBefore(now.since().plus(REFUSED_TOO_LONG))) {
+        if (now == null || isIdle() || clock.instant().isBefore(now.since().plus(REFUSED_TOO_LONG))) {
             return null;
         }
         return "the executor has taken no work since %s (%s): events wait, and it is asked again"
@@ -171,7 +185,7 @@ final class LaneWorkers {
 
     /** Calls for a worker if lanes are ready and there may be one more. */
     private void hireOne() {
-        if (executor == null || ready.isEmpty() && first.isEmpty()) {
+        if (executor == null || !maySomethingStart()) {
             return;
         }
         int now = workers.get();
@@ -223,21 +237,14 @@ final class LaneWorkers {
             work();
         } finally {
             workers.decrementAndGet();
-            hireOne(); // a lane may have come between the last look and leaving
+            if (suspects.isEmpty()) { // else the poll thread calls: this one may have left because others still run
+                hireOne(); // a lane may have come between the last look and leaving
+            }
         }
     }
 
-    private void work() {
-        for (KeyLane lane = nextReady(); lane != null; lane = nextReady()) {
-            running.incrementAndGet();
-            try {
-                turn(lane);
-            } catch (VirtualMachineError e) {
-                fatal.accept(e);
-            } finally {
-                running.decrementAndGet();
-            }
-        }
+    private boolean isIdle() {
+        return ready.isEmpty() && first.isEmpty();
     }
 
     private @Nullable KeyLane nextReady() {
@@ -273,8 +280,59 @@ final class LaneWorkers {
 
     // ---- one turn
 
+    private void work() {
+        while (workOnSuspect() || workOnOther()) {}
+    }
+
+    /** False if no suspect waits, or others still run. */
+    private boolean workOnSuspect() {
+        if (suspects.isEmpty() || running.get() > 0 || !ONE_SUSPECT_A_JVM.tryAcquire()) {
+            return false;
+        }
+        aloneSince = System.nanoTime() | 1;
+        running.incrementAndGet();
+        try {
+            return workOn(running.get() > 1 ? null : suspects.poll(), true);
+        } finally {
+            running.decrementAndGet();
+            aloneSince = 0;
+            ONE_SUSPECT_A_JVM.release();
+            woken.addAndGet(concurrency); // all the others may go on
+        }
+    }
+
+    /** False if nothing is ready, or a suspect comes first. */
+    private boolean workOnOther() {
+        running.incrementAndGet();
+        try {
+            return workOn(mayOthersStart() ? nextReady() : null, false);
+        } finally {
+            running.decrementAndGet();
+        }
+    }
+
+    private boolean workOn(@Nullable KeyLane lane, boolean alone) {
+        try {
+            if (lane != null) {
+                turn(lane, alone);
+            }
+        } catch (VirtualMachineError e) {
+            fatal.accept(e);
+        }
+        return lane != null;
+    }
+
+    private boolean mayOthersStart() {
+        long since = aloneSince;
+        return since == 0 ? suspects.isEmpty() : System.nanoTime() - since > ALONE_AT_MOST.toNanos();
+    }
+
+    private boolean maySomethingStart() {
+        return mayOthersStart() ? !isIdle() : !suspects.isEmpty() && running.get() == 0;
+    }
+
     /** One turn of a lane; time ends it only where others run beside it, so that a run in one thread is repeatable. */
-    private void turn(KeyLane lane) {
+    private void turn(KeyLane lane, boolean alone) {
         long began = System.nanoTime();
         InFlight record = lane.begin();
         Together together = record == null ? null : work.together(record);
@@ -282,13 +340,14 @@ final class LaneWorkers {
             return;
         }
         for (int n = 1; record != null; n++) {
+            record.suspicion().runsAlone(alone);
             Progress progress = advance(record);
             if (!(progress instanceof Progress.Ended)) {
                 leave(lane, record, progress);
                 return;
             }
             InFlight ended = record;
-            boolean over = n >= RECORDS_A_TURN || executor != null && System.nanoTime() - began > NANOS_A_TURN;
+            boolean over = alone || n >= RECORDS_A_TURN || executor != null && System.nanoTime() - began > NANOS_A_TURN;
             boolean later = over && lane.nextLater();
             record = over ? null : lane.next();
             reports.add(new Report.Ended(lane, ended));
@@ -320,6 +379,8 @@ final class LaneWorkers {
         Instant due = progress instanceof Progress.Waits waits ? clock.instant().plus(waits.delay()) : Instant.MIN;
         if (progress instanceof Progress.Waits waits && lane.waits(due)) {
             reports.add(new Report.Waits(lane, record, due, waits.problem()));
+        } else if (progress instanceof Progress.Alone && lane.comesAgain()) {
+            suspects.add(lane);
         } else if (progress instanceof Progress.Sends sends) {
             lane.sends();
             sends.letter().whenComplete((acknowledged, failure) -> {
@@ -336,56 +397,6 @@ final class LaneWorkers {
         } else {
             lane.letGo();
             reports.add(new Report.LetGo(lane, record));
-        }
-    }
-
-    /** Lanes whose first record waits for its next try. Poll thread only. */
-    static final class Timers {
-
-        private record Timer(Report.Waits waits, long order) {}
-
-        private final PriorityQueue<Timer> timers = new PriorityQueue<>(
-                Comparator.comparing((Timer timer) -> timer.waits().due()).thenComparing(Timer::order));
-
-        private long set;
-
-        void add(Report.Waits waits) {
-            timers.add(new Timer(waits, set++));
-        }
-
-        /** Wakes the lanes that are due, and hands out those that are ready then. */
-        int wakeDue(Instant now, Consumer<? super KeyLane> ready) {
-            Instant far = now.plus(Backoff.LONGEST_IN_MEMORY); // no wait is longer: the clock was set back
-            int woken = 0;
-            for (Instant due = next(); due != null && (!due.isAfter(now) || due.isAfter(far)); due = next()) {
-                KeyLane lane = timers.remove().waits().lane();
-                if (lane.wake()) {
-                    ready.accept(lane);
-                    woken++;
-                }
-            }
-            return woken;
-        }
-
-        /** When the next one is due; null if nobody waits. */
-        @Nullable
-        Instant next() {
-            Timer next = timers.peek();
-            return next == null ? null : next.waits().due();
-        }
-
-        /** Forgets lanes whose records were dropped. */
-        void forgetDropped() {
-            timers.removeIf(timer -> !timer.waits().lane().isWaiting());
-        }
-
-        int size() {
-            return timers.size();
-        }
-
-        /** What they wait for, as far as it is a problem. */
-        Stream<@Nullable String> problems() {
-            return timers.stream().map(timer -> timer.waits().problem());
         }
     }
 }

@@ -1,14 +1,19 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.AssignedPartitions.Partition;
+import dev.eventbus.consumer.internal.CrashWatch;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.RetriableException;
@@ -35,7 +40,18 @@ final class OffsetCommitter {
 
     private static final Logger LOG = LoggerFactory.getLogger(OffsetCommitter.class);
 
+    /** Metadata of a commit after which nothing of the partition ran any more: its next owner need suspect nothing. */
+    static final String HANDED_OVER = "eventbus:handed-over";
+
     private final RunnerListener listener;
+
+    private final boolean notes;
+
+    /** Partitions whose last commit says that they were handed over. */
+    private final Set<Partition> handedOver = new HashSet<>();
+
+    /** Partitions that came without such a commit. */
+    private final Set<Partition> dubious = new HashSet<>();
 
     private Instant due = Instant.MIN;
 
@@ -47,8 +63,10 @@ final class OffsetCommitter {
     /** What was logged last, so that a failure that lasts is one line. */
     private @Nullable Class<?> said;
 
-    OffsetCommitter(RunnerListener listener) {
+    /** @param notes whether to keep note of hand-overs, for a {@link CrashWatch} */
+    OffsetCommitter(RunnerListener listener, boolean notes) {
         this.listener = listener;
+        this.notes = notes;
     }
 
     /** Sends a commit if it is time for one and none is on its way. */
@@ -79,18 +97,78 @@ final class OffsetCommitter {
         asked = asked == consumer ? null : asked;
     }
 
-    /** Commits and waits for the answer. */
+    /** Commits and waits for the answer; notes which partitions are handed over with nothing of them running any more. */
     void commitNow(Consumer<?, ?> consumer, Collection<Partition> partitions, Duration limit) {
         Map<Partition, Long> offsets = advanced(partitions);
+        Set<Partition> atRest = new HashSet<>(partitions);
+        atRest.removeIf(p -> !notes
+                || !p.isClosed()
+                || p.inFlight() > 0
+                || p.offsets().committable() == OffsetTracker.NOTHING
+                || handedOver.contains(p));
+        atRest.forEach(partition -> offsets.put(partition, partition.offsets().committable()));
         if (offsets.isEmpty()) {
             return;
         }
+        Map<TopicPartition, OffsetAndMetadata> commits = forKafka(offsets);
+        atRest.forEach(partition -> commits.put(
+                partition.id(), new OffsetAndMetadata(partition.offsets().committable(), HANDED_OVER)));
         try {
-            consumer.commitSync(forKafka(offsets), limit);
+            consumer.commitSync(commits, limit);
+            handedOver.addAll(atRest);
             ended(offsets, null);
         } catch (RuntimeException e) {
             ended(offsets, e);
         }
+    }
+
+    /**
+     * Before the first records of a partition run: takes the note of the owner before off, so that a crash from now on leaves none.
+     * Where there is no such note that owner may have died while records ran.
+     */
+    void takeOver(Consumer<?, ?> consumer, ConsumerRecords<byte[], byte[]> records, AssignedPartitions assigned) {
+        Map<TopicPartition, Partition> fresh = new HashMap<>();
+        for (TopicPartition id : records.partitions()) {
+            Partition partition = assigned.get(id);
+            if (notes && partition != null && partition.offsets().isUnused()) {
+                fresh.put(id, partition);
+            }
+        }
+        if (!fresh.isEmpty()) {
+            handedOver.retainAll(assigned.all());
+            dubious.retainAll(assigned.all());
+            dubious.addAll(fresh.values());
+            takeOver(consumer, records, fresh);
+        }
+    }
+
+    private void takeOver(
+            Consumer<?, ?> consumer, ConsumerRecords<byte[], byte[]> records, Map<TopicPartition, Partition> fresh) {
+        Map<TopicPartition, OffsetAndMetadata> clean = new HashMap<>();
+        try {
+            Map<TopicPartition, OffsetAndMetadata> known = consumer.committed(fresh.keySet(), LONGEST_SYNC);
+            fresh.forEach((id, partition) -> {
+                OffsetAndMetadata before = known.get(id);
+                if (before == null || before.metadata().equals(HANDED_OVER)) { // nobody, or somebody who told
+                    dubious.remove(partition);
+                    long offset = before == null ? records.records(id).get(0).offset() : before.offset();
+                    clean.put(id, new OffsetAndMetadata(offset));
+                }
+            });
+            if (!clean.isEmpty()) {
+                consumer.commitSync(clean, LONGEST_SYNC);
+            }
+        } catch (KafkaException e) {
+            LOG.debug("the notes of {} could not be read or taken off", fresh.keySet(), e);
+        }
+    }
+
+    /** Watches a record that may have been running when its owner before died: it is among the first of its partition. */
+    InFlight watched(Partition partition, InFlight record) {
+        if (!dubious.isEmpty() && record.slot() < CrashWatch.WINDOW && dubious.contains(partition)) {
+            record.suspicion().watch();
+        }
+        return record;
     }
 
     /** What keeps offsets from being committed, in words; null if nothing does. */

@@ -91,6 +91,11 @@ final class OffsetTracker {
         return highestEnded;
     }
 
+    /** Whether no record was handed out yet. */
+    boolean isUnused() {
+        return next == 0;
+    }
+
     /** Records from the lowest unfinished one to the last: what a crash would deliver again at most. */
     int span() {
         return (int) (next - base);

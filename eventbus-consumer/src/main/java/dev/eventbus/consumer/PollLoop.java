@@ -6,6 +6,7 @@ import dev.eventbus.consumer.FailureRouter.LettersOut;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
+import dev.eventbus.consumer.internal.Timers;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
@@ -57,7 +58,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private final @Nullable DeadLetterSink sink;
 
     // Poll thread only.
-    private final LaneWorkers.Timers timers = new LaneWorkers.Timers();
+    private final Timers<KeyLane> timers = new Timers<>();
     private @Nullable Consumer<byte[], byte[]> consumer;
     private boolean ending;
     private Instant healthDue = Instant.MIN;
@@ -88,7 +89,8 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
         this.assigned = new AssignedPartitions(this, workers::ready, settings.listener(), settings.handOverLimit());
         this.source = new RecordSource(settings, threads);
-        this.committer = new OffsetCommitter(settings.listener());
+        this.committer =
+                new OffsetCommitter(settings.listener(), settings.routes().inbox() != null);
     }
 
     /** One round; how much it did. */
@@ -256,7 +258,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             taken++;
             if (report instanceof Report.Waits waits) {
                 if (assigned.waits(waits)) {
-                    timers.add(waits);
+                    timers.add(waits.lane(), waits.due(), waits.problem());
                 }
             } else {
                 left(report);
@@ -282,11 +284,8 @@ final class PollLoop implements AssignedPartitions.Loop {
         }
         if (current && report instanceof Report.Stops stops) {
             assigned.stop(partition, stops.why());
-            settings.listener()
-                    .partitionStopped(
-                            kafka.logicalTopic(partition.id().topic()),
-                            partition.id().partition(),
-                            stops.why());
+            TopicPartition id = partition.id();
+            settings.listener().partitionStopped(kafka.logicalTopic(id.topic()), id.partition(), stops.why());
         }
     }
 
@@ -321,6 +320,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private int register(Consumer<byte[], byte[]> opened, ConsumerRecords<byte[], byte[]> records) {
         List<KeyLane> ready = new ArrayList<>();
         try {
+            committer.takeOver(opened, records, assigned);
             register(records, ready);
         } catch (RuntimeException | Error e) {
             assigned.readAgain(opened, records);
@@ -339,7 +339,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             }
             if (partition != null && !partition.isClosed()) {
                 for (ConsumerRecord<byte[], byte[]> record : read) {
-                    InFlight inFlight = partition.register(record);
+                    InFlight inFlight = committer.watched(partition, partition.register(record));
                     flow.took(inFlight);
                     KeyLane lane = assigned.laneOf(partition, record.key());
                     if (lane.add(inFlight)) {

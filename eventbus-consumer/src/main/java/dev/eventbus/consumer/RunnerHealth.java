@@ -77,6 +77,11 @@ public record RunnerHealth(
                 .formatted(broken.getClass().getName());
     }
 
+    static String suspects(int waiting) {
+        return "the process has ended while records ran: these run one at a time, to find the one that ends it; %d of them wait, and so does all else"
+                .formatted(waiting);
+    }
+
     /** @param problems one for each key that waits; null if its waiting is none */
     static List<String> waiting(Stream<@Nullable String> problems) {
         Map<String, Integer> keys = new TreeMap<>();

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
@@ -67,6 +68,20 @@ class MockKafka implements KafkaCluster {
 
     static MockKafka create() {
         return new MockKafka(true);
+    }
+
+    /** The same cluster as the next process meets it: what the group has not committed is read again. */
+    @SafeVarargs
+    final MockKafka forNextProcess(ConsumerRecord<byte[], byte[]>... records) {
+        MockKafka next = new MockKafka(true);
+        next.consumer.commits.putAll(consumer.commits);
+        for (ConsumerRecord<byte[], byte[]> record : records) {
+            OffsetAndMetadata from = consumer.commits.get(new TopicPartition(record.topic(), record.partition()));
+            if (from == null || record.offset() >= from.offset()) {
+                next.consumer.log.add(record);
+            }
+        }
+        return next;
     }
 
     /** From now on time goes by itself. */
@@ -213,6 +228,7 @@ class MockKafka implements KafkaCluster {
     static final class ScriptedConsumer extends MockConsumer<byte[], byte[]> {
 
         final Map<TopicPartition, Long> committedOffsets = new ConcurrentHashMap<>();
+        final Map<TopicPartition, OffsetAndMetadata> commits = new ConcurrentHashMap<>();
         /** What the next polls return, as far as its partitions are assigned. */
         final Queue<ConsumerRecord<byte[], byte[]>> log = new ConcurrentLinkedQueue<>();
 
@@ -229,6 +245,14 @@ class MockKafka implements KafkaCluster {
         public synchronized void subscribe(Collection<String> topics, ConsumerRebalanceListener hears) {
             listener = hears;
             super.subscribe(topics, hears);
+        }
+
+        @Override
+        public synchronized Map<TopicPartition, OffsetAndMetadata> committed(
+                Set<TopicPartition> partitions, Duration limit) {
+            Map<TopicPartition, OffsetAndMetadata> known = new HashMap<>(commits);
+            known.keySet().retainAll(partitions);
+            return known;
         }
 
         private synchronized boolean isAddable(ConsumerRecord<byte[], byte[]> record) {
@@ -274,6 +298,7 @@ class MockKafka implements KafkaCluster {
                 throw failCommitsWith;
             }
             super.commitSync(offsets);
+            commits.putAll(offsets);
             offsets.forEach((partition, offset) -> committedOffsets.put(partition, offset.offset()));
         }
 
@@ -291,6 +316,7 @@ class MockKafka implements KafkaCluster {
                 return;
             }
             super.commitAsync(offsets, callback);
+            commits.putAll(offsets);
             offsets.forEach((partition, offset) -> committedOffsets.put(partition, offset.offset()));
         }
     }

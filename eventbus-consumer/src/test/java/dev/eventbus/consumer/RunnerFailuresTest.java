@@ -11,6 +11,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import io.github.resilience4j.retry.RetryConfig;
+import java.io.EOFException;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
@@ -221,7 +222,7 @@ class RunnerFailuresTest extends SteppedRunner {
                 .on(ASSET, (event, delivery) -> {
                     assertThat(delivery.attempt()).isEqualTo(1);
                     if (down[0]) {
-                        throw new SQLException("gone", "57P01");
+                        throw new SQLException("gone", "57P01", new EOFException());
                     }
                     handled.add(event.id());
                 })
@@ -244,6 +245,48 @@ class RunnerFailuresTest extends SteppedRunner {
         assertThat(handled).containsExactlyInAnyOrder("a1", "b1");
         assertThat(kafka.letters.history()).isEmpty();
         assertThat(runner.health().status()).isEqualTo(Status.UP);
+    }
+
+    @Test
+    void T05_while_a_dependency_is_out_of_order_500_keys_wait_without_a_thread_and_without_using_attempts() {
+        int[] runs = {0};
+        boolean[] down = {true};
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .on(ASSET, (event, delivery) -> {
+                    runs[0]++;
+                    assertThat(delivery.attempt()).isEqualTo(1);
+                    if (down[0]) {
+                        throw new IllegalStateException("redis does not answer");
+                    }
+                    handled.add(event.id());
+                })
+                .classify(e -> e instanceof IllegalStateException ? FailureKind.OUTAGE : FailureKind.RETRY)
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        for (int i = 0; i < 500; i++) {
+            kafka.event(P0, "user-" + i, "e" + i);
+            kafka.event(P0, "user-" + i, "f" + i);
+        }
+        settle(runner);
+        for (int second = 0; second < 300; second++) {
+            kafka.advance(Duration.ofSeconds(1));
+            settle(runner);
+        }
+        assertThat(runner.health().waitingKeys()).isEqualTo(500);
+        assertThat(runner.health().running()).isZero();
+        assertThat(runs[0])
+                .as("tries in five minutes, a back-off of up to 10 s between them")
+                .isBetween(500 * 25, 500 * 50);
+        assertThat(kafka.letters.history()).isEmpty();
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+        down[0] = false;
+        kafka.advance(Duration.ofSeconds(10));
+        settle(runner);
+        assertThat(handled).hasSize(1_000);
+        assertThat(kafka.letters.history()).isEmpty();
     }
 
     @Test

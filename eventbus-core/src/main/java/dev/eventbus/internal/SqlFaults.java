@@ -77,7 +77,8 @@ public final class SqlFaults {
                     || e instanceof SQLNonTransientConnectionException
                     || e instanceof SQLRecoverableException;
         }
-        // where there is a state the class says nothing: MariaDB's driver has one of these for whatever a procedure signals
+        // where there is a state the class says nothing: MariaDB's driver has one of these for whatever a procedure
+        // signals
         String withCode = state + "/" + e.getErrorCode();
         return CONNECTING.stream().anyMatch(state::startsWith)
                 || POSTGRES.contains(state)

@@ -79,6 +79,24 @@ public record Origin(
                 redrives);
     }
 
+    /** With how often the handler was run, if it never came back to say what failed. */
+    public Origin withAttempts(int runs) {
+        return new Origin(
+                topic,
+                partition,
+                offset,
+                timestamp,
+                group,
+                eventId,
+                runs,
+                firstFailedAt,
+                failedAt,
+                reason,
+                exception,
+                message,
+                redrives);
+    }
+
     /**
      * With what failed, and how often. Of the exception nothing is kept that could hold a value of the event: classes, positions
      * and SQLSTATEs, and the text only of a {@link dev.eventbus.DecodeException}.

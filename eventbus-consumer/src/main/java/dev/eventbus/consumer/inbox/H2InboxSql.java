@@ -72,6 +72,11 @@ final class H2InboxSql implements InboxSql {
     }
 
     @Override
+    public AttemptSql attempts() {
+        return new H2AttemptSql(schema);
+    }
+
+    @Override
     public boolean ddlCommits() {
         return true;
     }

@@ -137,6 +137,9 @@ interface InboxSql {
     /** Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. */
     int purge(Connection connection, String group, Duration olderThan) throws SQLException;
 
+    /** The statements about attempts, in the same schema. */
+    AttemptSql attempts();
+
     /** Whether this session cannot write. */
     boolean readOnly(Connection connection) throws SQLException;
 

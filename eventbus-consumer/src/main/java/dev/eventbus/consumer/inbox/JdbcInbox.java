@@ -327,6 +327,11 @@ public final class JdbcInbox {
         });
     }
 
+    /** What is kept of events that have not ended. */
+    public AttemptStore attempts() {
+        return new AttemptStore(this::inTransaction, sql.attempts());
+    }
+
     /** What runs between the mark and its commit. */
     private interface Effect {
         void run() throws Exception;

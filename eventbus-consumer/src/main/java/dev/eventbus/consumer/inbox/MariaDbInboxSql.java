@@ -91,6 +91,11 @@ final class MariaDbInboxSql implements InboxSql {
     }
 
     @Override
+    public AttemptSql attempts() {
+        return new MariaDbAttemptSql(schema);
+    }
+
+    @Override
     public boolean ddlCommits() {
         return true;
     }

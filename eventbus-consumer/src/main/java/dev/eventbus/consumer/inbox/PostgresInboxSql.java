@@ -142,6 +142,11 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
+    public AttemptSql attempts() {
+        return new PostgresAttemptSql(schema);
+    }
+
+    @Override
     public boolean ddlCommits() {
         return false;
     }

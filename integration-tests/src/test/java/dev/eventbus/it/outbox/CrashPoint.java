@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * The place in a relay's work at which its JVM halts, as by a power cut; nothing is closed, flushed or told. Or at which it freezes,
  * and goes on when somebody thaws it.
  */
-final class CrashPoint {
+public final class CrashPoint {
 
     enum Place {
         NOWHERE,
@@ -39,7 +39,7 @@ final class CrashPoint {
     }
 
     /** System property that says where. */
-    static final String PROPERTY = "eventbus.it.crash";
+    public static final String PROPERTY = "eventbus.it.crash";
 
     private static final int AS_BY_SIGKILL = 137;
 
@@ -60,7 +60,7 @@ final class CrashPoint {
      * As the system property says, such as {@code AFTER_SEND:10}, at the tenth record, or {@code AFTER_SEND:10:FREEZE}; without it
      * nowhere.
      */
-    static CrashPoint ofThisJvm() {
+    public static CrashPoint ofThisJvm() {
         String[] parts = System.getProperty(PROPERTY, Place.NOWHERE.name()).split(":");
         int times = parts.length == 1 ? 1 : Integer.parseInt(parts[1]);
         return new CrashPoint(Place.valueOf(parts[0]), times, parts.length == 3);
@@ -122,7 +122,7 @@ final class CrashPoint {
     }
 
     /** A cluster whose producers halt at a record. */
-    KafkaCluster in(KafkaCluster real) {
+    public KafkaCluster in(KafkaCluster real) {
         return proxy(KafkaCluster.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Producer<?, ?> producer ? in(producer) : result;

@@ -1,0 +1,94 @@
+package dev.eventbus.consumer.inbox;
+
+import dev.eventbus.consumer.inbox.InboxTables.InTransaction;
+import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
+import java.sql.SQLException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What is kept in {@code eventbus_attempt} of events that have not ended: failures, and starts whose handler has not returned. An
+ * event that is still there with a start when nobody runs it was running when its process died.
+ *
+ * <p>Each method is one transaction of its own, committed when it returns. Thread-safe; one owner of an event at a time.
+ */
+public final class AttemptStore {
+
+    /**
+     * What is noted of an event.
+     *
+     * @param failures attempts that it has used
+     * @param starts of its handler that have not come back
+     */
+    public record Attempts(int failures, int starts) {
+
+        /** Of an event that nothing is noted of. */
+        static final Attempts NONE = new Attempts(0, 0);
+    }
+
+    /** What is to be noted, given what is; null to leave it. */
+    @FunctionalInterface
+    private interface Change {
+        @Nullable
+        Attempts after(Attempts known);
+    }
+
+    private final InTransaction transactions;
+    private final AttemptSql sql;
+
+    AttemptStore(InTransaction transactions, AttemptSql sql) {
+        this.transactions = transactions;
+        this.sql = sql;
+    }
+
+    /**
+     * The event is about to run beside others. Its start is noted, unless one is already that has not come back: then it is a
+     * suspect and must not run so.
+     *
+     * @return what was noted before
+     */
+    public Attempts started(Mark mark) throws SQLException {
+        return change(mark, known -> known.starts() > 0 ? null : new Attempts(known.failures(), 1));
+    }
+
+    /**
+     * The event is about to run alone: one more start.
+     *
+     * @param most starts that may be noted; if they are, nothing changes and the event must not run
+     * @return what was noted before
+     */
+    public Attempts startedAlone(Mark mark, int most) throws SQLException {
+        return change(
+                mark, known -> known.starts() >= most ? null : new Attempts(known.failures(), known.starts() + 1));
+    }
+
+    /**
+     * The event's handler has come back and failed: its start is taken off.
+     *
+     * @param failures attempts that it has used by now
+     */
+    public void failed(Mark mark, int failures) throws SQLException {
+        change(mark, known -> new Attempts(failures, Math.max(0, known.starts() - 1)));
+    }
+
+    /** The event has ended: nothing of it needs to be known any more. */
+    public void ended(Mark mark) throws SQLException {
+        transactions.run((connection, watch) -> {
+            sql.delete(connection, mark.group(), mark.eventId());
+            return new Ending<>(mark, true);
+        });
+    }
+
+    private Attempts change(Mark mark, Change change) throws SQLException {
+        return transactions.run((connection, watch) -> {
+            Attempts found = sql.find(connection, mark.group(), mark.eventId());
+            Attempts known = found == null ? Attempts.NONE : found;
+            Attempts changed = change.after(known);
+            if (changed != null && found == null) {
+                sql.insert(connection, mark.group(), mark.eventId(), changed);
+            } else if (changed != null) {
+                sql.update(connection, mark.group(), mark.eventId(), changed);
+            }
+            return new Ending<>(known, true);
+        });
+    }
+}

@@ -1,0 +1,83 @@
+package dev.eventbus.consumer.inbox;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import org.jspecify.annotations.Nullable;
+
+/** MariaDB 10.6 and later. Ids and groups are columns of bytes. */
+final class MariaDbAttemptSql implements AttemptSql {
+
+    private final String find;
+    private final String insert;
+    private final String update;
+    private final String delete;
+
+    /** @param schema quoted and followed by a dot, or empty */
+    MariaDbAttemptSql(String schema) {
+        this.find = """
+                SELECT failures, starts FROM %seventbus_attempt
+                WHERE consumer_group = ? AND event_id = ?
+                """.formatted(schema);
+        this.insert = """
+                INSERT INTO %seventbus_attempt (consumer_group, event_id, failures, starts, at)
+                VALUES (?, ?, ?, ?, UTC_TIMESTAMP(6))
+                """.formatted(schema);
+        this.update = """
+                UPDATE %seventbus_attempt SET failures = ?, starts = ?, at = UTC_TIMESTAMP(6)
+                WHERE consumer_group = ? AND event_id = ?
+                """.formatted(schema);
+        this.delete = """
+                DELETE FROM %seventbus_attempt
+                WHERE consumer_group = ? AND event_id = ?
+                """.formatted(schema);
+    }
+
+    @Override
+    public AttemptStore.@Nullable Attempts find(Connection connection, String group, String eventId)
+            throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(find)) {
+            statement.setBytes(1, group.getBytes(UTF_8));
+            statement.setBytes(2, eventId.getBytes(UTF_8));
+            try (ResultSet row = statement.executeQuery()) {
+                return row.next() ? new AttemptStore.Attempts(row.getInt(1), row.getInt(2)) : null;
+            }
+        }
+    }
+
+    @Override
+    public void insert(Connection connection, String group, String eventId, AttemptStore.Attempts attempts)
+            throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(insert)) {
+            statement.setBytes(1, group.getBytes(UTF_8));
+            statement.setBytes(2, eventId.getBytes(UTF_8));
+            statement.setInt(3, attempts.failures());
+            statement.setInt(4, attempts.starts());
+            statement.executeUpdate();
+        }
+    }
+
+    @Override
+    public void update(Connection connection, String group, String eventId, AttemptStore.Attempts attempts)
+            throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(update)) {
+            statement.setInt(1, attempts.failures());
+            statement.setInt(2, attempts.starts());
+            statement.setBytes(3, group.getBytes(UTF_8));
+            statement.setBytes(4, eventId.getBytes(UTF_8));
+            statement.executeUpdate();
+        }
+    }
+
+    @Override
+    public void delete(Connection connection, String group, String eventId) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(delete)) {
+            statement.setBytes(1, group.getBytes(UTF_8));
+            statement.setBytes(2, eventId.getBytes(UTF_8));
+            statement.executeUpdate();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+package dev.eventbus.consumer.internal;
+
+import dev.eventbus.consumer.inbox.AttemptStore;
+import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
+import dev.eventbus.consumer.inbox.Mark;
+import java.sql.SQLException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Finds the event that ends the process, and keeps how often events have failed across a crash.
+ *
+ * <ol>
+ *   <li>If the owner before has not noted in its last commit that nothing ran any more, some of the records that come first were
+ *       running when it ended: they are watched. The start of a watched record's handler is noted in the inbox's database, and
+ *       taken off when the handler returns.
+ *   <li>A watched record that has such a start already was running when a process ended that watched it: a suspect, of which
+ *       there are as many as handlers ran then. A suspect runs alone, each time with one more start.
+ *   <li>A suspect that was started alone five times and never came back is what ends the process. Its handler runs no more.
+ * </ol>
+ *
+ * <p>So an innocent event that runs beside such a one is never convicted: alone it comes back. Without a crash nothing is noted
+ * but failures. Runs on the thread that runs the record's lane.
+ */
+public final class CrashWatch {
+
+    /** How often an event is started without coming back: once under watch, then five times alone. */
+    public static final int MAX_STARTS = 6;
+
+    /** How many records may have been open when a process died: the open span of a partition, 10,000, and one poll. */
+    public static final int WINDOW = 10_500;
+
+    /** What is to be done before a handler runs. */
+    public enum Verdict {
+        /** It may run. */
+        RUN,
+        /** It must run with nothing beside it. */
+        RUN_ALONE,
+        /** It has ended the process too often. */
+        CONVICTED
+    }
+
+    private enum Suspected {
+        NO,
+        /** It may have been running when the process of its owner before ended. */
+        WATCHED,
+        /** It was running then, and once more under watch. */
+        YES
+    }
+
+    /** What is known of one record; guarded as the record's progress is. */
+    public static final class Suspicion {
+
+        private Suspected suspected = Suspected.NO;
+        private boolean alone;
+        private boolean startNoted;
+        private int failuresNoted;
+
+        /** Whether nothing speaks against the record. */
+        public boolean isNone() {
+            return suspected == Suspected.NO;
+        }
+
+        /** The record may have been running when the process of its owner before ended. */
+        public void watch() {
+            suspected = Suspected.WATCHED;
+        }
+
+        /** Whether the next step of the record runs with nothing beside it. */
+        public void runsAlone(boolean now) {
+            alone = now;
+        }
+
+        /** Attempts that a crash does not forget. */
+        public int failuresNoted() {
+            return failuresNoted;
+        }
+    }
+
+    private static final Logger LOG = LoggerFactory.getLogger(CrashWatch.class);
+
+    private final AttemptStore attempts;
+
+    public CrashWatch(AttemptStore attempts) {
+        this.attempts = attempts;
+    }
+
+    /** Before a handler runs: notes its start if need be, and says whether it may. */
+    public Verdict begin(Suspicion of, Mark mark) throws SQLException {
+        return switch (of.suspected) {
+            case NO -> Verdict.RUN;
+            case WATCHED -> beginWatched(of, mark);
+            case YES -> beginSuspect(of, mark);
+        };
+    }
+
+    private Verdict beginWatched(Suspicion of, Mark mark) throws SQLException {
+        Attempts before = attempts.started(mark);
+        of.failuresNoted = Math.max(of.failuresNoted, before.failures());
+        if (before.starts() > 0) {
+            of.suspected = Suspected.YES;
+            return beginSuspect(of, mark);
+        }
+        of.startNoted = true;
+        return Verdict.RUN;
+    }
+
+    private Verdict beginSuspect(Suspicion of, Mark mark) throws SQLException {
+        if (!of.alone) {
+            return Verdict.RUN_ALONE;
+        }
+        int before = attempts.startedAlone(mark, MAX_STARTS).starts();
+        if (before >= MAX_STARTS) {
+            return Verdict.CONVICTED;
+        }
+        of.startNoted = true;
+        LOG.warn(
+                "{} was running when the process ended; it runs alone now, and has {} such starts left if that happens again",
+                mark,
+                MAX_STARTS - before - 1);
+        return Verdict.RUN;
+    }
+
+    /**
+     * After a step of a record: keeps what a crash from now on must not forget, and forgets what has ended.
+     *
+     * @param used attempts that the record has used by now
+     */
+    public void after(Suspicion of, Mark mark, boolean ended, int used) {
+        try {
+            if (ended && (!of.isNone() || of.failuresNoted > 0)) {
+                attempts.ended(mark);
+            } else if (!ended && (of.startNoted || used > of.failuresNoted)) {
+                of.startNoted = false;
+                attempts.failed(mark, used);
+                of.failuresNoted = used;
+            }
+        } catch (SQLException | RuntimeException e) {
+            // at worst an event counts as one that has not come back, and runs alone after the next crash
+            LOG.debug("what came of {} could not be noted", mark, e);
+        }
+    }
+}

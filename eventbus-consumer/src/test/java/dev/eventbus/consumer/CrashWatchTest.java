@@ -1,0 +1,281 @@
+package dev.eventbus.consumer;
+
+import static dev.eventbus.consumer.MockKafka.ASSET;
+import static dev.eventbus.consumer.MockKafka.LETTERS;
+import static dev.eventbus.consumer.MockKafka.P0;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.EventType;
+import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.internal.CrashWatch;
+import io.github.resilience4j.retry.RetryConfig;
+import java.sql.Connection;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+import java.util.UUID;
+import java.util.function.UnaryOperator;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.h2.jdbcx.JdbcDataSource;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** Processes that die and their successors, on one inbox in H2. An error of the JVM's own stands for the end of the process. */
+@SuppressWarnings("unchecked") // generic varargs of a record's only type here
+class CrashWatchTest {
+
+    private static final EventType<MockKafka.Asset> OTHER =
+            EventType.of("OTHER", MockKafka.Asset.class).topic(MockKafka.TOPIC).key(MockKafka.Asset::userId);
+
+    private final JdbcDataSource database = new JdbcDataSource();
+    private final Set<String> deadly = new HashSet<>();
+    private final Set<String> failing = new HashSet<>();
+    private final List<String> runs = new ArrayList<>();
+    private final List<Integer> attempts = new ArrayList<>();
+    private final List<String> letters = new ArrayList<>();
+    private JdbcInbox inbox = JdbcInbox.h2(database);
+    private MockKafka kafka = MockKafka.create();
+    private ConsumerRecord<byte[], byte[]>[] log = new ConsumerRecord[0];
+
+    @BeforeEach
+    void tables() throws SQLException {
+        database.setURL("jdbc:h2:mem:" + UUID.randomUUID() + ";DB_CLOSE_DELAY=-1");
+        inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+    }
+
+    @Test
+    void K16_an_event_that_ends_the_process_each_time_is_dead_lettered_after_six_noted_starts() throws SQLException {
+        deadly.add("poison");
+        send("alice a1", "bob poison", "bob b2", "carol c1");
+        int crashes = 0;
+        while (!process()) {
+            crashes++;
+            assertThat(crashes).as("starts of the poison").isLessThanOrEqualTo(1 + CrashWatch.MAX_STARTS);
+        }
+        assertThat(crashes).as("one unnoticed, then those that are noted").isEqualTo(1 + CrashWatch.MAX_STARTS);
+        assertThat(letters).containsExactly("poison CRASHED_HANDLER 6");
+        assertThat(outcomes()).containsExactly("a1 DONE", "b2 DONE", "c1 DONE", "poison DEAD");
+        assertThat(kafka.committed(P0)).isEqualTo(4);
+        assertThat(noted()).as("nothing is left of it").isEmpty();
+    }
+
+    @Test
+    void an_event_whose_type_works_without_marks_is_found_too() throws SQLException {
+        deadly.add("poison");
+        send("bob poison", "bob b2");
+        int crashes = 0;
+        while (!process(runner -> runner.on(ASSET, (event, delivery) -> handle(event.id(), delivery))
+                .inTransaction(inbox, OTHER, (event, delivery) -> handle(event.id(), delivery)))) {
+            crashes++;
+            assertThat(crashes).isLessThanOrEqualTo(1 + CrashWatch.MAX_STARTS);
+        }
+        assertThat(letters).containsExactly("poison CRASHED_HANDLER 6");
+        assertThat(runs).endsWith("b2");
+        assertThat(noted()).isEmpty();
+    }
+
+    @Test
+    void under_stop_partition_it_stops_its_partition() throws SQLException {
+        deadly.add("poison");
+        send("bob poison", "bob b2");
+        int crashes = 0;
+        boolean lives;
+        do {
+            lives = process(runner -> inTransaction(runner).afterRetries(AfterRetries.stopPartition(LETTERS)));
+        } while (!lives && crashes++ < 10);
+        assertThat(crashes).isEqualTo(1 + CrashWatch.MAX_STARTS);
+        assertThat(runs).doesNotContain("b2");
+        assertThat(letters).isEmpty();
+    }
+
+    @Test
+    void nothing_is_noted_while_processes_end_in_order() throws SQLException {
+        for (int i = 0; i < 4; i++) {
+            send("alice a" + i, "bob b" + i);
+            assertThat(process()).isTrue();
+            assertThat(metadata()).isEqualTo(OffsetCommitter.HANDED_OVER);
+        }
+        deadly.add("c1");
+        send("carol c1");
+        assertThat(process()).isFalse();
+        assertThat(noted()).as("the first crash comes as a surprise").isEmpty();
+        assertThat(metadata()).as("a crash leaves no note of an orderly end").isEmpty();
+        assertThat(process()).isFalse();
+        assertThat(noted()).containsExactly("c1 0 1");
+    }
+
+    @Test
+    void a_very_first_event_that_ends_the_process_is_found_too() {
+        deadly.add("poison");
+        send("bob poison");
+        int crashes = 0;
+        while (!process() && crashes < 20) {
+            crashes++;
+        }
+        assertThat(crashes).isEqualTo(1 + CrashWatch.MAX_STARTS);
+    }
+
+    @Test
+    void innocents_that_are_killed_now_and_then_are_never_convicted() throws SQLException {
+        send("alice a1", "bob b1", "carol c1");
+        for (int kills = 0; kills < 20; kills++) {
+            String victim = List.of("a1", "b1", "c1").get(kills % 3);
+            deadly.add(victim); // the process is killed while it runs
+            process();
+            deadly.clear();
+            if (kills % 5 == 4) {
+                assertThat(process()).isTrue();
+                send("alice a" + kills, "bob b" + kills, "carol c" + kills);
+            }
+        }
+        assertThat(process()).isTrue();
+        assertThat(letters).isEmpty();
+        assertThat(noted()).isEmpty();
+    }
+
+    @Test
+    void T04_attempts_before_a_crash_count_on() throws SQLException {
+        failing.add("b1");
+        send("bob b1", "carol c1");
+        kafka = kafka.forNextProcess(log);
+        ConsumerRunner first = inTransaction(builder()).build();
+        begin(first);
+        kafka.setTo(first.health().nextRetry());
+        SteppedRunner.settle(first);
+        assertThat(attempts).containsExactly(1, 1, 2); // b1, c1, b1
+        assertThat(noted()).containsExactly("b1 2 0");
+
+        attempts.clear(); // the process dies while b1 waits for its third attempt
+        kafka = kafka.forNextProcess(log);
+        ConsumerRunner second = inTransaction(builder()).build();
+        begin(second);
+        assertThat(attempts).as("b1; c1 is done").containsExactly(3);
+        assertThat(kafka.letters.history()).extracting(CrashWatchTest::said).containsExactly("b1 ATTEMPTS_EXHAUSTED 3");
+        assertThat(noted()).isEmpty();
+        second.close();
+    }
+
+    @Test
+    void a_suspect_that_fails_in_the_ordinary_way_is_tried_again_and_dead_lettered_as_such() throws SQLException {
+        deadly.add("b1");
+        send("bob b1", "carol c1");
+        assertThat(process()).isFalse();
+        assertThat(process()).isFalse();
+        deadly.clear();
+        failing.add("b1");
+        assertThat(process()).isTrue();
+        assertThat(letters).containsExactly("b1 ATTEMPTS_EXHAUSTED 3");
+        assertThat(noted()).isEmpty();
+    }
+
+    /** Runs a process to its end. True if that came in order, false if it died. */
+    private boolean process() {
+        return process(this::inTransaction);
+    }
+
+    private boolean process(UnaryOperator<ConsumerRunnerBuilder> handlers) {
+        kafka = kafka.forNextProcess(log);
+        ConsumerRunner runner = handlers.apply(builder()).build();
+        begin(runner);
+        while (runner.health().nextRetry() != null && runner.health().status() != Status.DOWN) {
+            kafka.setTo(runner.health().nextRetry());
+            SteppedRunner.settle(runner);
+        }
+        boolean lives = runner.health().status() != Status.DOWN
+                || runner.health().problems().stream().noneMatch(problem -> problem.contains("JVM"));
+        if (lives) {
+            runner.close();
+        }
+        kafka.letters.history().forEach(letter -> letters.add(said(letter)));
+        return lives;
+    }
+
+    private void begin(ConsumerRunner runner) {
+        kafka.assign(P0);
+        SteppedRunner.settle(runner);
+    }
+
+    private ConsumerRunnerBuilder inTransaction(ConsumerRunnerBuilder builder) {
+        return builder.inTransaction(inbox, ASSET, (event, delivery) -> handle(event.id(), delivery));
+    }
+
+    private ConsumerRunnerBuilder builder() {
+        return ConsumerRunner.builder(kafka, "ledger")
+                .retry(RetryConfig.custom()
+                        .maxAttempts(3)
+                        .waitDuration(Duration.ofSeconds(1))
+                        .build())
+                .afterRetries(AfterRetries.deadLetter(LETTERS));
+    }
+
+    private void handle(String id, Delivery delivery) {
+        runs.add(id);
+        attempts.add(delivery.attempt());
+        if (deadly.contains(id)) {
+            throw new InternalError("the process ends here");
+        }
+        if (failing.contains(id)) {
+            throw new IllegalStateException("no luck");
+        }
+    }
+
+    /** Of the last commit. */
+    private String metadata() {
+        return Objects.requireNonNull(kafka.consumer.commits.get(P0)).metadata();
+    }
+
+    /** Appends events, each as {@code key id}. */
+    private void send(String... events) {
+        List<ConsumerRecord<byte[], byte[]>> all = new ArrayList<>(List.of(log));
+        for (String event : events) {
+            String[] parts = event.split(" ");
+            all.add(new ConsumerRecord<>(
+                    P0.topic(),
+                    P0.partition(),
+                    all.size(),
+                    parts[0].getBytes(UTF_8),
+                    MockKafka.json(parts[0], parts[1]).getBytes(UTF_8)));
+        }
+        log = all.toArray(new ConsumerRecord[0]);
+    }
+
+    private static String said(ProducerRecord<byte[], byte[]> letter) {
+        return header(letter, "event-id") + " " + header(letter, "reason") + " " + header(letter, "attempts");
+    }
+
+    private static String header(ProducerRecord<byte[], byte[]> letter, String name) {
+        return new String(letter.headers().lastHeader("eventbus-dlq-" + name).value(), UTF_8);
+    }
+
+    private List<String> outcomes() throws SQLException {
+        return query("SELECT UTF8TOSTRING(event_id) || ' ' || outcome FROM eventbus_inbox ORDER BY 1");
+    }
+
+    /** What is noted, as {@code id failures starts}. */
+    private List<String> noted() throws SQLException {
+        return query(
+                "SELECT UTF8TOSTRING(event_id) || ' ' || failures || ' ' || starts FROM eventbus_attempt ORDER BY 1");
+    }
+
+    private List<String> query(String sql) throws SQLException {
+        List<String> rows = new ArrayList<>();
+        try (Connection connection = database.getConnection();
+                Statement statement = connection.createStatement();
+                ResultSet result = statement.executeQuery(sql)) {
+            while (result.next()) {
+                rows.add(result.getString(1));
+            }
+        }
+        return rows;
+    }
+}

@@ -1,0 +1,128 @@
+package dev.eventbus.it.consumer;
+
+import dev.eventbus.it.Scene;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * A runner in a JVM of its own, which may end any moment. It is closed in order when its standard input ends, and so ends with this
+ * JVM.
+ */
+final class ConsumerProcess implements AutoCloseable {
+
+    /** How lines for the parent begin; others are the child's log. */
+    static final String STARTED = "@started ";
+
+    private static final int LOG_LINES = 40;
+    private static final Duration END_TAKES_AT_MOST = Duration.ofSeconds(60);
+
+    private final Process process;
+    private final List<String> started = new CopyOnWriteArrayList<>();
+
+    /** Last lines of the log; guarded by itself. */
+    private final Deque<String> log = new ArrayDeque<>();
+
+    private ConsumerProcess(Process process) {
+        this.process = process;
+        Thread reader = new Thread(this::read, "consumer-" + process.pid());
+        reader.setDaemon(true);
+        reader.start();
+    }
+
+    /** A runner of the scene's topics with an inbox in its database; see {@link ConsumerMain}. */
+    static ConsumerProcess start(Scene scene, String group, String... jvmArguments) {
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        // short-lived and many on few cores: they need no second compiler and no parallel collector
+        command.addAll(List.of("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"));
+        command.addAll(List.of(jvmArguments));
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), ConsumerMain.class.getName()));
+        command.addAll(List.of(
+                scene.database().getJdbcUrl(),
+                scene.database().getUsername(),
+                scene.database().getPassword(),
+                scene.kafka().bootstrapServers(),
+                scene.kafka().physicalTopic(""),
+                group));
+        try {
+            return new ConsumerProcess(
+                    new ProcessBuilder(command).redirectErrorStream(true).start());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private void read() {
+        try (BufferedReader lines = process.inputReader(StandardCharsets.UTF_8)) {
+            for (String line; (line = lines.readLine()) != null; ) {
+                if (line.startsWith(STARTED)) {
+                    started.add(line.substring(STARTED.length()));
+                } else {
+                    note(line);
+                }
+            }
+        } catch (IOException e) {
+            note("its output broke: " + e);
+        }
+    }
+
+    private void note(String line) {
+        synchronized (log) {
+            log.add(line);
+            if (log.size() > LOG_LINES) {
+                log.remove();
+            }
+        }
+    }
+
+    /** Ids of events whose handler was started, in that order. */
+    List<String> started() {
+        return started;
+    }
+
+    boolean isAlive() {
+        return process.isAlive();
+    }
+
+    /** Whether it has ended by itself within this time. */
+    boolean endsWithin(Duration limit) throws InterruptedException {
+        return process.waitFor(limit.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    /** SIGKILL; returns when it is gone. */
+    void kill() throws InterruptedException {
+        process.destroyForcibly();
+        if (!endsWithin(END_TAKES_AT_MOST)) {
+            throw new AssertionError("still there: " + this);
+        }
+    }
+
+    /** Ends it in order, if it still runs. */
+    @Override
+    public void close() throws IOException, InterruptedException {
+        if (isAlive()) {
+            process.getOutputStream().close();
+            if (!endsWithin(END_TAKES_AT_MOST)) {
+                process.destroyForcibly();
+            }
+        }
+    }
+
+    @Override
+    public String toString() {
+        synchronized (log) {
+            return "consumer %d, %s, started %s, its log: %s"
+                    .formatted(process.pid(), isAlive() ? "alive" : "ended", started, String.join("\n", log));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+package dev.eventbus.it.consumer;
+
+import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static io.github.resilience4j.core.IntervalFunction.ofExponentialRandomBackoff;
+import static java.time.Duration.ofMillis;
+import static java.time.Duration.ofSeconds;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.FailureKind;
+import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.testkit.FakeEventBus;
+import dev.eventbus.topics.KafkaCluster;
+import io.github.resilience4j.retry.RetryConfig;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** The samples of docs/retry-and-dead-letters.md, run. */
+class RetrySamplesTest {
+
+    private final FakeEventBus bus = FakeEventBus.create();
+    private final KafkaCluster kafka = bus.kafka();
+    private final Cache cache = new Cache();
+    private final List<String> alerts = new ArrayList<>();
+
+    private static final class CacheIsDown extends RuntimeException {
+        private static final long serialVersionUID = 1;
+    }
+
+    private static final class Cache {
+        private final List<String> evicted = new ArrayList<>();
+        private int timesDown;
+
+        void evict(String key) {
+            if (timesDown-- > 0) {
+                throw new CacheIsDown();
+            }
+            if (key.equals("mallory")) {
+                throw new IllegalArgumentException("not a user");
+            }
+            if (key.equals("bob")) {
+                throw new IllegalStateException("no luck");
+            }
+            evicted.add(key);
+        }
+    }
+
+    @Test
+    void a_policy_says_how_often_when_and_whose_fault_it_is() {
+        // region: policy
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "calculator.asset.events")
+                .on(ASSET_UPDATED, (event, delivery) -> cache.evict(event.key()))
+                .retry(RetryConfig.custom()
+                        .maxAttempts(4)
+                        .intervalFunction(ofExponentialRandomBackoff(ofMillis(200), 2.0, 0.5, ofSeconds(10)))
+                        .ignoreExceptions(IllegalArgumentException.class)
+                        .build())
+                .classify(e -> e instanceof CacheIsDown ? FailureKind.OUTAGE : FailureKind.RETRY)
+                .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                .build();
+        // end: policy
+        cache.timesDown = 20;
+        bus.start(runner);
+        bus.publish(
+                ASSET_UPDATED,
+                AssetUpdated.amount("alice", 1),
+                AssetUpdated.amount("bob", 1),
+                AssetUpdated.amount("mallory", 1));
+        bus.runUntilIdle();
+        assertThat(cache.evicted).containsExactly("alice");
+        assertThat(bus.deadLetters())
+                .extracting(letter -> letter.keyText() + " " + reason(letter))
+                .containsExactlyInAnyOrder("mallory NOT_RETRYABLE 1", "bob ATTEMPTS_EXHAUSTED 4");
+    }
+
+    @Test
+    void dead_letters_are_watched_by_a_group_of_their_own() {
+        // region: monitoring
+        ConsumerRunner monitoring = ConsumerRunner.builder(kafka, "monitoring.dlq.events")
+                .onDeadLetters("dlq.events", (letter, delivery) -> {
+                    Origin origin = letter.origin(); // null if somebody else has written the record
+                    alerts.add(
+                            origin == null ? "a record of unknown origin" : origin.reason() + " in " + origin.group());
+                })
+                .build();
+        // end: monitoring
+        bus.start(monitoring);
+        bus.start(ConsumerRunner.builder(kafka, "calculator.asset.events")
+                .on(ASSET_UPDATED, (event, delivery) -> cache.evict(event.key()))
+                .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                .build());
+        bus.publish(ASSET_UPDATED, AssetUpdated.amount("bob", 1));
+        bus.publishRaw("dlq.events", "bob", "by hand");
+        bus.runUntilIdle();
+        assertThat(alerts)
+                .containsExactly("a record of unknown origin", "ATTEMPTS_EXHAUSTED in calculator.asset.events");
+    }
+
+    private static String reason(DeadLetter letter) {
+        Origin origin = letter.origin();
+        return origin == null ? "unknown" : origin.reason() + " " + origin.attempts();
+    }
+}
