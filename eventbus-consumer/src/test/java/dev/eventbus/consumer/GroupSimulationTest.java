@@ -127,7 +127,7 @@ class GroupSimulationTest {
 
         private Member joining() {
             Member member = group.new Member("m" + joined++, this::meanwhile, calm ? 1_000 : 3);
-            member.loop = new PollLoop(of(member, calm), member.tasks::add);
+            member.runs(new PollLoop(of(member, calm), member.tasks::add));
             all.put(member.name, member);
             return member;
         }
@@ -245,7 +245,7 @@ class GroupSimulationTest {
                 return;
             }
             member.leaving = true;
-            PollLoop loop = member.loop;
+            PollLoop loop = member.loop();
             group.tell("%s closes within %s", member.name, limit);
             loop.close(limit);
             for (int i = calm ? 50 : random.nextInt(5); i > 0 && !loop.isDrained(); i--) {
@@ -357,12 +357,12 @@ class GroupSimulationTest {
                 });
             }
             for (Member member : members) {
-                member.loop.close(Duration.ofSeconds(1));
+                member.loop().close(Duration.ofSeconds(1));
                 member.round();
-                if (!member.loop.isDrained()) {
+                if (!member.loop().isDrained()) {
                     group.violated("I7: %s has something in flight".formatted(member.name));
                 }
-                member.loop.end();
+                member.loop().end();
             }
         }
 

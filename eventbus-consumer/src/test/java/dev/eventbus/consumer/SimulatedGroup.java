@@ -188,8 +188,7 @@ final class SimulatedGroup {
         final Set<String> dying = new HashSet<>();
         final Runnable meanwhile;
 
-        @Nullable
-        PollLoop loop;
+        private @Nullable PollLoop loop;
 
         @Nullable
         CommitFault commitFault;
@@ -212,6 +211,14 @@ final class SimulatedGroup {
             this.name = name;
             this.meanwhile = meanwhile;
             this.turnsAHandOver = turnsAHandOver;
+        }
+
+        PollLoop loop() {
+            return Objects.requireNonNull(loop, name);
+        }
+
+        void runs(PollLoop runs) {
+            loop = runs;
         }
 
         record Letter(ProducerRecord<byte[], byte[]> record, Callback callback) {}
@@ -450,7 +457,7 @@ final class SimulatedGroup {
             if (!mine || member.expelled) {
                 throw new CommitFailedException("not a member any more");
             }
-            tell("%s commits %s %s", member.name, offsets, fault);
+            tell("%s commits %s %s", member.name, offsets, String.valueOf(fault));
             if (fault == null || fault.applied) {
                 offsets.forEach((id, offset) -> {
                     judgeCommit(log(id), offset.offset());

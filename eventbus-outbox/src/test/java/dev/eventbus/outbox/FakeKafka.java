@@ -115,6 +115,9 @@ final class FakeKafka implements KafkaCluster {
         volatile boolean inCallback;
         volatile boolean closedInCallback;
 
+        /** The threads that flushed, in turn. */
+        final List<String> flushedBy = new CopyOnWriteArrayList<>();
+
         FakeProducer() {
             super(false, null, new ByteArraySerializer(), new ByteArraySerializer());
         }
@@ -152,6 +155,11 @@ final class FakeKafka implements KafkaCluster {
                 held.add(new Held(message, callback));
             }
             return new CompletableFuture<>();
+        }
+
+        @Override
+        public void flush() {
+            flushedBy.add(Thread.currentThread().getName());
         }
 
         List<String> heldIds() {

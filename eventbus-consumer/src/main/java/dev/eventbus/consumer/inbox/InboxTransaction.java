@@ -16,6 +16,21 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
 
     private static final Logger LOG = LoggerFactory.getLogger(InboxTransaction.class);
 
+    /** Each takes a connection of a data source and gives it back as it was. */
+    private record Pooled(DataSource dataSource, InboxSql sql) implements InboxTransactions {
+
+        @Override
+        public <T> T run(Step<T> step) throws Exception {
+            try (InboxTransaction transaction = begin(dataSource, sql)) {
+                Ending<T> ending = step.in(transaction.connection, transaction);
+                if (ending.commits()) {
+                    transaction.commit();
+                }
+                return ending.value();
+            }
+        }
+    }
+
     private final Connection connection;
     private final InboxSql sql;
 
@@ -30,7 +45,12 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
         this.sql = sql;
     }
 
-    static InboxTransaction begin(DataSource dataSource, InboxSql sql) throws SQLException {
+    /** Transactions on connections of a data source. */
+    static InboxTransactions of(DataSource dataSource, InboxSql sql) {
+        return new Pooled(dataSource, sql);
+    }
+
+    private static InboxTransaction begin(DataSource dataSource, InboxSql sql) throws SQLException {
         InboxTransaction transaction = new InboxTransaction(dataSource.getConnection(), sql);
         try {
             transaction.begin();
@@ -55,10 +75,6 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
         settings = sql.prepare(connection);
     }
 
-    Connection connection() {
-        return connection;
-    }
-
     @Override
     public boolean leaves() throws SQLException {
         if (leftovers == null) {
@@ -67,7 +83,7 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
         return leftovers != null;
     }
 
-    void commit() throws SQLException {
+    private void commit() throws SQLException {
         connection.commit();
         committed = true;
     }

@@ -66,7 +66,7 @@ public final class JdbcInbox {
 
         static Database of(DataSource dataSource, BiFunction<String, Session, InboxSql> dialect) {
             Objects.requireNonNull(dataSource, "dataSource");
-            return new Database(dialect, true, sql -> new PooledTransactions(dataSource, sql));
+            return new Database(dialect, true, sql -> InboxTransaction.of(dataSource, sql));
         }
 
         static Database of(Transactions transactions, BiFunction<String, Session, InboxSql> dialect) {
