@@ -4,12 +4,13 @@ import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
 import dev.eventbus.consumer.HandlerCall.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
-import dev.eventbus.consumer.LaneWorkers.Together;
 import dev.eventbus.consumer.Routes.Batching;
 import dev.eventbus.consumer.Routes.Route;
+import dev.eventbus.consumer.SharedTurn.Together;
 import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.BatchWork.Lender;
 import dev.eventbus.consumer.inbox.HandlerTransactionException;
+import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
@@ -25,6 +26,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Semaphore;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -79,6 +81,12 @@ final class BatchCall implements LaneWorkers.Work {
         }
         Member member = member(first);
         return member == null || member.route.batching().most() == 1 ? null : new Step(member);
+    }
+
+    @Override
+    public Semaphore alone() {
+        JdbcInbox inbox = routes.inbox();
+        return inbox == null ? LaneWorkers.Work.super.alone() : inbox.attempts().alone();
     }
 
     /** A record that may share a step; null if it must run by itself. */

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The records of one key of one partition, in order and one at a time; several in a row only in one step, see {@link
- * LaneWorkers.Together}.
+ * SharedTurn.Together}.
  *
  * <pre>
  *              add                worker              no more

@@ -4,7 +4,6 @@ import dev.eventbus.consumer.KeyLane.Report;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
-import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -22,7 +21,8 @@ import org.slf4j.LoggerFactory;
  * records or 5 ms it gives the lane back, so that no busy key keeps others waiting. Where several records may share a step, it
  * collects them from the lanes that are ready. What came of a record goes to the poll thread through one queue.
  *
- * <p>A record that may end the process runs alone for a minute: beside nothing of this runner and no such record of this JVM.
+ * <p>A record that may end the process runs alone for a minute: beside nothing of this runner and no such record of the
+ * others that share its inbox.
  *
  * <p>Thread-safe.
  */
@@ -49,7 +49,7 @@ final class LaneWorkers {
         /** Not ended, and nobody's failure: the runner stops. */
         record LetGo() implements Progress {}
 
-        /** Not ended and nothing done: it was run with others, and runs by itself now. Only from {@link Together}. */
+        /** Not ended and nothing done: it was run with others, and runs by itself now. Only from {@link SharedTurn.Together}. */
         record ByItself() implements Progress {}
 
         Progress ENDED = new Ended();
@@ -64,27 +64,14 @@ final class LaneWorkers {
         Progress advance(InFlight record);
 
         /** Begins a step that this record may share with others; null if it runs by itself. */
-        default @Nullable Together together(InFlight first) {
+        default SharedTurn.@Nullable Together together(InFlight first) {
             return null;
         }
-    }
 
-    /** One step of several records: of different lanes, and of one lane in their order. One thread's own. */
-    interface Together {
-
-        /** Takes one more record into the step; false if it cannot. */
-        boolean takes(InFlight record);
-
-        /** How many more it can take. */
-        int room();
-
-        /**
-         * Runs the step.
-         *
-         * @return what came of each record, in the order taken: Ended, Stops or ByItself; in a lane nothing has ended behind one that has
-         *     not
-         */
-        List<Progress> advance();
+        /** Held while a record runs alone; one for all who would die with it. */
+        default Semaphore alone() {
+            return new Semaphore(1);
+        }
     }
 
     private record Refusal(Instant since, String cause, boolean told) {}
@@ -97,12 +84,10 @@ final class LaneWorkers {
     private static final Duration REFUSED_TOO_LONG = Duration.ofSeconds(1);
     private static final Duration ALONE_AT_MOST = Duration.ofSeconds(60);
 
-    /** A crash takes all runners of the JVM, so only one of them runs a suspect at a time. */
-    private static final Semaphore ONE_SUSPECT_A_JVM = new Semaphore(1);
-
     private final @Nullable Executor executor;
     private final int concurrency;
     private final Work work;
+    private final Semaphore alone;
     private final InstantSource clock;
     private final Consumer<? super VirtualMachineError> fatal;
 
@@ -140,6 +125,7 @@ final class LaneWorkers {
         this.executor = executor;
         this.concurrency = concurrency;
         this.work = work;
+        this.alone = work.alone();
         this.clock = clock;
         this.fatal = fatal;
     }
@@ -286,7 +272,7 @@ final class LaneWorkers {
 
     /** False if no suspect waits, or others still run. */
     private boolean workOnSuspect() {
-        if (suspects.isEmpty() || running.get() > 0 || !ONE_SUSPECT_A_JVM.tryAcquire()) {
+        if (suspects.isEmpty() || running.get() > 0 || !alone.tryAcquire()) {
             return false;
         }
         aloneSince = System.nanoTime() | 1;
@@ -296,7 +282,7 @@ final class LaneWorkers {
         } finally {
             running.decrementAndGet();
             aloneSince = 0;
-            ONE_SUSPECT_A_JVM.release();
+            alone.release();
             woken.addAndGet(concurrency); // all the others may go on
         }
     }
@@ -335,7 +321,7 @@ final class LaneWorkers {
     private void turn(KeyLane lane, boolean alone) {
         long began = System.nanoTime();
         InFlight record = lane.begin();
-        Together together = record == null ? null : work.together(record);
+        SharedTurn.Together together = record == null ? null : work.together(record);
         if (record != null && together != null && new SharedTurn(this, together, lane, record).run()) {
             return;
         }

@@ -2,7 +2,6 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.LaneWorkers.Progress;
-import dev.eventbus.consumer.LaneWorkers.Together;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -16,6 +15,24 @@ import org.slf4j.LoggerFactory;
  * successors in the lane behind it.
  */
 final class SharedTurn {
+
+    /** One step of several records: of different lanes, and of one lane in their order. One thread's own. */
+    interface Together {
+
+        /** Takes one more record into the step; false if it cannot. */
+        boolean takes(InFlight record);
+
+        /** How many more it can take. */
+        int room();
+
+        /**
+         * Runs the step.
+         *
+         * @return what came of each record, in the order taken: Ended, Stops or ByItself; in a lane nothing has ended behind one that has
+         *     not
+         */
+        List<Progress> advance();
+    }
 
     /** A lane, and those of its records that are in the step. */
     private record Share(KeyLane lane, List<InFlight> records) {}

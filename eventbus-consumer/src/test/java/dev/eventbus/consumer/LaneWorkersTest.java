@@ -327,12 +327,12 @@ class LaneWorkersTest {
             }
 
             @Override
-            public LaneWorkers.@Nullable Together together(InFlight first) {
+            public SharedTurn.@Nullable Together together(InFlight first) {
                 return first.isUntried() && random.nextInt(3) > 0 ? new Shared(first) : null;
             }
         }
 
-        private final class Shared implements LaneWorkers.Together {
+        private final class Shared implements SharedTurn.Together {
 
             private final List<InFlight> records = new ArrayList<>();
 

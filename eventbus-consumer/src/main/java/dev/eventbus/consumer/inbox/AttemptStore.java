@@ -3,6 +3,7 @@ package dev.eventbus.consumer.inbox;
 import dev.eventbus.consumer.inbox.InboxTables.InTransaction;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import java.sql.SQLException;
+import java.util.concurrent.Semaphore;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,10 +35,16 @@ public final class AttemptStore {
 
     private final InTransaction transactions;
     private final AttemptSql sql;
+    private final Semaphore alone = new Semaphore(1);
 
     AttemptStore(InTransaction transactions, AttemptSql sql) {
         this.transactions = transactions;
         this.sql = sql;
+    }
+
+    /** Held while an event runs alone: a crash takes all runners of a process, so one event at a time of all that share this. */
+    public Semaphore alone() {
+        return alone;
     }
 
     /**

@@ -90,6 +90,7 @@ public final class JdbcInbox {
     private final int batching;
     private final InboxSql sql;
     private final InboxTransactions transactions;
+    private final AttemptStore attempts;
 
     private final HeldMarks held = new HeldMarks();
 
@@ -104,6 +105,7 @@ public final class JdbcInbox {
         InboxSql plain = database.dialect().apply("", session);
         this.sql = schema.isEmpty() ? plain : database.dialect().apply(plain.quoted(schema) + ".", session);
         this.transactions = database.transactions().apply(sql);
+        this.attempts = new AttemptStore(this::inTransaction, sql.attempts());
     }
 
     private static JdbcInbox on(Database database) {
@@ -329,7 +331,7 @@ public final class JdbcInbox {
 
     /** What is kept of events that have not ended. */
     public AttemptStore attempts() {
-        return new AttemptStore(this::inTransaction, sql.attempts());
+        return attempts;
     }
 
     /** What runs between the mark and its commit. */
