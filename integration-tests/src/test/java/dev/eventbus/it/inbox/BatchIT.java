@@ -11,6 +11,7 @@ import dev.eventbus.consumer.ConsumerRunnerBuilder;
 import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
@@ -21,12 +22,14 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import javax.sql.DataSource;
@@ -96,14 +99,15 @@ class BatchIT {
             String group = scene.group("ledger");
             publish(scene, 0, 10);
             CountDownLatch marked = new CountDownLatch(32);
+            List<Future<MarkResult>> holding = new ArrayList<>();
             for (ConsumerRecord<byte[], byte[]> record : scene.records("asset.events")) {
                 String id = id(record);
                 if (id.endsWith("-0") && Integer.parseInt(id.split("-")[1]) < 32) {
-                    zombies.submit(() -> scene.inbox().run(Mark.of(group, id, record), transaction -> {
+                    holding.add(zombies.submit(() -> scene.inbox().run(Mark.of(group, id, record), transaction -> {
                         book(transaction, id, new String(record.key(), UTF_8), 0);
                         marked.countDown();
                         assertThat(wake.await(60, TimeUnit.SECONDS)).isTrue();
-                    }));
+                    })));
                 }
             }
             assertThat(marked.await(30, TimeUnit.SECONDS)).isTrue();
@@ -112,6 +116,9 @@ class BatchIT {
             Eventually.holds(() -> booked(scene) == (USERS - 32) * 10, () -> count(scene) + " " + runner.health());
             wake.countDown();
             Eventually.holds(() -> booked(scene) == USERS * 10, () -> count(scene) + " " + runner.health());
+            for (Future<MarkResult> zombie : holding) {
+                assertThat(zombie.get(10, TimeUnit.SECONDS)).isEqualTo(new MarkResult.Decided());
+            }
             assertThat(scene.strings("SELECT event FROM ledger GROUP BY event HAVING count(*) > 1"))
                     .isEmpty();
             assertThat(scene.records("dlq.events")).isEmpty();
