@@ -1,0 +1,274 @@
+package dev.eventbus.it.consumer;
+
+import static dev.eventbus.it.consumer.Blame.THE_EVENT;
+import static dev.eventbus.it.consumer.Blame.THE_INFRASTRUCTURE;
+import static dev.eventbus.it.consumer.Blame.execute;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.zaxxer.hikari.HikariConfig;
+import com.zaxxer.hikari.HikariDataSource;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.embedded.EmbeddedPostgres;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Eventually;
+import dev.eventbus.it.faults.LoopbackProxy;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.postgresql.ds.PGSimpleDataSource;
+
+/** Whose fault it is, asked of a real PostgreSQL and its driver. */
+@ExtendWith(ServersExtension.class)
+class PostgresFaultsIT {
+
+    private final PostgresServer postgres;
+    private final String url;
+
+    PostgresFaultsIT(PostgresServer postgres) {
+        this.postgres = postgres;
+        this.url = postgres.createDatabase(postgres.uniqueName("faults"));
+    }
+
+    @BeforeEach
+    void table() throws SQLException {
+        try (Connection connection = connect()) {
+            execute(
+                    connection,
+                    "CREATE TABLE account (id int PRIMARY KEY, n int)",
+                    "INSERT INTO account VALUES (1, 0), (2, 0)");
+        }
+    }
+
+    @Test
+    void F11_a_statement_time_out_is_the_events_own_fault() {
+        assertThat(blame("SET statement_timeout = '20ms'", "SELECT pg_sleep(60)"))
+                .isEqualTo(THE_EVENT);
+    }
+
+    @Test
+    void F11_a_limit_of_temporary_files_is_the_events_own_fault() {
+        assertThat(blame(
+                        "SET temp_file_limit = '100kB'",
+                        "SET work_mem = '64kB'",
+                        "SELECT g FROM generate_series(1, 100000) g ORDER BY g % 77, g DESC"))
+                .isEqualTo(THE_EVENT);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "INSERT INTO account VALUES (1, 0)",
+                "SELECT 1 / 0",
+                "SELECT FROM nothing",
+                "SELEC",
+                "DO $$ BEGIN RAISE 'no such account'; END $$"
+            })
+    void what_a_statement_does_wrong_is_the_events_own_fault(String sql) {
+        assertThat(blame(sql)).isEqualTo(THE_EVENT);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"53100", "53300", "57P01", "57P02", "57P03", "57P05", "58030"})
+    void what_cannot_be_brought_about_here_is_raised(String state) {
+        assertThat(blame("DO $$ BEGIN RAISE 'as if' USING ERRCODE = '" + state + "'; END $$"))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void F11_our_idle_limit_is_not_the_events_fault_at_the_next_statement_and_at_commit(boolean commit) {
+        assertThat(Blame.forFailureOf(() -> {
+                    try (Connection connection = connect()) {
+                        connection.setAutoCommit(false);
+                        execute(connection, "SET idle_in_transaction_session_timeout = '20ms'");
+                        int pid = pid(connection);
+                        Eventually.holds(() -> !isThere(pid), () -> "the session is still there");
+                        if (commit) {
+                            connection.commit();
+                        } else {
+                            execute(connection, "SELECT 1");
+                        }
+                    }
+                }))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void F11_our_idle_limit_is_not_the_events_fault_in_an_inbox_transaction_either() throws SQLException {
+        PGSimpleDataSource database = new PGSimpleDataSource();
+        database.setUrl(url);
+        database.setUser(postgres.user());
+        database.setPassword(postgres.password());
+        JdbcInbox.createTables(database);
+        Mark mark = new Mark("ledger", "evt-1", new byte[0], "asset.events", 0, 0);
+        assertThat(Blame.forFailureOf(() -> JdbcInbox.postgres(database).run(mark, transaction -> {
+                    execute(transaction, "SET LOCAL idle_in_transaction_session_timeout = '20ms'");
+                    int pid = pid(transaction);
+                    Eventually.holds(() -> !isThere(pid), () -> "the session is still there");
+                })))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void F11_a_lock_time_out_is_not_the_events_fault() throws SQLException {
+        try (Connection holder = connect()) {
+            holder.setAutoCommit(false);
+            execute(holder, "UPDATE account SET n = 1 WHERE id = 1");
+            assertThat(blame("SET lock_timeout = '20ms'", "UPDATE account SET n = 2 WHERE id = 1"))
+                    .isEqualTo(THE_INFRASTRUCTURE);
+            assertThat(blame("SELECT FROM account WHERE id = 1 FOR UPDATE NOWAIT"))
+                    .isEqualTo(THE_INFRASTRUCTURE);
+        }
+    }
+
+    @Test
+    void a_deadlock_is_not_the_events_fault() {
+        assertThat(Blame.forFailureOf(() -> {
+                    try (Connection one = connect();
+                            Connection other = connect()) {
+                        execute(one, "SET deadlock_timeout = '50ms'");
+                        execute(other, "SET deadlock_timeout = '60s'"); // so it is the first that loses
+                        Blame.deadlock(
+                                one,
+                                other,
+                                "UPDATE account SET n = 1 WHERE id = 1",
+                                "UPDATE account SET n = 1 WHERE id = 2");
+                    }
+                }))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void a_serialization_failure_is_not_the_events_fault() {
+        assertThat(Blame.forFailureOf(() -> {
+                    try (Connection one = connect();
+                            Connection other = connect()) {
+                        one.setAutoCommit(false);
+                        one.setTransactionIsolation(Connection.TRANSACTION_SERIALIZABLE);
+                        execute(one, "SELECT n FROM account");
+                        execute(other, "UPDATE account SET n = 1 WHERE id = 1");
+                        execute(one, "UPDATE account SET n = 2 WHERE id = 1");
+                    }
+                }))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void F11_a_server_that_has_become_read_only_is_not_the_events_fault() {
+        assertThat(blame("SET default_transaction_read_only = on", "UPDATE account SET n = 1"))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void a_session_that_was_terminated_is_not_the_events_fault() {
+        assertThat(Blame.forFailureOf(() -> {
+                    try (Connection connection = connect();
+                            Connection admin = connect()) {
+                        execute(admin, "SELECT pg_terminate_backend(" + pid(connection) + ")");
+                        execute(connection, "SELECT 1");
+                    }
+                }))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void a_connection_that_breaks_is_not_the_events_fault() {
+        String address = url.replaceFirst("jdbc:postgresql://([^/]+)/.*", "$1");
+        assertThat(Blame.forFailureOf(() -> {
+                    try (LoopbackProxy proxy = LoopbackProxy.open().forwardTo(address);
+                            Connection connection = connect(url.replace(address, proxy.address()))) {
+                        proxy.reset();
+                        execute(connection, "SELECT 1");
+                    }
+                }))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void a_server_that_was_killed_and_one_that_is_not_there_are_not_the_events_fault() {
+        try (EmbeddedPostgres own = EmbeddedPostgres.start()) {
+            assertThat(Blame.forFailureOf(() -> {
+                        try (Connection connection =
+                                DriverManager.getConnection(own.jdbcUrl(), own.user(), own.password())) {
+                            own.kill();
+                            execute(connection, "SELECT 1");
+                        }
+                    }))
+                    .isEqualTo(THE_INFRASTRUCTURE);
+            assertThat(Blame.forFailureOf(() -> DriverManager.getConnection(own.jdbcUrl(), own.user(), own.password())))
+                    .isEqualTo(THE_INFRASTRUCTURE);
+        }
+    }
+
+    @Test
+    void F11_a_pool_that_is_exhausted_is_not_the_events_fault() {
+        try (HikariDataSource pool = pool(postgres.password());
+                Connection only = pool.getConnection()) {
+            assertThat(only.isClosed()).isFalse();
+            assertThat(Blame.forFailureOf(pool::getConnection)).isEqualTo(THE_INFRASTRUCTURE);
+        } catch (SQLException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    @Test
+    void a_pool_whose_password_was_changed_is_not_the_events_fault() {
+        try (HikariDataSource pool = pool("not the password")) {
+            assertThat(Blame.forFailureOf(pool::getConnection)).isEqualTo(THE_INFRASTRUCTURE);
+        }
+    }
+
+    private HikariDataSource pool(String password) {
+        HikariConfig config = new HikariConfig();
+        config.setJdbcUrl(url);
+        config.setUsername(postgres.user());
+        config.setPassword(password);
+        config.setMaximumPoolSize(1);
+        config.setConnectionTimeout(250);
+        config.setInitializationFailTimeout(-1);
+        return new HikariDataSource(config);
+    }
+
+    private Blame blame(String... statements) {
+        return Blame.forFailureOf(() -> {
+            try (Connection connection = connect()) {
+                execute(connection, statements);
+            }
+        });
+    }
+
+    private Connection connect() throws SQLException {
+        return connect(url);
+    }
+
+    private Connection connect(String to) throws SQLException {
+        return DriverManager.getConnection(to, postgres.user(), postgres.password());
+    }
+
+    private static int pid(Connection connection) throws SQLException {
+        return number(connection, "SELECT pg_backend_pid()");
+    }
+
+    private boolean isThere(int pid) throws SQLException {
+        try (Connection connection = connect()) {
+            return number(connection, "SELECT count(*) FROM pg_stat_activity WHERE pid = " + pid) > 0;
+        }
+    }
+
+    private static int number(Connection connection, String sql) throws SQLException {
+        try (Statement statement = connection.createStatement();
+                ResultSet row = statement.executeQuery(sql)) {
+            row.next();
+            return row.getInt(1);
+        }
+    }
+}
