@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Headers;
 import org.jspecify.annotations.Nullable;
@@ -25,6 +26,8 @@ import org.slf4j.LoggerFactory;
  * <p>The id and the name of the type are taken from the record's headers, or else from the JSON; where both have them, they must
  * agree. {@code timestamp} and the key's property stand in the JSON. In the payload unknown properties are ignored and a missing
  * one is null; nothing is converted: neither {@code "12"} to a number nor {@code 42} to a text.
+ *
+ * <p>A record of a type with a {@link Codec}, and a tombstone of a type that takes them, have no envelope: see there.
  *
  * <p>A JSON key that stands there twice is read leniently: the last one counts. Such records are counted by type, and the first of
  * each type is logged.
@@ -40,17 +43,34 @@ public final class EventDecoder {
 
     private final Set<String> wanted = new HashSet<>(JsonEnvelope.NAMES);
 
+    private final Set<String> names = new HashSet<>();
+    private final PlainRecords plain;
+
     /**
      * @param types the only types this decoder knows
      * @throws IllegalArgumentException if two have one name
      */
     public EventDecoder(Collection<? extends EventType<?>> types) {
+        this(types, topic -> topic);
+    }
+
+    /**
+     * As {@link #EventDecoder(Collection)}, for topics with a cluster's prefix.
+     *
+     * @param logicalTopic the name that types know a record's topic by
+     */
+    public EventDecoder(Collection<? extends EventType<?>> types, UnaryOperator<String> logicalTopic) {
+        this.plain = new PlainRecords(types, logicalTopic);
         for (EventType<?> type : types) {
-            PayloadBinding<?> binding = new PayloadBinding<>(type);
-            if (bindings.put(type.name(), binding) != null) {
+            if (!names.add(type.name())) {
                 throw new IllegalArgumentException(
                         "event type %s was given twice; a name stands for one payload class".formatted(type.name()));
             }
+            if (type.codec() != null) {
+                continue;
+            }
+            PayloadBinding<?> binding = new PayloadBinding<>(type);
+            bindings.put(type.name(), binding);
             duplicateKeys.put(type.name(), new AtomicLong());
             wanted.add(type.keyProperty());
             wanted.addAll(binding.primitives());
@@ -66,6 +86,10 @@ public final class EventDecoder {
     public Event<?> decode(ConsumerRecord<byte[], byte[]> record) {
         JsonDocument document = null;
         try {
+            EventType<?> type = plain.typeOf(record);
+            if (type != null) {
+                return plain.event(type, record);
+            }
             document = JsonDocument.read(record.value(), wanted);
             return event(record, document);
         } catch (DecodeException e) {
@@ -91,7 +115,7 @@ public final class EventDecoder {
             // before anything else of the envelope: what an event of a foreign type holds is for those who know it
             throw refused(
                     FailureReason.UNKNOWN_TYPE,
-                    "its type '%s' is not one of the %d known here".formatted(Checks.printable(type), bindings.size()));
+                    "its type '%s' is not one of the %d known here".formatted(Checks.printable(type), names.size()));
         }
         if (document.hasDoubledKeys()) {
             noteDoubledKeys(type, record, document);
@@ -139,7 +163,7 @@ public final class EventDecoder {
         return text;
     }
 
-    private static void checkText(String what, String text, int maxBytes) {
+    static void checkText(String what, String text, int maxBytes) {
         int bytes = Utf8.length(text);
         if (bytes < 0) {
             throw refused(FailureReason.BAD_ENCODING, "its %s has half a surrogate pair".formatted(what));

@@ -10,12 +10,13 @@ import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Writes events as one flat JSON object: {@code eventId}, {@code eventType}, {@code timestamp} and the key, then the payload's own
- * properties. Refuses what a reader, a database column or Kafka could not take: what it has written it reads again with the
+ * properties; or, for a type with a {@link Codec}, its bytes. Refuses what a reader, a database column or Kafka could not take: what it has written it reads again with the
  * decoder's limits. Thread-safe.
  */
 public final class EventEncoder {
@@ -39,16 +40,29 @@ public final class EventEncoder {
         String tracestate = headers.remove(EventHeaders.TRACESTATE);
         checkTrace(event, EventHeaders.TRACEPARENT, traceparent, MAX_TRACEPARENT);
         checkTrace(event, EventHeaders.TRACESTATE, tracestate, MAX_TRACESTATE);
+        Codec<?> codec = event.type().codec();
         return new EncodedEvent(
                 event.id(),
                 event.type().name(),
                 event.type().topic(),
                 event.key(),
-                json(event),
-                JsonEnvelope.CONTENT_TYPE,
+                codec == null ? json(event) : encoded(event),
+                codec == null ? JsonEnvelope.CONTENT_TYPE : codec.contentType(),
                 traceparent,
                 tracestate,
                 headers);
+    }
+
+    private static <P> byte @Nullable [] encoded(Event<P> event) {
+        Codec<P> codec = Objects.requireNonNull(event.type().codec());
+        byte[] value = codec.write(event);
+        if (value != null && value.length > EventLimits.MAX_READ_BYTES) {
+            throw refused(
+                    event,
+                    "no consumer could read it: its codec wrote %d bytes, %d are the limit. Make the payload smaller, or send a reference."
+                            .formatted(value.length, EventLimits.MAX_READ_BYTES));
+        }
+        return value;
     }
 
     private static byte[] json(Event<?> event) {

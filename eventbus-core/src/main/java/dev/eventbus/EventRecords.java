@@ -2,6 +2,10 @@ package dev.eventbus;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
@@ -27,6 +31,26 @@ public final class EventRecords {
     /** Kafka's own choice for a key, murmur2, over a given number of partitions. */
     public static int partition(String key, int partitions) {
         return Utils.toPositive(Utils.murmur2(key.getBytes(UTF_8))) % partitions;
+    }
+
+    /**
+     * What a record without an id of its own is known by: {@code topic/partition/offset}, of the physical topic. If that is longer than an
+     * id may be, the SHA-256 of the topic's name stands in the name's place.
+     */
+    public static String placeOf(ConsumerRecord<?, ?> record) {
+        String place = "/" + record.partition() + "/" + record.offset();
+        String topic = record.topic();
+        return topic.length() + place.length() <= EventLimits.MAX_ID_BYTES // a topic's name is ASCII
+                ? topic + place
+                : HexFormat.of().formatHex(sha256(topic)) + place;
+    }
+
+    private static byte[] sha256(String text) {
+        try {
+            return MessageDigest.getInstance("SHA-256").digest(text.getBytes(UTF_8));
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError("every Java platform has SHA-256", e);
+        }
     }
 
     private static Headers headersOf(EncodedEvent event) {

@@ -2,6 +2,7 @@ package dev.eventbus;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.eventbus.internal.Checks;
+import java.util.Objects;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -25,23 +26,23 @@ public final class EventType<P> {
     /** The JSON property that holds the key unless the type names another. */
     public static final String DEFAULT_KEY_PROPERTY = "userId";
 
-    private final String name;
-    private final Class<P> payloadClass;
+    private final Named<P> named;
     private final String topic;
     private final String keyProperty;
     private final Function<? super P, @Nullable String> keyOf;
+    private final @Nullable Function<? super String, ? extends P> tombstone;
 
     private EventType(
-            String name,
-            Class<P> payloadClass,
+            Named<P> named,
             String topic,
             String keyProperty,
-            Function<? super P, @Nullable String> keyOf) {
-        this.name = name;
-        this.payloadClass = payloadClass;
+            Function<? super P, @Nullable String> keyOf,
+            @Nullable Function<? super String, ? extends P> tombstone) {
+        this.named = named;
         this.topic = topic;
         this.keyProperty = keyProperty;
         this.keyOf = keyOf;
+        this.tombstone = tombstone;
     }
 
     /**
@@ -53,13 +54,7 @@ public final class EventType<P> {
      *     the envelope's
      */
     public static <P> Named<P> of(String name, Class<P> payloadClass) {
-        if (name.isBlank()
-                || name.length() > EventLimits.MAX_TYPE_LENGTH
-                || !name.chars().allMatch(c -> c > ' ' && c < 127)) {
-            throw new IllegalArgumentException(
-                    "name of an event type must be 1 to %d printable ASCII characters without spaces, was '%s'"
-                            .formatted(EventLimits.MAX_TYPE_LENGTH, Checks.printable(name)));
-        }
+        checkName(name);
         if (isNeverAnObject(payloadClass)) {
             throw new IllegalArgumentException(
                     "event type %s: %s is no JSON object; declare a record with named properties"
@@ -72,7 +67,30 @@ public final class EventType<P> {
                                 .formatted(name, payloadClass.getName(), property));
             }
         }
-        return new Named<>(name, payloadClass);
+        return new Named<>(name, payloadClass, null);
+    }
+
+    /**
+     * Begins the declaration of a type whose records are not the library's JSON, but a codec's bytes: {@link Codec} says what of such
+     * a record is what.
+     *
+     * @param name what stands on the wire as {@code eventType}: 1 to 255 printable ASCII characters without spaces
+     * @param payloadClass what the codec's deserializer returns
+     * @throws IllegalArgumentException if the name is not such a name
+     */
+    public static <P> Named<P> of(String name, Class<P> payloadClass, Codec<P> codec) {
+        checkName(name);
+        return new Named<>(name, payloadClass, Objects.requireNonNull(codec, "codec"));
+    }
+
+    private static void checkName(String name) {
+        if (name.isBlank()
+                || name.length() > EventLimits.MAX_TYPE_LENGTH
+                || !name.chars().allMatch(c -> c > ' ' && c < 127)) {
+            throw new IllegalArgumentException(
+                    "name of an event type must be 1 to %d printable ASCII characters without spaces, was '%s'"
+                            .formatted(EventLimits.MAX_TYPE_LENGTH, Checks.printable(name)));
+        }
     }
 
     private static boolean isNeverAnObject(Class<?> type) {
@@ -90,10 +108,12 @@ public final class EventType<P> {
     public static final class Named<P> {
         private final String name;
         private final Class<P> payloadClass;
+        private final @Nullable Codec<P> codec;
 
-        private Named(String name, Class<P> payloadClass) {
+        private Named(String name, Class<P> payloadClass, @Nullable Codec<P> codec) {
             this.name = name;
             this.payloadClass = payloadClass;
+            this.codec = codec;
         }
 
         /**
@@ -128,16 +148,45 @@ public final class EventType<P> {
                 throw new IllegalArgumentException("key property of %s must not be one of the envelope's own, was '%s'"
                         .formatted(named.name, property));
             }
-            return new EventType<>(named.name, named.payloadClass, topic, property, keyOf);
+            return new EventType<>(named, topic, property, keyOf, null);
         }
     }
 
+    /**
+     * This type, which also takes tombstones: a record of its topic without a value, which deletes its key from a compacted topic, is
+     * an event with this payload. Without it such a record is dead-lettered as {@link FailureReason#EMPTY}.
+     *
+     * <pre>{@code
+     * .key(UserChange::userId).tombstones(UserChange::deleted)
+     * }</pre>
+     *
+     * <p>Where a tombstone has no header {@code eventType}, the topic's only type that takes tombstones is meant; where it has no header
+     * {@code id}, its id is its place, as for a {@link Codec}.
+     *
+     * @param asPayload makes the payload of the record's key: its text, or its bytes as hexadecimal digits if they are no text
+     */
+    public EventType<P> tombstones(Function<? super String, ? extends P> asPayload) {
+        return new EventType<>(named, topic, keyProperty, keyOf, Objects.requireNonNull(asPayload, "asPayload"));
+    }
+
     public String name() {
-        return name;
+        return named.name;
     }
 
     public Class<P> payloadClass() {
-        return payloadClass;
+        return named.payloadClass;
+    }
+
+    /** Null for the library's own JSON. */
+    @Nullable
+    Codec<P> codec() {
+        return named.codec;
+    }
+
+    /** Null if records without a value are no events. */
+    @Nullable
+    Function<? super String, ? extends P> tombstone() {
+        return tombstone;
     }
 
     /** The logical topic, without a cluster's prefix. */
@@ -159,15 +208,15 @@ public final class EventType<P> {
         String key = keyOf.apply(payload);
         if (key == null || key.isEmpty()) {
             throw new PublishRefusedException(
-                    name,
+                    name(),
                     "%s has no key: its property '%s' is missing. Without it events of one user could overtake each other; nothing was written. Set it before publishing."
-                            .formatted(name, keyProperty));
+                            .formatted(name(), keyProperty));
         }
         return key;
     }
 
     @Override
     public String toString() {
-        return name;
+        return name();
     }
 }

@@ -305,7 +305,7 @@ public final class ConsumerRunnerBuilder {
             throw StartRefusedException.of("Runner of group %s was".formatted(Checks.printable(group)), found);
         }
         JdbcInbox inbox = inboxes.isEmpty() ? null : inboxes.iterator().next();
-        Routes all = new Routes(routes, letters, new Ignored(ignored, ignoresOthers), inbox);
+        Routes all = new Routes(routes, letters, new Ignored(ignored, ignoresOthers), inbox, kafka::logicalTopic);
         return new Settings(
                 kafka,
                 group,

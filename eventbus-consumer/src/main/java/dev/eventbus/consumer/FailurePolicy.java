@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <ol>
  *   <li>No readable event, or an id that belongs to another event: set aside at once.
- *   <li>Our own steps (mark held elsewhere, inbox or dead-letter topic out of reach): waited out, never an attempt.
+ *   <li>Our own steps (mark held elsewhere; inbox, dead-letter topic or what a codec needs out of reach): waited out, never an attempt.
  *   <li>A handler's failure is an outage if the user's classifier or the table of database and Kafka faults says so: waited out
  *       for as long as {@link OutageWatch} believes it.
  *   <li>A handler that was interrupted has not failed.
@@ -100,6 +100,9 @@ final class FailurePolicy {
     /** Decides, and counts what it decides on the record: an attempt used, or one more wait. */
     Disposition decide(Failure failure, InFlight record, Instant now) {
         if (failure instanceof Failure.Undecodable undecodable) {
+            if (undecodable.cause().isForNow()) {
+                return waiting(record);
+            }
             return new Disposition.SetAside(undecodable.cause().reason());
         }
         if (failure instanceof Failure.IdConflict) {

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 
@@ -83,12 +84,14 @@ final class Routes {
     /**
      * @param letters dead-letter handlers by logical topic
      * @param inbox of the routes that have one, and of records that are no event
+     * @param logicalTopic the name that types know a record's topic by
      */
     Routes(
             Collection<? extends Route> routes,
             Map<String, DeadLetterHandler> letters,
             Ignored ignored,
-            @Nullable JdbcInbox inbox) {
+            @Nullable JdbcInbox inbox,
+            UnaryOperator<String> logicalTopic) {
         Map<String, Route> named = new LinkedHashMap<>();
         routes.forEach(route -> named.put(route.type().name(), route));
         this.byType = Map.copyOf(named);
@@ -97,7 +100,7 @@ final class Routes {
         this.inbox = inbox;
         this.batches = routes.stream().anyMatch(route -> route.batching().most() > 1);
         this.decoder =
-                new EventDecoder(routes.stream().<EventType<?>>map(Route::type).toList());
+                new EventDecoder(routes.stream().<EventType<?>>map(Route::type).toList(), logicalTopic);
     }
 
     /** Logical topics to subscribe to. */

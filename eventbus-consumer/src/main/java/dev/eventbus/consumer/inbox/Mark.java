@@ -3,11 +3,11 @@ package dev.eventbus.consumer.inbox;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.EventLimits;
+import dev.eventbus.EventRecords;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 
@@ -47,8 +47,9 @@ public record Mark(String group, String eventId, byte[] payloadHash, String topi
      *     a NUL), the record is known by its origin instead
      */
     public static Mark of(String group, @Nullable String eventId, ConsumerRecord<byte[], byte[]> record) {
-        String id =
-                eventId != null && problemOf(eventId, EventLimits.MAX_ID_BYTES) == null ? eventId : originOf(record);
+        String id = eventId != null && problemOf(eventId, EventLimits.MAX_ID_BYTES) == null
+                ? eventId
+                : EventRecords.placeOf(record);
         return new Mark(group, id, hashOf(record.value()), record.topic(), record.partition(), record.offset());
     }
 
@@ -56,14 +57,6 @@ public record Mark(String group, String eventId, byte[] payloadHash, String topi
     @Override
     public String toString() {
         return "event %s of group %s at %s/%d@%d".formatted(eventId, group, topic, partition, offset);
-    }
-
-    private static String originOf(ConsumerRecord<?, ?> record) {
-        String place = "/" + record.partition() + "/" + record.offset();
-        String origin = record.topic() + place;
-        return problemOf(origin, EventLimits.MAX_ID_BYTES) == null
-                ? origin
-                : HexFormat.of().formatHex(sha256(record.topic().getBytes(UTF_8))) + place;
     }
 
     private static byte[] hashOf(byte @Nullable [] value) {

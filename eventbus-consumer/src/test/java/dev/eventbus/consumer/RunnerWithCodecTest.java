@@ -1,0 +1,81 @@
+package dev.eventbus.consumer;
+
+import static dev.eventbus.consumer.MockKafka.LETTERS;
+import static dev.eventbus.consumer.MockKafka.P0;
+import static dev.eventbus.consumer.MockKafka.TOPIC;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.Codec;
+import dev.eventbus.EventType;
+import java.net.ConnectException;
+import org.apache.kafka.common.errors.SerializationException;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A runner that reads what others write. */
+class RunnerWithCodecTest extends SteppedRunner {
+
+    private boolean registryIsAway;
+
+    private final EventType<String> note = EventType.of("NOTE", String.class, Codec.reading(this::text))
+            .topic(TOPIC)
+            .key(text -> text.split(" ")[0]);
+
+    private String text(String topic, byte[] bytes) {
+        if (registryIsAway) {
+            throw new SerializationException("no schema", new ConnectException());
+        }
+        String text = new String(bytes, UTF_8);
+        if (text.isBlank()) {
+            throw new SerializationException("nothing");
+        }
+        return text;
+    }
+
+    @Test
+    void a_record_whose_schema_is_out_of_reach_waits_without_using_an_attempt() {
+        ConsumerRunner runner = started(false);
+        registryIsAway = true;
+        kafka.record(P0, "alice", "alice says no");
+        kafka.record(P0, "alice", "alice says yes");
+        settle(runner);
+        for (int i = 0; i < 20; i++) {
+            jump(runner);
+        }
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("ConnectException"));
+        assertThat(kafka.letters.history()).isEmpty();
+        registryIsAway = false;
+        jump(runner);
+        assertThat(handled).containsExactly("alice says no", "alice says yes");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void an_unreadable_record_dies_in_its_place_also_where_events_are_handled_together(boolean together) {
+        ConsumerRunner runner = started(together);
+        kafka.record(P0, "alice", "alice 1");
+        kafka.record(P0, "alice", " ");
+        kafka.record(P0, "alice", "alice 2");
+        settle(runner);
+        assertThat(handled).containsExactly("alice 1", "alice 2");
+        assertThat(letterReasons()).containsExactly("BAD_VALUE");
+        assertThat(kafka.committed(P0)).isEqualTo(3);
+    }
+
+    private ConsumerRunner started(boolean together) {
+        ConsumerRunnerBuilder builder = ConsumerRunner.builder(kafka, "g");
+        ConsumerRunner runner = (together
+                        ? builder.onBatch(
+                                note, 10, (events, batch) -> events.forEach(event -> handled.add(event.payload())))
+                        : builder.on(note, (event, delivery) -> handled.add(event.payload())))
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        return runner;
+    }
+}
