@@ -19,7 +19,7 @@ class OffsetCommitterTest {
 
     private static final Instant NOW = Instant.parse("2030-01-01T00:00:00Z");
 
-    private final OffsetCommitter committer = new OffsetCommitter(RunnerListener.NONE);
+    private final OffsetCommitter committer = new OffsetCommitter(RunnerListener.NONE, false);
     private final Partition partition = new Partition(P0, 1);
 
     @Test

@@ -52,6 +52,18 @@ public final class OutboxRelay implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(OutboxRelay.class);
 
+    /**
+     * How a round reaches other threads.
+     *
+     * @param wake ends the rest between rounds
+     * @param flush asks for a call of {@link RelayPass#hurry()} on another thread
+     */
+    record Signals(Runnable wake, Runnable flush) {
+
+        /** For rounds that are made by hand. */
+        static final Signals NONE = new Signals(() -> {}, () -> {});
+    }
+
     private final JdbcOutbox outbox;
     private final RelayPass pass;
     private final RunLoop loop;
@@ -77,7 +89,7 @@ public final class OutboxRelay implements AutoCloseable {
                 new RelayPass.Settings(newOwner(), builder.lease, builder.mode, builder.maxRelayStop, builder.listener);
         this.flusher = new RunLoop("eventbus-relay-flush", this::hurry, () -> {});
         this.pass = new RelayPass(
-                outbox, builder.dataSource, builder.kafka, settings, new RelayPass.Signals(this::wake, flusher::wake));
+                outbox, builder.dataSource, builder.kafka, settings, new Signals(this::wake, flusher::wake));
         this.loop = new RunLoop("eventbus-relay", this::round, this::end);
         outbox.wakeUp().join(pass.schedule());
     }

@@ -78,19 +78,12 @@ final class RelayPass {
     /** Written at the end of each round. */
     private volatile RelayHealth health = RelayHealth.notLookedYet();
 
-    /**
-     * How a round reaches other threads.
-     *
-     * @param wake ends the rest between rounds
-     * @param flush asks for a call of {@link #hurry()} on another thread
-     */
-    record Signals(Runnable wake, Runnable flush) {
-
-        /** For rounds that are made by hand. */
-        static final Signals NONE = new Signals(() -> {}, () -> {});
-    }
-
-    RelayPass(JdbcOutbox outbox, DataSource dataSource, KafkaCluster kafka, Settings settings, Signals signals) {
+    RelayPass(
+            JdbcOutbox outbox,
+            DataSource dataSource,
+            KafkaCluster kafka,
+            Settings settings,
+            OutboxRelay.Signals signals) {
         OutboxStore store = outbox.store();
         RelayEvents events = new RelayEvents(settings.listener());
         this.kafka = kafka;

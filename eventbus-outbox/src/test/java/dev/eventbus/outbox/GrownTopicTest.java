@@ -30,7 +30,7 @@ class GrownTopicTest {
                 kafka,
                 new RelayPass.Settings(
                         owner, lease, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, new RelayListener() {}),
-                RelayPass.Signals.NONE);
+                OutboxRelay.Signals.NONE);
     }
 
     @AfterEach

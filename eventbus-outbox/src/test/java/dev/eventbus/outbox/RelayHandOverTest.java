@@ -45,7 +45,7 @@ class RelayHandOverTest {
                 database.dataSource,
                 kafka,
                 new RelayPass.Settings(owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, listener),
-                RelayPass.Signals.NONE);
+                OutboxRelay.Signals.NONE);
     }
 
     @AfterEach

@@ -32,7 +32,7 @@ class RelayPagesTest {
                     SendMode.PIPELINED,
                     OutboxRelay.DEFAULT_MAX_RELAY_STOP,
                     new RelayListener() {}),
-            RelayPass.Signals.NONE);
+            OutboxRelay.Signals.NONE);
 
     @AfterEach
     void close() {

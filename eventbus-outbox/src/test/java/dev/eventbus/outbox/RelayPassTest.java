@@ -42,7 +42,7 @@ class RelayPassTest {
                         SendMode.PIPELINED,
                         OutboxRelay.DEFAULT_MAX_RELAY_STOP,
                         new RelayListener() {}),
-                RelayPass.Signals.NONE);
+                OutboxRelay.Signals.NONE);
     }
 
     @AfterEach

@@ -36,7 +36,7 @@ class RelayTopicsTest {
                         SendMode.PIPELINED,
                         OutboxRelay.DEFAULT_MAX_RELAY_STOP,
                         new RelayListener() {}),
-                RelayPass.Signals.NONE);
+                OutboxRelay.Signals.NONE);
     }
 
     @AfterEach
@@ -196,7 +196,7 @@ class RelayTopicsTest {
                                 failures.incrementAndGet();
                             }
                         }),
-                RelayPass.Signals.NONE);
+                OutboxRelay.Signals.NONE);
         kafka.refusal = id -> id.startsWith("bad") ? new TopicAuthorizationException("asset.events") : null;
         database.publish(event("bad", "bob"));
         for (int i = 0; i < 500; i++) {

@@ -37,7 +37,7 @@ class SkewedClocksTest {
                 database.dataSource,
                 kafka,
                 new RelayPass.Settings(owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, listener),
-                RelayPass.Signals.NONE);
+                OutboxRelay.Signals.NONE);
     }
 
     private void setClocks(Duration skew) {

@@ -193,7 +193,7 @@ class StaleEventsTest {
                         SendMode.PIPELINED,
                         OutboxRelay.DEFAULT_MAX_RELAY_STOP,
                         new RelayListener() {}),
-                RelayPass.Signals.NONE);
+                OutboxRelay.Signals.NONE);
         long most = 0;
         for (int round = 0; round < 10; round++) {
             long before = pass.health().blockedKeys();

@@ -41,7 +41,7 @@ class StrictRelayTest {
                     SendMode.STRICT,
                     OutboxRelay.DEFAULT_MAX_RELAY_STOP,
                     new RelayListener() {}),
-            RelayPass.Signals.NONE);
+            OutboxRelay.Signals.NONE);
 
     private static String user(int shard) {
         return IntStream.range(0, 1_000)
