@@ -108,6 +108,13 @@ public final class FaultyKafka implements AutoCloseable {
         return wire.when(batch -> batch.ids().contains(eventId), fate).times(1);
     }
 
+    /** The cluster as runners see it: they read all topics and join all groups, and write where relays may. */
+    public KafkaCluster asRunner(Scene scene) {
+        allow(ResourceType.TOPIC, "*", AclOperation.READ);
+        allow(ResourceType.GROUP, "*", AclOperation.READ);
+        return asRelay(scene);
+    }
+
     /** Lets relays write to topics of a scene. Returns when it is so. */
     public void grant(Scene scene, String... topics) {
         await(admin.createAcls(writeTo(scene, topics)).all());

@@ -8,7 +8,7 @@ import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolver;
 
 /** Gives tests the one {@link FaultyKafka} of this JVM, without a fault at the beginning of each. */
-final class FaultyKafkaExtension implements ParameterResolver, AfterEachCallback {
+public final class FaultyKafkaExtension implements ParameterResolver, AfterEachCallback {
 
     @Override
     public boolean supportsParameter(ParameterContext parameter, ExtensionContext test) {
