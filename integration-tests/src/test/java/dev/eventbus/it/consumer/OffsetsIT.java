@@ -16,6 +16,7 @@ import dev.eventbus.topics.Topics;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.LongStream;
@@ -162,12 +163,11 @@ class OffsetsIT {
                     () -> handled + " " + gaps + " " + runner.health());
             runner.close(Duration.ofSeconds(10));
         }
-        assertThat(admin.listConsumerGroupOffsets(group)
-                        .partitionsToOffsetAndMetadata()
-                        .get()
-                        .get(partition)
-                        .offset())
-                .isEqualTo(offset);
+        OffsetAndMetadata committed = admin.listConsumerGroupOffsets(group)
+                .partitionsToOffsetAndMetadata()
+                .get()
+                .get(partition);
+        assertThat(Objects.requireNonNull(committed).offset()).isEqualTo(offset);
     }
 
     private ConsumerRunner runner() {
