@@ -52,6 +52,9 @@ public final class OutboxRelay implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(OutboxRelay.class);
 
+    /** What a relay is told besides where to read and where to write. */
+    record Settings(String owner, Duration lease, SendMode mode, Duration maxRelayStop, RelayListener listener) {}
+
     /**
      * How a round reaches other threads.
      *
@@ -85,8 +88,8 @@ public final class OutboxRelay implements AutoCloseable {
 
     private OutboxRelay(Builder builder) {
         this.outbox = builder.outbox;
-        RelayPass.Settings settings =
-                new RelayPass.Settings(newOwner(), builder.lease, builder.mode, builder.maxRelayStop, builder.listener);
+        Settings settings =
+                new Settings(newOwner(), builder.lease, builder.mode, builder.maxRelayStop, builder.listener);
         this.flusher = new RunLoop("eventbus-relay-flush", this::hurry, () -> {});
         this.pass = new RelayPass(
                 outbox, builder.dataSource, builder.kafka, settings, new Signals(this::wake, flusher::wake));

@@ -46,9 +46,6 @@ final class RelayPass {
      */
     private static final Duration COMPANY = Duration.ofMillis(10);
 
-    /** What a relay is told besides where to read and where to write. */
-    record Settings(String owner, Duration lease, SendMode mode, Duration maxRelayStop, RelayListener listener) {}
-
     private final KafkaCluster kafka;
     private final RelayConnection connection;
     private final Duration lease;
@@ -82,7 +79,7 @@ final class RelayPass {
             JdbcOutbox outbox,
             DataSource dataSource,
             KafkaCluster kafka,
-            Settings settings,
+            OutboxRelay.Settings settings,
             OutboxRelay.Signals signals) {
         OutboxStore store = outbox.store();
         RelayEvents events = new RelayEvents(settings.listener());

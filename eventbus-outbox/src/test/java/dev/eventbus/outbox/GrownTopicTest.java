@@ -28,7 +28,7 @@ class GrownTopicTest {
                 database.outbox,
                 database.dataSource,
                 kafka,
-                new RelayPass.Settings(
+                new OutboxRelay.Settings(
                         owner, lease, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, new RelayListener() {}),
                 OutboxRelay.Signals.NONE);
     }

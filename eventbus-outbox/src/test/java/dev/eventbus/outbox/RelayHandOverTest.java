@@ -44,7 +44,8 @@ class RelayHandOverTest {
                 database.outbox,
                 database.dataSource,
                 kafka,
-                new RelayPass.Settings(owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, listener),
+                new OutboxRelay.Settings(
+                        owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, listener),
                 OutboxRelay.Signals.NONE);
     }
 

@@ -26,7 +26,7 @@ class RelayPagesTest {
             database.outbox,
             database.dataSource,
             kafka,
-            new RelayPass.Settings(
+            new OutboxRelay.Settings(
                     "one",
                     Duration.ofSeconds(10),
                     SendMode.PIPELINED,

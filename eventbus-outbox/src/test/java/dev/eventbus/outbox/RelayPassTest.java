@@ -36,7 +36,7 @@ class RelayPassTest {
                 database.outbox,
                 dataSource,
                 kafka,
-                new RelayPass.Settings(
+                new OutboxRelay.Settings(
                         owner,
                         Duration.ofSeconds(10),
                         SendMode.PIPELINED,

@@ -30,7 +30,7 @@ class RelayTopicsTest {
                 database.outbox,
                 dataSource,
                 kafka,
-                new RelayPass.Settings(
+                new OutboxRelay.Settings(
                         owner,
                         Duration.ofSeconds(10),
                         SendMode.PIPELINED,
@@ -175,7 +175,7 @@ class RelayTopicsTest {
                 database.outbox,
                 database.dataSource,
                 kafka,
-                new RelayPass.Settings(
+                new OutboxRelay.Settings(
                         "heard",
                         Duration.ofSeconds(10),
                         SendMode.PIPELINED,

@@ -187,7 +187,7 @@ class StaleEventsTest {
                 database.outbox,
                 database.dataSource,
                 kafka,
-                new RelayPass.Settings(
+                new OutboxRelay.Settings(
                         "one",
                         Duration.ofSeconds(5),
                         SendMode.PIPELINED,

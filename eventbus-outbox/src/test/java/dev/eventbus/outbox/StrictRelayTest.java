@@ -35,7 +35,7 @@ class StrictRelayTest {
             database.outbox,
             database.dataSource,
             kafka,
-            new RelayPass.Settings(
+            new OutboxRelay.Settings(
                     "one",
                     Duration.ofSeconds(10),
                     SendMode.STRICT,
