@@ -15,14 +15,14 @@ final class Absent {
 
     private final Map<String, String> reasons = new LinkedHashMap<>();
 
-    List<Contestant> remaining(List<Contestant> contestants) {
+    <T extends Participant> List<T> remaining(List<T> contestants) {
         return contestants.stream()
                 .filter(contestant -> !reasons.containsKey(contestant.name()))
                 .toList();
     }
 
     /** A peer's failure is noted; ours, and the raw loop's, ends the run. */
-    void unlessItFails(Contestant contestant, Work work) throws InterruptedException {
+    void unlessItFails(Participant contestant, Work work) throws InterruptedException {
         try {
             work.run();
         } catch (InterruptedException e) {

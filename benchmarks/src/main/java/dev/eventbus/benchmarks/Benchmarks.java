@@ -26,6 +26,7 @@ public final class Benchmarks {
             switch (options.benchmark()) {
                 case Options.RELAY -> relay(servers, options, verdict);
                 case Options.PUBLISH -> publish(servers, options, verdict);
+                case Options.CONSUMER -> new ConsumerBenchmark(servers, options, verdict).run();
                 default -> throw new IllegalStateException(options.benchmark());
             }
             System.out.printf("%nload after: %s; took %d s%n", load(), (System.nanoTime() - start) / 1_000_000_000);

@@ -4,9 +4,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 
 /** One way to get events from a table to a topic. Its tables are in the one database of the run. */
-interface Contestant {
-
-    String name();
+interface Contestant extends Participant {
 
     /** Creates its tables. Called once. */
     void createTables(Servers servers) throws Exception;
@@ -21,11 +19,6 @@ interface Contestant {
 
     /** Writes the events of these numbers by statements of many rows, in the order of their numbers; neither commits nor closes. */
     void fill(Connection tx, String topic, long from, long to) throws SQLException;
-
-    /** Whether it is a peer, which may be absent, and not the limit or us. */
-    default boolean isPeer() {
-        return false;
-    }
 
     /** Whether its backlog is committed at once while it runs, because it takes a while until it has arranged itself. */
     default boolean mustRunBefore() {

@@ -28,11 +28,15 @@ record Cpu(double relay, double broker, double database) {
     private static final int ENDED_CHILDREN_SYSTEM = 14;
 
     static Cpu now(Servers servers) throws IOException {
-        OperatingSystemMXBean own = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
         return new Cpu(
-                own.getProcessCpuTime() / 1e9 - ofCompilerThreads(),
+                ofThisJvm(),
                 ofProcess(servers.brokerPid(), false),
                 ofTree(servers.postgres().pid()));
+    }
+
+    static double ofThisJvm() throws IOException {
+        OperatingSystemMXBean own = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+        return own.getProcessCpuTime() / 1e9 - ofCompilerThreads();
     }
 
     Cpu since(Cpu before) {

@@ -110,11 +110,16 @@ final class DrainRun {
     }
 
     /** Looks every two milliseconds until it is so. */
-    static void await(Contestant contestant, BooleanSupplier condition) {
-        long deadline = System.nanoTime() + LIMIT.toNanos();
+    static void await(Participant contestant, BooleanSupplier condition) {
+        await(contestant, LIMIT, condition);
+    }
+
+    /** As {@link #await(Participant, BooleanSupplier)}, with another limit. */
+    static void await(Participant contestant, Duration limit, BooleanSupplier condition) {
+        long deadline = System.nanoTime() + limit.toNanos();
         while (!condition.getAsBoolean()) {
             if (System.nanoTime() - deadline > 0) {
-                throw new IllegalStateException(contestant.name() + " has not come to an end within " + LIMIT);
+                throw new IllegalStateException(contestant.name() + " has not come to an end within " + limit);
             }
             LockSupport.parkNanos(LOOK_EVERY.toNanos());
         }

@@ -29,6 +29,13 @@ final class Figures {
         return medianOf(byName.getOrDefault(name, List.of()).stream().mapToDouble(Double::doubleValue));
     }
 
+    /** The greatest one of a contestant's repetitions; empty if it has none. */
+    OptionalDouble greatest(String name) {
+        return byName.getOrDefault(name, List.of()).stream()
+                .mapToDouble(Double::doubleValue)
+                .max();
+    }
+
     /** The middle one of the ratios within the same repetition: what the machine does beside hits both alike. */
     OptionalDouble ratio(String name, String to) {
         List<Double> ours = byName.getOrDefault(name, List.of());

@@ -2,12 +2,13 @@ package dev.eventbus.benchmarks;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
 /**
  * What was asked for on the command line.
  *
- * @param benchmark {@code relay} or {@code publish}
+ * @param benchmark {@code relay}, {@code publish} or {@code consumer}
  * @param quick whether all of it may take at most six minutes
  * @param only the questions to ask; empty for all
  * @param peers who takes part beside the raw loop and us
@@ -18,12 +19,24 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
 
     static final String RELAY = "relay";
     static final String PUBLISH = "publish";
-    static final Set<String> PEERS = Set.of("gruelbox", "debezium");
+    static final String CONSUMER = "consumer";
+    static final String SPRING_KAFKA = "spring-kafka";
+    static final String PARALLEL_CONSUMER = "parallel-consumer";
+
+    /** By benchmark. */
+    private static final Map<String, Set<String>> PEERS = Map.of(
+            RELAY,
+            Set.of("gruelbox", "debezium"),
+            PUBLISH,
+            Set.of("gruelbox", "debezium"),
+            CONSUMER,
+            Set.of(SPRING_KAFKA, PARALLEL_CONSUMER));
 
     private static final String USAGE = """
-            usage: benchmarks/run relay|publish [--quick] [--only QUESTION,...] [--peers none|gruelbox,debezium]
+            usage: benchmarks/run relay|publish|consumer [--quick] [--only QUESTION,...] [--peers none|PEER,...]
                                  [--rows SMALL,LARGE]
-              relay asks: drain, cpu, latency, idle, heap""";
+              relay asks: drain, cpu, latency, idle, heap; peers of it and of publish: gruelbox, debezium
+              consumer asks: noop, blocking, inbox, poison, join, kill, heap; peers: spring-kafka, parallel-consumer""";
 
     /** @throws IllegalArgumentException with the usage, if it is not as above */
     static Options parse(String... arguments) {
@@ -32,12 +45,16 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
         }
         List<String> left = new ArrayList<>(List.of(arguments));
         String benchmark = left.remove(0);
+        Set<String> known = PEERS.get(benchmark);
+        if (known == null) {
+            throw new IllegalArgumentException(USAGE);
+        }
         boolean quick = left.remove("--quick");
         Set<String> only = Set.copyOf(listAfter("--only", left, List.of()));
-        Set<String> peers = Set.copyOf(listAfter("--peers", left, List.copyOf(PEERS)));
+        Set<String> peers = Set.copyOf(listAfter("--peers", left, List.copyOf(known)));
         List<String> rows = listAfter("--rows", left, List.of("20000", quick ? "200000" : "1000000"));
         peers = peers.equals(Set.of("none")) ? Set.of() : peers;
-        if (!left.isEmpty() || !Set.of(RELAY, PUBLISH).contains(benchmark) || !PEERS.containsAll(peers)) {
+        if (!left.isEmpty() || !known.containsAll(peers)) {
             throw new IllegalArgumentException(USAGE);
         }
         return new Options(benchmark, quick, only, peers, Long.parseLong(rows.get(0)), Long.parseLong(rows.get(1)));

@@ -15,6 +15,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.jspecify.annotations.Nullable;
 
 /** One PostgreSQL and one broker, for all contestants of a run. */
 final class Servers implements AutoCloseable {
@@ -25,6 +26,9 @@ final class Servers implements AutoCloseable {
     private final EmbeddedPostgres postgres;
     private final EmbeddedKafka kafka;
     private final Admin admin;
+
+    /** Main thread only. */
+    private @Nullable String deadLetters;
 
     private Servers(EmbeddedPostgres postgres, EmbeddedKafka kafka) {
         this.postgres = postgres;
@@ -118,6 +122,14 @@ final class Servers implements AutoCloseable {
                 .all()
                 .get(TOPIC_SECONDS, TimeUnit.SECONDS);
         return topic;
+    }
+
+    /** Where those consumers leave what fails for good that have such a topic. */
+    String deadLetterTopic() throws ExecutionException, InterruptedException, TimeoutException {
+        if (deadLetters == null) {
+            deadLetters = createTopic();
+        }
+        return deadLetters;
     }
 
     void deleteTopic(String topic) throws ExecutionException, InterruptedException, TimeoutException {

@@ -20,10 +20,15 @@ final class Verdict {
         lines.put(name, value);
     }
 
-    /** What must never happen, added up over all questions that look for it. */
+    /** What must never happen, added up over all of the relay's questions that look for it. */
     void addFaults(long violations, long duplicates) {
-        counts.merge("relay.order_violations", violations, Long::sum);
-        counts.merge("relay.duplicates", duplicates, Long::sum);
+        add("relay.order_violations", violations);
+        add("relay.duplicates", duplicates);
+    }
+
+    /** Adds to a count, which stands among the last lines even if it is 0. */
+    void add(String name, long count) {
+        counts.merge(name, count, Long::sum);
     }
 
     void print(PrintStream out) {

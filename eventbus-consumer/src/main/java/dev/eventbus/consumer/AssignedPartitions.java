@@ -45,7 +45,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         private final TopicPartition id;
         private final int epoch;
         private final OffsetTracker offsets = new OffsetTracker();
-        private final KeyLane.Lanes lanes = new KeyLane.Lanes();
+        final KeyLane.Lanes lanes = new KeyLane.Lanes();
 
         /** The highest slot that may be started. */
         private volatile long startable = Long.MAX_VALUE;

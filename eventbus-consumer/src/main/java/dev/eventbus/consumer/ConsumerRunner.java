@@ -4,7 +4,9 @@ import dev.eventbus.FailureReason;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.Routes.Route;
+import dev.eventbus.consumer.RunnerHealth.BlockedOffset;
 import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.deadletter.FailureText;
 import dev.eventbus.consumer.inbox.InboxPurge;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Outcome;
@@ -16,6 +18,7 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -136,6 +139,13 @@ public final class ConsumerRunner implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+    }
+
+    /**
+     * Which record of a logical topic's partition holds up the committed offset, and why, as of the last round; empty if none does.
+     */
+    public Optional<BlockedOffset> explain(String topic, int partition) {
+        return health().blockedBy(topic, partition);
     }
 
     /** Closes within 30 s. */
@@ -374,11 +384,16 @@ public final class ConsumerRunner implements AutoCloseable {
             tell(() -> guarded.rebalanced(assigned, revoked, lost));
         }
 
+        @Override
+        public void observed(RunnerHealth health) {
+            tell(() -> guarded.observed(health));
+        }
+
         private static void tell(Runnable what) {
             try {
                 what.run();
             } catch (RuntimeException | LinkageError | AssertionError e) {
-                LOG.warn("a listener failed; the runner goes on", e);
+                LOG.warn("a listener failed; the runner goes on: {}", FailureText.of(e)); // its text may quote an event
             }
         }
     }

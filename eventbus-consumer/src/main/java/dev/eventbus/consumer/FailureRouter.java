@@ -81,7 +81,7 @@ final class FailureRouter {
         Disposition disposition = policy.decide(failure, record, now);
         Throwable cause = causeOf(failure);
         if (cause != null) {
-            record.failed(now);
+            record.failed(now, nameOf(cause));
         }
         if (disposition instanceof Disposition.RetryAfter retry) {
             return retry(record, delivery, cause, retry.delay());
@@ -336,11 +336,12 @@ final class FailureRouter {
 
     /** The class alone: the text may hold values of the event. */
     private static String nameOf(@Nullable Throwable failure) {
-        if (failure instanceof SQLException sql && sql.getSQLState() != null) {
-            String code = sql.getErrorCode() == 0 ? "" : "/" + sql.getErrorCode();
-            return "%s %s%s".formatted(failure.getClass().getName(), sql.getSQLState(), code);
+        if (failure == null) {
+            return "no exception";
         }
-        return failure == null ? "no exception" : failure.getClass().getName();
+        String state = FailureText.sqlStateOf(failure);
+        String code = failure instanceof SQLException sql && sql.getErrorCode() != 0 ? "/" + sql.getErrorCode() : "";
+        return failure.getClass().getName() + (state == null ? "" : " " + state + code);
     }
 
     /** One line a second for each subject; what is left out is counted. Thread-safe; subjects are few: types and classes. */

@@ -3,7 +3,6 @@ package dev.eventbus.consumer;
 import static java.util.stream.Collectors.toSet;
 
 import dev.eventbus.consumer.AssignedPartitions.Partition;
-import dev.eventbus.consumer.RunnerHealth.PartitionHealth;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -129,18 +128,6 @@ final class FlowControl {
             }
         }
         return problems;
-    }
-
-    /** @param topic logical topic */
-    PartitionHealth health(Partition partition, String topic) {
-        return new PartitionHealth(
-                topic,
-                partition.id().partition(),
-                partition.offsets().position(),
-                partition.committed(),
-                partition.offsets().span(),
-                partition.inFlight(),
-                pausedBecause(partition));
     }
 
     /** Why the partition is not read, in words; null if it is. */

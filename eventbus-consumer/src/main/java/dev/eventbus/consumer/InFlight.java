@@ -12,7 +12,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * A record between being read and its end, and how far its lane has come with it.
  *
- * <p>Its progress is written by the one thread that runs its lane, and handed on under the lane's lock.
+ * <p>Its progress is written by the one thread that runs its lane, and handed on under the lane's lock. Who explains what a runner
+ * waits for looks at a record that runs without it, and may see it as it was a moment ago.
  */
 final class InFlight {
 
@@ -43,6 +44,7 @@ final class InFlight {
     private int attempts;
     private int waits;
     private @Nullable Instant firstFailedAt;
+    private @Nullable String failure;
     private FailurePolicy.@Nullable Sighting outage;
     private @Nullable Instant heldSince;
 
@@ -102,6 +104,13 @@ final class InFlight {
         event = decoded;
     }
 
+    /** Null until the record was read as an event, and if it is none. */
+    @Nullable
+    String eventId() {
+        Event<?> read = event;
+        return read == null ? null : read.id();
+    }
+
     /** How the inbox knows the record; null while unknown, and for good if its handler works without one. */
     @Nullable
     Mark mark() {
@@ -159,10 +168,18 @@ final class InFlight {
         return firstFailedAt;
     }
 
-    void failed(Instant now) {
+    /** @param what what it failed with, in words without a value of the event */
+    void failed(Instant now, String what) {
         if (firstFailedAt == null) {
             firstFailedAt = now;
         }
+        failure = what;
+    }
+
+    /** What it failed with last; null if it has not. */
+    @Nullable
+    String failure() {
+        return failure;
     }
 
     /** Counts a repetition that uses no attempt: 1 for the first in a row. */

@@ -34,7 +34,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class KeyLane implements Timers.Waiting {
 
-    private enum State {
+    enum State {
         IDLE,
         HELD,
         READY,
@@ -123,6 +123,10 @@ final class KeyLane implements Timers.Waiting {
         }
         state = State.READY;
         return true;
+    }
+
+    synchronized RunnerHealth.Look look() {
+        return new RunnerHealth.Look(state, queue.peekFirst(), state == State.WAITING ? due : null);
     }
 
     /** Poll thread: a record has ended or was let go; true if it was the last, so that nothing of the lane runs any more. */
@@ -363,7 +367,7 @@ final class KeyLane implements Timers.Waiting {
             return keyed.values();
         }
 
-        private List<Collection<KeyLane>> all() {
+        List<Collection<KeyLane>> all() {
             return List.of(keyed.values(), unkeyed);
         }
 

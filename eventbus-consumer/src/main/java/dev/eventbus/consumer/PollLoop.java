@@ -4,6 +4,7 @@ import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.FailureRouter.LettersOut;
 import dev.eventbus.consumer.KeyLane.Report;
+import dev.eventbus.consumer.RunnerHealth.PartitionWatch;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.internal.Timers;
@@ -14,7 +15,6 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
@@ -22,7 +22,6 @@ import java.util.stream.Stream;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
-import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -52,6 +51,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private final HandlerCall call;
     private final LaneWorkers workers;
     private final FlowControl flow;
+    private final PartitionWatch watch;
     private final AssignedPartitions assigned;
     private final RecordSource source;
     private final OffsetCommitter committer;
@@ -87,6 +87,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.workers =
                 new LaneWorkers(executor, settings.concurrency(), call.inBatches(), kafka.clock(), e -> fatal = e);
         this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
+        this.watch = new PartitionWatch(kafka, flow);
         this.assigned = new AssignedPartitions(this, workers::ready, settings.listener(), settings.handOverLimit());
         this.source = new RecordSource(settings, threads);
         this.committer =
@@ -202,6 +203,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             LOG.info("{} closed; nothing was left", settings.group());
         }
         health = fatal == null ? RunnerHealth.of(Status.STOPPED) : RunnerHealth.of(fatal);
+        settings.listener().observed(health);
     }
 
     // ---- what a hand-over needs
@@ -348,13 +350,12 @@ final class PollLoop implements AssignedPartitions.Loop {
                 }
             }
         }
-        for (Map.Entry<TopicPartition, OffsetAndMetadata> next :
-                records.nextOffsets().entrySet()) {
-            Partition partition = assigned.get(next.getKey());
+        records.nextOffsets().forEach((id, next) -> {
+            Partition partition = assigned.get(id);
             if (partition != null && !partition.isClosed()) {
-                partition.offsets().reached(next.getValue().offset());
+                partition.offsets().reached(next.offset());
             }
-        }
+        });
     }
 
     // ---- health
@@ -367,19 +368,17 @@ final class PollLoop implements AssignedPartitions.Loop {
         healthDue = now.plus(HEALTH_PERIOD);
         call.warnOfSlow();
         List<String> problems = problems();
-        boolean stopped = assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null);
-        Status status = fatal != null || stopped
+        Status status = fatal != null || assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null)
                 ? Status.DOWN
                 : closing ? Status.STOPPING : problems.isEmpty() ? Status.UP : Status.DEGRADED;
         health = new RunnerHealth(
                 status,
                 problems,
-                assigned.all().stream()
-                        .map(p -> flow.health(p, kafka.logicalTopic(p.id().topic())))
-                        .toList(),
+                watch.look(assigned.all(), consumer, now),
                 workers.running(),
                 timers.size(),
                 timers.next());
+        settings.listener().observed(health);
     }
 
     /** What is wrong, in words, the widest first. */

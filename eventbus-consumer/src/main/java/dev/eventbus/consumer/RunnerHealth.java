@@ -1,11 +1,25 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.consumer.AssignedPartitions.Partition;
+import dev.eventbus.topics.KafkaCluster;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -49,22 +63,36 @@ public record RunnerHealth(
      * @param partition partition
      * @param position the next offset to be read
      * @param committed the offset last committed by this runner
+     * @param lag records from the lowest unfinished one to the end of the log as Kafka's client last saw it; on a compacted topic at
+     *     most so many
      * @param openSpan records from the lowest unfinished one to the last one read
      * @param inFlight records that are queued, running or waiting
      * @param pausedBecause why nothing more is read; null if reading goes on
+     * @param blockedBy the record at which the committed offset has stood still since the look before; null if it moves or all has
+     *     ended
      */
     public record PartitionHealth(
             String topic,
             int partition,
             long position,
             long committed,
+            long lag,
             int openSpan,
             int inFlight,
-            @Nullable String pausedBecause) {}
+            @Nullable String pausedBecause,
+            @Nullable BlockedOffset blockedBy) {}
 
     public RunnerHealth {
         problems = List.copyOf(problems);
         partitions = List.copyOf(partitions);
+    }
+
+    Optional<BlockedOffset> blockedBy(String topic, int partition) {
+        return partitions.stream()
+                .filter(one -> one.topic().equals(topic) && one.partition() == partition)
+                .map(PartitionHealth::blockedBy)
+                .filter(Objects::nonNull)
+                .findAny();
     }
 
     /** Of a runner whose JVM is out of order. */
@@ -103,5 +131,211 @@ public record RunnerHealth(
 
     static RunnerHealth of(Status status) {
         return new RunnerHealth(status, List.of(), List.of(), 0, 0, null);
+    }
+
+    /**
+     * The record that keeps a partition's committed offset from going on: all before it have ended, and what has ended behind it
+     * waits to be committed.
+     *
+     * @param topic logical topic
+     * @param partition partition
+     * @param offset the record's offset, which is the one that is committed
+     * @param eventId null until the record was read as an event, and if it is none
+     * @param keyHash the first 16 hexadecimal digits of the SHA-256 of the record's key, to compare with that of a suspect; null for a
+     *     record without a key
+     * @param state what its key does now
+     * @param attempt the attempt that is under way or comes next, 1 for the first; of a record that is being dead-lettered the last one
+     * @param nextTry when it is tried again; null unless it waits
+     * @param failure class of the exception that it failed with last, with the SQLSTATE if it has one; null if it has not failed
+     * @param since since when it has been the one, to a tenth of a second
+     */
+    public record BlockedOffset(
+            String topic,
+            int partition,
+            long offset,
+            @Nullable String eventId,
+            @Nullable String keyHash,
+            State state,
+            int attempt,
+            @Nullable Instant nextTry,
+            @Nullable String failure,
+            Instant since) {
+
+        /** What the key of a record does. */
+        public enum State {
+            /** All handlers are busy: it waits for one. */
+            QUEUED,
+            /** Its handler runs. */
+            RUNNING,
+            /** It waits for its next try. */
+            WAITING,
+            /** Its dead letter is on its way to the broker. */
+            SENDING,
+            /** A handler of the same key, from before the partition was taken away and handed back, still runs. */
+            HELD,
+            /** A policy has stopped the partition in front of it: a person is needed. */
+            STOPPED
+        }
+    }
+
+    /**
+     * What any thread sees of a lane at one moment.
+     *
+     * @param record its first record; null if it has none
+     * @param due when that is tried again; null unless it waits
+     */
+    record Look(
+            KeyLane.State state,
+            @Nullable InFlight record,
+            @Nullable Instant due) {
+
+        boolean isAt(long offset) {
+            return record != null && record.record().offset() == offset;
+        }
+    }
+
+    /**
+     * How each partition is doing, and which record holds its offset up. An offset that has moved since the look before holds nothing
+     * up, so lanes are looked through for one that stands still, once.
+     *
+     * <p>Poll thread only.
+     */
+    static final class PartitionWatch {
+
+        private static final int HASH_DIGITS = 16;
+
+        /** The lowest unfinished offset of a partition; its lane once it was looked for and found. */
+        private record Sighting(
+                long offset, Instant since, @Nullable KeyLane lane) {}
+
+        private final KafkaCluster kafka;
+        private final FlowControl flow;
+
+        private Map<Partition, Sighting> sightings = new HashMap<>();
+
+        PartitionWatch(KafkaCluster kafka, FlowControl flow) {
+            this.kafka = kafka;
+            this.flow = flow;
+        }
+
+        List<PartitionHealth> look(Collection<Partition> partitions, @Nullable Consumer<?, ?> consumer, Instant now) {
+            Set<TopicPartition> assignment = consumer == null ? Set.of() : consumer.assignment();
+            Map<Partition, Sighting> before = sightings;
+            sightings = new HashMap<>();
+            List<PartitionHealth> all = new ArrayList<>();
+            for (Partition partition : partitions) {
+                String topic = kafka.logicalTopic(partition.id().topic());
+                OptionalLong unread = consumer != null && assignment.contains(partition.id())
+                        ? unread(consumer, partition.id())
+                        : OptionalLong.empty();
+                all.add(new PartitionHealth(
+                        topic,
+                        partition.id().partition(),
+                        partition.offsets().position(),
+                        partition.committed(),
+                        lag(partition, unread),
+                        partition.offsets().span(),
+                        partition.inFlight(),
+                        flow.pausedBecause(partition),
+                        blocked(partition, topic, before.get(partition), now)));
+            }
+            return all;
+        }
+
+        /** What the client knows without asking the broker. */
+        private static OptionalLong unread(Consumer<?, ?> consumer, TopicPartition partition) {
+            try {
+                return consumer.currentLag(partition);
+            } catch (KafkaException | IllegalStateException e) {
+                return OptionalLong.empty(); // it has no position yet
+            }
+        }
+
+        private static long lag(Partition partition, OptionalLong unread) {
+            OffsetTracker offsets = partition.offsets();
+            long open = offsets.position() == OffsetTracker.NOTHING ? 0 : offsets.position() - offsets.committable();
+            return unread.isPresent() ? open + unread.getAsLong() : -1;
+        }
+
+        private @Nullable BlockedOffset blocked(
+                Partition partition, String topic, @Nullable Sighting before, Instant now) {
+            if (partition.offsets().span() == 0) {
+                return null;
+            }
+            long offset = partition.offsets().committable();
+            if (before == null || before.offset() != offset) {
+                sightings.put(partition, new Sighting(offset, now, null));
+                return null;
+            }
+            KeyLane lane = before.lane();
+            Look look = lane == null ? null : lane.look();
+            if (look == null || !look.isAt(offset)) {
+                lane = laneOf(partition, offset);
+                look = lane == null ? null : lane.look();
+            }
+            sightings.put(partition, new Sighting(offset, before.since(), lane));
+            InFlight record = look == null ? null : look.record();
+            if (look != null && record != null && look.isAt(offset)) {
+                return blocked(topic, look, record, before.since());
+            }
+            return partition.stoppedBecause() == null
+                    ? null // it has just ended
+                    : new BlockedOffset(
+                            topic,
+                            partition.id().partition(),
+                            offset,
+                            null,
+                            null,
+                            BlockedOffset.State.STOPPED,
+                            1,
+                            null,
+                            null,
+                            before.since());
+        }
+
+        private static BlockedOffset blocked(String topic, Look look, InFlight record, Instant since) {
+            byte[] key = record.record().key();
+            return new BlockedOffset(
+                    topic,
+                    record.record().partition(),
+                    record.record().offset(),
+                    record.eventId(),
+                    key == null ? null : hashOf(key),
+                    stateOf(look),
+                    record.attempt(),
+                    look.due(),
+                    record.failure(),
+                    since);
+        }
+
+        private static BlockedOffset.State stateOf(Look look) {
+            return switch (look.state()) {
+                case IDLE, READY -> BlockedOffset.State.QUEUED;
+                case HELD -> BlockedOffset.State.HELD;
+                case RUNNING -> BlockedOffset.State.RUNNING;
+                case WAITING -> BlockedOffset.State.WAITING;
+                case SENDING -> BlockedOffset.State.SENDING;
+            };
+        }
+
+        private static @Nullable KeyLane laneOf(Partition partition, long offset) {
+            for (Collection<KeyLane> some : partition.lanes.all()) {
+                for (KeyLane lane : some) {
+                    if (lane.look().isAt(offset)) {
+                        return lane;
+                    }
+                }
+            }
+            return null;
+        }
+
+        private static String hashOf(byte[] key) {
+            try {
+                byte[] hash = MessageDigest.getInstance("SHA-256").digest(key);
+                return HexFormat.of().formatHex(hash).substring(0, HASH_DIGITS);
+            } catch (NoSuchAlgorithmException e) {
+                throw new AssertionError("every Java platform has SHA-256", e);
+            }
+        }
     }
 }

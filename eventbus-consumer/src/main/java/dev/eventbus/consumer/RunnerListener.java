@@ -54,6 +54,9 @@ public interface RunnerListener {
     /** Partitions came to this runner, or went from it. */
     default void rebalanced(int assigned, int revoked, int lost) {}
 
+    /** How the runner is doing, as {@link ConsumerRunner#health()} says from now on: about ten times a second, by its polling thread. */
+    default void observed(RunnerHealth health) {}
+
     /**
      * Records that retention, a truncation or a re-created topic took away before this group had read them.
      *

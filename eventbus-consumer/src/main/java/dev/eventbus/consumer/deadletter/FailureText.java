@@ -43,12 +43,17 @@ public final class FailureText {
         return printable(text);
     }
 
+    /** Null if there is none, and if it is none: anybody may have made the exception, with any text in this place. */
+    public static @Nullable String sqlStateOf(Throwable failure) {
+        String state = failure instanceof SQLException sql ? sql.getSQLState() : null;
+        return state != null && SQLSTATE.matcher(state).matches() ? state : null;
+    }
+
     private static String one(Throwable failure) {
         StringBuilder text = new StringBuilder(failure.getClass().getName());
-        if (failure instanceof SQLException sql
-                && sql.getSQLState() != null
-                && SQLSTATE.matcher(sql.getSQLState()).matches()) {
-            text.append(" [").append(sql.getSQLState()).append(']');
+        String state = sqlStateOf(failure);
+        if (state != null) {
+            text.append(" [").append(state).append(']');
         }
         if (failure instanceof DecodeException decode) { // names fields and positions, never values
             return text.append(": ").append(decode.getMessage()).toString();

@@ -37,6 +37,7 @@ class ArchitectureTest {
                         "dev.eventbus.consumer",
                         "dev.eventbus.consumer.inbox",
                         "dev.eventbus.consumer.deadletter",
+                        "dev.eventbus.consumer.metrics",
                         "dev.eventbus.testkit",
                         "dev.eventbus.embedded");
     }

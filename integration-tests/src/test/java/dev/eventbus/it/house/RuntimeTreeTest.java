@@ -33,7 +33,7 @@ class RuntimeTreeTest {
             value = {
                 "eventbus-core     | ",
                 "eventbus-outbox   | eventbus-core HdrHistogram micrometer-commons micrometer-core micrometer-observation",
-                "eventbus-consumer | eventbus-core resilience4j-core resilience4j-retry",
+                "eventbus-consumer | eventbus-core HdrHistogram micrometer-commons micrometer-core micrometer-observation resilience4j-core resilience4j-retry",
                 "eventbus-testkit  | eventbus-core eventbus-outbox eventbus-consumer HdrHistogram micrometer-commons micrometer-core micrometer-observation resilience4j-core resilience4j-retry"
             })
     void the_runtime_tree_of_a_published_module_does_not_grow(String module, String beyondCore) throws IOException {
