@@ -4,7 +4,9 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import dev.eventbus.EventHeaders;
 import dev.eventbus.EventType;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -23,6 +25,12 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 record Backlog(String topic, long events, int keys) {
 
     static final String TYPE = "ASSET_UPDATED";
+
+    /**
+     * One request at a time: a new partition that refuses a producer's first batch takes the one behind it, and then refuses the first
+     * for ever as out of sequence.
+     */
+    static final String IN_FLIGHT = "max.in.flight.requests.per.connection";
 
     private static final Header TYPE_HEADER = new RecordHeader(EventHeaders.EVENT_TYPE, TYPE.getBytes(US_ASCII));
     private static final Header CONTENT_HEADER =
@@ -53,7 +61,9 @@ record Backlog(String topic, long events, int keys) {
     }
 
     static KafkaProducer<byte[], byte[]> producer(Servers servers) {
-        return new KafkaProducer<>(servers.pipelinedProducer(), new ByteArraySerializer(), new ByteArraySerializer());
+        Map<String, Object> settings = new HashMap<>(servers.pipelinedProducer());
+        settings.put(IN_FLIGHT, 1);
+        return new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer());
     }
 
     EventType<AssetUpdated> type() {

@@ -22,7 +22,15 @@ final class Feeder implements AutoCloseable {
         this.backlog = backlog;
         this.everyNanos = 1_000_000_000L / eventsPerSecond;
         this.producer = new KafkaProducer<>(
-                Map.of("bootstrap.servers", servers.bootstrapServers(), "acks", "all", "linger.ms", 0),
+                Map.of(
+                        "bootstrap.servers",
+                        servers.bootstrapServers(),
+                        "acks",
+                        "all",
+                        "linger.ms",
+                        0,
+                        Backlog.IN_FLIGHT,
+                        1),
                 new ByteArraySerializer(),
                 new ByteArraySerializer());
         this.sentAt = new long[Math.toIntExact(backlog.events())];
