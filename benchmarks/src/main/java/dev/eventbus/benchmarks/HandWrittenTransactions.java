@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -84,7 +85,7 @@ final class HandWrittenTransactions implements Consuming {
             List<Long> fresh = new ArrayList<>();
             List<String> keys = new ArrayList<>();
             for (String id : Ledger.mark(connection, ids)) {
-                long number = numbers.get(id);
+                long number = Objects.requireNonNull(numbers.get(id));
                 fresh.add(number);
                 keys.add(Backlog.keyText(backlog.keyOf(number)));
             }

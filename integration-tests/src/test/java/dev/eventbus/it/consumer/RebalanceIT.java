@@ -71,7 +71,7 @@ class RebalanceIT {
             group.add(traffic.runner().start());
             group.add(traffic.runner().start());
             CountDownLatch over = new CountDownLatch(rounds);
-            storm.scheduleAtFixedRate(
+            var unused = storm.scheduleAtFixedRate(
                     () -> {
                         int round = rounds - (int) over.getCount();
                         if (round < rounds) {

@@ -21,20 +21,18 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.mariadb.jdbc.MariaDbDataSource;
 
 /** The contracts of the inbox on a real MariaDB, and what only MariaDB has. */
 @Tag("mariadb")
 @ExtendWith(MariaDbExtension.class)
 class MariaDbInboxIT {
 
-    private static final MariaDbDataSource DATABASE = new MariaDbDataSource();
+    private static DataSource database;
 
     @BeforeAll
     static void createDatabase(EmbeddedMariaDb mariaDb) throws SQLException {
-        DATABASE.setUrl(mariaDb.createDatabase(mariaDb.uniqueName("inbox")));
-        DATABASE.setUser(mariaDb.user());
-        DATABASE.setPassword(mariaDb.password());
+        database = new UnpooledDataSource(
+                mariaDb.createDatabase(mariaDb.uniqueName("inbox")), mariaDb.user(), mariaDb.password());
     }
 
     @Nested
@@ -42,7 +40,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
@@ -62,7 +60,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
@@ -76,7 +74,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
@@ -95,7 +93,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
@@ -119,7 +117,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
@@ -133,7 +131,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
@@ -175,7 +173,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
@@ -209,7 +207,7 @@ class MariaDbInboxIT {
 
         @Override
         protected DataSource openDatabase() {
-            return DATABASE;
+            return database;
         }
 
         @Override
