@@ -29,7 +29,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Serializer and deserializer are used by many threads at once, must be configured already, and are not closed. A
  * serializer that writes headers cannot be used: its headers are lost. What the deserializer returns must be of the type's payload class; no class is ever taken from data. If it throws, the record
  * is dead-lettered as {@link FailureReason#BAD_VALUE}, unless what it needs is out of reach (a schema registry that does not answer: a
- * {@code java.net} exception or Kafka's {@link RetriableException} among the causes): then the record waits, without using an attempt.
+ * {@link SocketException}, an {@link UnknownHostException}, the time-out of a socket or Kafka's {@link RetriableException} among the
+ * causes): then the record waits, without using an attempt.
  */
 public final class Codec<P> {
 

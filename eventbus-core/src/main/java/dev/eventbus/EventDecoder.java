@@ -90,10 +90,25 @@ public final class EventDecoder {
             if (type != null) {
                 return plain.event(type, record);
             }
-            document = JsonDocument.read(record.value(), wanted);
+            document = document(record);
             return event(record, document);
         } catch (DecodeException e) {
             throw e.about(readableId(record.headers(), document), readableType(record.headers(), document));
+        } catch (LinkageError | AssertionError e) { // of a payload's class or a codec, which are the user's
+            throw refused(
+                            FailureReason.BAD_VALUE,
+                            "reading it failed with " + e.getClass().getName())
+                    .about(readableId(record.headers(), document), readableType(record.headers(), document));
+        }
+    }
+
+    /** What is no JSON may be an event of a type that others know. */
+    private JsonDocument document(ConsumerRecord<byte[], byte[]> record) {
+        try {
+            return JsonDocument.read(record.value(), wanted);
+        } catch (DecodeException e) {
+            String type = readableType(record.headers(), null);
+            throw type == null || names.contains(type) ? e : unknown(type);
         }
     }
 
@@ -113,9 +128,7 @@ public final class EventDecoder {
         PayloadBinding<?> binding = bindings.get(type);
         if (binding == null) {
             // before anything else of the envelope: what an event of a foreign type holds is for those who know it
-            throw refused(
-                    FailureReason.UNKNOWN_TYPE,
-                    "its type '%s' is not one of the %d known here".formatted(Checks.printable(type), names.size()));
+            throw unknown(type);
         }
         if (document.hasDoubledKeys()) {
             noteDoubledKeys(type, record, document);
@@ -125,6 +138,12 @@ public final class EventDecoder {
         String key = key(binding.type().keyProperty(), record.key(), document);
         Map<String, String> headers = RecordHeaderReader.own(record.headers());
         return binding.event(id, key, timestamp, headers, document);
+    }
+
+    private DecodeException unknown(String type) {
+        return refused(
+                FailureReason.UNKNOWN_TYPE,
+                "its type '%s' is not one of the %d known here".formatted(Checks.printable(type), names.size()));
     }
 
     private static String type(Headers headers, @Nullable JsonDocument document) {

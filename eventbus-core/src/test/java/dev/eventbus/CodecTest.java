@@ -56,6 +56,29 @@ class CodecTest {
     }
 
     @Test
+    void bytes_of_a_type_that_only_others_know_are_of_an_unknown_type_and_no_broken_json() {
+        ConsumerRecord<byte[], byte[]> others = record("orders", "k".getBytes(UTF_8), "\u0000 no JSON");
+        others.headers().add("eventType", "OTHERS".getBytes(UTF_8));
+        assertThatThrownBy(() -> decode(others, NOTE, ORDERED)).isInstanceOfSatisfying(DecodeException.class, e -> {
+            assertThat(e.reason()).isEqualTo(FailureReason.UNKNOWN_TYPE);
+            assertThat(e.eventType()).isEqualTo("OTHERS");
+        });
+    }
+
+    @Test
+    void a_class_that_a_deserializer_does_not_find_makes_the_record_unreadable_and_nothing_else() {
+        Deserializer<String> broken = (topic, bytes) -> {
+            throw new NoClassDefFoundError("Generated");
+        };
+        EventType<String> type = EventType.of("NOTE", String.class, Codec.reading(broken))
+                .topic("notes")
+                .key(note -> note);
+        assertThatThrownBy(() -> decode(record("notes", null, "alice"), type))
+                .isInstanceOfSatisfying(
+                        DecodeException.class, e -> assertThat(e.reason()).isEqualTo(FailureReason.BAD_VALUE));
+    }
+
+    @Test
     void a_place_that_is_too_long_for_an_id_has_the_topics_hash() {
         assertThat(EventRecords.placeOf(record("t".repeat(200), null, "")))
                 .hasSize(64 + "/3/7".length())

@@ -101,7 +101,7 @@ final class BatchCall implements LaneWorkers.Work {
         try {
             Event<?> event = call.decoded(record);
             return new Member(record, event, routes.of(event), new Delivered(group, topic, record));
-        } catch (DecodeException e) {
+        } catch (DecodeException | IllegalStateException e) { // it fails again by itself, where that is dealt with
             record.runsByItself();
             return null;
         }

@@ -42,6 +42,7 @@ final class FailStopProducer implements KafkaSink {
     /** So soon is it noticed that a topic has grown. */
     private static final Duration METADATA_AGE = Duration.ofSeconds(10);
 
+    /** A thousand batches, so of so many partitions at a time; a row that finds no room is read again. */
     private static final int BUFFER_BYTES = 64 * 1024 * 1024;
 
     /**
@@ -208,7 +209,7 @@ final class FailStopProducer implements KafkaSink {
         if (open != null && !open.dead) {
             try {
                 open.producer.flush();
-            } catch (KafkaException e) {
+            } catch (KafkaException | IllegalStateException e) { // it has just been closed
                 LOG.debug("batches were not hurried along; they go by themselves", e);
             }
         }

@@ -227,7 +227,7 @@ final class OutboxFeed {
     /** Reads the next rows of all owned shards that the sink is ready for in one statement and gives them to the sender. */
     Look fetch(Connection connection) throws SQLException {
         sink.prepare(connection, leases.owned());
-        int sharing = Math.max(1, unread.size());
+        int sharing = (int) Math.max(1, unread.stream().filter(sink::isReadyFor).count());
         unread.clear();
         unread.addAll(leases.readable());
         if (unread.isEmpty()) {

@@ -151,7 +151,12 @@ public final class OutboxRelay implements AutoCloseable {
             throw new IllegalStateException("this relay was started or closed before; build a new one");
         }
         flusher.start();
-        loop.start();
+        try {
+            loop.start();
+        } catch (RuntimeException | Error e) {
+            flusher.stop();
+            throw e;
+        }
     }
 
     private Duration round() {

@@ -74,6 +74,9 @@ public record FetchWindow(
             lastByShard.put(row.key().shard(), row.key().seq());
         }
         boolean cut = isPageCut(fetched);
+        if (cut && fetched.isEmpty()) { // there was room for nothing, so nothing was seen
+            return new HashMap<>();
+        }
         int lastShard =
                 fetched.isEmpty() ? -1 : fetched.get(fetched.size() - 1).key().shard();
         Map<Integer, Long> seen = new HashMap<>();
