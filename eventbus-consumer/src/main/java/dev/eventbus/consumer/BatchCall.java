@@ -68,7 +68,7 @@ final class BatchCall implements LaneWorkers.Work {
     @Override
     public Progress advance(InFlight record) {
         Progress progress = call.advance(record);
-        if (record.attempts() > 0) {
+        if (record.attempts() > 0 && routes.batches()) {
             failed(record);
         }
         return progress;
@@ -101,7 +101,7 @@ final class BatchCall implements LaneWorkers.Work {
         try {
             Event<?> event = call.decoded(record);
             return new Member(record, event, routes.of(event), new Delivered(group, topic, record));
-        } catch (DecodeException | IllegalStateException e) { // it fails again by itself, where that is dealt with
+        } catch (DecodeException | IllegalStateException | StackOverflowError e) { // by itself that is dealt with
             record.runsByItself();
             return null;
         }

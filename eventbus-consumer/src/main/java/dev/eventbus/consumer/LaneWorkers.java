@@ -109,6 +109,9 @@ final class LaneWorkers {
     /** Since when a record runs alone; 0 while none does. Set before the look at who runs; the others look here once they run. */
     private volatile long aloneSince;
 
+    /** Since when suspects wait for everything else to come to rest; null while none waits. */
+    private volatile @Nullable Instant suspectsSince;
+
     /** Since when the executor has taken nothing; null while it does. */
     private volatile @Nullable Refusal refusal;
 
@@ -282,6 +285,7 @@ final class LaneWorkers {
         } finally {
             running.decrementAndGet();
             aloneSince = 0;
+            suspectsSince = suspects.isEmpty() ? null : clock.instant();
             alone.release();
             woken.addAndGet(concurrency); // all the others may go on
         }
@@ -310,11 +314,18 @@ final class LaneWorkers {
 
     private boolean mayOthersStart() {
         long since = aloneSince;
-        return since == 0 ? suspects.isEmpty() : System.nanoTime() - since > ALONE_AT_MOST.toNanos();
+        boolean mayBeside = since != 0 && System.nanoTime() - since > ALONE_AT_MOST.toNanos();
+        return mayBeside || since == 0 && (suspects.isEmpty() || isTurnOfOthers());
+    }
+
+    /** What never comes to rest, here or in a runner beside this one, must not hold all keys: they take turns of a minute. */
+    private boolean isTurnOfOthers() {
+        Instant since = suspectsSince;
+        return since != null && Duration.between(since, clock.instant()).dividedBy(ALONE_AT_MOST) % 2 == 1;
     }
 
     private boolean maySomethingStart() {
-        return mayOthersStart() ? !isIdle() : !suspects.isEmpty() && running.get() == 0;
+        return !suspects.isEmpty() && running.get() == 0 || mayOthersStart() && !isIdle();
     }
 
     /** One turn of a lane; time ends it only where others run beside it, so that a run in one thread is repeatable. */
@@ -367,6 +378,7 @@ final class LaneWorkers {
             reports.add(new Report.Waits(lane, record, due, waits.problem()));
         } else if (progress instanceof Progress.Alone && lane.comesAgain()) {
             suspects.add(lane);
+            suspectsSince = suspectsSince == null ? clock.instant() : suspectsSince;
         } else if (progress instanceof Progress.Sends sends) {
             lane.sends();
             sends.letter().whenComplete((acknowledged, failure) -> {

@@ -104,6 +104,7 @@ final class OffsetCommitter {
         atRest.removeIf(p -> !notes
                 || !p.isClosed()
                 || p.inFlight() > 0
+                || dubious.contains(p) && p.offsets().span() > 0
                 || p.offsets().committable() == OffsetTracker.NOTHING
                 || handedOver.contains(p));
         atRest.forEach(partition -> offsets.put(partition, partition.offsets().committable()));
@@ -150,13 +151,13 @@ final class OffsetCommitter {
             fresh.forEach((id, partition) -> {
                 OffsetAndMetadata before = known.get(id);
                 if (before == null || before.metadata().equals(HANDED_OVER)) { // nobody, or somebody who told
-                    dubious.remove(partition);
                     long offset = before == null ? records.records(id).get(0).offset() : before.offset();
                     clean.put(id, new OffsetAndMetadata(offset));
                 }
             });
             if (!clean.isEmpty()) {
                 consumer.commitSync(clean, LONGEST_SYNC);
+                clean.keySet().forEach(id -> dubious.remove(fresh.get(id)));
             }
         } catch (KafkaException e) {
             LOG.debug("the notes of {} could not be read or taken off", fresh.keySet(), e);

@@ -35,11 +35,12 @@ public final class AttemptStore {
 
     private final InTransaction transactions;
     private final AttemptSql sql;
-    private final Semaphore alone = new Semaphore(1);
+    private final Semaphore alone;
 
-    AttemptStore(InTransaction transactions, AttemptSql sql) {
+    AttemptStore(InTransaction transactions, AttemptSql sql, Semaphore alone) {
         this.transactions = transactions;
         this.sql = sql;
+        this.alone = alone;
     }
 
     /** Held while an event runs alone: a crash takes all runners of a process, so one event at a time of all that share this. */

@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.Semaphore;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.regex.Pattern;
@@ -62,23 +63,23 @@ public final class JdbcInbox {
     private record Database(
             BiFunction<String, Session, InboxSql> dialect,
             boolean ours,
+            Semaphore alone,
             Function<InboxSql, InboxTransactions> transactions) {
 
         static Database of(DataSource dataSource, BiFunction<String, Session, InboxSql> dialect) {
             Objects.requireNonNull(dataSource, "dataSource");
-            return new Database(dialect, true, sql -> InboxTransaction.of(dataSource, sql));
+            return new Database(dialect, true, new Semaphore(1), sql -> InboxTransaction.of(dataSource, sql));
         }
 
         static Database of(Transactions transactions, BiFunction<String, Session, InboxSql> dialect) {
             Objects.requireNonNull(transactions, "transactions");
-            return new Database(dialect, false, sql -> new JoinedTransactions(transactions));
+            return new Database(dialect, false, new Semaphore(1), sql -> new JoinedTransactions(transactions));
         }
     }
 
     private static final Pattern SCHEMA_NAME = Pattern.compile("[A-Za-z_][A-Za-z0-9_$]{0,62}");
 
-    // A row that stood in the way and was gone when it was read means that it was removed in between: rare, never twice
-    // in a row.
+    // A row that stood in the way and was gone when it was read was removed in between: rare, never twice in a row.
     private static final int TRIES = 3;
 
     private static final int MOST_BATCHED = 1_000;
@@ -91,7 +92,6 @@ public final class JdbcInbox {
     private final InboxSql sql;
     private final InboxTransactions transactions;
     private final AttemptStore attempts;
-
     private final HeldMarks held = new HeldMarks();
 
     private JdbcInbox(
@@ -105,7 +105,7 @@ public final class JdbcInbox {
         InboxSql plain = database.dialect().apply("", session);
         this.sql = schema.isEmpty() ? plain : database.dialect().apply(plain.quoted(schema) + ".", session);
         this.transactions = database.transactions().apply(sql);
-        this.attempts = new AttemptStore(this::inTransaction, sql.attempts());
+        this.attempts = new AttemptStore(this::inTransaction, sql.attempts(), database.alone());
     }
 
     private static JdbcInbox on(Database database) {

@@ -95,6 +95,9 @@ public final class CrashWatch {
     }
 
     private Verdict beginWatched(Suspicion of, Mark mark) throws SQLException {
+        if (of.startNoted) { // it has come back, which could not be noted
+            return Verdict.RUN;
+        }
         Attempts before = attempts.started(mark);
         of.failuresNoted = Math.max(of.failuresNoted, before.failures());
         if (before.starts() > 0) {
@@ -108,6 +111,9 @@ public final class CrashWatch {
     private Verdict beginSuspect(Suspicion of, Mark mark) throws SQLException {
         if (!of.alone) {
             return Verdict.RUN_ALONE;
+        }
+        if (of.startNoted) {
+            return Verdict.RUN;
         }
         int before = attempts.startedAlone(mark, MAX_STARTS).starts();
         if (before >= MAX_STARTS) {
@@ -131,12 +137,12 @@ public final class CrashWatch {
             if (ended && (!of.isNone() || of.failuresNoted > 0)) {
                 attempts.ended(mark);
             } else if (!ended && (of.startNoted || used > of.failuresNoted)) {
-                of.startNoted = false;
                 attempts.failed(mark, used);
+                of.startNoted = false;
                 of.failuresNoted = used;
             }
         } catch (SQLException | RuntimeException e) {
-            // at worst an event counts as one that has not come back, and runs alone after the next crash
+            // its start stands, and is not noted once more: it runs alone after the next crash
             LOG.debug("what came of {} could not be noted", mark, e);
         }
     }

@@ -1,0 +1,71 @@
+package dev.eventbus.consumer;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.AssignedPartitions.Partition;
+import dev.eventbus.consumer.LaneWorkers.Progress;
+import java.nio.ByteBuffer;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.TopicPartition;
+import org.junit.jupiter.api.Test;
+
+/** A record that must run alone waits for all others; a handler that does not return must not turn that into a standstill. */
+class SuspectTurnsTest {
+
+    private final Partition partition = new Partition(new TopicPartition("t", 0), 1);
+    private final List<String> run = new ArrayList<>();
+    private Instant now = Instant.parse("2030-01-01T00:00:00Z");
+    private final LaneWorkers workers = new LaneWorkers(null, 4, this::step, () -> now, e -> {});
+    private long offset;
+    private boolean suspectRanAlone;
+
+    private Progress step(InFlight record) {
+        String key = new String(record.record().key(), UTF_8);
+        if (key.equals("suspect") && workers.running() > 1) {
+            return Progress.ALONE;
+        }
+        if (key.equals("suspect")) {
+            suspectRanAlone = true;
+        }
+        run.add(key);
+        if (key.equals("hanging")) {
+            meanwhile();
+        }
+        return Progress.ENDED;
+    }
+
+    private void meanwhile() {
+        add("suspect");
+        add("other-1");
+        workers.runHere();
+        assertThat(run).as("the suspect's turn: nothing else starts").containsExactly("hanging");
+
+        now = now.plusSeconds(61);
+        workers.runHere();
+        assertThat(run).as("the turn of the others").containsExactly("hanging", "other-1");
+
+        now = now.plusSeconds(60);
+        add("other-2");
+        workers.runHere();
+        assertThat(run).as("the suspect's turn again").containsExactly("hanging", "other-1");
+    }
+
+    private void add(String key) {
+        byte[] bytes = key.getBytes(UTF_8);
+        KeyLane lane = new KeyLane(partition, ByteBuffer.wrap(bytes));
+        lane.add(partition.register(new ConsumerRecord<>("t", 0, offset++, bytes, bytes)));
+        workers.ready(lane);
+    }
+
+    @Test
+    void others_and_suspects_take_turns_while_a_handler_does_not_return() {
+        add("hanging");
+        workers.runHere();
+        assertThat(run).containsExactly("hanging", "other-1", "suspect", "other-2");
+        assertThat(suspectRanAlone).isTrue();
+    }
+}
