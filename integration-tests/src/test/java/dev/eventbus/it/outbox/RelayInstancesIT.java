@@ -349,7 +349,7 @@ class RelayInstancesIT {
                 assertThat(complete(scene, MANY)).isLessThanOrEqualTo(IN_FLIGHT);
                 if (freeze.startsWith("BEFORE_DELETE")) {
                     assertThat(zombie.deletedByOthers())
-                            .as("the count of its delete was short")
+                            .as("the count of its delete was short: %s", zombie)
                             .isPositive();
                 }
             }
