@@ -1,6 +1,5 @@
 package dev.eventbus.outbox.sql;
 
-import java.sql.Array;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
@@ -8,13 +7,13 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.function.Function;
-import java.util.function.ToIntFunction;
-import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
 
 /** PostgreSQL 13 and later. */
 public record PostgresOutboxSql(TableNames names) implements OutboxSql {
+
+    /** The version that finds the members of a list in one walk of an index, and always does. */
+    private static final int LOOKS_UP_ALL_AT_ONCE = 17;
 
     @Override
     public String database() {
@@ -103,25 +102,46 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                 """);
         PreparedStatement fetch = connection.prepareStatement(sql);
         fetch.setString(1, names.qualifiedEvents());
-        fetch.setArray(2, shards(connection, window.floors(), FetchWindow.Floor::shard));
-        fetch.setArray(3, longs(connection, window.floors(), FetchWindow.Floor::seq));
-        fetch.setArray(4, strings(connection, window.excludedTopics(), topic -> topic));
+        fetch.setArray(2, PostgresArrays.shards(connection, window.floors(), FetchWindow.Floor::shard));
+        fetch.setArray(3, PostgresArrays.longs(connection, window.floors(), FetchWindow.Floor::seq));
+        fetch.setArray(4, PostgresArrays.strings(connection, window.excludedTopics(), topic -> topic));
         fetch.setString(5, window.onlyTopic());
-        fetch.setArray(6, shards(connection, window.inFlight(), RowKey::shard));
-        fetch.setArray(7, longs(connection, window.inFlight(), RowKey::seq));
+        fetch.setArray(6, PostgresArrays.shards(connection, window.inFlight(), RowKey::shard));
+        fetch.setArray(7, PostgresArrays.longs(connection, window.inFlight(), RowKey::seq));
         fetch.setInt(8, window.rowsPerShard());
         fetch.setInt(9, window.rows());
         fetch.setLong(10, window.bytes());
         return fetch;
     }
 
-    /**
-     * Each row is looked up by its number whatever the statistics say: right after a backlog they say that the outbox is empty, and a
-     * join would read all of it once for each row. Commits asynchronously, and only this statement does: what a crash undoes is sent
-     * again.
-     */
+    /** Commits asynchronously, and only this statement does: what a crash undoes is sent again. */
     @Override
     public PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
+        return connection.getMetaData().getDatabaseMajorVersion() >= LOOKS_UP_ALL_AT_ONCE
+                ? deleteAtOnce(connection, rows)
+                : deleteOneByOne(connection, rows);
+    }
+
+    /**
+     * One walk of the index for all rows, at half the cost of a look-up for each. A row goes only if both its number and its id are
+     * among the acknowledged ones. Before 17 the planner may check the numbers on every row of the shard instead.
+     */
+    private PreparedStatement deleteAtOnce(Connection connection, Collection<RowKey> rows) throws SQLException {
+        String sql = names.in("""
+                WITH gone AS (
+                  DELETE FROM "eventbus_outbox"
+                  WHERE shard = ANY (?::smallint[]) AND seq = ANY (?::bigint[]) AND id = ANY (?::varchar[])
+                  RETURNING 1)
+                SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
+                """);
+        return PostgresArrays.bind(connection.prepareStatement(sql), rows);
+    }
+
+    /**
+     * Each row is looked up by its number whatever the statistics say: right after a backlog they say that the outbox is empty, and a
+     * join would read all of it once for each row.
+     */
+    private PreparedStatement deleteOneByOne(Connection connection, Collection<RowKey> rows) throws SQLException {
         String sql = names.in("""
                 WITH gone AS (
                   DELETE FROM "eventbus_outbox"
@@ -135,11 +155,7 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                   RETURNING 1)
                 SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
                 """);
-        PreparedStatement delete = connection.prepareStatement(sql);
-        delete.setArray(1, shards(connection, rows, RowKey::shard));
-        delete.setArray(2, longs(connection, rows, RowKey::seq));
-        delete.setArray(3, strings(connection, rows, RowKey::id));
-        return delete;
+        return PostgresArrays.bind(connection.prepareStatement(sql), rows);
     }
 
     @Override
@@ -377,22 +393,5 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
         return """
                 SELECT current_setting(?), set_config(?, ?, false)
                 """;
-    }
-
-    private static <T> Array shards(Connection connection, Collection<T> of, ToIntFunction<T> shard)
-            throws SQLException {
-        return connection.createArrayOf(
-                "int2", of.stream().map(one -> (short) shard.applyAsInt(one)).toArray(Short[]::new));
-    }
-
-    private static <T> Array longs(Connection connection, Collection<T> of, ToLongFunction<T> value)
-            throws SQLException {
-        return connection.createArrayOf(
-                "int8", of.stream().map(value::applyAsLong).toArray(Long[]::new));
-    }
-
-    private static <T> Array strings(Connection connection, Collection<T> of, Function<T, String> value)
-            throws SQLException {
-        return connection.createArrayOf("varchar", of.stream().map(value).toArray(String[]::new));
     }
 }

@@ -9,12 +9,16 @@ import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.sql.FetchWindow;
+import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxSql;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.PostgresOutboxSql;
 import dev.eventbus.outbox.sql.RowKey;
+import dev.eventbus.outbox.sql.Shards;
 import dev.eventbus.outbox.sql.TableNames;
+import java.lang.reflect.Proxy;
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -159,10 +163,49 @@ class PostgresOutboxStoreIT extends OutboxStoreContract {
                     .contains("Index Cond: ((shard = owned.shard) AND (seq > owned.floor))", "hashed SubPlan")
                     .doesNotContain("Seq Scan on eventbus_outbox", "Sort");
             assertThat(plan(sql().delete(relay, keys)))
+                    .contains("Index Cond: ((shard = ANY (", ")) AND (seq = ANY (")
+                    .doesNotContain("Seq Scan on eventbus_outbox");
+            assertThat(plan(sql().delete(asOfVersion16(relay), keys)))
                     .contains(
                             "Index Cond: ((shard = acked.shard) AND (seq = acked.seq))", "Tid Scan on eventbus_outbox")
                     .doesNotContain("Seq Scan on eventbus_outbox");
         }
+    }
+
+    @Test
+    void before_17_a_delete_takes_exactly_the_rows_it_names_too() throws SQLException {
+        OutboxStore store = new OutboxStore(sql());
+        FetchWindow window = new FetchWindow(
+                List.of(new FetchWindow.Floor(Shards.of("bob"), 0)), List.of(), List.of(), 9, 9, 1 << 20);
+        try (Connection relay = asOfVersion16(connect())) {
+            relay.setAutoCommit(false);
+            outbox().within(relay).publishAll(List.of(event("evt-1", "bob"), event("evt-2", "bob")));
+            relay.commit();
+            relay.setAutoCommit(true);
+            List<RowKey> keys = store.fetch(relay, window).rows().stream()
+                    .map(OutboxRow::key)
+                    .toList();
+            RowKey stale = new RowKey(keys.get(0).shard(), keys.get(0).seq(), "another-id");
+            assertThat(store.delete(relay, List.of(stale, keys.get(1))).rows()).isEqualTo(1);
+            assertThat(store.fetch(relay, window).rows())
+                    .extracting(row -> row.key().id())
+                    .containsExactly("evt-1");
+        }
+    }
+
+    /** A connection whose server says that it is an older one. */
+    private static Connection asOfVersion16(Connection connection) throws SQLException {
+        DatabaseMetaData older =
+                answering(DatabaseMetaData.class, connection.getMetaData(), "getDatabaseMajorVersion", 16);
+        return answering(Connection.class, connection, "getMetaData", older);
+    }
+
+    private static <T> T answering(Class<T> type, T other, String method, Object answer) {
+        return type.cast(Proxy.newProxyInstance(
+                type.getClassLoader(),
+                new Class<?>[] {type},
+                (proxy, called, arguments) ->
+                        called.getName().equals(method) ? answer : called.invoke(other, arguments)));
     }
 
     private static String plan(PreparedStatement statement) throws SQLException {
