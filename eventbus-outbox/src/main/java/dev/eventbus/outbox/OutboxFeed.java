@@ -35,6 +35,12 @@ final class OutboxFeed {
 
     private static final long FULL_READ_EVERY = Duration.ofSeconds(30).toNanos();
 
+    /**
+     * For so long after a producer was opened nothing else is read while it does not know a topic yet: without that topic the whole
+     * backlog would be searched for others.
+     */
+    private static final long WARM_UP = Duration.ofMillis(250).toNanos();
+
     private final OutboxStore store;
     private final ShardLeases leases;
     private final KafkaSink sink;
@@ -52,6 +58,8 @@ final class OutboxFeed {
     private boolean oldLeft;
 
     private long fullReadAt = System.nanoTime();
+
+    private long warmUpEndsAt = System.nanoTime();
 
     /** Shard that comes first in the next fetch: a page that was cut is followed by others, not by more of the same. */
     private int firstShard;
@@ -94,6 +102,11 @@ final class OutboxFeed {
         deleteUnclear = true;
         fullReadAt = System.nanoTime();
         leases.checkSoon();
+    }
+
+    /** A new producer has to find out about its topics. */
+    void producerOpened() {
+        warmUpEndsAt = System.nanoTime() + WARM_UP;
     }
 
     /** Gives up what is under way if the leases ran out. Comes between settling and {@link #delete}: later acks do not count. */
@@ -204,8 +217,7 @@ final class OutboxFeed {
         for (List<Refused> next = sender.refused(); !next.isEmpty(); next = sender.refused()) {
             if (!blockedKeys.block(connection, next)) {
                 leases.checkSoon();
-                floors.forget(
-                        next.get(0).row().key().shard()); // or somebody has locked it just now; then it is read again
+                floors.forget(next.get(0).row().key().shard()); // perhaps only locked just now; then it is read again
             }
             sender.forgetRefused(next.size());
         }
@@ -238,15 +250,15 @@ final class OutboxFeed {
             return new Look(true, true);
         }
         boolean anyStuck = !leftOut.isEmpty();
-        // One snapshot for the whole fetch: a topic that is left out of it stays so until it was let in, after which
-        // every shard
-        // is read from its beginning. One that is let in during this fetch is still left out of it, so that is for the
-        // next.
+        // A topic that is let in during this fetch is still left out of its snapshot, so that is for the next one.
         if (sender.takeTopicLetIn()) {
             floors.forgetAll();
         }
         leftOut.addAll(breakers.notClosed());
         boolean tried = tryHalfOpenTopics(connection);
+        if (System.nanoTime() - warmUpEndsAt < 0 && !breakers.untold().isEmpty()) {
+            return new Look(true, false);
+        }
         boolean fullRead = System.nanoTime() - fullReadAt >= 0;
         if (fullRead) {
             fullReadAt = System.nanoTime() + FULL_READ_EVERY;
@@ -260,6 +272,9 @@ final class OutboxFeed {
         FetchWindow window = window(leftOut, sharing);
         if (window.floors().isEmpty()) {
             return new Look(tried, true);
+        }
+        if (!leftOut.isEmpty() && floors.lacksDelete()) {
+            floors.deleted(store.delete(connection, List.of()).transaction());
         }
         OutboxStore.Fetched fetched = store.fetch(connection, window);
         boolean allTaken = accept(connection, fetched.rows());

@@ -270,13 +270,13 @@ final class RelayPass {
         if (sink.isOpen()) {
             return true;
         }
-        sender.settle(); // it may have stopped since this round began: what it held is taken back before there is
-        // another
+        sender.settle(); // it may have stopped in this round: what it held is taken back before there is another
         if (cluster.mustWait()) {
             return false;
         }
         try {
             sink.open();
+            feed.producerOpened();
             coldAwaited = false;
             cluster.succeeded();
             return true;

@@ -10,8 +10,9 @@ import java.util.OptionalLong;
  *
  * <p>How a floor is found, on a database that gives exact bounds: take the head, the last sequence number given out, with one
  * fetch; then N, the id of the transaction that deletes acknowledged rows after it. Whoever was given a number up to that head
- * had a transaction id below N. Once a later fetch says that all transactions below N have ended, it has seen every row up to
- * the head that will ever be there, and the head is the floor. Elsewhere, and until then, the floor is the shard's beginning.
+ * had a transaction id below N. Once a later fetch says that all transactions below N have ended, the head is settled: that fetch
+ * and all after it see every row up to it that will ever be there, so a floor is as high as such a fetch has read, up to the
+ * settled head. Elsewhere, and until then, the floor is the shard's beginning.
  *
  * <p>Whoever takes rows out of flight without deleting them, or lets in a topic that was left out, must forget the floors.
  * One thread only.
@@ -25,7 +26,10 @@ public final class FloorTracker {
     /** Head of the last fetch. */
     private OptionalLong head = OptionalLong.empty();
 
-    /** The head that becomes the floor once every transaction below {@link #candidateXid} has ended. */
+    /** Every transaction that was given a number up to it has ended. */
+    private OptionalLong settled = OptionalLong.empty();
+
+    /** The head that is settled once every transaction below {@link #candidateXid} has ended. */
     private OptionalLong candidate = OptionalLong.empty();
 
     private long candidateXid;
@@ -38,6 +42,7 @@ public final class FloorTracker {
     public void reset() {
         forgetAll();
         head = OptionalLong.empty();
+        settled = OptionalLong.empty();
         candidate = OptionalLong.empty();
     }
 
@@ -49,9 +54,14 @@ public final class FloorTracker {
         floors.remove(shard);
     }
 
-    /** The transaction that all must outlive before the floor can rise; 0 if none is waited for. */
+    /** The transaction that all must outlive before more is settled; 0 if none is waited for. */
     public long awaited() {
         return candidate.isPresent() ? candidateXid : 0;
+    }
+
+    /** Whether numbers were given out of which a DELETE, even one of no row, is needed to settle them. */
+    public boolean lacksDelete() {
+        return candidate.isEmpty() && head.isPresent() && !head.equals(settled);
     }
 
     /** Acknowledged rows were deleted by this transaction, after the last fetch. */
@@ -73,10 +83,11 @@ public final class FloorTracker {
         if (fetchedHead.isPresent() && head.isPresent() && fetchedHead.getAsLong() < head.getAsLong()) {
             reset(); // numbers are given out again, as after a restore: below every floor there may be new rows
         } else if (candidate.isPresent() && snapshotXmin.isPresent() && snapshotXmin.getAsLong() >= candidateXid) {
-            long floor = candidate.getAsLong();
-            seenUpTo.forEach((shard, bound) -> floors.merge(shard, Math.min(floor, bound), Math::max));
+            settled = candidate;
             candidate = OptionalLong.empty();
         }
+        settled.ifPresent(
+                bound -> seenUpTo.forEach((shard, seen) -> floors.merge(shard, Math.min(bound, seen), Math::max)));
         head = fetchedHead;
     }
 

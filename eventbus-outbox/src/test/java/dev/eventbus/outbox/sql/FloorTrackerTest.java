@@ -44,6 +44,40 @@ class FloorTrackerTest {
     }
 
     @Test
+    void once_the_head_is_settled_each_fetch_raises_the_floor_to_what_it_returned() {
+        fetched(100, 1_000, Map.of(3, 20L));
+        floors.deleted(107);
+        fetched(107, 1_000, Map.of(3, 40L));
+        fetched(107, 1_000, Map.of(3, 60L));
+        assertThat(floors.floor(3)).isEqualTo(60);
+        fetched(107, 1_200, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).as("numbers above may still be committed").isEqualTo(1_000);
+    }
+
+    @Test
+    void what_is_settled_outlives_a_floor_that_is_forgotten() {
+        fetched(100, 1_000, Map.of());
+        floors.deleted(107);
+        fetched(107, 1_000, Map.of(3, 40L));
+        floors.forgetAll();
+        fetched(107, 1_000, Map.of(3, 30L));
+        assertThat(floors.floor(3)).isEqualTo(30);
+    }
+
+    @Test
+    void a_delete_is_lacking_while_the_last_head_is_neither_settled_nor_waited_for() {
+        assertThat(floors.lacksDelete()).as("no head yet").isFalse();
+        fetched(100, 40, Map.of());
+        assertThat(floors.lacksDelete()).isTrue();
+        floors.deleted(107);
+        assertThat(floors.lacksDelete()).as("waited for").isFalse();
+        fetched(107, 40, Map.of());
+        assertThat(floors.lacksDelete()).as("settled").isFalse();
+        fetched(107, 41, Map.of());
+        assertThat(floors.lacksDelete()).isTrue();
+    }
+
+    @Test
     void a_later_delete_does_not_put_the_proof_off() {
         fetched(100, 40, Map.of());
         floors.deleted(107);
@@ -73,6 +107,8 @@ class FloorTrackerTest {
         fetched(101, 60, Map.of(3, Long.MAX_VALUE));
         fetched(102, 5, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).as("numbers are given out again").isEqualTo(BEGINNING);
+        fetched(102, 6, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).as("nothing is settled any more").isEqualTo(BEGINNING);
     }
 
     @Test

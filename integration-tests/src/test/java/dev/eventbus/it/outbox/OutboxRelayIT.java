@@ -40,6 +40,10 @@ import org.postgresql.ds.PGSimpleDataSource;
 @ExtendWith(ServersExtension.class)
 class OutboxRelayIT {
 
+    private static final String LOOK_UPS = "SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'eventbus_outbox'";
+    private static final String ROWS_READ =
+            "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE relname = 'eventbus_outbox'";
+
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";
 
     private static Event<AssetUpdated> asset(String id, String user) {
@@ -104,6 +108,30 @@ class OutboxRelayIT {
                     .provision();
             Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             Eventually.holds(() -> relay.health().up(), relay::health);
+        }
+    }
+
+    @Test
+    void a_backlog_of_a_missing_topic_is_not_searched_for_others_at_each_look(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "housing.events:1")) {
+            scene.inTransaction(tx -> {
+                for (int i = 0; i < 2_000; i++) {
+                    scene.outbox().within(tx).publish(asset("evt-" + i, "user-" + i));
+                }
+            });
+            OutboxRelay relay = scene.startRelay();
+            Eventually.holds(
+                    Duration.ofSeconds(15), () -> !relay.health().problems().isEmpty(), relay::health);
+            long looked = scene.count(LOOK_UPS);
+            Eventually.holds(() -> scene.count(LOOK_UPS) > looked, relay::health);
+            long from = scene.count(LOOK_UPS);
+            long read = scene.count(ROWS_READ);
+            Eventually.holds(Duration.ofSeconds(20), () -> scene.count(LOOK_UPS) > from + 16 * 20, relay::health);
+            assertThat(scene.count(ROWS_READ) - read)
+                    .as("rows read by twenty looks at %s", relay.health())
+                    .isLessThan(4_000);
+            assertThat(scene.count(PENDING)).isEqualTo(2_000);
         }
     }
 
