@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -139,6 +140,15 @@ interface InboxSql {
 
     /** The statements about attempts, in the same schema. */
     AttemptSql attempts();
+
+    /** The statements about parked keys, in the same schema. */
+    ParkingSql parking();
+
+    /** Gives a transaction that does not begin with a mark what {@link #insert} gives others; before its first statement. */
+    default void begin(Connection connection) throws SQLException {}
+
+    /** Tells this transaction, which has written something, from every other one; for {@link #seal}. */
+    Insertion.Inserted transaction(Connection connection) throws SQLException;
 
     /** Whether this session cannot write. */
     boolean readOnly(Connection connection) throws SQLException;

@@ -56,6 +56,25 @@ class MariaDbInboxIT {
     }
 
     @Nested
+    class Parking extends ParkingContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return database;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Override
+        protected int races() {
+            return 1_000;
+        }
+    }
+
+    @Nested
     class Batches extends BatchTransactionContract {
 
         @Override

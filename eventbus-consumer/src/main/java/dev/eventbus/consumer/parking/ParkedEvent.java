@@ -1,0 +1,87 @@
+package dev.eventbus.consumer.parking;
+
+import java.time.Instant;
+import java.util.Optional;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.record.TimestampType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A record that waits in the database, byte for byte as it was read.
+ *
+ * @param topic as the inbox has it
+ * @param key raw key
+ * @param eventId as the inbox knows it
+ * @param partition where it was read
+ * @param offset where it was read
+ * @param value raw value; null for a record without one
+ * @param headers its headers, see {@link HeaderBytes}
+ * @param recordTime its time stamp
+ * @param attempts that it has used
+ * @param reason why it failed last; null for one that only follows another
+ * @param error what it failed with, in words without a value of the event; null if it has not
+ */
+@SuppressWarnings("ArrayRecordComponent") // compared by its reader
+public record ParkedEvent(
+        String topic,
+        byte[] key,
+        String eventId,
+        int partition,
+        long offset,
+        byte @Nullable [] value,
+        byte[] headers,
+        Instant recordTime,
+        int attempts,
+        @Nullable String reason,
+        @Nullable String error) {
+
+    /** Longest text of an error that is kept. */
+    public static final int MAX_ERROR = 2000;
+
+    public ParkedEvent {
+        error = error != null && error.length() > MAX_ERROR ? error.substring(0, MAX_ERROR) : error;
+    }
+
+    /** A record that only follows another. */
+    public static ParkedEvent following(String eventId, ConsumerRecord<byte[], byte[]> record) {
+        return new ParkedEvent(
+                record.topic(),
+                record.key(),
+                eventId,
+                record.partition(),
+                record.offset(),
+                record.value(),
+                HeaderBytes.encode(record.headers()),
+                Instant.ofEpochMilli(record.timestamp()),
+                0,
+                null,
+                null);
+    }
+
+    /** This event, having failed. */
+    public ParkedEvent failed(int used, String why, @Nullable String what) {
+        return new ParkedEvent(topic, key, eventId, partition, offset, value, headers, recordTime, used, why, what);
+    }
+
+    /** The record again, as it was read; its leader epoch is not kept. */
+    public ConsumerRecord<byte[], byte[]> record() {
+        return new ConsumerRecord<>(
+                topic,
+                partition,
+                offset,
+                recordTime.toEpochMilli(),
+                TimestampType.CREATE_TIME,
+                key.length,
+                value == null ? ConsumerRecord.NULL_SIZE : value.length,
+                key,
+                value,
+                HeaderBytes.decode(headers),
+                Optional.empty());
+    }
+
+    /** Without key, value and headers: one line, safe to print. */
+    @Override
+    public String toString() {
+        return "event %s at %s/%d@%d, %d attempts".formatted(eventId, topic, partition, offset, attempts);
+    }
+}
