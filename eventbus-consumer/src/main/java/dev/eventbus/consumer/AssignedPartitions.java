@@ -1,5 +1,6 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.consumer.internal.OffsetTracker;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.time.Instant;

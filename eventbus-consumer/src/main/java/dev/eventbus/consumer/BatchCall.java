@@ -2,7 +2,7 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
-import dev.eventbus.consumer.HandlerCall.Delivered;
+import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.Routes.Batching;
 import dev.eventbus.consumer.Routes.Route;
@@ -91,7 +91,7 @@ final class BatchCall implements LaneWorkers.Work {
 
     /** A record that may share a step; null if it must run by itself. */
     private @Nullable Member member(InFlight record) {
-        if (!record.isUntried() || isFailing(record)) {
+        if (!record.isUntried() || isFailing(record) || !call.mayShare(record.record())) {
             return null;
         }
         String topic = kafka.logicalTopic(record.record().topic());

@@ -101,8 +101,7 @@ public final class ConsumerRunner implements AutoCloseable {
         lock.lock();
         try {
             if (state != State.NEW) {
-                throw new IllegalStateException(
-                        "runner %s is %s and cannot be started; build a new one".formatted(settings.group(), state));
+                throw new IllegalStateException("%s is %s; build a new one".formatted(this, state));
             }
             state = State.STARTED;
             PollLoop loop = new PollLoop(settings, executor());
@@ -195,10 +194,7 @@ public final class ConsumerRunner implements AutoCloseable {
             close(loop, runs, own, limit);
         }
         if (purging != null && !purging.awaitStopped(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
-            LOG.warn(
-                    "the purge of {}'s inbox has not ended within {}; it ends with its statement",
-                    settings.group(),
-                    limit);
+            LOG.warn("the purge of {}'s inbox has not ended yet; it ends with its statement", settings.group());
         }
     }
 
@@ -244,8 +240,7 @@ public final class ConsumerRunner implements AutoCloseable {
         lock.lock();
         try {
             if (state != State.NEW && state != State.STEPPED) {
-                throw new IllegalStateException(
-                        "runner %s is %s and cannot be stepped".formatted(settings.group(), state));
+                throw new IllegalStateException("%s is %s and cannot be stepped".formatted(this, state));
             }
             if (poll == null) {
                 verifyInbox();
@@ -357,6 +352,11 @@ public final class ConsumerRunner implements AutoCloseable {
         @Override
         public void deadLettered(@Nullable String eventType, Delivery delivery, FailureReason reason) {
             tell(() -> guarded.deadLettered(eventType, delivery, reason));
+        }
+
+        @Override
+        public void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {
+            tell(() -> guarded.parked(eventType, delivery, reason));
         }
 
         @Override

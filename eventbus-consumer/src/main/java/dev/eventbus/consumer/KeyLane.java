@@ -1,5 +1,6 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.consumer.internal.OffsetTracker;
 import dev.eventbus.consumer.internal.Timers;
 import java.nio.ByteBuffer;
 import java.time.Instant;
@@ -270,7 +271,6 @@ final class KeyLane implements Timers.Waiting {
         return state == State.READY;
     }
 
-    /** Whether its first record waits for its next try. */
     @Override
     public synchronized boolean isWaiting() {
         return state == State.WAITING;

@@ -2,7 +2,6 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
-import dev.eventbus.consumer.FailureRouter.LettersOut;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.RunnerHealth.PartitionWatch;
 import dev.eventbus.consumer.RunnerHealth.Status;
@@ -56,6 +55,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private final RecordSource source;
     private final OffsetCommitter committer;
     private final @Nullable DeadLetterSink sink;
+    private final @Nullable Parking parking;
 
     // Poll thread only.
     private final Timers<KeyLane> timers = new Timers<>();
@@ -78,12 +78,9 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.threads = executor != null;
         AfterRetries afterRetries = settings.afterRetries();
         this.sink = afterRetries == null ? null : new DeadLetterSink(kafka, afterRetries.topic());
-        LettersOut letters = sink == null || afterRetries == null
-                ? null
-                : new LettersOut(sink, afterRetries.topic(), settings.routes().inbox());
-        FailurePolicy policy = new FailurePolicy(settings.retry(), settings.classify(), afterRetries);
-        FailureRouter router = new FailureRouter(settings.group(), kafka, policy, letters, settings.listener());
+        FailureRouter router = new FailureRouter(settings, sink);
         this.call = new HandlerCall(settings.group(), kafka, settings.routes(), router, settings.listener());
+        this.parking = Parking.of(settings, sink, call, executor);
         this.workers =
                 new LaneWorkers(executor, settings.concurrency(), call.inBatches(), kafka.clock(), e -> fatal = e);
         this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
@@ -122,6 +119,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         committer.commitIfDue(opened, assigned.all(), now);
         flow.apply(opened, assigned.all());
         int read = register(opened, source.poll(opened, pollTimeout(now), this::gap, assigned));
+        read += parking == null ? 0 : parking.round();
         if (threads) {
             return read;
         }
@@ -173,7 +171,6 @@ final class PollLoop implements AssignedPartitions.Loop {
         return fatal;
     }
 
-    /** Any thread. */
     RunnerHealth health() {
         return health;
     }
@@ -189,6 +186,9 @@ final class PollLoop implements AssignedPartitions.Loop {
         pumpUntil(() -> flow.records() == 0, threads ? Duration.ZERO : third);
         commitNow(assigned.all());
         ending = true;
+        if (parking != null) {
+            parking.close(third);
+        }
         try {
             source.close(third);
         } finally {
@@ -323,6 +323,9 @@ final class PollLoop implements AssignedPartitions.Loop {
         List<KeyLane> ready = new ArrayList<>();
         try {
             committer.takeOver(opened, records, assigned);
+            if (parking != null) {
+                parking.partitions(assigned.all());
+            }
             register(records, ready);
         } catch (RuntimeException | Error e) {
             assigned.readAgain(opened, records);
@@ -358,8 +361,6 @@ final class PollLoop implements AssignedPartitions.Loop {
         });
     }
 
-    // ---- health
-
     private void publishHealth() {
         Instant now = kafka.clock().instant();
         if (threads && now.isBefore(healthDue) && !healthDue.isAfter(now.plus(HEALTH_PERIOD))) {
@@ -377,7 +378,8 @@ final class PollLoop implements AssignedPartitions.Loop {
                 watch.look(assigned.all(), consumer, now),
                 workers.running(),
                 timers.size(),
-                timers.next());
+                parking == null ? timers.next() : parking.sooner(timers.next()),
+                parking == null ? RunnerHealth.NOTHING_PARKED : parking.parked());
         settings.listener().observed(health);
     }
 
@@ -388,7 +390,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             problems.add(RunnerHealth.text(fatal));
         }
         problems.addAll(source.problems());
-        Stream.of(committer.problem(), workers.problem())
+        Stream.of(committer.problem(), workers.problem(), parking == null ? null : parking.problem())
                 .filter(Objects::nonNull)
                 .forEach(problems::add);
         problems.addAll(flow.problems(assigned.all(), timers.size() > 0));

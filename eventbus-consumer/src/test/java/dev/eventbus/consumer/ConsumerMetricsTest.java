@@ -92,6 +92,8 @@ class ConsumerMetricsTest extends SteppedRunner {
                         "eventbus.consumer.in.flight GAUGE records {group}",
                         "eventbus.consumer.lag GAUGE records {group,partition,topic}",
                         "eventbus.consumer.offset.gaps COUNTER gaps {group,topic}",
+                        "eventbus.consumer.parked.events GAUGE events {group}",
+                        "eventbus.consumer.parked.keys GAUGE keys {group}",
                         "eventbus.consumer.paused.partitions GAUGE partitions {group}",
                         "eventbus.consumer.process TIMER seconds {event.type,group,topic}",
                         "eventbus.consumer.rebalances COUNTER rebalances {group,kind}",

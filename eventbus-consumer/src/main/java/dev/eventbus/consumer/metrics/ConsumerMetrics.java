@@ -64,13 +64,16 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     /** Guarded by "this". */
     private boolean closed;
 
-    private volatile RunnerHealth health = new RunnerHealth(Status.NEW, List.of(), List.of(), 0, 0, null);
+    private volatile RunnerHealth health =
+            new RunnerHealth(Status.NEW, List.of(), List.of(), 0, 0, null, new RunnerHealth.Parked(0, 0));
 
     private ConsumerMetrics(MeterRegistry registry, String group) {
         this.registry = registry;
         this.group = group;
         gauge("eventbus.consumer.in.flight", "records", now -> sum(now, PartitionHealth::inFlight));
         gauge("eventbus.consumer.waiting.keys", "keys", RunnerHealth::waitingKeys);
+        gauge("eventbus.consumer.parked.keys", "keys", now -> now.parked().keys());
+        gauge("eventbus.consumer.parked.events", "events", now -> now.parked().events());
         gauge(
                 "eventbus.consumer.paused.partitions",
                 "partitions",

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.parking;
 
+import dev.eventbus.FailureReason;
 import java.time.Instant;
 import java.util.Optional;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -38,6 +39,9 @@ public record ParkedEvent(
     /** Longest text of an error that is kept. */
     public static final int MAX_ERROR = 2000;
 
+    /** Why an event waits that has not failed for the last time. */
+    public static final String RETRY_LATER = "RETRY_LATER";
+
     public ParkedEvent {
         error = error != null && error.length() > MAX_ERROR ? error.substring(0, MAX_ERROR) : error;
     }
@@ -61,6 +65,21 @@ public record ParkedEvent(
     /** This event, having failed. */
     public ParkedEvent failed(int used, String why, @Nullable String what) {
         return new ParkedEvent(topic, key, eventId, partition, offset, value, headers, recordTime, used, why, what);
+    }
+
+    /** Whether it has failed for the last time before. */
+    public boolean hasFailedForGood() {
+        return reason != null && !reason.equals(RETRY_LATER);
+    }
+
+    /** Why; a name that this version does not know was written by another one. */
+    public FailureReason failureReason() {
+        for (FailureReason known : FailureReason.values()) {
+            if (known.name().equals(reason)) {
+                return known;
+            }
+        }
+        return FailureReason.ATTEMPTS_EXHAUSTED;
     }
 
     /** The record again, as it was read; its leader epoch is not kept. */

@@ -1,0 +1,417 @@
+package dev.eventbus.testkit;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.Event;
+import dev.eventbus.EventType;
+import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.ConsumerRunnerBuilder;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkedKey.State;
+import io.github.resilience4j.retry.RetryConfig;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.UUID;
+import java.util.stream.IntStream;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.h2.jdbcx.JdbcDataSource;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** Parked keys, in virtual time and H2: their events wait in order, and nobody else does. */
+class ParkedKeysTest {
+
+    record Booking(String user, int n) {}
+
+    private static final EventType<Booking> BOOKING =
+            EventType.of("BOOKING", Booking.class).topic("bookings").key(Booking::user);
+
+    private static final String GROUP = "ledger";
+
+    private final JdbcDataSource database = new JdbcDataSource();
+    private final FakeEventBus bus = FakeEventBus.create();
+    private final Set<String> failing = new HashSet<>();
+    private final Map<String, Integer> runs = new HashMap<>();
+    private Duration delay = Duration.ofMillis(200);
+    private JdbcInbox inbox = JdbcInbox.h2(database);
+
+    @BeforeEach
+    void tables() throws SQLException {
+        database.setURL("jdbc:h2:mem:" + UUID.randomUUID() + ";DB_CLOSE_DELAY=-1");
+        inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+        execute("CREATE TABLE booked (ord bigint GENERATED ALWAYS AS IDENTITY, owner varchar(40), n integer)");
+    }
+
+    @AfterEach
+    void no_event_is_left_without_its_key() throws SQLException {
+        bus.close();
+        assertThat(numbers("""
+                        SELECT count(*) FROM eventbus_parked_event e WHERE NOT EXISTS
+                          (SELECT 1 FROM eventbus_parked_key k WHERE k.topic = e.topic AND k.key_bytes = e.key_bytes)""")).containsExactly(0);
+    }
+
+    private ConsumerRunnerBuilder builder() {
+        return ConsumerRunner.builder(bus.kafka(), GROUP)
+                .inTransaction(inbox, BOOKING, (event, tx) -> {
+                    String id = event.payload().user() + event.payload().n();
+                    runs.merge(id, 1, Integer::sum);
+                    try (PreparedStatement insert =
+                            tx.connection().prepareStatement("INSERT INTO booked (owner, n) VALUES (?, ?)")) {
+                        insert.setString(1, event.payload().user());
+                        insert.setInt(2, event.payload().n());
+                        insert.executeUpdate();
+                    }
+                    if (failing.contains(id)) {
+                        throw new IllegalStateException("no luck");
+                    }
+                })
+                .retry(RetryConfig.custom()
+                        .maxAttempts(3)
+                        .intervalFunction(attempt -> delay.toMillis())
+                        .build())
+                .afterRetries(AfterRetries.parkKey(inbox, "dlq"));
+    }
+
+    private ConsumerRunner start() {
+        return bus.start(builder().build());
+    }
+
+    private void publish(String user, int... numbers) {
+        for (int n : numbers) {
+            bus.publish(BOOKING, new Booking(user, n));
+        }
+    }
+
+    private void redrive(String user) throws SQLException {
+        assertThat(inbox.parking().redrive(GROUP, "bookings", user.getBytes(UTF_8)))
+                .isTrue();
+    }
+
+    private ParkedKey parked() throws SQLException {
+        List<ParkedKey> keys = inbox.parking().load(GROUP);
+        assertThat(keys).hasSize(1);
+        return keys.get(0);
+    }
+
+    @Test
+    void X07_later_events_of_the_key_wait_in_order_and_are_handled_before_live_ones() throws SQLException {
+        ConsumerRunner runner = start();
+        failing.add("bob2");
+        publish("bob", 1, 2, 3, 4);
+        publish("alice", 1, 2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1);
+        assertThat(booked("alice")).containsExactly(1, 2);
+        assertThat(bus.deadLetters())
+                .singleElement()
+                .satisfies(letter -> assertThat(letter.keyText()).isEqualTo("bob"));
+        assertThat(parked().state()).isEqualTo(State.PARKED);
+        assertThat(parked().events()).isEqualTo(3);
+        assertThat(runner.health().parked().keys()).isEqualTo(1);
+        assertThat(runner.health().parked().events()).isEqualTo(3);
+        assertThat(runs).containsEntry("bob2", 3).doesNotContainKey("bob3");
+
+        publish("bob", 5);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1);
+
+        failing.clear();
+        redrive("bob");
+        publish("bob", 6);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3, 4, 5, 6);
+        assertThat(inbox.parking().load(GROUP)).isEmpty();
+        publish("bob", 7);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3, 4, 5, 6, 7);
+        assertThat(runner.health().parked().keys()).isZero();
+    }
+
+    @Test
+    void a_key_stays_parked_across_a_restart_and_a_hand_over() throws SQLException {
+        ConsumerRunner first = start();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        first.close();
+        publish("bob", 3);
+        start();
+        bus.runUntilIdle();
+        publish("bob", 4);
+        start();
+        bus.runUntilIdle();
+        bus.rebalance(GROUP);
+        publish("bob", 5);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).isEmpty();
+        assertThat(bus.deadLetters()).hasSize(1);
+        failing.clear();
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3, 4, 5);
+    }
+
+    @Test
+    void a_key_that_moves_to_another_partition_stays_parked() throws SQLException {
+        bus.topic("bookings", 3);
+        start();
+        List<String> users = IntStream.range(0, 12).mapToObj(i -> "user" + i).toList();
+        users.forEach(user -> failing.add(user + "1"));
+        users.forEach(user -> publish(user, 1, 2));
+        bus.runUntilIdle();
+        bus.topic("bookings", 6);
+        start();
+        bus.runUntilIdle();
+        users.forEach(user -> publish(user, 3));
+        bus.runUntilIdle();
+        assertThat(numbers("SELECT n FROM booked")).isEmpty();
+        failing.clear();
+        for (String user : users) {
+            redrive(user);
+        }
+        bus.runUntilIdle();
+        for (String user : users) {
+            assertThat(booked(user)).as(user).containsExactly(1, 2, 3);
+        }
+    }
+
+    @Test
+    void F9_what_a_zombie_parks_after_the_hand_over_is_followed_and_not_overtaken() throws SQLException {
+        ConsumerRunner owner = start();
+        publish("alice", 1);
+        bus.runUntilIdle();
+        publish("bob", 1, 2);
+        ConsumerRecord<byte[], byte[]> record = bus.records("bookings").get(1);
+        Event<Booking> event = bus.events(BOOKING).get(1);
+        Mark mark = Mark.of(GROUP, event.id(), record);
+        ParkedEvent failed =
+                ParkedEvent.following(mark.eventId(), record).failed(3, "ATTEMPTS_EXHAUSTED", "java.lang.Exception");
+        assertThat(inbox.parking().park(mark, failed, State.PARKED, null)).isEqualTo(new MarkResult.Decided());
+        bus.runUntilIdle();
+        assertThat(booked("bob")).isEmpty();
+        assertThat(bus.deadLetters())
+                .as("nobody knows whether the zombie sent it")
+                .hasSize(1);
+        assertThat(parked().events()).isEqualTo(2);
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+        assertThat(owner.health().problems()).isEmpty();
+    }
+
+    @Test
+    void a_retry_of_hours_waits_in_the_database_and_survives_a_restart() throws SQLException {
+        delay = Duration.ofHours(3);
+        ConsumerRunner first = start();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.advance(Duration.ofMinutes(1));
+        assertThat(parked().state()).isEqualTo(State.WAITING);
+        assertThat(bus.deadLetters()).isEmpty();
+        first.close();
+        start();
+        bus.advance(Duration.ofMinutes(1));
+        publish("alice", 1);
+        bus.advance(Duration.ofMinutes(1));
+        assertThat(booked("alice")).containsExactly(1);
+        assertThat(runs).containsEntry("bob1", 1);
+        bus.advance(Duration.ofHours(3));
+        assertThat(runs).as("attempts count on").containsEntry("bob1", 2);
+        failing.clear();
+        bus.advance(Duration.ofHours(4));
+        assertThat(booked("bob")).containsExactly(1, 2);
+        assertThat(inbox.parking().load(GROUP)).isEmpty();
+    }
+
+    @Test
+    void an_event_that_fails_for_the_last_time_after_a_long_wait_waits_for_a_person() throws SQLException {
+        delay = Duration.ofHours(1);
+        start();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.failSends("dlq", 1);
+        bus.runUntilIdle();
+        assertThat(runs).as("a publish that failed runs no handler").containsEntry("bob1", 3);
+        assertThat(parked().state()).isEqualTo(State.PARKED);
+        assertThat(bus.deadLetters()).hasSize(1);
+        failing.clear();
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+    }
+
+    @Test
+    void a_redrive_that_fails_puts_the_key_back_with_its_events_in_place() throws SQLException {
+        start();
+        failing.add("bob2");
+        failing.add("bob3");
+        publish("bob", 1, 2, 3, 4);
+        bus.runUntilIdle();
+        failing.remove("bob2");
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+        assertThat(parked().state()).isEqualTo(State.PARKED);
+        assertThat(parked().redrives()).isEqualTo(1);
+        assertThat(parked().events()).isEqualTo(2);
+        assertThat(inbox.parking()
+                        .discard(GROUP, parked(), bus.events(BOOKING).get(2).id()))
+                .isEqualTo(1);
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 4);
+    }
+
+    @Test
+    void only_the_sending_of_the_copy_is_tried_again() {
+        start();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.failSends("dlq", 5);
+        bus.runUntilIdle();
+        assertThat(runs).containsEntry("bob1", 3);
+        assertThat(bus.deadLetters()).hasSize(1);
+    }
+
+    @Test
+    void combinations_that_cannot_keep_order_are_refused() {
+        assertThatThrownBy(() -> builder()
+                        .afterRetries(AfterRetries.parkKey(JdbcInbox.h2(database), "dlq"))
+                        .build())
+                .isInstanceOf(StartRefusedException.class)
+                .hasMessageContaining("another inbox");
+        assertThatThrownBy(() -> ConsumerRunner.builder(bus.kafka(), GROUP)
+                        .on(BOOKING, (event, delivery) -> {})
+                        .afterRetries(AfterRetries.parkKey(inbox, "dlq"))
+                        .build())
+                .isInstanceOf(StartRefusedException.class)
+                .hasMessageContaining("handled without an inbox");
+    }
+
+    @Test
+    void whatever_fails_restarts_and_is_redriven_each_key_has_its_effects_in_order_without_a_gap() throws SQLException {
+        for (int seed = 0; seed < 1_000; seed++) {
+            execute("DELETE FROM booked");
+            execute("DELETE FROM eventbus_parked_event");
+            execute("DELETE FROM eventbus_parked_key");
+            execute("DELETE FROM eventbus_inbox");
+            failing.clear();
+            story(new Random(seed), seed);
+        }
+    }
+
+    private void story(Random random, int seed) throws SQLException {
+        try (FakeEventBus own = FakeEventBus.create()) {
+            own.topic("bookings", 2);
+            List<String> users = List.of("ann", "bob", "cid");
+            Map<String, Integer> published = new HashMap<>();
+            List<ConsumerRunner> runners = new ArrayList<>();
+            delay = Duration.ofMillis(random.nextBoolean() ? 200 : 60_000);
+            runners.add(own.start(onBus(own)));
+            for (int step = 0; step < 12; step++) {
+                String user = users.get(random.nextInt(3));
+                switch (random.nextInt(6)) {
+                    case 0 -> {
+                        ConsumerRunner gone = runners.remove(0);
+                        gone.close();
+                        runners.add(own.start(onBus(own)));
+                    }
+                    case 1 -> failing.add(user + (published.getOrDefault(user, 0) + 1));
+                    case 2 -> {
+                        if (random.nextBoolean()) {
+                            failing.clear();
+                        }
+                        inbox.parking().redrive(GROUP, "bookings", user.getBytes(UTF_8));
+                    }
+                    case 3 -> own.rebalance(GROUP);
+                    default -> own.publish(BOOKING, new Booking(user, published.merge(user, 1, Integer::sum)));
+                }
+                own.advance(Duration.ofMillis(random.nextInt(2_000)));
+            }
+            own.publish(BOOKING, new Booking("zoe", 1));
+            own.runUntilIdle();
+            assertThat(booked("zoe")).as("seed %d: a key without a fault", seed).containsExactly(1);
+            failing.clear();
+            for (String user : users) {
+                inbox.parking().redrive(GROUP, "bookings", user.getBytes(UTF_8));
+            }
+            own.runUntilIdle();
+            for (String user : users) {
+                assertThat(booked(user))
+                        .as("seed %d: effects of %s", seed, user)
+                        .containsExactlyElementsOf(IntStream.rangeClosed(1, published.getOrDefault(user, 0))
+                                .boxed()
+                                .toList());
+            }
+            assertThat(inbox.parking().load(GROUP)).as("seed %d", seed).isEmpty();
+        }
+    }
+
+    private ConsumerRunner onBus(FakeEventBus own) {
+        return ConsumerRunner.builder(own.kafka(), GROUP)
+                .inTransaction(inbox, BOOKING, (event, tx) -> {
+                    try (PreparedStatement insert =
+                            tx.connection().prepareStatement("INSERT INTO booked (owner, n) VALUES (?, ?)")) {
+                        insert.setString(1, event.payload().user());
+                        insert.setInt(2, event.payload().n());
+                        insert.executeUpdate();
+                    }
+                    if (failing.contains(
+                            event.payload().user() + event.payload().n())) {
+                        throw new IllegalStateException("no luck");
+                    }
+                })
+                .retry(RetryConfig.custom()
+                        .maxAttempts(2)
+                        .intervalFunction(attempt -> delay.toMillis())
+                        .build())
+                .afterRetries(AfterRetries.parkKey(inbox, "dlq"))
+                .build();
+    }
+
+    private void execute(String sql) throws SQLException {
+        try (Connection connection = database.getConnection();
+                Statement statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+
+    private List<Integer> booked(String owner) {
+        return numbers("SELECT n FROM booked WHERE owner = '" + owner + "' ORDER BY ord");
+    }
+
+    private List<Integer> numbers(String sql) {
+        try (Connection connection = database.getConnection();
+                Statement statement = connection.createStatement();
+                ResultSet rows = statement.executeQuery(sql)) {
+            List<Integer> numbers = new ArrayList<>();
+            while (rows.next()) {
+                numbers.add(rows.getInt(1));
+            }
+            return numbers;
+        } catch (SQLException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}
