@@ -90,10 +90,7 @@ final class InboxTables {
             if (problems.isEmpty()) {
                 problems.addAll(problemsOfKey());
             }
-            problems.addAll(transactions.run((connection, watch) -> {
-                String unfit = sql.unfit(connection);
-                return new Ending<>(unfit == null ? List.<String>of() : List.of(unfit), false);
-            }));
+            problems.addAll(transactions.run((connection, watch) -> new Ending<>(sql.unfit(connection), false)));
         }
         if (!problems.isEmpty()) {
             throw StartRefusedException.of("Inbox", problems);
