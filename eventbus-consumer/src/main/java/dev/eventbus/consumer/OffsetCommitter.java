@@ -1,7 +1,7 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.internal.OffsetTracker;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collection;

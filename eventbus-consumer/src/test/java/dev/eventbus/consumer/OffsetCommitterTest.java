@@ -3,7 +3,6 @@ package dev.eventbus.consumer;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
