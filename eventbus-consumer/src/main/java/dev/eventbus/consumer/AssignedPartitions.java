@@ -71,6 +71,10 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     private final Duration handOverLimit;
     private final Map<TopicPartition, Partition> current = new LinkedHashMap<>();
     private final Map<ZombieKey, KeyLane> zombies = new HashMap<>();
+
+    /** Their last epochs that went while something still ran. */
+    private final Map<TopicPartition, Partition> gone = new HashMap<>();
+
     private final Map<TopicPartition, String> stopped = new HashMap<>();
 
     private int lastEpoch;
@@ -274,6 +278,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
 
     private Partition begin(TopicPartition id) {
         Partition partition = new Partition(id, ++lastEpoch);
+        partition.follows(gone.remove(id));
         partition.stoppedBecause(stopped.get(id));
         if (closed || partition.stoppedBecause() != null) {
             close(partition, Instant.MIN);
@@ -284,6 +289,9 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
 
     private void forget(Partition partition) {
         current.remove(partition.id(), partition);
+        if (!partition.isAtRest()) {
+            gone.put(partition.id(), partition);
+        }
         partition.lanes.keyed().forEach(lane -> zombies.put(ZombieKey.of(lane), lane));
     }
 

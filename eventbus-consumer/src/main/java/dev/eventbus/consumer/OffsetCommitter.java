@@ -103,7 +103,7 @@ final class OffsetCommitter {
         Set<Partition> atRest = new HashSet<>(partitions);
         atRest.removeIf(p -> !notes
                 || !p.isClosed()
-                || p.inFlight() > 0
+                || !p.isAtRest()
                 || dubious.contains(p) && p.offsets().span() > 0
                 || p.offsets().committable() == OffsetTracker.NOTHING
                 || handedOver.contains(p));

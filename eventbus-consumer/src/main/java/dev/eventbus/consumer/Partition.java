@@ -34,6 +34,9 @@ final class Partition {
     private long committed = OffsetTracker.NOTHING;
     private @Nullable String stoppedBecause;
 
+    /** The epoch before, while something of it still runs in this runner. */
+    private @Nullable Partition before;
+
     Partition(TopicPartition id, int epoch) {
         this.id = id;
         this.epoch = epoch;
@@ -64,6 +67,17 @@ final class Partition {
     /** Records that are queued, running or waiting. */
     int inFlight() {
         return inFlight;
+    }
+
+    /** It comes after an epoch of the same partition in this runner. */
+    void follows(@Nullable Partition epochBefore) {
+        before = epochBefore;
+    }
+
+    /** Whether nothing of the partition is open here any more, of whatever epoch. */
+    boolean isAtRest() {
+        before = before == null || before.isAtRest() ? null : before;
+        return inFlight == 0 && before == null;
     }
 
     /** Bytes of these. */

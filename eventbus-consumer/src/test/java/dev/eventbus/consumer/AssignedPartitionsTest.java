@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.common.TopicPartition;
@@ -21,30 +22,41 @@ class AssignedPartitionsTest {
 
     private final List<InFlight> dropped = new ArrayList<>();
     private int walks;
-    private final AssignedPartitions assigned = new AssignedPartitions(
-            new AssignedPartitions.Loop() {
-                @Override
-                public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
-                    return condition.getAsBoolean();
-                }
+    private final AssignedPartitions assigned = inLoop(records -> {
+        dropped.addAll(records);
+        walks++;
+    });
 
-                @Override
-                public void commitNow(Collection<Partition> partitions) {}
+    /** Of a loop that does nothing. */
+    static AssignedPartitions inNoLoop() {
+        return inLoop(dropped -> {});
+    }
 
-                @Override
-                public void dropped(Collection<InFlight> records) {
-                    dropped.addAll(records);
-                    walks++;
-                }
+    private static AssignedPartitions inLoop(Consumer<Collection<InFlight>> drops) {
+        return new AssignedPartitions(
+                new AssignedPartitions.Loop() {
+                    @Override
+                    public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
+                        return condition.getAsBoolean();
+                    }
 
-                @Override
-                public Instant finishBy() {
-                    return Instant.MIN;
-                }
-            },
-            lane -> {},
-            RunnerListener.NONE,
-            Duration.ofSeconds(1));
+                    @Override
+                    public void commitNow(Collection<Partition> partitions) {}
+
+                    @Override
+                    public void dropped(Collection<InFlight> records) {
+                        drops.accept(records);
+                    }
+
+                    @Override
+                    public Instant finishBy() {
+                        return Instant.MIN;
+                    }
+                },
+                lane -> {},
+                RunnerListener.NONE,
+                Duration.ofSeconds(1));
+    }
 
     @Test
     void a_batch_that_was_not_taken_is_read_again_from_what_is_unfinished_before_it() {

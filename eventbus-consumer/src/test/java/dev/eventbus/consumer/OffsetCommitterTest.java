@@ -3,10 +3,12 @@ package dev.eventbus.consumer;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.consumer.MockKafka.ScriptedConsumer;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.MockConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -49,9 +51,45 @@ class OffsetCommitterTest {
         assertThat(next.asked).as("its own is on its way").hasSize(1);
     }
 
+    @Test
+    void a_clean_hand_over_is_noted_only_when_nothing_runs_any_more_of_whatever_epoch() {
+        AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        assigned.onPartitionsAssigned(List.of(P0));
+        Partition lost = Objects.requireNonNull(assigned.get(P0));
+        InFlight zombie = lost.register(record(5));
+        KeyLane lane = assigned.laneOf(lost, null);
+        lane.add(zombie);
+        lane.begin();
+        assigned.onPartitionsLost(List.of(P0));
+        assigned.onPartitionsAssigned(List.of(P0));
+        Partition again = Objects.requireNonNull(assigned.get(P0));
+        InFlight ended = again.register(record(6));
+        again.offsets().ended(ended.slot());
+        again.left(ended);
+        assigned.closeAll();
+
+        noting.commitNow(consumer, assigned.all(), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7));
+
+        assigned.released(lane, zombie);
+        noting.commitNow(consumer, assigned.all(), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7, OffsetCommitter.HANDED_OVER));
+    }
+
+    private static ScriptedConsumer consumerOf(TopicPartition id) {
+        ScriptedConsumer consumer = new ScriptedConsumer();
+        consumer.assign(List.of(id));
+        return consumer;
+    }
+
+    private static ConsumerRecord<byte[], byte[]> record(long offset) {
+        return new ConsumerRecord<>(P0.topic(), P0.partition(), offset, new byte[] {1}, new byte[0]);
+    }
+
     private void end(long offset) {
-        InFlight record = partition.register(
-                new ConsumerRecord<>(P0.topic(), P0.partition(), offset, new byte[] {1}, new byte[0]));
+        InFlight record = partition.register(record(offset));
         partition.offsets().ended(record.slot());
     }
 
