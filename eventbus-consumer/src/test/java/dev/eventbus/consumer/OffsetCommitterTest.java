@@ -1,6 +1,7 @@
 package dev.eventbus.consumer;
 
 import static dev.eventbus.consumer.MockKafka.P0;
+import static dev.eventbus.consumer.MockKafka.P1;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.MockKafka.ScriptedConsumer;
@@ -14,7 +15,10 @@ import org.apache.kafka.clients.consumer.MockConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetCommitCallback;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class OffsetCommitterTest {
 
@@ -78,9 +82,51 @@ class OffsetCommitterTest {
         assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7, OffsetCommitter.HANDED_OVER));
     }
 
-    private static ScriptedConsumer consumerOf(TopicPartition id) {
+    /** Compacted records or markers of transactions alone: there is nothing to start. */
+    @ParameterizedTest
+    @ValueSource(strings = {OffsetCommitter.HANDED_OVER, ""})
+    void where_nothing_has_begun_the_note_of_the_owner_before_stands_for_the_next_one(String note) {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, note));
+        partition.offsets().reached(8);
+        noting.commitIfDue(consumer, List.of(partition), NOW);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(8, note));
+
+        partition.offsets().reached(9);
+        partition.close(Instant.MIN);
+        noting.commitNow(consumer, List.of(partition), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(9, note));
+    }
+
+    @Test
+    void where_nothing_has_begun_and_nobody_was_before_nobody_need_be_suspected() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        partition.offsets().reached(8);
+        noting.commitIfDue(consumer, List.of(partition), NOW);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(8, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void while_the_note_cannot_be_read_that_partition_is_left_out_and_others_are_committed() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0, P1);
+        consumer.failReadsWith = new TimeoutException("no coordinator");
+        Partition markersOnly = new Partition(P1, 1);
+        markersOnly.offsets().reached(8);
+        end(0);
+        noting.commitIfDue(consumer, List.of(partition, markersOnly), NOW);
+        assertThat(consumer.commits).containsOnlyKeys(P0);
+
+        consumer.failReadsWith = null;
+        noting.commitIfDue(consumer, List.of(partition, markersOnly), NOW.plusSeconds(1));
+        assertThat(consumer.commits).containsOnlyKeys(P0, P1);
+    }
+
+    private static ScriptedConsumer consumerOf(TopicPartition... ids) {
         ScriptedConsumer consumer = new ScriptedConsumer();
-        consumer.assign(List.of(id));
+        consumer.assign(List.of(ids));
         return consumer;
     }
 
