@@ -23,7 +23,7 @@ public final class AttemptStore {
     public record Attempts(int failures, int starts) {
 
         /** Of an event that nothing is noted of. */
-        static final Attempts NONE = new Attempts(0, 0);
+        public static final Attempts NONE = new Attempts(0, 0);
     }
 
     /** What is to be noted, given what is; null to leave it. */
@@ -46,6 +46,11 @@ public final class AttemptStore {
     /** Held while an event runs alone: a crash takes all runners of a process, so one event at a time of all that share this. */
     public Semaphore alone() {
         return alone;
+    }
+
+    /** What is noted of the event. */
+    public Attempts of(Mark mark) throws SQLException {
+        return change(mark, known -> null);
     }
 
     /**
