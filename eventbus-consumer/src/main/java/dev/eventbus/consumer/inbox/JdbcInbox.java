@@ -189,7 +189,8 @@ public final class JdbcInbox {
      * How many events may share one transaction, 1 to 1,000; default 1. For handlers that do little but write to the database: a commit
      * for each event is most of their cost. Nobody waits for a batch to fill. If anything of it fails, nothing is committed and
      * each of its events is run by itself, without having used an attempt. Handlers that write rows shared by several keys may
-     * deadlock; the database ends one of them, and its events run one by one.
+     * deadlock; the database ends one of them, and its events run one by one. Events of a batch share the session too: what a handler
+     * sets there ({@code SET LOCAL}, temporary tables, session variables) the next ones find, so each must set what it needs itself.
      */
     public JdbcInbox batching(int events) {
         Checks.inRange("batching", events, 1, MOST_BATCHED);
