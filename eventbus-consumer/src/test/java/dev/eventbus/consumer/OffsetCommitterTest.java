@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.MockConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetCommitCallback;
@@ -80,6 +81,56 @@ class OffsetCommitterTest {
         assigned.released(lane, zombie);
         noting.commitNow(consumer, assigned.all(), OffsetCommitter.LONGEST_SYNC);
         assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void a_hand_over_is_not_clean_while_a_record_that_is_under_suspicion_has_not_ended() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5)); // whoever it was told nothing
+        Partition dubious = takenOver(noting, consumer);
+        InFlight open = noting.watched(dubious, dubious.register(record(5)));
+        InFlight ended = noting.watched(dubious, dubious.register(record(6)));
+        dubious.offsets().ended(ended.slot());
+        dubious.left(ended);
+        dubious.left(open); // let go: the next owner runs it, and must know
+        dubious.close(Instant.MIN);
+        noting.commitNow(consumer, List.of(dubious), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(5));
+
+        dubious.offsets().ended(open.slot());
+        noting.commitNow(consumer, List.of(dubious), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void a_partition_that_was_handed_over_in_order_is_believed_once_that_note_is_off() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+        Partition taken = takenOver(noting, consumer);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(5));
+        assertThat(noting.watched(taken, taken.register(record(5))).suspicion().isNone())
+                .isTrue();
+    }
+
+    /** A crash would leave the note of the owner before, which is then no longer true. */
+    @Test
+    void a_partition_whose_note_could_not_be_taken_off_is_watched_as_if_it_had_none() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+        consumer.failCommitsWith = new TimeoutException("no coordinator");
+        Partition taken = takenOver(noting, consumer);
+        assertThat(noting.watched(taken, taken.register(record(5))).suspicion().isNone())
+                .isFalse();
+    }
+
+    private static Partition takenOver(OffsetCommitter noting, ScriptedConsumer consumer) {
+        AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
+        assigned.onPartitionsAssigned(List.of(P0));
+        noting.takeOver(consumer, new ConsumerRecords<>(Map.of(P0, List.of(record(5))), Map.of()), assigned);
+        return Objects.requireNonNull(assigned.get(P0));
     }
 
     /** Compacted records or markers of transactions alone: there is nothing to start. */
