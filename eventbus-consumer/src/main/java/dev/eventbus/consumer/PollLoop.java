@@ -1,6 +1,5 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.FailureRouter.LettersOut;
 import dev.eventbus.consumer.KeyLane.Report;

@@ -1,6 +1,6 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
+import dev.eventbus.consumer.internal.OffsetTracker;
 import dev.eventbus.topics.KafkaCluster;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;

@@ -33,4 +33,19 @@ interface InboxTransactions {
      * means that the outcome is unknown.
      */
     <T> T run(Step<T> step) throws Exception;
+
+    /** For steps of ours, which throw nothing but what the database does; a framework's wrapping is taken off. */
+    default <T> T runOurs(Step<T> step) throws SQLException {
+        try {
+            return run(step);
+        } catch (SQLException e) {
+            throw e;
+        } catch (Exception e) {
+            String state = null;
+            for (Throwable cause = e; cause != null && state == null; cause = cause.getCause()) {
+                state = cause instanceof SQLException database ? database.getSQLState() : null;
+            }
+            throw new SQLException("the inbox's transaction failed", state, e);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-package dev.eventbus.consumer;
+package dev.eventbus.consumer.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;

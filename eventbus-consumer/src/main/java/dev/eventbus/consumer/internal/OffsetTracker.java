@@ -1,4 +1,4 @@
-package dev.eventbus.consumer;
+package dev.eventbus.consumer.internal;
 
 /**
  * Which offset of one partition may be committed: the lowest one whose record has not ended.
@@ -15,10 +15,10 @@ package dev.eventbus.consumer;
  *
  * <p>Poll thread only. Pure: it knows neither Kafka nor time.
  */
-final class OffsetTracker {
+public final class OffsetTracker {
 
     /** Nothing was seen yet, so there is nothing to commit. */
-    static final long NOTHING = -1;
+    public static final long NOTHING = -1;
 
     private static final int FIRST_CAPACITY = 256;
 
@@ -45,7 +45,7 @@ final class OffsetTracker {
      *
      * @return the slot to end it by
      */
-    long add(long offset) {
+    public long add(long offset) {
         if (offset < end) {
             throw new IllegalArgumentException("offset %d comes after %d".formatted(offset, end - 1));
         }
@@ -58,12 +58,12 @@ final class OffsetTracker {
     }
 
     /** Everything below {@code nextOffset} was handed out or is a gap: what stands behind the last record holds nothing up. */
-    void reached(long nextOffset) {
+    public void reached(long nextOffset) {
         end = Math.max(end, nextOffset);
     }
 
     /** Ends a record; false if it had ended before. */
-    boolean ended(long slot) {
+    public boolean ended(long slot) {
         if (slot < base || slot >= next || isDone(slot)) {
             return false;
         }
@@ -77,27 +77,27 @@ final class OffsetTracker {
     }
 
     /** The offset to commit: all below it have ended or never were. {@link #NOTHING} before the first record. */
-    long committable() {
+    public long committable() {
         return base < next ? offsets[index(base)] : end;
     }
 
     /** One above the highest offset that was handed out or passed over. */
-    long position() {
+    public long position() {
         return end;
     }
 
     /** Slot of the highest record that has ended: what stands unfinished below it makes it be repeated. */
-    long highestEnded() {
+    public long highestEnded() {
         return highestEnded;
     }
 
     /** Whether no record was handed out yet. */
-    boolean isUnused() {
+    public boolean isUnused() {
         return next == 0;
     }
 
     /** Records from the lowest unfinished one to the last: what a crash would deliver again at most. */
-    int span() {
+    public int span() {
         return (int) (next - base);
     }
 
