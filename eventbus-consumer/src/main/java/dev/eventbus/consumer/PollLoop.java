@@ -367,13 +367,15 @@ final class PollLoop implements AssignedPartitions.Loop {
         healthDue = now.plus(HEALTH_PERIOD);
         call.warnOfSlow();
         List<String> problems = problems();
-        Status status = fatal != null || assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null)
+        Status status = fatal != null
+                        || source.isReplaced()
+                        || assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null)
                 ? Status.DOWN
                 : closing ? Status.STOPPING : problems.isEmpty() ? Status.UP : Status.DEGRADED;
         health = new RunnerHealth(
                 status,
                 problems,
-                watch.look(assigned.all(), consumer, now),
+                watch.look(assigned.all(), source.opened(), now),
                 workers.running(),
                 timers.size(),
                 timers.next());

@@ -62,6 +62,20 @@ class MariaDbInboxIT {
     }
 
     @Nested
+    class Attempts extends AttemptContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return database;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+    }
+
+    @Nested
     class Batches extends BatchTransactionContract {
 
         @Override
