@@ -139,7 +139,10 @@ final class OffsetCommitter {
         Map<TopicPartition, Partition> fresh = new HashMap<>();
         for (TopicPartition id : records.partitions()) {
             Partition partition = assigned.get(id);
-            if (notes && partition != null && partition.offsets().isUnused()) {
+            if (notes
+                    && partition != null
+                    && !partition.isClosed()
+                    && partition.offsets().isUnused()) {
                 fresh.put(id, partition);
             }
         }

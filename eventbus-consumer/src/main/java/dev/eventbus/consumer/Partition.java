@@ -3,6 +3,7 @@ package dev.eventbus.consumer;
 import dev.eventbus.consumer.internal.OffsetTracker;
 import java.time.Instant;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
@@ -23,8 +24,8 @@ final class Partition {
     private final OffsetTracker offsets = new OffsetTracker();
     final KeyLane.Lanes lanes = new KeyLane.Lanes();
 
-    /** The highest slot that may be started. */
-    private volatile long startable = Long.MAX_VALUE;
+    /** The highest slot that may be started; once that is {@link OffsetTracker#NOTHING} it stays so. */
+    private final AtomicLong startable = new AtomicLong(Long.MAX_VALUE);
 
     /** Until when records may be started that others wait for; null while all may. */
     private @Nullable Instant finishBy;
@@ -108,23 +109,23 @@ final class Partition {
 
     /** Any thread: nothing more of it is started until the poll thread has seen why. */
     void startNothing() {
-        startable = UNDECIDED;
+        startable.updateAndGet(slot -> slot == OffsetTracker.NOTHING ? slot : UNDECIDED);
     }
 
     /** Any thread: whether the record may be started; in a lane that may start one, all before it may be. */
     boolean mayStart(InFlight record) {
-        return record.slot() <= startable;
+        return record.slot() <= startable.get();
     }
 
     /** Any thread: whether a record that has begun may wait to begin again. If that is undecided the decision drops it. */
     boolean mayStay(InFlight record) {
-        long upTo = startable;
+        long upTo = startable.get();
         return upTo == UNDECIDED || record.slot() <= upTo;
     }
 
     /** Any thread: whether it is on its way out, so that nothing new is taken. */
     boolean isClosed() {
-        return startable != Long.MAX_VALUE;
+        return startable.get() != Long.MAX_VALUE;
     }
 
     /** Whether a try at that time comes too late for a partition that is closing. */
@@ -135,7 +136,7 @@ final class Partition {
     /** Only what ended records wait for may be started from now, and only until then. */
     void close(Instant until) {
         Instant before = finishBy;
-        long upTo = before == null ? Long.MAX_VALUE : startable;
+        long upTo = before == null ? Long.MAX_VALUE : startable.get();
         startNothing(); // so that nobody starts anything while we look
         Instant sooner = before != null && before.isBefore(until) ? before : until;
         finishBy = sooner;
@@ -149,7 +150,7 @@ final class Partition {
 
     /** Nothing above the slot may be started any more; false if that is nothing new. */
     boolean startOnlyUpTo(long slot) {
-        long before = startable;
+        long before = startable.get();
         if (before != UNDECIDED && before <= slot) {
             return false;
         }
@@ -158,7 +159,7 @@ final class Partition {
     }
 
     private void decide(long upTo) {
-        startable = Math.max(OffsetTracker.NOTHING, upTo);
+        startable.set(Math.max(OffsetTracker.NOTHING, upTo));
     }
 
     /** Drops what may not be started any more, and gives the lanes that have something to start to the workers. */

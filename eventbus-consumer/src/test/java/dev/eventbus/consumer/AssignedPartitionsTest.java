@@ -120,17 +120,22 @@ class AssignedPartitionsTest {
     }
 
     @Test
-    void a_record_that_came_to_wait_in_a_lost_partition_is_dropped_when_it_says_so() {
-        Partition partition = assigned(P0);
-        InFlight fails = add(partition, 5);
-        KeyLane lane = assigned.laneOf(partition, record(5).key());
-        lane.begin();
+    void a_stop_in_a_lost_partition_does_not_keep_others_of_it_from_being_let_go_so_that_their_keys_go_on() {
+        Partition lost = assigned(P0);
+        InFlight fails = add(lost, 5);
+        KeyLane zombie = assigned.laneOf(lost, record(5).key());
+        zombie.begin();
         assigned.onPartitionsLost(List.of(P0));
-        partition.startNothing(); // a worker, for another record of it
-        assertThat(lane.waits(Instant.MAX)).isTrue();
-        assertThat(assigned.waits(new KeyLane.Report.Waits(lane, fails, Instant.MAX, null)))
-                .isFalse();
-        assertThat(dropped).containsExactly(fails);
+        lost.startNothing(); // a worker, for another record of it
+        assertThat(zombie.waits(Instant.MAX)).isFalse();
+
+        Partition now = assigned(P0);
+        add(now, 5);
+        KeyLane held = assigned.laneOf(now, record(5).key());
+        assertThat(held.begin()).isNull();
+        zombie.letGo();
+        assertThat(assigned.released(zombie, fails)).isSameAs(held);
+        assertThat(held.begin()).isNotNull();
     }
 
     private Partition assigned(TopicPartition id) {

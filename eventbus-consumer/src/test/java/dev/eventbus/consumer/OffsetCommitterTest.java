@@ -126,6 +126,18 @@ class OffsetCommitterTest {
                 .isFalse();
     }
 
+    @Test
+    void the_note_of_the_owner_before_stays_where_nothing_is_started() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+        AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
+        assigned.closeAll();
+        assigned.onPartitionsAssigned(List.of(P0));
+        noting.takeOver(consumer, new ConsumerRecords<>(Map.of(P0, List.of(record(5))), Map.of()), assigned);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+    }
+
     private static Partition takenOver(OffsetCommitter noting, ScriptedConsumer consumer) {
         AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
         assigned.onPartitionsAssigned(List.of(P0));

@@ -277,6 +277,22 @@ class RunnerBatchTest {
         assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void a_handler_that_commits_a_shared_transaction_before_another_one_fails_stops_its_partitions(Handlers handlers)
+            throws SQLException {
+        ConsumerRunner runner = started(handlers);
+        swallowed.put("b1", "COMMIT"); // with the marks of all, c1's too, whose handler has not run
+        failing.add("c1");
+        for (String id : List.of("a1", "b1", "c1")) {
+            kafka.event(P0, id.substring(0, 1), id);
+        }
+        settle(runner);
+        assertThat(ledger()).doesNotContain("c1");
+        assertThat(runner.health().status()).isEqualTo(RunnerHealth.Status.DOWN);
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+    }
+
     @Test
     void an_outage_uses_no_attempt_and_ends_by_itself() throws SQLException {
         ConsumerRunner runner = started(Handlers.ONE_BY_ONE);

@@ -62,6 +62,9 @@ final class BatchTransaction {
 
         /** It was no longer the transaction of these marks when the work was done. */
         record Lost(List<Mark> ours) implements Came {}
+
+        /** The work threw. */
+        record Failed(List<Mark> ours, Exception cause) implements Came {}
     }
 
     /** What came of each mark, in the order given. */
@@ -72,6 +75,9 @@ final class BatchTransaction {
         }
         if (came instanceof Came.Lost lost) {
             throw howItEnded(lost.ours());
+        }
+        if (came instanceof Came.Failed failed) {
+            throw howItFailed(failed);
         }
         return ((Came.Done) came).results();
     }
@@ -86,7 +92,11 @@ final class BatchTransaction {
         List<MarkResult> results = resultsOf(connection, insertions);
         InboxSql.Insertion.Inserted ours = oursOf(insertions);
         if (ours != null) {
-            work.run(handler -> GuardedConnection.lend(handler, connection, sql.ddlCommits(), watch), results);
+            try {
+                work.run(handler -> GuardedConnection.lend(handler, connection, sql.ddlCommits(), watch), results);
+            } catch (Exception e) {
+                return new Ending<>(new Came.Failed(decided(results), e), false);
+            }
             if (!sql.seal(connection, ours)) {
                 return new Ending<>(new Came.Lost(decided(results)), false);
             }
@@ -115,6 +125,23 @@ final class BatchTransaction {
             committed.addSuppressed(e); // unknown: what might be half done must not pass for handled
             return committed;
         }
+    }
+
+    /** A handler may have committed before another one threw: then the marks are there, also of events that were never run. */
+    private Exception howItFailed(Came.Failed failed) {
+        if (!sql.ddlCommits()) {
+            return failed.cause();
+        }
+        try {
+            if (transactions.run((connection, watch) -> new Ending<>(areThere(connection, failed.ours()), false))) {
+                HandlerTransactionException committed = new HandlerTransactionException(failed.ours());
+                committed.addSuppressed(failed.cause());
+                return committed;
+            }
+        } catch (Exception e) {
+            failed.cause().addSuppressed(e);
+        }
+        return failed.cause();
     }
 
     private boolean areThere(Connection connection, List<Mark> ours) throws SQLException {
