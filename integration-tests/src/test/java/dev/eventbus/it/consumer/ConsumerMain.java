@@ -37,7 +37,7 @@ final class ConsumerMain {
 
     private ConsumerMain() {}
 
-    /** @param arguments JDBC address, user, password, bootstrap servers, topic prefix, group */
+    /** @param arguments JDBC address, user, password, bootstrap servers, topic prefix, group, session time-out in milliseconds */
     public static void main(String[] arguments) throws IOException {
         HikariConfig pool = new HikariConfig();
         pool.setJdbcUrl(arguments[0]);
@@ -45,12 +45,11 @@ final class ConsumerMain {
         pool.setPassword(arguments[2]);
         pool.setMaximumPoolSize(40);
         pool.setMinimumIdle(0);
-        // a dead member is known as such soon
         KafkaCluster kafka = KafkaCluster.of(Map.of(
                         "bootstrap.servers",
                         arguments[3],
                         "session.timeout.ms",
-                        "1500",
+                        arguments[6],
                         "heartbeat.interval.ms",
                         "300"))
                 .topicPrefix(arguments[4]);

@@ -27,6 +27,12 @@ final class ConsumerProcess implements AutoCloseable {
     static final String STATUS = "@status ";
     static final String ASSIGNED = "@assigned ";
 
+    /** Session time-out of a process that is to die: it is missed soon, and also when it only stands still for so long. */
+    static final Duration MISSED_SOON = Duration.ofMillis(1_500);
+
+    /** Session time-out of a process that is to stay a member until it says otherwise. */
+    static final Duration MISSED_LATE = Duration.ofSeconds(10);
+
     private static final int LOG_LINES = 40;
     private static final Duration END_TAKES_AT_MOST = Duration.ofSeconds(60);
 
@@ -47,7 +53,7 @@ final class ConsumerProcess implements AutoCloseable {
     }
 
     /** A runner of the scene's topics with an inbox in its database; see {@link ConsumerMain}. */
-    static ConsumerProcess start(Scene scene, String group, String... jvmArguments) {
+    static ConsumerProcess start(Scene scene, String group, Duration sessionTimeout, String... jvmArguments) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // short-lived and many on few cores: they need no second compiler and no parallel collector
@@ -60,7 +66,8 @@ final class ConsumerProcess implements AutoCloseable {
                 scene.database().getPassword(),
                 scene.kafka().bootstrapServers(),
                 scene.kafka().physicalTopic(""),
-                group));
+                group,
+                String.valueOf(sessionTimeout.toMillis())));
         try {
             return new ConsumerProcess(
                     new ProcessBuilder(command).redirectErrorStream(true).start());

@@ -54,17 +54,18 @@ class GroupMembershipIT {
     private Producer<byte[], byte[]> producer;
 
     @BeforeEach
-    void topics(KafkaServer server) {
+    void connect(KafkaServer server) {
         kafka = KafkaCluster.at(server.bootstrapServers()).topicPrefix(server.uniqueName("members") + ".");
-        Topics.of(kafka, spec("asset.events"), spec("dlq.events")).provision();
         group = server.uniqueName("members");
         admin = kafka.admin();
         producer = kafka.producer(Map.of());
         open.addAll(List.of(admin, producer));
     }
 
-    private void membersHave(Map<String, String> settings) {
-        Map<String, String> all = new HashMap<>(settings);
+    private void topics(int partitions, Map<String, String> membersHave) {
+        Topics.of(kafka, spec("asset.events", partitions), spec("dlq.events", 1))
+                .provision();
+        Map<String, String> all = new HashMap<>(membersHave);
         all.put("bootstrap.servers", kafka.bootstrapServers());
         kafka = KafkaCluster.of(all).topicPrefix(kafka.physicalTopic(""));
     }
@@ -79,30 +80,32 @@ class GroupMembershipIT {
 
     @Test
     void K_09_what_ends_two_epochs_late_is_not_taken_for_the_same_record_of_now() throws Exception {
-        membersHave(Map.of("heartbeat.interval.ms", "200"));
+        topics(2, Map.of("heartbeat.interval.ms", "200"));
         ConsumerRunner runner = start();
-        send("slow", "slow-0");
+        send(0, "slow", "slow-0");
         Eventually.holds(() -> slowCalls.get() == 1, runner::health);
         for (int i = 1; i <= 2; i++) {
             int epochs = i;
             var unused = admin.removeMembersFromConsumerGroup(group, new RemoveMembersFromConsumerGroupOptions())
                     .all()
                     .get();
-            Eventually.holds(() -> losses.get() == epochs && assignments.get() == epochs + 1, runner::health);
+            Eventually.holds(() -> losses.get() == 2 * epochs && assignments.get() == 2 * (epochs + 1), runner::health);
             Eventually.holds(() -> stateAt0(runner) == BlockedOffset.State.HELD, runner::health);
         }
-        send("other", "other-1");
+        send(0, "other", "other-1");
         Eventually.holds(() -> handled.contains("other-1"), runner::health);
         assertThat(slowCalls).as("the record of now waits for its namesake").hasValue(1);
 
         slowMayEnd.release();
         Eventually.holds(() -> slowCalls.get() == 2, runner::health);
         Eventually.holds(() -> stateAt0(runner) == BlockedOffset.State.RUNNING, runner::health);
-        assertThat(committed()).as("what has ended was of another epoch").isZero();
+        send(1, "third", "third-1"); // what is committed after it is committed with it
+        Eventually.holds(() -> committed(1) == 1, runner::health);
+        assertThat(committed(0)).as("what has ended was of another epoch").isZero();
 
         slowMayEnd.release();
-        Eventually.holds(() -> committed() == 2, runner::health);
-        assertThat(handled).containsExactlyInAnyOrder("slow-0", "other-1", "slow-0");
+        Eventually.holds(() -> committed(0) == 2, runner::health);
+        assertThat(handled).containsExactlyInAnyOrder("slow-0", "other-1", "third-1", "slow-0");
     }
 
     private static BlockedOffset.State stateAt0(ConsumerRunner runner) {
@@ -116,23 +119,23 @@ class GroupMembershipIT {
     @ValueSource(strings = {"classic", "consumer"})
     void K_24_of_two_runners_with_one_instance_id_one_goes_on_and_the_other_says_that_it_may_not(String protocol)
             throws Exception {
-        membersHave(Map.of("group.instance.id", "host-1", "group.protocol", protocol));
+        topics(1, Map.of("group.instance.id", "host-1", "group.protocol", protocol));
         ConsumerRunner first = start();
-        send("user", "evt-1");
-        Eventually.holds(() -> committed() == 1, first::health); // or the second may repeat it
+        send(0, "user", "evt-1");
+        Eventually.holds(() -> committed(0) == 1, first::health); // or the second may repeat it
         ConsumerRunner second = start();
         Eventually.holds(() -> isShutOut(first) || isShutOut(second), () -> first.health() + " " + second.health());
         int before = assignments.get();
         for (int n = 2; n < 30; n++) {
             String id = "evt-" + n;
-            send("user", id);
+            send(0, "user", id);
             Eventually.holds(() -> handled.contains(id), () -> first.health() + " " + second.health());
         }
         ConsumerRunner loser = isShutOut(first) ? first : second;
         ConsumerRunner winner = loser == first ? second : first;
         assertThat(isShutOut(loser)).isTrue();
         Eventually.holds(() -> winner.health().status() == Status.UP, winner::health);
-        Eventually.holds(() -> committed() == 29, winner::health);
+        Eventually.holds(() -> committed(0) == 29, winner::health);
         assertThat(assignments.get() - before)
                 .as("they do not take it from each other again and again")
                 .isLessThanOrEqualTo(1);
@@ -168,23 +171,23 @@ class GroupMembershipIT {
         return runner.start();
     }
 
-    private void send(String user, String id) throws Exception {
+    private void send(int partition, String user, String id) throws Exception {
         producer.send(new ProducerRecord<>(
-                        kafka.physicalTopic("asset.events"), user.getBytes(UTF_8), """
+                        kafka.physicalTopic("asset.events"), partition, user.getBytes(UTF_8), """
                 {"eventId":"%s","eventType":"ASSET_UPDATED","timestamp":"2030-01-01T00:00:00Z","userId":"%s"}""".formatted(id, user)
                                 .getBytes(UTF_8)))
                 .get();
     }
 
-    private long committed() throws Exception {
+    private long committed(int partition) throws Exception {
         OffsetAndMetadata offset = admin.listConsumerGroupOffsets(group)
                 .partitionsToOffsetAndMetadata()
                 .get()
-                .get(new TopicPartition(kafka.physicalTopic("asset.events"), 0));
+                .get(new TopicPartition(kafka.physicalTopic("asset.events"), partition));
         return offset == null ? 0 : offset.offset();
     }
 
-    private static TopicSpec spec(String topic) {
-        return TopicSpec.of(topic, 1).replicationFactor(1).minInsyncReplicas(1);
+    private static TopicSpec spec(String topic, int partitions) {
+        return TopicSpec.of(topic, partitions).replicationFactor(1).minInsyncReplicas(1);
     }
 }

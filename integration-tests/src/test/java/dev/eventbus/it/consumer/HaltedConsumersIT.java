@@ -2,6 +2,7 @@ package dev.eventbus.it.consumer;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.stream.Collectors.toMap;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.AfterRetries;
@@ -23,6 +24,7 @@ import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.FutureTask;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -32,7 +34,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** A consumer's process halts or freezes at any place of its work, and a successor takes over. */
 @ExtendWith(ServersExtension.class)
@@ -40,6 +42,7 @@ class HaltedConsumersIT {
 
     private static final int USERS = 6;
     private static final int EVENTS_A_USER = 6;
+    private static final int SLOW = 100;
     private static final int EVENTS = USERS * EVENTS_A_USER;
 
     private final Scene scene;
@@ -63,25 +66,47 @@ class HaltedConsumersIT {
     }
 
     @ParameterizedTest
-    @ValueSource(
-            strings = {
-                "POLLED:1",
-                "DECODED:7",
-                "MARKED:7",
-                "BEFORE_COMMIT:7",
-                "AFTER_COMMIT:7",
-                "BEFORE_OFFSETS:1",
-                "AFTER_OFFSETS:1",
-                "IN_REVOKE:1"
-            })
-    void K_01_wherever_a_process_halts_nothing_is_lost_and_no_effect_is_doubled_or_out_of_order(String place)
-            throws Exception {
+    @CsvSource({
+        "POLLED:1, DECODED:7",
+        "MARKED:7, BEFORE_COMMIT:7",
+        "AFTER_COMMIT:7, BEFORE_OFFSETS:1",
+        "AFTER_OFFSETS:1, IN_REVOKE:1"
+    })
+    void K_01_wherever_a_process_halts_nothing_is_lost_and_no_effect_is_doubled_or_out_of_order(
+            String one, String other, KafkaServer kafka, PostgresServer postgres) throws Exception {
+        HaltedConsumersIT beside = new HaltedConsumersIT(kafka, postgres); // most of the time a halt is waited for
+        try {
+            beside.createEffects();
+            FutureTask<Void> others = new FutureTask<>(() -> {
+                beside.haltAndSucceed(other);
+                return null;
+            });
+            new Thread(others, other).start();
+            try {
+                haltAndSucceed(one);
+            } finally {
+                others.get();
+            }
+        } finally {
+            beside.close();
+        }
+    }
+
+    private void haltAndSucceed(String place) throws Exception {
+        boolean inRevoke = place.startsWith("IN_REVOKE");
         send(USERS);
-        try (ConsumerProcess halts =
-                ConsumerProcess.start(scene, group, "-D%s=%s".formatted(HaltPoint.PROPERTY, place))) {
+        if (inRevoke) {
+            sendSlow();
+        }
+        long events = scene.endOffsets("asset.events");
+        try (ConsumerProcess halts = ConsumerProcess.start(
+                scene,
+                group,
+                inRevoke ? ConsumerProcess.MISSED_LATE : ConsumerProcess.MISSED_SOON,
+                "-D%s=%s".formatted(HaltPoint.PROPERTY, place))) {
             ConsumerRunner early = null;
-            if (place.startsWith("IN_REVOKE")) {
-                Eventually.holds(() -> !halts.started().isEmpty(), () -> halts);
+            if (inRevoke) { // whichever partition is revoked, it is one of which an event runs
+                Eventually.holds(() -> halts.started().containsAll(List.of("slow-0-0", "slow-1-0")), () -> halts);
                 early = scene.start(successor());
             }
             Eventually.holds(() -> !halts.isAlive(), () -> halts);
@@ -91,12 +116,18 @@ class HaltedConsumersIT {
             }
             long before = scene.count("SELECT count(*) FROM effect");
             ConsumerRunner successor = early == null ? scene.start(successor()) : early;
-            Eventually.holds(() -> scene.committed(group, "asset.events") == EVENTS, successor::health);
+            Eventually.holds(() -> scene.committed(group, "asset.events") == events, successor::health);
             assertEffectsOnceAndInOrder(USERS);
+            assertThat(scene.strings("SELECT event FROM effect"))
+                    .hasSize((int) events)
+                    .doesNotHaveDuplicates();
             assertThat(repeats)
                     .as("no more than it had handled")
                     .allMatch(Outcome.DONE::equals)
                     .hasSizeLessThanOrEqualTo((int) before);
+            if (place.startsWith("AFTER_COMMIT")) {
+                assertThat(repeats).as("what it did not know of").isNotEmpty();
+            }
             assertThat(attempts.values()).as("a halt uses no attempt").containsOnly(1);
         }
     }
@@ -106,8 +137,8 @@ class HaltedConsumersIT {
             throws Exception {
         send("user-0", "fails-1");
         send(USERS);
-        try (ConsumerProcess halts =
-                ConsumerProcess.start(scene, group, "-D%s=ATTEMPT_NOTED:1".formatted(HaltPoint.PROPERTY))) {
+        try (ConsumerProcess halts = ConsumerProcess.start(
+                scene, group, ConsumerProcess.MISSED_SOON, "-D%s=ATTEMPT_NOTED:1".formatted(HaltPoint.PROPERTY))) {
             Eventually.holds(() -> !halts.isAlive(), () -> halts);
             assertThat(halts.exitCode()).as("%s", halts).isEqualTo(HaltPoint.AS_BY_SIGKILL);
         }
@@ -127,8 +158,11 @@ class HaltedConsumersIT {
     void K_04_a_process_that_freezes_after_its_commit_is_succeeded_and_its_events_are_repeats_also_when_it_wakes()
             throws Exception {
         send(1); // so that nothing else is in a transaction when it freezes
-        try (ConsumerProcess freezes =
-                ConsumerProcess.start(scene, group, "-D%s=AFTER_COMMIT:3:FREEZE".formatted(HaltPoint.PROPERTY))) {
+        try (ConsumerProcess freezes = ConsumerProcess.start(
+                scene,
+                group,
+                ConsumerProcess.MISSED_SOON,
+                "-D%s=AFTER_COMMIT:3:FREEZE".formatted(HaltPoint.PROPERTY))) {
             Eventually.holds(freezes::isFrozen, () -> freezes);
             assertCommittedHaveTheirEffects();
             ConsumerRunner successor = scene.start(successor());
@@ -206,6 +240,17 @@ class HaltedConsumersIT {
             }
         }
         scene.flush();
+    }
+
+    /** One after the other in either partition: more than a process handles while anything is waited for. */
+    private void sendSlow() {
+        Map<Integer, String> users = scene.records("asset.events").stream()
+                .collect(toMap(ConsumerRecord::partition, record -> new String(record.key(), UTF_8), (u, v) -> u));
+        users.forEach((partition, user) -> {
+            for (int n = 0; n < SLOW; n++) {
+                send(user, "slow-%d-%d".formatted(partition, n));
+            }
+        });
     }
 
     private void send(String user, String id) {

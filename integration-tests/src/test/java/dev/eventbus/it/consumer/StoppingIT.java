@@ -1,6 +1,7 @@
 package dev.eventbus.it.consumer;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.AfterRetries;
@@ -23,7 +24,10 @@ import java.nio.file.Path;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -32,6 +36,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import javax.management.MalformedObjectNameException;
 import javax.management.ObjectName;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -44,8 +52,9 @@ import org.postgresql.ds.PGSimpleDataSource;
 @ExtendWith(ServersExtension.class)
 class StoppingIT {
 
-    private static final int CYCLES = 100;
+    private static final int CYCLES = 40;
     private static final int AT_A_TIME = 4;
+    private static final String HANDED_OVER = "eventbus:handed-over";
     private static final Duration CLOSES_WITHIN = Duration.ofSeconds(10);
 
     private final Scene scene;
@@ -79,8 +88,7 @@ class StoppingIT {
     }
 
     @Test
-    void K_26_a_hundred_starts_and_stops_at_any_moment_leave_no_thread_no_socket_and_no_meter_behind()
-            throws Exception {
+    void K_26_starts_and_stops_at_any_moment_leave_no_thread_no_socket_and_no_meter_behind() throws Exception {
         send("slow", "slow-1");
         send("fails", "fails-1");
         send("user", "evt-1");
@@ -109,10 +117,10 @@ class StoppingIT {
                             "line-" + line)
                     .start();
         }
-        assertThat(over.await(2, TimeUnit.MINUTES)).isTrue();
+        assertThat(over.await(5, TimeUnit.MINUTES)).isTrue();
         assertThat(failures).isEmpty();
         Eventually.holds(() -> newThreads(threads).isEmpty(), () -> newThreads(threads));
-        assertThat(kafkasBeans()).isEqualTo(beans);
+        Eventually.holds(() -> newBeans(beans).isEmpty(), () -> newBeans(beans));
         Eventually.holds(() -> sockets() <= sockets, () -> sockets() + " sockets, before: " + sockets);
     }
 
@@ -162,8 +170,18 @@ class StoppingIT {
                 .toList();
     }
 
-    private static Set<ObjectName> kafkasBeans() throws MalformedObjectNameException {
-        return ManagementFactory.getPlatformMBeanServer().queryNames(new ObjectName("kafka.*:*"), null);
+    private static Set<ObjectName> newBeans(Set<ObjectName> before) {
+        Set<ObjectName> beans = new HashSet<>(kafkasBeans());
+        beans.removeAll(before);
+        return beans;
+    }
+
+    private static Set<ObjectName> kafkasBeans() {
+        try {
+            return ManagementFactory.getPlatformMBeanServer().queryNames(new ObjectName("kafka.*:*"), null);
+        } catch (MalformedObjectNameException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     /** Open ones of this process. */
@@ -195,8 +213,8 @@ class StoppingIT {
         if (phase.equals("waiting")) {
             send("user-2", "fails-1");
         }
-        try (ConsumerProcess process =
-                ConsumerProcess.start(scene, group, "-D%s=30000".formatted(ConsumerMain.BACK_OFF))) {
+        try (ConsumerProcess process = ConsumerProcess.start(
+                scene, group, ConsumerProcess.MISSED_LATE, "-D%s=30000".formatted(ConsumerMain.BACK_OFF))) {
             String awaited = phase.equals("handling") ? "slow-1" : phase.equals("waiting") ? "fails-1" : "evt-1";
             if (phase.equals("starting")) {
                 Eventually.holds(() -> !process.status().isEmpty(), () -> process);
@@ -208,6 +226,7 @@ class StoppingIT {
                     .as("%s", process)
                     .isTrue();
             assertThat(process.exitCode()).isEqualTo(128 + 15);
+            assertHandedOver(group, process.started());
         }
         List<String> effects = scene.strings("SELECT event FROM effect");
         assertThat(effects).doesNotHaveDuplicates();
@@ -223,8 +242,27 @@ class StoppingIT {
         assertThat(handled).as("only what was left").noneMatch(effects::contains);
         assertThat(repeats).isEmpty();
         assertThat(scene.count("SELECT count(*) FROM effect")).isEqualTo(events);
-        assertThat(scene.count("SELECT count(*) FROM eventbus_attempt WHERE starts > 0"))
-                .isZero();
+    }
+
+    /** Whoever reads a partition takes its note off before he starts an event of it, and puts it there again when he goes. */
+    private void assertHandedOver(String group, List<String> started) {
+        Set<TopicPartition> used = new HashSet<>();
+        for (ConsumerRecord<byte[], byte[]> record : scene.records("asset.events")) {
+            String event = new String(record.value(), UTF_8);
+            if (started.stream().anyMatch(id -> event.contains("\"%s\"".formatted(id)))) {
+                used.add(new TopicPartition(record.topic(), record.partition()));
+            }
+        }
+        String topic = scene.kafka().physicalTopic("asset.events");
+        try (Consumer<byte[], byte[]> consumer = scene.kafka().consumer(Map.of("group.id", group))) {
+            Map<TopicPartition, OffsetAndMetadata> committed =
+                    consumer.committed(Set.of(new TopicPartition(topic, 0), new TopicPartition(topic, 1)));
+            committed.values().removeIf(Objects::isNull);
+            assertThat(committed.keySet()).containsAll(used);
+            assertThat(committed.values())
+                    .extracting(OffsetAndMetadata::metadata)
+                    .allMatch(HANDED_OVER::equals);
+        }
     }
 
     @Test
@@ -234,7 +272,7 @@ class StoppingIT {
         send("user", "evt-1");
         send("user", "huge-1");
         send("user", "evt-2");
-        try (ConsumerProcess process = ConsumerProcess.start(scene, group)) {
+        try (ConsumerProcess process = ConsumerProcess.start(scene, group, ConsumerProcess.MISSED_LATE)) {
             Eventually.holds(() -> process.status().equals("DOWN") || !process.isAlive(), () -> process);
             assertThat(process.started()).containsExactly("evt-1", "huge-1");
             ConsumerRunner successor = scene.start(successor(group));
