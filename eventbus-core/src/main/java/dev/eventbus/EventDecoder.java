@@ -15,7 +15,7 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.common.header.Headers;
+import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -41,7 +41,7 @@ public final class EventDecoder {
     /** One counter per known type, so their number is bounded whatever the records say. */
     private final Map<String, AtomicLong> duplicateKeys = new LinkedHashMap<>();
 
-    private final Set<String> wanted = new HashSet<>(JsonEnvelope.NAMES);
+    private final Set<String> wanted;
 
     private final Set<String> names = new HashSet<>();
     private final PlainRecords plain;
@@ -61,6 +61,7 @@ public final class EventDecoder {
      */
     public EventDecoder(Collection<? extends EventType<?>> types, UnaryOperator<String> logicalTopic) {
         this.plain = new PlainRecords(types, logicalTopic);
+        Set<String> properties = new HashSet<>(JsonEnvelope.NAMES);
         for (EventType<?> type : types) {
             if (!names.add(type.name())) {
                 throw new IllegalArgumentException(
@@ -72,9 +73,10 @@ public final class EventDecoder {
             PayloadBinding<?> binding = new PayloadBinding<>(type);
             bindings.put(type.name(), binding);
             duplicateKeys.put(type.name(), new AtomicLong());
-            wanted.add(type.keyProperty());
-            wanted.addAll(binding.primitives());
+            properties.add(type.keyProperty());
+            properties.addAll(binding.primitives());
         }
+        this.wanted = Set.copyOf(properties);
     }
 
     /**
@@ -84,30 +86,31 @@ public final class EventDecoder {
      *     whatever the record holds
      */
     public Event<?> decode(ConsumerRecord<byte[], byte[]> record) {
+        Header[] headers = record.headers().toArray();
         JsonDocument document = null;
         try {
-            EventType<?> type = plain.typeOf(record);
+            EventType<?> type = plain.typeOf(record, headers);
             if (type != null) {
-                return plain.event(type, record);
+                return plain.event(type, record, headers);
             }
-            document = document(record);
-            return event(record, document);
+            document = document(record, headers);
+            return event(record, headers, document);
         } catch (DecodeException e) {
-            throw e.about(readableId(record.headers(), document), readableType(record.headers(), document));
+            throw e.about(readableId(headers, document), readableType(headers, document));
         } catch (LinkageError | AssertionError e) { // of a payload's class or a codec, which are the user's
             throw refused(
                             FailureReason.BAD_VALUE,
                             "reading it failed with " + e.getClass().getName())
-                    .about(readableId(record.headers(), document), readableType(record.headers(), document));
+                    .about(readableId(headers, document), readableType(headers, document));
         }
     }
 
     /** What is no JSON may be an event of a type that others know. */
-    private JsonDocument document(ConsumerRecord<byte[], byte[]> record) {
+    private JsonDocument document(ConsumerRecord<byte[], byte[]> record, Header[] headers) {
         try {
             return JsonDocument.read(record.value(), wanted);
         } catch (DecodeException e) {
-            String type = readableType(record.headers(), null);
+            String type = readableType(headers, null);
             throw type == null || names.contains(type) ? e : unknown(type);
         }
     }
@@ -123,8 +126,8 @@ public final class EventDecoder {
         return counts;
     }
 
-    private Event<?> event(ConsumerRecord<byte[], byte[]> record, JsonDocument document) {
-        String type = type(record.headers(), document);
+    private Event<?> event(ConsumerRecord<byte[], byte[]> record, Header[] headers, JsonDocument document) {
+        String type = type(headers, document);
         PayloadBinding<?> binding = bindings.get(type);
         if (binding == null) {
             // before anything else of the envelope: what an event of a foreign type holds is for those who know it
@@ -133,11 +136,10 @@ public final class EventDecoder {
         if (document.hasDoubledKeys()) {
             noteDoubledKeys(type, record, document);
         }
-        String id = id(record.headers(), document);
+        String id = id(headers, document);
         Instant timestamp = timestamp(document);
         String key = key(binding.type().keyProperty(), record.key(), document);
-        Map<String, String> headers = RecordHeaderReader.own(record.headers());
-        return binding.event(id, key, timestamp, headers, document);
+        return binding.event(id, key, timestamp, RecordHeaderReader.own(headers), document);
     }
 
     private DecodeException unknown(String type) {
@@ -146,23 +148,26 @@ public final class EventDecoder {
                 "its type '%s' is not one of the %d known here".formatted(Checks.printable(type), names.size()));
     }
 
-    private static String type(Headers headers, @Nullable JsonDocument document) {
+    private static String type(Header[] headers, @Nullable JsonDocument document) {
         return eitherText(headers, EventHeaders.EVENT_TYPE, document, JsonEnvelope.EVENT_TYPE, Integer.MAX_VALUE);
     }
 
-    private static String id(Headers headers, @Nullable JsonDocument document) {
+    private static String id(Header[] headers, @Nullable JsonDocument document) {
         return eitherText(headers, EventHeaders.ID, document, JsonEnvelope.EVENT_ID, EventLimits.MAX_ID_BYTES);
     }
 
     /** A text from its header or its property; if both are there they must be equal. */
     private static String eitherText(
-            Headers headers, String header, @Nullable JsonDocument document, String property, int maxBytes) {
+            Header[] headers, String header, @Nullable JsonDocument document, String property, int maxBytes) {
         String inHeader = RecordHeaderReader.text(headers, header);
         if (inHeader == null) {
             return text(document, property, maxBytes);
         }
-        checkText("header '" + header + "'", inHeader, maxBytes);
-        if (document != null && document.has(property) && !inHeader.equals(text(document, property, maxBytes))) {
+        checkText("header", header, inHeader, maxBytes);
+        if (document != null
+                && document.has(property)
+                && !inHeader.equals(document.text(property))
+                && !inHeader.equals(text(document, property, maxBytes))) {
             throw refused(
                     FailureReason.BAD_ENVELOPE,
                     "its header '%s' contradicts its property '%s'".formatted(header, property));
@@ -178,25 +183,29 @@ public final class EventDecoder {
                     FailureReason.BAD_ENVELOPE,
                     "its property '%s' is %s".formatted(property, illTyped ? "no string" : "missing"));
         }
-        checkText("property '" + property + "'", text, maxBytes);
+        checkText("property", property, text, maxBytes);
         return text;
     }
 
-    static void checkText(String what, String text, int maxBytes) {
+    /** @param name of that header or property; null if there is only one */
+    static void checkText(String what, @Nullable String name, String text, int maxBytes) {
         int bytes = Utf8.length(text);
+        boolean blank = text.isBlank();
+        if (bytes >= 0 && bytes <= maxBytes && !blank && text.indexOf('\0') < 0) {
+            return;
+        }
+        String whole = name == null ? what : what + " '" + name + "'";
         if (bytes < 0) {
-            throw refused(FailureReason.BAD_ENCODING, "its %s has half a surrogate pair".formatted(what));
+            throw refused(FailureReason.BAD_ENCODING, "its %s has half a surrogate pair".formatted(whole));
         }
-        if (text.isBlank() || text.indexOf('\0') >= 0 || bytes > maxBytes) {
-            String fault = text.isBlank() ? "is blank" : bytes > maxBytes ? "is too long" : "has a NUL character";
-            throw refused(FailureReason.BAD_ENVELOPE, "its %s %s".formatted(what, fault));
-        }
+        String fault = blank ? "is blank" : bytes > maxBytes ? "is too long" : "has a NUL character";
+        throw refused(FailureReason.BAD_ENVELOPE, "its %s %s".formatted(whole, fault));
     }
 
     private static Instant timestamp(JsonDocument document) {
         String text = text(document, JsonEnvelope.TIMESTAMP, EventLimits.MAX_READ_BYTES);
         try {
-            return Instant.parse(text);
+            return Iso8601.parse(text);
         } catch (DateTimeException e) {
             throw refused(
                     FailureReason.BAD_ENVELOPE,
@@ -228,7 +237,7 @@ public final class EventDecoder {
     }
 
     /** A refused record's id; null if that, too, is unreadable. */
-    private static @Nullable String readableId(Headers headers, @Nullable JsonDocument document) {
+    private static @Nullable String readableId(Header[] headers, @Nullable JsonDocument document) {
         try {
             return id(headers, document);
         } catch (DecodeException unreadable) {
@@ -237,7 +246,7 @@ public final class EventDecoder {
     }
 
     /** A refused record's type, cut to what a type's name may be; null if that, too, is unreadable. */
-    private static @Nullable String readableType(Headers headers, @Nullable JsonDocument document) {
+    private static @Nullable String readableType(Header[] headers, @Nullable JsonDocument document) {
         try {
             String type = type(headers, document);
             return type.substring(0, Math.min(type.length(), EventLimits.MAX_TYPE_LENGTH));

@@ -11,6 +11,7 @@ import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,12 +40,12 @@ final class PlainRecords {
      * @throws DecodeException if the header that names the type is unreadable
      */
     @Nullable
-    EventType<?> typeOf(ConsumerRecord<byte[], byte[]> record) {
+    EventType<?> typeOf(ConsumerRecord<byte[], byte[]> record, Header[] headers) {
         if (!any) {
             return null;
         }
         boolean tombstone = record.value() == null;
-        String name = RecordHeaderReader.text(record.headers(), EventHeaders.EVENT_TYPE);
+        String name = RecordHeaderReader.text(headers, EventHeaders.EVENT_TYPE);
         Predicate<EventType<?>> isPlain = type -> type.codec() != null || tombstone && type.tombstone() != null;
         if (name != null) {
             EventType<?> named = byName.get(name);
@@ -62,19 +63,19 @@ final class PlainRecords {
      *
      * @throws DecodeException if it is no such event
      */
-    <P> Event<P> event(EventType<P> type, ConsumerRecord<byte[], byte[]> record) {
-        String id = RecordHeaderReader.text(record.headers(), EventHeaders.ID);
+    <P> Event<P> event(EventType<P> type, ConsumerRecord<byte[], byte[]> record, Header[] headers) {
+        String id = RecordHeaderReader.text(headers, EventHeaders.ID);
         if (id == null) {
             id = EventRecords.placeOf(record);
         } else {
-            EventDecoder.checkText("header '" + EventHeaders.ID + "'", id, EventLimits.MAX_ID_BYTES);
+            EventDecoder.checkText("header", EventHeaders.ID, id, EventLimits.MAX_ID_BYTES);
         }
         Instant timestamp = Instant.ofEpochMilli(Math.max(0, record.timestamp()));
-        Map<String, String> headers = RecordHeaderReader.own(record.headers());
+        Map<String, String> own = RecordHeaderReader.own(headers);
         byte[] value = record.value();
         if (value == null) {
             String key = keyText(record.key());
-            return new Event<>(id, type, key, timestamp, tombstone(type, key), headers);
+            return new Event<>(id, type, key, timestamp, tombstone(type, key), own);
         }
         if (value.length > EventLimits.MAX_READ_BYTES) {
             throw refused(type, FailureReason.TOO_LARGE, "its value has %d bytes".formatted(value.length));
@@ -84,7 +85,7 @@ final class PlainRecords {
             throw new IllegalStateException("a record with a value, of a type without a codec");
         }
         P payload = codec.read(record, type);
-        return new Event<>(id, type, keyOf(type, payload), timestamp, payload, headers);
+        return new Event<>(id, type, keyOf(type, payload), timestamp, payload, own);
     }
 
     private static <P> P tombstone(EventType<P> type, String key) {
@@ -117,7 +118,7 @@ final class PlainRecords {
                     FailureReason.BAD_ENVELOPE,
                     "its payload has no key (%s)".formatted(e.getClass().getName()));
         }
-        EventDecoder.checkText("payload's key", key, EventLimits.MAX_KEY_BYTES);
+        EventDecoder.checkText("payload's key", null, key, EventLimits.MAX_KEY_BYTES);
         return key;
     }
 
@@ -127,7 +128,7 @@ final class PlainRecords {
         if (key != null && (text == null || text.chars().anyMatch(Character::isISOControl))) {
             text = HexFormat.of().formatHex(key);
         }
-        EventDecoder.checkText("key", text == null ? "" : text, EventLimits.MAX_KEY_BYTES);
+        EventDecoder.checkText("key", null, text == null ? "" : text, EventLimits.MAX_KEY_BYTES);
         return text == null ? "" : text;
     }
 

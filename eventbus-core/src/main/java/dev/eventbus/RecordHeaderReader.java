@@ -6,7 +6,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.apache.kafka.common.header.Header;
-import org.apache.kafka.common.header.Headers;
 import org.jspecify.annotations.Nullable;
 
 /** Reads the headers of a record: the library's own one by one, the user's within the limits. */
@@ -20,9 +19,12 @@ final class RecordHeaderReader {
      * @return null if it is absent or has no value
      * @throws DecodeException if it is not UTF-8, or stands there again with another value
      */
-    static @Nullable String text(Headers headers, String name) {
+    static @Nullable String text(Header[] headers, String name) {
         byte[] value = null;
-        for (Header header : headers.headers(name)) {
+        for (Header header : headers) {
+            if (!header.key().equals(name)) {
+                continue;
+            }
             byte[] next = header.value();
             if (value != null && next != null && !Arrays.equals(value, next)) {
                 throw refused(FailureReason.BAD_ENVELOPE, "its header '%s' stands there with two values", name);
@@ -44,7 +46,7 @@ final class RecordHeaderReader {
      *
      * @throws DecodeException if they are more or larger than an event may have
      */
-    static Map<String, String> own(Headers headers) {
+    static Map<String, String> own(Header[] headers) {
         Map<String, String> own = new LinkedHashMap<>();
         int count = 0;
         long bytes = 0;

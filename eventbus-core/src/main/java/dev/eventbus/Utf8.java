@@ -1,5 +1,6 @@
 package dev.eventbus;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.nio.ByteBuffer;
@@ -18,10 +19,7 @@ final class Utf8 {
     private Utf8() {}
 
     static boolean isWellFormed(byte[] bytes) {
-        int ascii = 0;
-        while (ascii < bytes.length && bytes[ascii] >= 0) {
-            ascii++;
-        }
+        int ascii = asciiLength(bytes);
         if (ascii == bytes.length) {
             return true;
         }
@@ -36,8 +34,20 @@ final class Utf8 {
         return !result.isError();
     }
 
+    /** How many bytes at the beginning are ASCII. */
+    private static int asciiLength(byte[] bytes) {
+        int ascii = 0;
+        while (ascii < bytes.length && bytes[ascii] >= 0) {
+            ascii++;
+        }
+        return ascii;
+    }
+
     /** The text, or null if the bytes are none. */
     static @Nullable String decode(byte[] bytes) {
+        if (asciiLength(bytes) == bytes.length) {
+            return new String(bytes, US_ASCII);
+        }
         try {
             return UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
         } catch (CharacterCodingException e) {

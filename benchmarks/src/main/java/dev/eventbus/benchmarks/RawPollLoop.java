@@ -99,7 +99,7 @@ final class RawPollLoop implements Consuming {
                         handler.handle(numberOf(record));
                     }
                     if (!records.isEmpty()) {
-                        consumer.commitAsync();
+                        consumer.commitAsync((committed, failure) -> {}); // the next commit makes up for one that fails
                     }
                 }
             } catch (Exception e) {

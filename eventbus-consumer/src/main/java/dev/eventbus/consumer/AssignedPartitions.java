@@ -13,7 +13,6 @@ import java.util.Objects;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
-import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
@@ -36,100 +35,6 @@ import org.slf4j.LoggerFactory;
  * <p>Poll thread only; Kafka calls the listener inside {@code poll} and {@code close}.
  */
 final class AssignedPartitions implements ConsumerRebalanceListener {
-
-    /**
-     * One partition in one epoch: from its assignment to its loss. Poll thread only, except {@link #startNothing()}, {@link
-     * #mayStart} and {@link #isClosed()}.
-     */
-    static final class Partition {
-
-        private final TopicPartition id;
-        private final int epoch;
-        private final OffsetTracker offsets = new OffsetTracker();
-        final KeyLane.Lanes lanes = new KeyLane.Lanes();
-
-        /** The highest slot that may be started. */
-        private volatile long startable = Long.MAX_VALUE;
-
-        /** Until when records may be started that others wait for; null while all may. */
-        private @Nullable Instant finishBy;
-
-        private int inFlight;
-        private long bytes;
-        private long committed = OffsetTracker.NOTHING;
-        private @Nullable String stoppedBecause;
-
-        Partition(TopicPartition id, int epoch) {
-            this.id = id;
-            this.epoch = epoch;
-        }
-
-        TopicPartition id() {
-            return id;
-        }
-
-        OffsetTracker offsets() {
-            return offsets;
-        }
-
-        /** Registers a record that was handed out. */
-        InFlight register(ConsumerRecord<byte[], byte[]> record) {
-            InFlight registered = new InFlight(record, offsets.add(record.offset()));
-            inFlight++;
-            bytes += registered.bytes();
-            return registered;
-        }
-
-        private void left(InFlight record) {
-            inFlight--;
-            bytes -= record.bytes();
-        }
-
-        /** Records that are queued, running or waiting. */
-        int inFlight() {
-            return inFlight;
-        }
-
-        /** Bytes of these. */
-        long bytes() {
-            return bytes;
-        }
-
-        /** The offset the group is known to have committed, as far as this runner did it. */
-        long committed() {
-            return committed;
-        }
-
-        void committed(long offset) {
-            committed = Math.max(committed, offset);
-        }
-
-        /** Why a policy stopped the partition; null if none did. */
-        @Nullable
-        String stoppedBecause() {
-            return stoppedBecause;
-        }
-
-        /** Any thread: nothing more of it is started until the poll thread has seen why. */
-        void startNothing() {
-            startable = OffsetTracker.NOTHING;
-        }
-
-        /** Any thread: whether the record may be started; in a lane that may start one, all before it may be. */
-        boolean mayStart(InFlight record) {
-            return record.slot() <= startable;
-        }
-
-        /** Any thread: whether it is on its way out, so that nothing new is taken. */
-        boolean isClosed() {
-            return startable != Long.MAX_VALUE;
-        }
-
-        @Override
-        public String toString() {
-            return id + " in epoch " + epoch;
-        }
-    }
 
     /** What a hand-over needs from the loop around it. */
     interface Loop {
@@ -166,6 +71,10 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     private final Duration handOverLimit;
     private final Map<TopicPartition, Partition> current = new LinkedHashMap<>();
     private final Map<ZombieKey, KeyLane> zombies = new HashMap<>();
+
+    /** Their last epochs that went while something still ran. */
+    private final Map<TopicPartition, Partition> gone = new HashMap<>();
+
     private final Map<TopicPartition, String> stopped = new HashMap<>();
 
     private int lastEpoch;
@@ -236,7 +145,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     /** Stops the partition, for the runner's life: wherever it comes back, nothing of it is started. */
     void stop(Partition partition, String why) {
         stopped.put(partition.id(), why);
-        partition.stoppedBecause = why;
+        partition.stoppedBecause(why);
     }
 
     /** A record has left its lane unfinished, so what stands behind it is of no use to a commit. */
@@ -248,7 +157,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     /** A record waits for its next try; false if nobody waits for it, because that comes too late for its partition. */
     boolean waits(KeyLane.Report.Waits record) {
         Partition partition = record.lane().partition();
-        if (partition.finishBy != null && record.due().isAfter(partition.finishBy)) {
+        if (partition.isTooLate(record.due())) {
             startOnlyUpTo(partition, record.record().slot() - 1);
         }
         return record.lane().isWaiting();
@@ -308,25 +217,14 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
 
     /** Takes no more of this partition, starts only what ended records wait for, and drops the rest; it stays ours. */
     private void close(Partition partition, Instant finishBy) {
-        Instant before = partition.finishBy;
-        long startable = before == null ? Long.MAX_VALUE : partition.startable;
-        partition.startNothing(); // so that nobody starts anything while we look
-        Instant sooner = before != null && before.isBefore(finishBy) ? before : finishBy;
-        partition.finishBy = sooner;
-        partition.startable =
-                Math.min(startable, partition.lanes.worthFinishing(partition.offsets.highestEnded(), sooner));
-        dropRefused(partition);
+        partition.close(finishBy);
+        loop.dropped(partition.dropRefused(ready));
     }
 
     private void startOnlyUpTo(Partition partition, long slot) {
-        partition.startable = Math.min(slot, partition.startable);
-        dropRefused(partition);
-    }
-
-    private void dropRefused(Partition partition) {
-        List<InFlight> dropped = partition.lanes.dropRefused(ready);
-        dropped.forEach(partition::left);
-        loop.dropped(dropped);
+        if (partition.startOnlyUpTo(slot)) {
+            loop.dropped(partition.dropRefused(ready));
+        }
     }
 
     /** Closes all partitions, and every one that is still to come. */
@@ -338,14 +236,14 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         }
     }
 
-    /** Waits for no record any more that has not begun. */
+    /** Waits for no record any more that has not begun. Once that is so, another call looks at no lane. */
     void startNothingMore() {
         current.values().forEach(partition -> startOnlyUpTo(partition, OffsetTracker.NOTHING));
     }
 
     /** Waits for what is left of closed partitions; false if the limit came first. */
     private boolean finish(Collection<Partition> going) {
-        BooleanSupplier nothingLeft = () -> going.stream().allMatch(partition -> partition.inFlight == 0);
+        BooleanSupplier nothingLeft = () -> going.stream().allMatch(partition -> partition.inFlight() == 0);
         Duration finishing = handOverLimit.compareTo(FINISHING) < 0 ? handOverLimit : FINISHING;
         boolean ended = loop.pumpUntil(nothingLeft, finishing);
         going.forEach(partition -> startOnlyUpTo(partition, OffsetTracker.NOTHING));
@@ -359,7 +257,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     }
 
     private void abandon(Partition partition) {
-        partition.finishBy = Instant.MIN;
+        partition.lost();
         startOnlyUpTo(partition, OffsetTracker.NOTHING);
         forget(partition);
     }
@@ -380,8 +278,9 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
 
     private Partition begin(TopicPartition id) {
         Partition partition = new Partition(id, ++lastEpoch);
-        partition.stoppedBecause = stopped.get(id);
-        if (closed || partition.stoppedBecause != null) {
+        partition.follows(gone.remove(id));
+        partition.stoppedBecause(stopped.get(id));
+        if (closed || partition.stoppedBecause() != null) {
             close(partition, Instant.MIN);
         }
         current.put(id, partition);
@@ -390,6 +289,9 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
 
     private void forget(Partition partition) {
         current.remove(partition.id(), partition);
+        if (!partition.isAtRest()) {
+            gone.put(partition.id(), partition);
+        }
         partition.lanes.keyed().forEach(lane -> zombies.put(ZombieKey.of(lane), lane));
     }
 

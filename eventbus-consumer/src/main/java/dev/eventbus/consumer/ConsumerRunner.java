@@ -156,8 +156,7 @@ public final class ConsumerRunner implements AutoCloseable {
     /**
      * Takes nothing more, waits for running handlers, commits what has ended and leaves the group. For a fifth of the limit at most
      * it still starts what was read before an event that has ended, so that the next owner need not repeat that one. What still
-     * runs when three fifths are over is interrupted, and has not failed: it is repeated by the next owner. Says in the log what
-     * was left. A second call does nothing.
+     * runs when three fifths are over is interrupted, and has not failed: the next owner repeats it. A second call waits for the first.
      *
      * @param limit for all of it
      */
@@ -168,10 +167,8 @@ public final class ConsumerRunner implements AutoCloseable {
         ExecutorService own;
         InboxPurge purging;
         lock.lock();
+        boolean again = state == State.CLOSED;
         try {
-            if (state == State.CLOSED) {
-                return;
-            }
             state = State.CLOSED;
             loop = poll;
             runs = thread;
@@ -180,21 +177,21 @@ public final class ConsumerRunner implements AutoCloseable {
         } finally {
             lock.unlock();
         }
-        if (loop == null) {
+        if (loop == null || again && (runs == null || runs.isLoopThread())) {
             return;
         }
         long deadline = System.nanoTime() + limit.toNanos();
         if (purging != null) {
             purging.stop();
         }
-        loop.close(limit);
-        if (runs == null) {
-            loop.end();
+        if (runs != null && again) {
+            runs.awaitStopped(limit);
         } else {
-            close(loop, runs, own, limit);
+            loop.close(limit);
+            end(loop, runs, own, limit);
         }
         if (purging != null && !purging.awaitStopped(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
-            LOG.warn("the purge of {}'s inbox has not ended yet; it ends with its statement", settings.group());
+            LOG.warn("the purge of {}'s inbox has not ended; it ends with its statement", settings.group());
         }
     }
 
@@ -203,7 +200,11 @@ public final class ConsumerRunner implements AutoCloseable {
         return "runner " + settings.group();
     }
 
-    private void close(PollLoop loop, RunLoop runs, @Nullable ExecutorService own, Duration limit) {
+    private void end(PollLoop loop, @Nullable RunLoop runs, @Nullable ExecutorService own, Duration limit) {
+        if (runs == null) {
+            loop.end();
+            return;
+        }
         long deadline = System.nanoTime() + limit.toNanos();
         if (!runs.isLoopThread()) {
             BooleanSupplier over = () -> loop.isDrained() || loop.fatal() != null || !runs.isRunning();

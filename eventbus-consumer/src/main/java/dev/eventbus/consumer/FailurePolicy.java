@@ -2,7 +2,9 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.DecodeException;
 import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.inbox.AttemptStore;
 import dev.eventbus.consumer.internal.Backoff;
+import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.internal.SqlFaults;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.SQLException;
@@ -148,6 +150,19 @@ final class FailurePolicy {
             return afterHandlerFailed(handler, record, now);
         }
         throw new IllegalStateException("no rule for " + failure);
+    }
+
+    /**
+     * Why an event died, told from what is noted of its attempts. The last of them may not be, since it is noted after the event was
+     * marked as dying.
+     */
+    FailureReason whyItDied(AttemptStore.Attempts noted) {
+        if (noted.starts() >= CrashWatch.MAX_STARTS) {
+            return FailureReason.CRASHED_HANDLER;
+        }
+        return noted.failures() + 1 >= retry.getMaxAttempts()
+                ? FailureReason.ATTEMPTS_EXHAUSTED
+                : FailureReason.NOT_RETRYABLE;
     }
 
     private Disposition afterHandlerFailed(Failure.HandlerFailed failure, InFlight record, Instant now) {

@@ -12,6 +12,7 @@ import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.deadletter.FailureText;
 import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
@@ -122,12 +123,30 @@ final class FailureRouter {
         throw new IllegalStateException("no way to carry out " + disposition);
     }
 
-    /** An earlier owner of the event has decided that it dies, but nobody knows whether its letter has arrived. */
-    Progress dyingAlready(InFlight record) {
-        record.dies(origin(
-                record, FailureReason.ATTEMPTS_EXHAUSTED, null, kafka.clock().instant()));
+    /**
+     * An earlier owner of the event has decided that it dies, but nobody knows whether its letter has arrived. Why it dies only that
+     * letter says, so it is told from what is noted of its attempts.
+     */
+    private Progress dyingAlready(InFlight record) {
+        Attempts noted;
+        try {
+            noted = noted(record);
+        } catch (SQLException e) {
+            return failed(record, new Failure.DeadLetteringFailed(e));
+        }
+        FailureReason reason = policy.whyItDied(noted);
+        record.failedBefore(noted.failures());
+        record.suspicion().failedBefore(noted.failures());
+        int runs = record.attempts() + (reason == FailureReason.CRASHED_HANDLER ? noted.starts() : 0);
+        record.dies(origin(record, reason, null, kafka.clock().instant()).withAttempts(runs));
         record.step(Step.PUBLISH);
         return proceed(record);
+    }
+
+    private Attempts noted(InFlight record) throws SQLException {
+        Mark mark = record.mark();
+        JdbcInbox inbox = letters == null ? null : letters.inbox();
+        return mark == null || inbox == null ? Attempts.NONE : inbox.attempts().of(mark);
     }
 
     /** Takes a dying record as far as it gets without waiting. */

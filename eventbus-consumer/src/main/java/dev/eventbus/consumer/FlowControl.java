@@ -2,7 +2,6 @@ package dev.eventbus.consumer;
 
 import static java.util.stream.Collectors.toSet;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;

@@ -377,7 +377,7 @@ final class HandlerCall implements LaneWorkers.Work {
         for (String name : TRACE_HEADERS) {
             Header header = delivery.record.headers().lastHeader(name);
             String text = header == null || header.value() == null ? "" : new String(header.value(), UTF_8);
-            if (!text.isEmpty() && text.length() <= MAX_TRACE && text.chars().allMatch(c -> c >= ' ' && c < 127)) {
+            if (!text.isEmpty() && text.length() <= MAX_TRACE && Checks.isPrintable(text)) {
                 MDC.put(name, text); // whole or not at all: anybody may have written it
             }
         }

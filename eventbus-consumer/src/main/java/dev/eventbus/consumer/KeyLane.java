@@ -68,7 +68,7 @@ final class KeyLane implements Timers.Waiting {
         record LetGo(KeyLane lane, InFlight record) implements Report {}
     }
 
-    private final AssignedPartitions.Partition partition;
+    private final Partition partition;
     private final @Nullable ByteBuffer key;
 
     /** Guarded by this. */
@@ -96,12 +96,12 @@ final class KeyLane implements Timers.Waiting {
     private int open;
 
     /** @param key raw key; null for a record without one, which has a lane of its own */
-    KeyLane(AssignedPartitions.Partition partition, @Nullable ByteBuffer key) {
+    KeyLane(Partition partition, @Nullable ByteBuffer key) {
         this.partition = partition;
         this.key = key;
     }
 
-    AssignedPartitions.Partition partition() {
+    Partition partition() {
         return partition;
     }
 
@@ -216,7 +216,7 @@ final class KeyLane implements Timers.Waiting {
         List<InFlight> refused = queue.stream()
                 .limit(running)
                 .skip(from)
-                .dropWhile(this::mayStart)
+                .dropWhile(partition::mayStay)
                 .toList();
         queue.removeAll(refused); // by identity: a record equals itself alone
         if (!refused.isEmpty()) {
@@ -227,7 +227,7 @@ final class KeyLane implements Timers.Waiting {
 
     /** Worker: the running record waits for its next try; false if it must be let go, since its partition is closing. */
     synchronized boolean waits(Instant until) {
-        if (!mayStart(queue.getFirst())) {
+        if (!partition.mayStay(queue.getFirst())) {
             return false;
         }
         state = State.WAITING;
@@ -237,11 +237,9 @@ final class KeyLane implements Timers.Waiting {
 
     /** Worker: the running record must run alone, so its lane comes again; false if it must be let go. */
     synchronized boolean comesAgain() {
-        if (!mayStart(queue.getFirst())) {
-            return false;
-        }
-        state = State.READY;
-        return true;
+        boolean stays = partition.mayStay(queue.getFirst());
+        state = stays ? State.READY : state;
+        return stays;
     }
 
     /** Worker: all that runs is let go, unfinished; nothing behind it is started any more. */
@@ -339,7 +337,7 @@ final class KeyLane implements Timers.Waiting {
         private final Set<KeyLane> unkeyed = new HashSet<>();
 
         /** A new lane; each record without a key has one of its own. */
-        KeyLane add(AssignedPartitions.Partition partition, @Nullable ByteBuffer key) {
+        KeyLane add(Partition partition, @Nullable ByteBuffer key) {
             KeyLane lane = new KeyLane(partition, key);
             if (key == null) {
                 unkeyed.add(lane);

@@ -1,6 +1,5 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.OffsetTracker;
 import java.time.Duration;
@@ -10,6 +9,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -82,9 +82,13 @@ final class OffsetCommitter {
             clear();
             return;
         }
+        Map<TopicPartition, OffsetAndMetadata> commits = forKafka(consumer, offsets, PERIOD);
+        if (commits.isEmpty()) {
+            return;
+        }
         asked = consumer;
         try {
-            consumer.commitAsync(forKafka(offsets), (committed, failure) -> {
+            consumer.commitAsync(commits, (committed, failure) -> {
                 answered(consumer);
                 ended(offsets, failure);
             });
@@ -104,17 +108,20 @@ final class OffsetCommitter {
         Set<Partition> atRest = new HashSet<>(partitions);
         atRest.removeIf(p -> !notes
                 || !p.isClosed()
-                || p.inFlight() > 0
+                || p.offsets().isUnused()
+                || !p.isAtRest()
                 || dubious.contains(p) && p.offsets().span() > 0
-                || p.offsets().committable() == OffsetTracker.NOTHING
                 || handedOver.contains(p));
         atRest.forEach(partition -> offsets.put(partition, partition.offsets().committable()));
         if (offsets.isEmpty()) {
             return;
         }
-        Map<TopicPartition, OffsetAndMetadata> commits = forKafka(offsets);
+        Map<TopicPartition, OffsetAndMetadata> commits = forKafka(consumer, offsets, limit);
         atRest.forEach(partition -> commits.put(
                 partition.id(), new OffsetAndMetadata(partition.offsets().committable(), HANDED_OVER)));
+        if (commits.isEmpty()) {
+            return;
+        }
         try {
             consumer.commitSync(commits, limit);
             handedOver.addAll(atRest);
@@ -132,7 +139,10 @@ final class OffsetCommitter {
         Map<TopicPartition, Partition> fresh = new HashMap<>();
         for (TopicPartition id : records.partitions()) {
             Partition partition = assigned.get(id);
-            if (notes && partition != null && partition.offsets().isUnused()) {
+            if (notes
+                    && partition != null
+                    && !partition.isClosed()
+                    && partition.offsets().isUnused()) {
                 fresh.put(id, partition);
             }
         }
@@ -190,10 +200,33 @@ final class OffsetCommitter {
         return offsets;
     }
 
-    private static Map<TopicPartition, OffsetAndMetadata> forKafka(Map<Partition, Long> offsets) {
-        Map<TopicPartition, OffsetAndMetadata> committed = new HashMap<>();
-        offsets.forEach((partition, offset) -> committed.put(partition.id(), new OffsetAndMetadata(offset)));
-        return committed;
+    /**
+     * As Kafka takes them. Where only gaps have been read nothing of the partition has begun here, so what the owner before has noted,
+     * or has not, goes on to the next one; while that cannot be read such partitions are taken out.
+     */
+    private Map<TopicPartition, OffsetAndMetadata> forKafka(
+            Consumer<?, ?> consumer, Map<Partition, Long> offsets, Duration limit) {
+        Set<TopicPartition> unused = offsets.keySet().stream()
+                .filter(partition -> notes && partition.offsets().isUnused())
+                .map(Partition::id)
+                .collect(Collectors.toSet());
+        Map<TopicPartition, OffsetAndMetadata> before = Map.of();
+        if (!unused.isEmpty()) {
+            try {
+                before = consumer.committed(unused, limit);
+            } catch (RuntimeException e) {
+                LOG.debug("the notes of {} could not be read; they are committed later", unused, e);
+                offsets.keySet().removeIf(partition -> unused.contains(partition.id()));
+            }
+        }
+        Map<TopicPartition, OffsetAndMetadata> commits = new HashMap<>();
+        for (Map.Entry<Partition, Long> entry : offsets.entrySet()) {
+            TopicPartition id = entry.getKey().id();
+            OffsetAndMetadata known = before.get(id);
+            String note = !unused.contains(id) ? "" : known == null ? HANDED_OVER : known.metadata();
+            commits.put(id, new OffsetAndMetadata(entry.getValue(), note));
+        }
+        return commits;
     }
 
     private void ended(Map<Partition, Long> offsets, @Nullable Exception failure) {

@@ -3,7 +3,6 @@ package dev.eventbus.consumer;
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
 import dev.eventbus.FailureReason;
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.FailurePolicy.Disposition;
 import dev.eventbus.consumer.FailurePolicy.Failure;

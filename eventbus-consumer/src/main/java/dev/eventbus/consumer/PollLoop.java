@@ -1,6 +1,5 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.RunnerHealth.PartitionWatch;
@@ -369,13 +368,15 @@ final class PollLoop implements AssignedPartitions.Loop {
         healthDue = now.plus(HEALTH_PERIOD);
         call.warnOfSlow();
         List<String> problems = problems();
-        Status status = fatal != null || assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null)
+        Status status = fatal != null
+                        || source.isReplaced()
+                        || assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null)
                 ? Status.DOWN
                 : closing ? Status.STOPPING : problems.isEmpty() ? Status.UP : Status.DEGRADED;
         health = new RunnerHealth(
                 status,
                 problems,
-                watch.look(assigned.all(), consumer, now),
+                watch.look(assigned.all(), source.opened(), now),
                 workers.running(),
                 timers.size(),
                 parking == null ? timers.next() : parking.sooner(timers.next()),

@@ -26,6 +26,7 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.AuthenticationException;
+import org.apache.kafka.common.errors.FencedInstanceIdException;
 import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.errors.WakeupException;
@@ -54,6 +55,7 @@ final class RecordSource {
     private static final Duration LONGEST_QUESTION = Duration.ofSeconds(5);
     private static final Duration BELIEVED_AFTER = Duration.ofSeconds(30);
     private static final String DATA = "the events wait in their topics, and the runner keeps trying";
+    private static final String DATA_OF_THE_OTHER = "this runner reads nothing any more, the other member does";
 
     private final Settings settings;
     private final KafkaCluster kafka;
@@ -64,6 +66,12 @@ final class RecordSource {
 
     /** Whether the last call failed; the fault of a consumer that was replaced is told for longer than that. */
     private boolean failing;
+
+    /**
+     * Whether another member has taken this one's place under the same {@code group.instance.id}. Who joined again would take it
+     * back, and so on for ever: nothing is read any more.
+     */
+    private boolean replaced;
 
     /** When a new consumer is believed to read, though it has no partitions. */
     private Instant believed = Instant.MIN;
@@ -78,7 +86,7 @@ final class RecordSource {
     /** The consumer, subscribed; null while it cannot even be made. */
     @Nullable
     Consumer<byte[], byte[]> open(AssignedPartitions listener) {
-        if (opened == null) {
+        if (opened == null && !replaced) {
             try {
                 Consumer<byte[], byte[]> made = kafka.consumer(Map.of(
                         ConsumerConfig.GROUP_ID_CONFIG,
@@ -121,6 +129,7 @@ final class RecordSource {
         } catch (OffsetOutOfRangeException e) {
             pass(consumer, e, gaps);
         } catch (KafkaException e) {
+            replaced |= e instanceof FencedInstanceIdException;
             failed(e);
             if (mayHaveEnded(e)) {
                 discard(consumer, assigned);
@@ -132,6 +141,17 @@ final class RecordSource {
     /** Whether the last call of Kafka failed, so that the next one should wait a little. */
     boolean hasFault() {
         return failing;
+    }
+
+    /** The consumer that reads now; null if there is none, because the last has ended. */
+    @Nullable
+    Consumer<byte[], byte[]> opened() {
+        return opened;
+    }
+
+    /** Whether it reads nothing any more until a person has done something. */
+    boolean isReplaced() {
+        return replaced;
     }
 
     /** Looks after the cluster without waiting, and says what is wrong, in words. */
@@ -217,7 +237,8 @@ final class RecordSource {
 
     private void failed(KafkaException e) {
         failing = true;
-        String text = KafkaFaults.explain(kafka, e, DATA).getMessage();
+        String text = KafkaFaults.explain(kafka, e, replaced ? DATA_OF_THE_OTHER : DATA)
+                .getMessage();
         if (!text.equals(fault)) {
             LOG.warn("{}: {}", settings.group(), text);
             LOG.debug("{}", settings.group(), e);

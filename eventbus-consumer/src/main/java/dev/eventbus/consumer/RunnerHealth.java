@@ -1,6 +1,5 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.internal.OffsetTracker;
 import dev.eventbus.topics.KafkaCluster;
 import java.security.MessageDigest;

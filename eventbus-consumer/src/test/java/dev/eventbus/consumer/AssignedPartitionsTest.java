@@ -4,7 +4,6 @@ import static dev.eventbus.consumer.MockKafka.P0;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -13,36 +12,51 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.Test;
 
 class AssignedPartitionsTest {
 
     private final List<InFlight> dropped = new ArrayList<>();
-    private final AssignedPartitions assigned = new AssignedPartitions(
-            new AssignedPartitions.Loop() {
-                @Override
-                public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
-                    return condition.getAsBoolean();
-                }
+    private int walks;
+    private final AssignedPartitions assigned = inLoop(records -> {
+        dropped.addAll(records);
+        walks++;
+    });
 
-                @Override
-                public void commitNow(Collection<Partition> partitions) {}
+    /** Of a loop that does nothing. */
+    static AssignedPartitions inNoLoop() {
+        return inLoop(dropped -> {});
+    }
 
-                @Override
-                public void dropped(Collection<InFlight> records) {
-                    dropped.addAll(records);
-                }
+    private static AssignedPartitions inLoop(Consumer<Collection<InFlight>> drops) {
+        return new AssignedPartitions(
+                new AssignedPartitions.Loop() {
+                    @Override
+                    public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
+                        return condition.getAsBoolean();
+                    }
 
-                @Override
-                public Instant finishBy() {
-                    return Instant.MIN;
-                }
-            },
-            lane -> {},
-            RunnerListener.NONE,
-            Duration.ofSeconds(1));
+                    @Override
+                    public void commitNow(Collection<Partition> partitions) {}
+
+                    @Override
+                    public void dropped(Collection<InFlight> records) {
+                        drops.accept(records);
+                    }
+
+                    @Override
+                    public Instant finishBy() {
+                        return Instant.MIN;
+                    }
+                },
+                lane -> {},
+                RunnerListener.NONE,
+                Duration.ofSeconds(1));
+    }
 
     @Test
     void a_batch_that_was_not_taken_is_read_again_from_what_is_unfinished_before_it() {
@@ -59,6 +73,74 @@ class AssignedPartitionsTest {
         assertThat(assigned.isCurrent(partition)).isFalse();
         assertThat(assigned.get(P0)).isNotNull();
         assertThat(dropped).extracting(one -> one.record().offset()).contains(5L, 7L);
+    }
+
+    @Test
+    void closing_walks_the_lanes_once_however_often_it_is_said_that_nothing_more_starts() {
+        Partition partition = assigned(P0);
+        add(partition, 5);
+        assigned.closeAll();
+        assigned.startNothingMore();
+        int before = walks;
+        for (int look = 0; look < 100; look++) {
+            assigned.startNothingMore();
+        }
+        assertThat(walks).isEqualTo(before);
+        assertThat(partition.inFlight()).isZero();
+    }
+
+    @Test
+    void a_record_that_comes_to_wait_while_its_closing_partition_is_looked_at_is_not_let_go_needlessly() {
+        Partition partition = assigned(P0);
+        InFlight fails = add(partition, 5);
+        partition.offsets().ended(add(partition, 6).slot()); // the next owner would repeat it
+        KeyLane lane = assigned.laneOf(partition, record(5).key());
+        lane.begin();
+        partition.startNothing(); // as the poll thread does for as long as it looks
+        assertThat(lane.waits(Instant.MIN)).isTrue();
+
+        assigned.closeAll();
+        assertThat(dropped).doesNotContain(fails);
+        assertThat(lane.isWaiting()).isTrue();
+        assertThat(lane.wake()).isTrue();
+        assertThat(lane.begin()).isSameAs(fails);
+    }
+
+    @Test
+    void a_record_that_came_to_wait_meanwhile_is_dropped_if_it_is_not_worth_finishing() {
+        Partition partition = assigned(P0);
+        InFlight fails = add(partition, 5);
+        KeyLane lane = assigned.laneOf(partition, record(5).key());
+        lane.begin();
+        partition.startNothing();
+        lane.waits(Instant.MIN);
+        assigned.closeAll();
+        assertThat(dropped).containsExactly(fails);
+        assertThat(partition.inFlight()).isZero();
+    }
+
+    @Test
+    void a_stop_in_a_lost_partition_does_not_keep_others_of_it_from_being_let_go_so_that_their_keys_go_on() {
+        Partition lost = assigned(P0);
+        InFlight fails = add(lost, 5);
+        KeyLane zombie = assigned.laneOf(lost, record(5).key());
+        zombie.begin();
+        assigned.onPartitionsLost(List.of(P0));
+        lost.startNothing(); // a worker, for another record of it
+        assertThat(zombie.waits(Instant.MAX)).isFalse();
+
+        Partition now = assigned(P0);
+        add(now, 5);
+        KeyLane held = assigned.laneOf(now, record(5).key());
+        assertThat(held.begin()).isNull();
+        zombie.letGo();
+        assertThat(assigned.released(zombie, fails)).isSameAs(held);
+        assertThat(held.begin()).isNotNull();
+    }
+
+    private Partition assigned(TopicPartition id) {
+        assigned.onPartitionsAssigned(List.of(id));
+        return Objects.requireNonNull(assigned.get(id));
     }
 
     private InFlight add(Partition partition, long offset) {

@@ -3,7 +3,6 @@ package dev.eventbus.consumer;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import java.nio.ByteBuffer;

@@ -233,6 +233,7 @@ class MockKafka implements KafkaCluster {
         final Queue<ConsumerRecord<byte[], byte[]>> log = new ConcurrentLinkedQueue<>();
 
         volatile @Nullable KafkaException failCommitsWith;
+        volatile @Nullable KafkaException failReadsWith;
         final AtomicInteger polls = new AtomicInteger();
 
         private @Nullable ConsumerRebalanceListener listener;
@@ -250,6 +251,9 @@ class MockKafka implements KafkaCluster {
         @Override
         public synchronized Map<TopicPartition, OffsetAndMetadata> committed(
                 Set<TopicPartition> partitions, Duration limit) {
+            if (failReadsWith != null) {
+                throw failReadsWith;
+            }
             Map<TopicPartition, OffsetAndMetadata> known = new HashMap<>(commits);
             known.keySet().retainAll(partitions);
             return known;

@@ -1,19 +1,25 @@
 package dev.eventbus.consumer;
 
 import static dev.eventbus.consumer.MockKafka.P0;
+import static dev.eventbus.consumer.MockKafka.P1;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.eventbus.consumer.AssignedPartitions.Partition;
+import dev.eventbus.consumer.MockKafka.ScriptedConsumer;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.MockConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetCommitCallback;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class OffsetCommitterTest {
 
@@ -50,9 +56,149 @@ class OffsetCommitterTest {
         assertThat(next.asked).as("its own is on its way").hasSize(1);
     }
 
+    @Test
+    void a_clean_hand_over_is_noted_only_when_nothing_runs_any_more_of_whatever_epoch() {
+        AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        assigned.onPartitionsAssigned(List.of(P0));
+        Partition lost = Objects.requireNonNull(assigned.get(P0));
+        InFlight zombie = lost.register(record(5));
+        KeyLane lane = assigned.laneOf(lost, null);
+        lane.add(zombie);
+        lane.begin();
+        assigned.onPartitionsLost(List.of(P0));
+        assigned.onPartitionsAssigned(List.of(P0));
+        Partition again = Objects.requireNonNull(assigned.get(P0));
+        InFlight ended = again.register(record(6));
+        again.offsets().ended(ended.slot());
+        again.left(ended);
+        assigned.closeAll();
+
+        noting.commitNow(consumer, assigned.all(), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7));
+
+        assigned.released(lane, zombie);
+        noting.commitNow(consumer, assigned.all(), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void a_hand_over_is_not_clean_while_a_record_that_is_under_suspicion_has_not_ended() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5)); // whoever it was told nothing
+        Partition dubious = takenOver(noting, consumer);
+        InFlight open = noting.watched(dubious, dubious.register(record(5)));
+        InFlight ended = noting.watched(dubious, dubious.register(record(6)));
+        dubious.offsets().ended(ended.slot());
+        dubious.left(ended);
+        dubious.left(open); // let go: the next owner runs it, and must know
+        dubious.close(Instant.MIN);
+        noting.commitNow(consumer, List.of(dubious), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(5));
+
+        dubious.offsets().ended(open.slot());
+        noting.commitNow(consumer, List.of(dubious), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void a_partition_that_was_handed_over_in_order_is_believed_once_that_note_is_off() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+        Partition taken = takenOver(noting, consumer);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(5));
+        assertThat(noting.watched(taken, taken.register(record(5))).suspicion().isNone())
+                .isTrue();
+    }
+
+    /** A crash would leave the note of the owner before, which is then no longer true. */
+    @Test
+    void a_partition_whose_note_could_not_be_taken_off_is_watched_as_if_it_had_none() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+        consumer.failCommitsWith = new TimeoutException("no coordinator");
+        Partition taken = takenOver(noting, consumer);
+        assertThat(noting.watched(taken, taken.register(record(5))).suspicion().isNone())
+                .isFalse();
+    }
+
+    @Test
+    void the_note_of_the_owner_before_stays_where_nothing_is_started() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+        AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
+        assigned.closeAll();
+        assigned.onPartitionsAssigned(List.of(P0));
+        noting.takeOver(consumer, new ConsumerRecords<>(Map.of(P0, List.of(record(5))), Map.of()), assigned);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
+    }
+
+    private static Partition takenOver(OffsetCommitter noting, ScriptedConsumer consumer) {
+        AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
+        assigned.onPartitionsAssigned(List.of(P0));
+        noting.takeOver(consumer, new ConsumerRecords<>(Map.of(P0, List.of(record(5))), Map.of()), assigned);
+        return Objects.requireNonNull(assigned.get(P0));
+    }
+
+    /** Compacted records or markers of transactions alone: there is nothing to start. */
+    @ParameterizedTest
+    @ValueSource(strings = {OffsetCommitter.HANDED_OVER, ""})
+    void where_nothing_has_begun_the_note_of_the_owner_before_stands_for_the_next_one(String note) {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5, note));
+        partition.offsets().reached(8);
+        noting.commitIfDue(consumer, List.of(partition), NOW);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(8, note));
+
+        partition.offsets().reached(9);
+        partition.close(Instant.MIN);
+        noting.commitNow(consumer, List.of(partition), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(9, note));
+    }
+
+    @Test
+    void where_nothing_has_begun_and_nobody_was_before_nobody_need_be_suspected() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        partition.offsets().reached(8);
+        noting.commitIfDue(consumer, List.of(partition), NOW);
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(8, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void while_the_note_cannot_be_read_that_partition_is_left_out_and_others_are_committed() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0, P1);
+        consumer.failReadsWith = new TimeoutException("no coordinator");
+        Partition markersOnly = new Partition(P1, 1);
+        markersOnly.offsets().reached(8);
+        end(0);
+        noting.commitIfDue(consumer, List.of(partition, markersOnly), NOW);
+        assertThat(consumer.commits).containsOnlyKeys(P0);
+
+        consumer.failReadsWith = null;
+        noting.commitIfDue(consumer, List.of(partition, markersOnly), NOW.plusSeconds(1));
+        assertThat(consumer.commits).containsOnlyKeys(P0, P1);
+    }
+
+    private static ScriptedConsumer consumerOf(TopicPartition... ids) {
+        ScriptedConsumer consumer = new ScriptedConsumer();
+        consumer.assign(List.of(ids));
+        return consumer;
+    }
+
+    private static ConsumerRecord<byte[], byte[]> record(long offset) {
+        return new ConsumerRecord<>(P0.topic(), P0.partition(), offset, new byte[] {1}, new byte[0]);
+    }
+
     private void end(long offset) {
-        InFlight record = partition.register(
-                new ConsumerRecord<>(P0.topic(), P0.partition(), offset, new byte[] {1}, new byte[0]));
+        InFlight record = partition.register(record(offset));
         partition.offsets().ended(record.slot());
     }
 

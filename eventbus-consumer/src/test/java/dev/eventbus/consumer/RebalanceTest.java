@@ -18,6 +18,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.consumer.CommitFailedException;
@@ -288,6 +289,29 @@ class RebalanceTest {
         assertThat(ended).containsExactly("a1");
         assertThat(kafka.committed(P0)).as("a1 was committed, a2 was not begun").isEqualTo(1);
         assertThat(kafka.consumer.closed()).isTrue();
+    }
+
+    /** A hook of the JVM and a block that ends: neither may take away what the drain of the other needs. */
+    @Test
+    void a_second_close_waits_for_the_first() throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+        Thread first = new Thread(() -> runner.close(Duration.ofSeconds(20)));
+        first.start();
+        await(() -> runner.health().status() == Status.STOPPING);
+        AtomicBoolean committed = new AtomicBoolean();
+        Thread second = new Thread(() -> {
+            runner.close(Duration.ofSeconds(20));
+            committed.set(kafka.committed(P0) == 1);
+        });
+        second.start();
+        await(() -> second.getState() == Thread.State.TIMED_WAITING || !second.isAlive());
+        open("a1");
+        second.join(10_000);
+        first.join(10_000);
+        assertThat(committed).isTrue();
     }
 
     @Test

@@ -23,9 +23,11 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
 import java.util.stream.IntStream;
@@ -51,6 +53,10 @@ class RunnerBatchTest {
     private final List<String> runs = new ArrayList<>();
     private final List<String> repeats = new ArrayList<>();
     private final Set<String> transactions = new LinkedHashSet<>();
+
+    /** What an event's handler executes after its write, once, and keeps to itself. */
+    private final Map<String, String> swallowed = new HashMap<>();
+
     private JdbcInbox inbox = JdbcInbox.h2(database);
 
     @BeforeEach
@@ -237,6 +243,56 @@ class RunnerBatchTest {
         assertThat(kafka.committed(P0)).isEqualTo(4);
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void a_deadlock_that_a_handler_keeps_to_itself_undoes_the_batch_and_each_event_runs_by_itself(Handlers handlers)
+            throws SQLException {
+        ConsumerRunner runner = started(handlers);
+        swallowed.put("b1", "ROLLBACK"); // the database ends all of a victim's transaction, and goes on with a new one
+        for (String id : List.of("a1", "b1", "c1", "a2", "b2")) {
+            kafka.event(P0, id.substring(0, 1), id);
+        }
+        settle(runner);
+        assertThat(ledger())
+                .containsExactlyInAnyOrder("a1", "a2", "b1", "b2", "c1")
+                .containsSubsequence("a1", "a2")
+                .containsSubsequence("b1", "b2");
+        assertThat(runs).allMatch(run -> run.endsWith(" 1"));
+        assertThat(kafka.letters.history()).isEmpty();
+        assertThat(kafka.committed(P0)).isEqualTo(5);
+        assertThat(runner.health().status()).isEqualTo(RunnerHealth.Status.UP);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void a_handler_that_commits_a_shared_transaction_stops_its_partitions(Handlers handlers) throws SQLException {
+        ConsumerRunner runner = started(handlers);
+        swallowed.put("b1", "COMMIT"); // what comes behind it is rolled back, though all count as handled
+        for (String id : List.of("a1", "b1", "c1")) {
+            kafka.event(P0, id.substring(0, 1), id);
+        }
+        settle(runner);
+        assertThat(ledger()).containsExactly("a1", "b1");
+        assertThat(runner.health().status()).isEqualTo(RunnerHealth.Status.DOWN);
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void a_handler_that_commits_a_shared_transaction_before_another_one_fails_stops_its_partitions(Handlers handlers)
+            throws SQLException {
+        ConsumerRunner runner = started(handlers);
+        swallowed.put("b1", "COMMIT"); // with the marks of all, c1's too, whose handler has not run
+        failing.add("c1");
+        for (String id : List.of("a1", "b1", "c1")) {
+            kafka.event(P0, id.substring(0, 1), id);
+        }
+        settle(runner);
+        assertThat(ledger()).doesNotContain("c1");
+        assertThat(runner.health().status()).isEqualTo(RunnerHealth.Status.DOWN);
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
+    }
+
     @Test
     void an_outage_uses_no_attempt_and_ends_by_itself() throws SQLException {
         ConsumerRunner runner = started(Handlers.ONE_BY_ONE);
@@ -366,6 +422,12 @@ class RunnerBatchTest {
             transactions.add(row.getString(1));
             insert.setString(1, event.id());
             insert.executeUpdate();
+        }
+        String end = swallowed.remove(event.id());
+        if (end != null) {
+            try (Statement ending = transaction.createStatement()) {
+                ending.execute("EXECUTE IMMEDIATE '%s'".formatted(end));
+            }
         }
         if (event.id().equals("dies") && failing.contains("dies")) {
             throw new InternalError("the JVM is out of order");

@@ -3,6 +3,7 @@ package dev.eventbus.consumer;
 import static dev.eventbus.consumer.MockKafka.ASSET;
 import static dev.eventbus.consumer.MockKafka.LETTERS;
 import static dev.eventbus.consumer.MockKafka.P0;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import ch.qos.logback.classic.Level;
@@ -14,6 +15,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.Backoff;
+import dev.eventbus.consumer.internal.CrashWatch;
 import io.github.resilience4j.retry.RetryConfig;
 import java.nio.charset.StandardCharsets;
 import java.sql.Connection;
@@ -31,6 +33,8 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.slf4j.LoggerFactory;
 
 /** A runner with an inbox in H2: the inbox decides how an event ended, whoever asks. */
@@ -126,6 +130,54 @@ class RunnerWithInboxTest {
         assertThat(kafka.letters.history()).hasSize(1);
         assertThat(outcome("a1")).isEqualTo("DEAD");
         assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    /** Its letter names what the notes of its attempts tell; the last attempt may have been noted, or not. */
+    @ParameterizedTest
+    @CsvSource({
+        "3, 0, ATTEMPTS_EXHAUSTED, 3",
+        "2, 0, ATTEMPTS_EXHAUSTED, 2",
+        "1, 0, NOT_RETRYABLE, 1",
+        "0, 0, NOT_RETRYABLE, 0",
+        "0, 6, CRASHED_HANDLER, 6",
+        "1, 6, CRASHED_HANDLER, 7",
+        "0, 1, NOT_RETRYABLE, 0"
+    })
+    void the_letter_of_an_event_that_was_dying_names_the_reason_that_its_attempts_tell(
+            int failures, int starts, String reason, String attempts) throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        ConsumerRecord<byte[], byte[]> a1 = kafka.event(P0, "alice", "a1");
+        Mark mark = Mark.of("ledger", "a1", a1);
+        for (int i = 0; i < starts; i++) {
+            inbox.attempts().startedAlone(mark, CrashWatch.MAX_STARTS);
+        }
+        if (failures > 0) {
+            execute("MERGE INTO eventbus_attempt VALUES (STRINGTOUTF8('ledger'), STRINGTOUTF8('a1'), %d, %d, now())"
+                    .formatted(failures, starts));
+        }
+        inbox.decide(mark, Outcome.DYING);
+        settle(runner);
+        assertThat(runs).isEmpty();
+        assertThat(letterHeader(kafka, "reason")).isEqualTo(reason);
+        assertThat(letterHeader(kafka, "attempts")).isEqualTo(attempts);
+        if (failures > 0) {
+            assertThat(query("SELECT 1 FROM eventbus_attempt")).isEmpty();
+        }
+    }
+
+    private static String letterHeader(MockKafka kafka, String name) {
+        assertThat(kafka.letters.history()).hasSize(1);
+        return new String(
+                kafka.letters
+                        .history()
+                        .get(0)
+                        .headers()
+                        .lastHeader("eventbus-dlq-" + name)
+                        .value(),
+                UTF_8);
     }
 
     @Test

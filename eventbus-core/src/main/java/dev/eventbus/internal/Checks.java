@@ -5,6 +5,9 @@ import java.time.Duration;
 /** Argument checks whose message has the name, the rule and the value. */
 public final class Checks {
 
+    /** Characters that {@link #printable} leaves. */
+    private static final int MAX_PRINTABLE = 128;
+
     private Checks() {}
 
     public static int atLeast(String name, int value, int least) {
@@ -68,16 +71,33 @@ public final class Checks {
 
     /** {@code text} made safe for a log line or a message: control and non-ASCII characters escaped, cut to 128 characters. */
     public static String printable(String text) {
+        if (text.length() <= MAX_PRINTABLE && isPrintable(text)) {
+            return text;
+        }
         StringBuilder safe = new StringBuilder();
-        for (int i = 0; i < text.length() && safe.length() < 128; i++) {
+        for (int i = 0; i < text.length() && safe.length() < MAX_PRINTABLE; i++) {
             char c = text.charAt(i);
-            if (c >= ' ' && c < 127) {
+            if (isPrintable(c)) {
                 safe.append(c);
             } else {
                 safe.append("\\u%04x".formatted((int) c));
             }
         }
         return safe.toString();
+    }
+
+    /** Whether all of it is printable ASCII. */
+    public static boolean isPrintable(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            if (!isPrintable(text.charAt(i))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static boolean isPrintable(char c) {
+        return c >= ' ' && c < 127;
     }
 
     private static boolean isTopicCharacter(int c) {

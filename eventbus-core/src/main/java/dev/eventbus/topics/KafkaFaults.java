@@ -10,6 +10,7 @@ import org.apache.kafka.common.errors.ApiException;
 import org.apache.kafka.common.errors.AuthenticationException;
 import org.apache.kafka.common.errors.AuthorizationException;
 import org.apache.kafka.common.errors.DisconnectException;
+import org.apache.kafka.common.errors.FencedInstanceIdException;
 import org.apache.kafka.common.errors.GroupAuthorizationException;
 import org.apache.kafka.common.errors.InvalidReplicationFactorException;
 import org.apache.kafka.common.errors.InvalidTopicException;
@@ -22,6 +23,7 @@ import org.apache.kafka.common.errors.SslAuthenticationException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.errors.UnreleasedInstanceIdException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
 
 /**
@@ -99,6 +101,12 @@ public final class KafkaFaults {
             return new Explanation(
                     "is too old for what was asked (%s)".formatted(said(fault)),
                     "Use a broker of version 2.5 or later");
+        }
+        if (fault instanceof FencedInstanceIdException || fault instanceof UnreleasedInstanceIdException) {
+            return new Explanation(
+                    "has another member of this group with the same group.instance.id (%s)"
+                            .formatted(fault.getClass().getSimpleName()),
+                    "Give each instance a group.instance.id of its own, or none, and restart this one");
         }
         if (fault instanceof ConfigException) {
             return new Explanation(

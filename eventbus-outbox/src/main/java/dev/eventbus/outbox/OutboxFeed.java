@@ -35,12 +35,6 @@ final class OutboxFeed {
 
     private static final long FULL_READ_EVERY = Duration.ofSeconds(30).toNanos();
 
-    /**
-     * For so long after a producer was opened nothing else is read while it does not know a topic yet: without that topic the whole
-     * backlog would be searched for others.
-     */
-    private static final long WARM_UP = Duration.ofMillis(250).toNanos();
-
     private final OutboxStore store;
     private final ShardLeases leases;
     private final KafkaSink sink;
@@ -58,8 +52,6 @@ final class OutboxFeed {
     private boolean oldLeft;
 
     private long fullReadAt = System.nanoTime();
-
-    private long warmUpEndsAt = System.nanoTime();
 
     /** Shard that comes first in the next fetch: a page that was cut is followed by others, not by more of the same. */
     private int firstShard;
@@ -104,11 +96,6 @@ final class OutboxFeed {
         leases.checkSoon();
     }
 
-    /** A new producer has to find out about its topics. */
-    void producerOpened() {
-        warmUpEndsAt = System.nanoTime() + WARM_UP;
-    }
-
     /** Gives up what is under way if the leases ran out. Comes between settling and {@link #delete}: later acks do not count. */
     void giveUpIfOverdue() {
         if (leases.giveUpIfOverdue()) {
@@ -132,6 +119,9 @@ final class OutboxFeed {
         OutboxStore.Deleted deleted = store.delete(connection, keys);
         inFlight.deleted();
         floors.deleted(deleted.transaction());
+        if (deleted.rows() < keys.size()) {
+            floors.forgetAll(); // of their numbers there may be other rows, as after a restore
+        }
         if (deleted.rows() < keys.size() && !deleteUnclear) {
             leases.checkSoon();
             LOG.warn(
@@ -251,18 +241,22 @@ final class OutboxFeed {
         }
         boolean anyStuck = !leftOut.isEmpty();
         // A topic that is let in during this fetch is still left out of its snapshot, so that is for the next one.
-        if (sender.takeTopicLetIn()) {
+        boolean letIn = sender.takeTopicLetIn();
+        if (letIn) {
             floors.forgetAll();
+        }
+        if (breakers.areWarmingUp()) { // what they wait for may be there before their back-off is over
+            breakers.untold().stream().filter(partitions::isKnown).forEach(breakers::tryNow);
         }
         leftOut.addAll(breakers.notClosed());
         boolean tried = tryHalfOpenTopics(connection);
-        if (System.nanoTime() - warmUpEndsAt < 0 && !breakers.untold().isEmpty()) {
+        if (breakers.areWarmingUp() && !letIn) {
             return new Look(true, false);
         }
         boolean fullRead = System.nanoTime() - fullReadAt >= 0;
         if (fullRead) {
             fullReadAt = System.nanoTime() + FULL_READ_EVERY;
-            floors.forgetAll();
+            floors.doubtAll();
         }
         if (fullRead || blockedKeys.isRefreshDue()) {
             blockedKeys.refresh(connection);

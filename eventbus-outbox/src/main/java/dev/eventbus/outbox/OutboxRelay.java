@@ -205,13 +205,16 @@ public final class OutboxRelay implements AutoCloseable {
 
     /**
      * Ends: reads and sends no more, awaits what is on its way, deletes what Kafka has, gives the leases back so that another relay
-     * takes over at once, and closes its producer and connection. Says in the log what was left. Any thread; a second call does
-     * nothing.
+     * takes over at once, and closes its producer and connection. Says in the log what was left. Any thread; a second call
+     * waits for the first.
      *
      * @param limit for all of it; what is not answered by then is sent again by the next relay
      */
     public void close(Duration limit) {
         if (!closed.compareAndSet(false, true)) {
+            if (started.get() && !loop.isLoopThread()) {
+                loop.awaitStopped(limit);
+            }
             return;
         }
         closeLimit = limit;

@@ -276,7 +276,7 @@ final class RelayPass {
         }
         try {
             sink.open();
-            feed.producerOpened();
+            breakers.producerOpened();
             coldAwaited = false;
             cluster.succeeded();
             return true;

@@ -33,6 +33,8 @@ final class TopicBreakers {
     /** How long a closed topic remembers its failures, and how long one that comes and goes is not told again. */
     private static final Duration PROBATION = Duration.ofMinutes(1);
 
+    private static final long WARM_UP = Duration.ofMillis(250).toNanos();
+
     /**
      * What keeps a topic from being written to, in words.
      *
@@ -94,6 +96,8 @@ final class TopicBreakers {
 
     /** Topics that fail, and those that did a short while ago. */
     private final Map<String, Breaker> breakers = new HashMap<>();
+
+    private long warmUpEndsAt = System.nanoTime();
 
     TopicBreakers(InstantSource clock) {
         this.clock = clock;
@@ -232,5 +236,18 @@ final class TopicBreakers {
         Set<String> untold = notClosed();
         untold.removeIf(topic -> !breaker(topic).problem.isEmpty());
         return untold;
+    }
+
+    /** A new producer has to find out about its topics. */
+    void producerOpened() {
+        warmUpEndsAt = System.nanoTime() + WARM_UP;
+    }
+
+    /**
+     * Whether a producer was opened just now and does not know a topic yet. Without that topic the whole backlog would be searched
+     * for events of others, so these wait too, for 250 ms at most.
+     */
+    boolean areWarmingUp() {
+        return System.nanoTime() - warmUpEndsAt < 0 && !untold().isEmpty();
     }
 }

@@ -13,6 +13,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import javax.sql.DataSource;
 import org.apache.kafka.common.errors.InvalidTimestampException;
+import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.UnknownServerException;
 import org.junit.jupiter.api.AfterEach;
@@ -208,6 +209,21 @@ class RelayTopicsTest {
         assertThat(failures.get()).isLessThan(40);
         assertThat(told).hasSizeBetween(1, 3);
         heard.end(Duration.ofMillis(20));
+    }
+
+    @Test
+    void a_new_producer_tries_a_topic_once_it_knows_it_however_many_there_were_before() {
+        warmUp();
+        for (int stop = 0; stop < 8; stop++) {
+            database.publish(event("evt-" + stop, "bob"));
+            run();
+            kafka.coldAnswers = 2;
+            kafka.answer = FakeKafka.Answer.ACK;
+            kafka.producer().fail("evt-" + stop, new RecordTooLargeException("once"));
+            run();
+            assertThat(kafka.ids()).as("after %d stops", stop + 1).contains("evt-" + stop);
+            kafka.answer = FakeKafka.Answer.HOLD;
+        }
     }
 
     @Test

@@ -2,6 +2,7 @@ package dev.eventbus.consumer.inbox;
 
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** The statements about {@code eventbus_attempt} of one database. Each works in the connection's transaction. */
@@ -20,4 +21,10 @@ interface AttemptSql {
 
     /** Forgets an event. */
     void delete(Connection connection, String group, String eventId) throws SQLException;
+
+    /**
+     * Forgets events of a group that are neither dying nor parked and were noted longer ago than that by the database's clock, {@value
+     * InboxSql#PURGE_BATCH} at most; how many.
+     */
+    int purge(Connection connection, String group, Duration olderThan) throws SQLException;
 }

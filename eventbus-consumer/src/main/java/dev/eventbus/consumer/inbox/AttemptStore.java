@@ -1,8 +1,8 @@
 package dev.eventbus.consumer.inbox;
 
-import dev.eventbus.consumer.inbox.InboxTables.InTransaction;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.concurrent.Semaphore;
 import org.jspecify.annotations.Nullable;
 
@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  * What is kept in {@code eventbus_attempt} of events that have not ended: failures, and starts whose handler has not returned. An
  * event that is still there with a start when nobody runs it was running when its process died.
  *
- * <p>Each method is one transaction of its own, committed when it returns. Thread-safe; one owner of an event at a time.
+ * <p>Each method but the purge is one transaction of its own, committed when it returns. Thread-safe; one owner of an event at a time.
  */
 public final class AttemptStore {
 
@@ -23,7 +23,7 @@ public final class AttemptStore {
     public record Attempts(int failures, int starts) {
 
         /** Of an event that nothing is noted of. */
-        static final Attempts NONE = new Attempts(0, 0);
+        public static final Attempts NONE = new Attempts(0, 0);
     }
 
     /** What is to be noted, given what is; null to leave it. */
@@ -33,11 +33,11 @@ public final class AttemptStore {
         Attempts after(Attempts known);
     }
 
-    private final InTransaction transactions;
+    private final InboxTransactions transactions;
     private final AttemptSql sql;
     private final Semaphore alone;
 
-    AttemptStore(InTransaction transactions, AttemptSql sql, Semaphore alone) {
+    AttemptStore(InboxTransactions transactions, AttemptSql sql, Semaphore alone) {
         this.transactions = transactions;
         this.sql = sql;
         this.alone = alone;
@@ -46,6 +46,11 @@ public final class AttemptStore {
     /** Held while an event runs alone: a crash takes all runners of a process, so one event at a time of all that share this. */
     public Semaphore alone() {
         return alone;
+    }
+
+    /** What is noted of the event. */
+    public Attempts of(Mark mark) throws SQLException {
+        return change(mark, known -> null);
     }
 
     /**
@@ -80,14 +85,31 @@ public final class AttemptStore {
 
     /** The event has ended: nothing of it needs to be known any more. */
     public void ended(Mark mark) throws SQLException {
-        transactions.run((connection, watch) -> {
+        transactions.runOurs((connection, watch) -> {
             sql.delete(connection, mark.group(), mark.eventId());
             return new Ending<>(mark, true);
         });
     }
 
+    /**
+     * Forgets what a group noted longer ago than that by the database's clock, except of events that are dying or parked, in
+     * transactions of 1,000 rows.
+     *
+     * @return how many events were forgotten
+     */
+    long purge(String group, Duration olderThan) throws SQLException {
+        long purged = 0;
+        int batch;
+        do {
+            batch = transactions.runOurs(
+                    (connection, watch) -> new Ending<>(sql.purge(connection, group, olderThan), true));
+            purged += batch;
+        } while (batch == InboxSql.PURGE_BATCH);
+        return purged;
+    }
+
     private Attempts change(Mark mark, Change change) throws SQLException {
-        return transactions.run((connection, watch) -> {
+        return transactions.runOurs((connection, watch) -> {
             Attempts found = sql.find(connection, mark.group(), mark.eventId());
             Attempts known = found == null ? Attempts.NONE : found;
             Attempts changed = change.after(known);

@@ -6,6 +6,7 @@ import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.sql.SQLTransactionRollbackException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -13,7 +14,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,11 +22,17 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The marks are inserted first, sorted by the bytes of their ids, so that two owners of the same events cannot deadlock over
  * them; marks that are taken or held elsewhere are left out. All that is ours commits together, or nothing does.
+ *
+ * <p>If the transaction has ended under the work, its marks tell how: the database rolls back a deadlock's victim, also where the
+ * work keeps the error to itself; a commit within the work has kept all of them.
  */
 final class BatchTransaction {
 
     private static final Comparator<Mark> BY_ID_BYTES = (a, b) ->
             Arrays.compareUnsigned(a.eventId().getBytes(UTF_8), b.eventId().getBytes(UTF_8));
+
+    /** SQLSTATE of a transaction that the database rolled back. */
+    private static final String ROLLED_BACK = "40000";
 
     private final InboxTransactions transactions;
     private final InboxSql sql;
@@ -44,34 +51,106 @@ final class BatchTransaction {
         }
     }
 
-    /** What came of each mark, in the order given. */
-    List<MarkResult> run(BatchWork work) throws Exception {
-        Optional<List<MarkResult>> results =
-                transactions.run((connection, watch) -> run(work, connection, watch, false));
-        return results.isPresent()
-                ? results.get()
-                : transactions
-                        .run((connection, watch) -> run(work, connection, watch, true))
-                        .orElseThrow();
+    /** What one transaction came to. */
+    private sealed interface Came {
+
+        /** What came of each mark, in the order given. */
+        record Done(List<MarkResult> results) implements Came {}
+
+        /** The marks could not be inserted together. */
+        record NotTogether() implements Came {}
+
+        /** It was no longer the transaction of these marks when the work was done. */
+        record Lost(List<Mark> ours) implements Came {}
+
+        /** The work threw. */
+        record Failed(List<Mark> ours, Exception cause) implements Came {}
     }
 
-    /** Empty if the marks could not be inserted together. */
-    private Ending<Optional<List<MarkResult>>> run(
-            BatchWork work, Connection connection, SessionWatch watch, boolean eachAlone) throws Exception {
+    /** What came of each mark, in the order given. */
+    List<MarkResult> run(BatchWork work) throws Exception {
+        Came came = transactions.run((connection, watch) -> run(work, connection, watch, false));
+        if (came instanceof Came.NotTogether) {
+            came = transactions.run((connection, watch) -> run(work, connection, watch, true));
+        }
+        if (came instanceof Came.Lost lost) {
+            throw howItEnded(lost.ours());
+        }
+        if (came instanceof Came.Failed failed) {
+            throw howItFailed(failed);
+        }
+        return ((Came.Done) came).results();
+    }
+
+    private Ending<Came> run(BatchWork work, Connection connection, SessionWatch watch, boolean eachAlone)
+            throws Exception {
         List<InboxSql.Insertion> insertions =
                 eachAlone ? sql.insertEach(connection, sorted) : sql.insertAll(connection, sorted);
         if (insertions == null) {
-            return new Ending<>(Optional.empty(), false);
+            return new Ending<>(new Came.NotTogether(), false);
         }
         List<MarkResult> results = resultsOf(connection, insertions);
         InboxSql.Insertion.Inserted ours = oursOf(insertions);
         if (ours != null) {
-            work.run(handler -> GuardedConnection.lend(handler, connection, sql.ddlCommits(), watch), results);
+            try {
+                work.run(handler -> GuardedConnection.lend(handler, connection, sql.ddlCommits(), watch), results);
+            } catch (Exception e) {
+                return new Ending<>(new Came.Failed(decided(results), e), false);
+            }
             if (!sql.seal(connection, ours)) {
-                throw new HandlerTransactionException(marks);
+                return new Ending<>(new Came.Lost(decided(results)), false);
             }
         }
-        return new Ending<>(Optional.of(results), ours != null);
+        return new Ending<>(new Came.Done(results), ours != null);
+    }
+
+    private List<Mark> decided(List<MarkResult> results) {
+        return IntStream.range(0, marks.size())
+                .filter(i -> results.get(i) instanceof MarkResult.Decided)
+                .mapToObj(marks::get)
+                .toList();
+    }
+
+    /** Reads the marks in a new transaction: they were committed together or not at all, so one that is missing is enough. */
+    private Exception howItEnded(List<Mark> ours) {
+        HandlerTransactionException committed = new HandlerTransactionException(ours);
+        try {
+            return transactions.run((connection, watch) -> new Ending<>(areThere(connection, ours), false))
+                    ? committed
+                    : new SQLTransactionRollbackException(
+                            "the database rolled back a transaction of %d events, and a handler kept the error to itself; nothing of it is committed"
+                                    .formatted(ours.size()),
+                            ROLLED_BACK);
+        } catch (Exception e) {
+            committed.addSuppressed(e); // unknown: what might be half done must not pass for handled
+            return committed;
+        }
+    }
+
+    /** A handler may have committed before another one threw: then the marks are there, also of events that were never run. */
+    private Exception howItFailed(Came.Failed failed) {
+        if (!sql.ddlCommits()) {
+            return failed.cause();
+        }
+        try {
+            if (transactions.run((connection, watch) -> new Ending<>(areThere(connection, failed.ours()), false))) {
+                HandlerTransactionException committed = new HandlerTransactionException(failed.ours());
+                committed.addSuppressed(failed.cause());
+                return committed;
+            }
+        } catch (Exception e) {
+            failed.cause().addSuppressed(e);
+        }
+        return failed.cause();
+    }
+
+    private boolean areThere(Connection connection, List<Mark> ours) throws SQLException {
+        for (Mark mark : ours) {
+            if (sql.decision(connection, mark) == null) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private List<MarkResult> resultsOf(Connection connection, List<InboxSql.Insertion> insertions) throws SQLException {

@@ -6,6 +6,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** H2 2.x, in every compatibility mode. Ids and groups are binary columns. */
@@ -15,6 +16,7 @@ final class H2AttemptSql implements AttemptSql {
     private final String insert;
     private final String update;
     private final String delete;
+    private final String purge;
 
     /** @param schema quoted and followed by a dot, or empty */
     H2AttemptSql(String schema) {
@@ -34,6 +36,15 @@ final class H2AttemptSql implements AttemptSql {
                 DELETE FROM %seventbus_attempt
                 WHERE consumer_group = ? AND event_id = ?
                 """.formatted(schema);
+        this.purge = """
+                DELETE FROM %1$seventbus_attempt
+                WHERE consumer_group = ? AND at <= DATEADD(SECOND, -CAST(? AS bigint), CURRENT_TIMESTAMP(6))
+                  AND NOT EXISTS (SELECT 1 FROM %1$seventbus_inbox AS inbox
+                                  WHERE inbox.consumer_group = eventbus_attempt.consumer_group
+                                    AND inbox.event_id = eventbus_attempt.event_id
+                                    AND inbox.outcome IN ('DYING', 'PARKED'))
+                FETCH FIRST %2$d ROWS ONLY
+                """.formatted(schema, InboxSql.PURGE_BATCH);
     }
 
     @Override
@@ -78,6 +89,15 @@ final class H2AttemptSql implements AttemptSql {
             statement.setBytes(1, group.getBytes(UTF_8));
             statement.setBytes(2, eventId.getBytes(UTF_8));
             statement.executeUpdate();
+        }
+    }
+
+    @Override
+    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(purge)) {
+            statement.setBytes(1, group.getBytes(UTF_8));
+            statement.setLong(2, olderThan.toSeconds());
+            return statement.executeUpdate();
         }
     }
 }

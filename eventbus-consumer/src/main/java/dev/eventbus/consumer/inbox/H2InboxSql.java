@@ -205,8 +205,8 @@ final class H2InboxSql implements InboxSql {
     }
 
     @Override
-    public @Nullable String unfit(Connection connection) {
-        return null;
+    public List<String> unfit(Connection connection) {
+        return List.of();
     }
 
     @Override

@@ -22,7 +22,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Deletes a group's marks once no repeat of their events can come any more: those of events that are DONE, DEAD or SKIPPED for longer
+ * Deletes a group's marks, and what is noted of its events' attempts, once no repeat of their events can come any more: those of events that are DONE, DEAD or SKIPPED for longer
  * than the topics and then the dead letters are kept by Kafka, plus 7 days for which a relay may be off; never before 14 days, nor
  * before {@link JdbcInbox#retention(Duration)}, if that is given. Age is told by the database's clock.
  *
@@ -108,6 +108,10 @@ public final class InboxPurge {
                 batch = inbox.purge(reads.group(), keep);
                 deleted += batch;
             } while (batch == InboxSql.PURGE_BATCH && !stopping);
+            inbox.attempts()
+                    .purge(
+                            reads.group(),
+                            keep); // of events that nobody has ended: removed from the topic, or of a group gone by
         }
         if (deleted > 0) {
             LOG.debug("purged {} marks of {} older than {}", deleted, reads.group(), keep);

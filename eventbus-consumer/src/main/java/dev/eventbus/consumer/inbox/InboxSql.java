@@ -153,9 +153,8 @@ interface InboxSql {
     /** Whether this session cannot write. */
     boolean readOnly(Connection connection) throws SQLException;
 
-    /** What else makes the database unfit, and the promise it breaks; null if nothing does. */
-    @Nullable
-    String unfit(Connection connection) throws SQLException;
+    /** What else makes the database unfit, each with the promise that it breaks and the fix. */
+    List<String> unfit(Connection connection) throws SQLException;
 
     /** A name as this database quotes it. */
     String quoted(String name);

@@ -43,16 +43,10 @@ final class InboxTables {
 
     private static final Pattern COMMENT = Pattern.compile("--.*");
 
-    /** Runs a step in a transaction. */
-    @FunctionalInterface
-    interface InTransaction {
-        <T> T run(InboxTransactions.Step<T> step) throws SQLException;
-    }
-
-    private final InTransaction transactions;
+    private final InboxTransactions transactions;
     private final InboxSql sql;
 
-    InboxTables(InTransaction transactions, InboxSql sql) {
+    InboxTables(InboxTransactions transactions, InboxSql sql) {
         this.transactions = transactions;
         this.sql = sql;
     }
@@ -63,7 +57,7 @@ final class InboxTables {
             return;
         }
         String script = NAMES_A_TABLE.matcher(script()).replaceAll("$1 " + quoteReplacement(sql.schema()) + "$2");
-        transactions.run((connection, watch) -> {
+        transactions.runOurs((connection, watch) -> {
             try (Statement statement = connection.createStatement()) {
                 if (!sql.schema().isEmpty()) {
                     statement.execute(
@@ -82,7 +76,7 @@ final class InboxTables {
     /** @throws StartRefusedException with everything that was found */
     void verify() throws SQLException {
         List<String> problems = new ArrayList<>();
-        if (transactions.run((connection, watch) -> new Ending<>(sql.readOnly(connection), false))) {
+        if (transactions.runOurs((connection, watch) -> new Ending<>(sql.readOnly(connection), false))) {
             problems.add(
                     "its session is read-only, so no effect can be kept (P5); point the data source at the primary");
         } else {
@@ -90,10 +84,7 @@ final class InboxTables {
             if (problems.isEmpty()) {
                 problems.addAll(problemsOfKey());
             }
-            problems.addAll(transactions.run((connection, watch) -> {
-                String unfit = sql.unfit(connection);
-                return new Ending<>(unfit == null ? List.<String>of() : List.of(unfit), false);
-            }));
+            problems.addAll(transactions.runOurs((connection, watch) -> new Ending<>(sql.unfit(connection), false)));
         }
         if (!problems.isEmpty()) {
             throw StartRefusedException.of("Inbox", problems);
@@ -105,7 +96,7 @@ final class InboxTables {
         for (String read : READS_ALL_COLUMNS) {
             String query = read.formatted(sql.schema());
             try {
-                transactions.run((connection, watch) -> {
+                transactions.runOurs((connection, watch) -> {
                     try (Statement reading = connection.createStatement()) {
                         return new Ending<>(reading.execute(query), false);
                     }
@@ -120,7 +111,7 @@ final class InboxTables {
     /** Tries what everything rests on, in a transaction that is rolled back: look-alikes are different ids, and one id is one. */
     private List<String> problemsOfKey() throws SQLException {
         try {
-            return transactions.run((connection, watch) -> new Ending<>(problemsOfKey(connection), false));
+            return transactions.runOurs((connection, watch) -> new Ending<>(problemsOfKey(connection), false));
         } catch (SQLException e) {
             return List.of(problem(
                     "eventbus_inbox cannot be written, or has no primary key (consumer_group, event_id) (P5)", e));

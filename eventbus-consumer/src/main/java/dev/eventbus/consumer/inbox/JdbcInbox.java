@@ -3,7 +3,6 @@ package dev.eventbus.consumer.inbox;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.InboxSql.Session;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
-import dev.eventbus.consumer.inbox.InboxTransactions.Step;
 import dev.eventbus.internal.Checks;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -106,7 +105,7 @@ public final class JdbcInbox {
         InboxSql plain = database.dialect().apply("", session);
         this.sql = schema.isEmpty() ? plain : database.dialect().apply(plain.quoted(schema) + ".", session);
         this.transactions = database.transactions().apply(sql);
-        this.attempts = new AttemptStore(this::inTransaction, sql.attempts(), database.alone());
+        this.attempts = new AttemptStore(transactions, sql.attempts(), database.alone());
         this.first = new FirstDecision(sql);
         this.parking = new ParkingStore(transactions, sql, first);
     }
@@ -193,7 +192,8 @@ public final class JdbcInbox {
      * How many events may share one transaction, 1 to 1,000; default 1. For handlers that do little but write to the database: a commit
      * for each event is most of their cost. Nobody waits for a batch to fill. If anything of it fails, nothing is committed and
      * each of its events is run by itself, without having used an attempt. Handlers that write rows shared by several keys may
-     * deadlock; the database ends one of them, and its events run one by one.
+     * deadlock; the database ends one of them, and its events run one by one. Events of a batch share the session too: what a handler
+     * sets there ({@code SET LOCAL}, temporary tables, session variables) the next ones find, so each must set what it needs itself.
      */
     public JdbcInbox batching(int events) {
         Checks.inRange("batching", events, 1, MOST_BATCHED);
@@ -216,7 +216,7 @@ public final class JdbcInbox {
      * nothing if they are there.
      */
     public void createTables() throws SQLException {
-        new InboxTables(this::inTransaction, sql).create();
+        new InboxTables(transactions, sql).create();
     }
 
     /**
@@ -236,7 +236,7 @@ public final class JdbcInbox {
      */
     public void verify() {
         try {
-            new InboxTables(this::inTransaction, sql).verify();
+            new InboxTables(transactions, sql).verify();
         } catch (SQLException e) {
             throw new StartRefusedException(
                     "Inbox refused: its database did not answer (SQLSTATE %s). Nothing was started; check the data source."
@@ -271,6 +271,7 @@ public final class JdbcInbox {
      *
      * @param marks of one group and of different events
      * @return what came of each mark, in their order; {@link MarkResult.Decided} means committed
+     * @throws HandlerTransactionException if the work committed the transaction; had it only been rolled back, that is a SQLException
      */
     public List<MarkResult> runAll(List<Mark> marks, BatchWork work) throws Exception {
         return new BatchTransaction(transactions, sql, marks).run(work);
@@ -287,7 +288,7 @@ public final class JdbcInbox {
         }
         for (int i = 0; i < TRIES; i++) {
             Optional<MarkResult> result =
-                    inTransaction((connection, watch) -> first.decide(connection, mark, outcome, () -> {}));
+                    transactions.runOurs((connection, watch) -> first.decide(connection, mark, outcome, () -> {}));
             if (result.isPresent()) {
                 return result.get();
             }
@@ -300,14 +301,14 @@ public final class JdbcInbox {
      * another outcome, or belongs to another event of that id.
      */
     public void dead(Mark mark) throws SQLException {
-        inTransaction((connection, watch) -> {
+        transactions.runOurs((connection, watch) -> {
             sql.dead(connection, mark);
             return new Ending<>(mark, true); // not sealed: if a crash undoes it, the letter is sent once more
         });
     }
 
     /**
-     * Forgets how a group ended its events, so that they can be handled once more on purpose: close its runners, forget, set the
+     * Forgets how a group ended its events and their attempts, so that they can be handled once more on purpose: close its runners, forget, set the
      * group's offsets back, start again. Events that are dying or parked are not ended and stay as they are. Works in transactions of
      * 1,000 rows; after a failure call it again.
      *
@@ -321,12 +322,13 @@ public final class JdbcInbox {
             batch = purge(group, Duration.ZERO);
             forgotten += batch;
         } while (batch > 0);
+        attempts.purge(group, Duration.ZERO);
         return forgotten;
     }
 
     /** Deletes one batch of old marks; how many. */
     int purge(String group, Duration olderThan) throws SQLException {
-        return inTransaction((connection, watch) -> {
+        return transactions.runOurs((connection, watch) -> {
             int deleted = sql.purge(connection, group, olderThan);
             return new Ending<>(deleted, deleted > 0);
         });
@@ -340,10 +342,6 @@ public final class JdbcInbox {
     /** Keys whose events wait to be handled later. */
     public ParkingStore parking() {
         return parking;
-    }
-
-    private <T> T inTransaction(Step<T> step) throws SQLException {
-        return transactions.runOurs(step);
     }
 
     private static JdbcInbox on(DataSource dataSource) throws SQLException {

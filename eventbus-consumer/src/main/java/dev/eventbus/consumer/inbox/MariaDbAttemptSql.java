@@ -6,6 +6,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** MariaDB 10.6 and later. Ids and groups are columns of bytes. */
@@ -15,6 +16,7 @@ final class MariaDbAttemptSql implements AttemptSql {
     private final String insert;
     private final String update;
     private final String delete;
+    private final String purge;
 
     /** @param schema quoted and followed by a dot, or empty */
     MariaDbAttemptSql(String schema) {
@@ -34,6 +36,15 @@ final class MariaDbAttemptSql implements AttemptSql {
                 DELETE FROM %seventbus_attempt
                 WHERE consumer_group = ? AND event_id = ?
                 """.formatted(schema);
+        this.purge = """
+                DELETE FROM %1$seventbus_attempt
+                WHERE consumer_group = ? AND at <= UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+                  AND NOT EXISTS (SELECT 1 FROM %1$seventbus_inbox AS inbox
+                                  WHERE inbox.consumer_group = eventbus_attempt.consumer_group
+                                    AND inbox.event_id = eventbus_attempt.event_id
+                                    AND inbox.outcome IN ('DYING', 'PARKED'))
+                LIMIT %2$d
+                """.formatted(schema, InboxSql.PURGE_BATCH);
     }
 
     @Override
@@ -78,6 +89,15 @@ final class MariaDbAttemptSql implements AttemptSql {
             statement.setBytes(1, group.getBytes(UTF_8));
             statement.setBytes(2, eventId.getBytes(UTF_8));
             statement.executeUpdate();
+        }
+    }
+
+    @Override
+    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(purge)) {
+            statement.setBytes(1, group.getBytes(UTF_8));
+            statement.setLong(2, olderThan.toSeconds());
+            return statement.executeUpdate();
         }
     }
 }

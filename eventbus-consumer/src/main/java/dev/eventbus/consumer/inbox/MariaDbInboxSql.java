@@ -77,6 +77,8 @@ final class MariaDbInboxSql implements InboxSql {
 
     private static final String FLUSHES_AT_COMMIT = "SELECT @@global.innodb_flush_log_at_trx_commit IN (1, 3)";
 
+    private static final String LOCK_TIMEOUT_ENDS_TRANSACTION = "SELECT @@global.innodb_rollback_on_timeout";
+
     @Override
     public String ddl() {
         return "/META-INF/eventbus/inbox/mariadb/V1__eventbus_inbox.sql";
@@ -138,7 +140,7 @@ final class MariaDbInboxSql implements InboxSql {
         return Collections.nCopies(marks.size(), new Insertion.Inserted(savepoint(connection)));
     }
 
-    /** A statement that fails leaves the transaction as it was; should the server have ended it, the savepoint is gone. */
+    /** A statement that fails leaves the transaction as it was, see {@link #unfit}; had the server ended it, the savepoint is gone. */
     @Override
     public List<Insertion> insertEach(Connection connection, List<Mark> marks) throws SQLException {
         Insertion.Inserted ours = new Insertion.Inserted(savepoint(connection));
@@ -234,10 +236,20 @@ final class MariaDbInboxSql implements InboxSql {
     }
 
     @Override
-    public @Nullable String unfit(Connection connection) throws SQLException {
-        return isTrue(connection, FLUSHES_AT_COMMIT)
-                ? null
-                : "innodb_flush_log_at_trx_commit is not 1: a crash could undo an effect whose offset is committed (P6); set it to 1";
+    public List<String> unfit(Connection connection) throws SQLException {
+        List<String> unfit = new ArrayList<>();
+        if (!isTrue(connection, FLUSHES_AT_COMMIT)) {
+            unfit.add(
+                    "innodb_flush_log_at_trx_commit is not 1: a crash could undo an effect whose offset is committed (P6);"
+                            + " set it to 1");
+        }
+        if (isTrue(connection, LOCK_TIMEOUT_ENDS_TRANSACTION)) {
+            unfit.add(
+                    "innodb_rollback_on_timeout is ON: a lock time-out undoes the whole transaction with its marks, not one"
+                            + " statement, so one mark held elsewhere undoes each batch beside it, and a handler that goes on after a"
+                            + " time-out fails every time (P9); start the server with innodb_rollback_on_timeout=OFF, its default");
+        }
+        return unfit;
     }
 
     private static boolean isTrue(Connection connection, String query) throws SQLException {

@@ -4,6 +4,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** PostgreSQL 13 and later. */
@@ -13,6 +14,7 @@ final class PostgresAttemptSql implements AttemptSql {
     private final String insert;
     private final String update;
     private final String delete;
+    private final String purge;
 
     /** @param schema quoted and followed by a dot, or empty */
     PostgresAttemptSql(String schema) {
@@ -32,6 +34,16 @@ final class PostgresAttemptSql implements AttemptSql {
                 DELETE FROM %seventbus_attempt
                 WHERE consumer_group = ? AND event_id = ?
                 """.formatted(schema);
+        this.purge = """
+                DELETE FROM %1$seventbus_attempt WHERE ctid = ANY (ARRAY(
+                  SELECT attempt.ctid FROM %1$seventbus_attempt AS attempt
+                  WHERE attempt.consumer_group = ? AND attempt.at <= clock_timestamp() - make_interval(secs => ?)
+                    AND NOT EXISTS (SELECT 1 FROM %1$seventbus_inbox AS inbox
+                                    WHERE inbox.consumer_group = attempt.consumer_group
+                                      AND inbox.event_id = attempt.event_id
+                                      AND inbox.outcome IN ('DYING', 'PARKED'))
+                  LIMIT %2$d FOR UPDATE SKIP LOCKED))
+                """.formatted(schema, InboxSql.PURGE_BATCH);
     }
 
     @Override
@@ -76,6 +88,15 @@ final class PostgresAttemptSql implements AttemptSql {
             statement.setString(1, group);
             statement.setString(2, eventId);
             statement.executeUpdate();
+        }
+    }
+
+    @Override
+    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(purge)) {
+            statement.setString(1, group);
+            statement.setDouble(2, (double) olderThan.toSeconds());
+            return statement.executeUpdate();
         }
     }
 }

@@ -383,7 +383,7 @@ final class PostgresInboxSql implements InboxSql {
 
     /** Durability is the transaction's own, and {@link #seal} sees to it. */
     @Override
-    public @Nullable String unfit(Connection connection) {
-        return null;
+    public List<String> unfit(Connection connection) {
+        return List.of();
     }
 }

@@ -71,6 +71,11 @@ public final class CrashWatch {
             alone = now;
         }
 
+        /** So many attempts are noted already. */
+        public void failedBefore(int failures) {
+            failuresNoted = Math.max(failuresNoted, failures);
+        }
+
         /** Attempts that a crash does not forget. */
         public int failuresNoted() {
             return failuresNoted;

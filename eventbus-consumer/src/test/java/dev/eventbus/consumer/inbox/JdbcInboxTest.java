@@ -1,9 +1,11 @@
 package dev.eventbus.consumer.inbox;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.time.Duration;
+import java.util.List;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.Test;
 
@@ -18,6 +20,19 @@ class JdbcInboxTest {
                 .hasMessageContaining("PT336H")
                 .hasMessageContaining("P5");
         assertThatCode(() -> inbox.retention(Duration.ofDays(14))).doesNotThrowAnyException();
+    }
+
+    @Test
+    void copies_of_an_inbox_share_who_runs_alone_and_others_do_not() {
+        assertThat(List.of(
+                        inbox.batching(5),
+                        inbox.schema("ledger"),
+                        inbox.idleLimit(Duration.ofSeconds(5)),
+                        inbox.retention(Duration.ofDays(20))))
+                .allSatisfy(copy -> assertThat(copy.attempts().alone())
+                        .isSameAs(inbox.attempts().alone()));
+        assertThat(JdbcInbox.h2(new JdbcDataSource()).attempts().alone())
+                .isNotSameAs(inbox.attempts().alone());
     }
 
     @Test

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.eventbus.it.inbox.InboxDatabase;
 import java.sql.Connection;
 import java.time.Duration;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -51,6 +52,34 @@ public abstract class PurgeContract extends InboxDatabase {
         assertThat(inbox().run(ofOther, book("never"))).isEqualTo(new MarkResult.Known(Outcome.DONE));
         assertThat(outcome("dying")).as("its letter is still to be sent").isEqualTo("DYING");
         assertThat(effects()).containsExactlyInAnyOrder("first", "other", "again");
+    }
+
+    @Test
+    void attempts_are_purged_when_they_are_old_enough_unless_their_event_is_dying() throws Exception {
+        for (String id : List.of("old", "young", "dying")) {
+            inbox().attempts().failed(mark(id), 2);
+        }
+        inbox().attempts().failed(new Mark("other", "old", new byte[] {1}, "asset.events", 0, 7), 2);
+        inbox().decide(mark("dying"), Outcome.DYING);
+        execute("UPDATE eventbus_attempt SET at = " + daysAgo(15) + " WHERE event_id <> " + bytes("young"));
+        assertThat(inbox().attempts().purge(GROUP, KEPT)).isEqualTo(1);
+        assertThat(count("eventbus_attempt WHERE event_id = " + bytes("old"))).isEqualTo(1);
+        assertThat(count("eventbus_attempt")).isEqualTo(3);
+    }
+
+    @Test
+    void what_a_group_noted_of_attempts_is_forgotten_with_it() throws Exception {
+        inbox().attempts().failed(mark("failed"), 2);
+        inbox().attempts().started(mark("started"));
+        inbox().attempts().failed(mark("dying"), 4);
+        inbox().decide(mark("dying"), Outcome.DYING);
+        Mark ofOther = new Mark("other", "failed", new byte[] {1}, "asset.events", 0, 7);
+        inbox().attempts().failed(ofOther, 3);
+        inbox().forget(GROUP);
+        assertThat(inbox().attempts().started(mark("failed"))).isEqualTo(AttemptStore.Attempts.NONE);
+        assertThat(inbox().attempts().started(mark("started"))).isEqualTo(AttemptStore.Attempts.NONE);
+        assertThat(inbox().attempts().started(mark("dying")).failures()).isEqualTo(4);
+        assertThat(inbox().attempts().started(ofOther).failures()).isEqualTo(3);
     }
 
     private void marks(String prefix, int count, Outcome outcome, int daysAgo) throws Exception {

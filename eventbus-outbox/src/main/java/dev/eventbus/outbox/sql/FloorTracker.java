@@ -40,8 +40,13 @@ public final class FloorTracker {
 
     /** Reads every shard from its beginning again; for a new database connection, after which nothing known before counts. */
     public void reset() {
-        forgetAll();
+        doubtAll();
         head = OptionalLong.empty();
+    }
+
+    /** Reads every shard from its beginning again, and believes nothing to be settled: numbers may be given out again unnoticed. */
+    public void doubtAll() {
+        forgetAll();
         settled = OptionalLong.empty();
         candidate = OptionalLong.empty();
     }

@@ -28,12 +28,13 @@ final class PostgresArrays {
         return connection.createArrayOf("varchar", of.stream().map(value).toArray(String[]::new));
     }
 
-    /** Binds shards, numbers and ids, in this order. */
-    static PreparedStatement bind(PreparedStatement statement, Collection<RowKey> rows) throws SQLException {
+    /** Binds shards, numbers and a text of each row, in this order. */
+    static PreparedStatement bind(PreparedStatement statement, Collection<RowKey> rows, Function<RowKey, String> text)
+            throws SQLException {
         Connection connection = statement.getConnection();
         statement.setArray(1, shards(connection, rows, RowKey::shard));
         statement.setArray(2, longs(connection, rows, RowKey::seq));
-        statement.setArray(3, strings(connection, rows, RowKey::id));
+        statement.setArray(3, strings(connection, rows, text));
         return statement;
     }
 }

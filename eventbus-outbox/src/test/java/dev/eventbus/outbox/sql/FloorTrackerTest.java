@@ -65,6 +65,19 @@ class FloorTrackerTest {
     }
 
     @Test
+    void who_doubts_what_is_settled_waits_for_another_proof() {
+        fetched(100, 1_000, Map.of());
+        floors.deleted(107);
+        fetched(107, 1_000, Map.of(3, 40L));
+        floors.doubtAll();
+        fetched(107, 1_000, Map.of(3, 40L));
+        assertThat(floors.floor(3)).isEqualTo(BEGINNING);
+        floors.deleted(108);
+        fetched(108, 1_000, Map.of(3, 50L));
+        assertThat(floors.floor(3)).isEqualTo(50);
+    }
+
+    @Test
     void a_delete_is_lacking_while_the_last_head_is_neither_settled_nor_waited_for() {
         assertThat(floors.lacksDelete()).as("no head yet").isFalse();
         fetched(100, 40, Map.of());

@@ -6,6 +6,8 @@ import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.RunnerHealth;
+import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.it.outbox.CrashPoint;
 import dev.eventbus.topics.KafkaCluster;
@@ -14,23 +16,28 @@ import java.io.IOException;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.Map;
 
 /**
- * What {@link ConsumerProcess} starts: one runner with an inbox that runs until standard input ends, and is then closed. What its
- * handler does follows from how an event's id begins: {@code slow} takes a second, {@code poison} ends the process, {@code fails}
- * fails unless it is healed; all others succeed at once.
+ * What {@link ConsumerProcess} starts: one runner with an inbox that runs until standard input ends or SIGTERM comes, and is then
+ * closed. What its handler does follows from how an event's id begins: {@code slow} takes a second, {@code poison} ends the process,
+ * {@code fails} fails unless it is healed, {@code huge} asks for more memory than there is; all others succeed at once.
  */
 final class ConsumerMain {
 
     /** System property: what failed before succeeds. */
     static final String HEALED = "eventbus.it.healed";
 
+    /** System property: milliseconds before the second attempt; 10 without it. */
+    static final String BACK_OFF = "eventbus.it.backOff";
+
     private static final int AS_BY_SIGKILL = 137;
+    private static final Duration CLOSES_WITHIN = Duration.ofSeconds(20);
 
     private ConsumerMain() {}
 
-    /** @param arguments JDBC address, user, password, bootstrap servers, topic prefix, group */
+    /** @param arguments JDBC address, user, password, bootstrap servers, topic prefix, group, session time-out in milliseconds */
     public static void main(String[] arguments) throws IOException {
         HikariConfig pool = new HikariConfig();
         pool.setJdbcUrl(arguments[0]);
@@ -38,28 +45,30 @@ final class ConsumerMain {
         pool.setPassword(arguments[2]);
         pool.setMaximumPoolSize(40);
         pool.setMinimumIdle(0);
-        // a dead member is known as such soon
         KafkaCluster kafka = KafkaCluster.of(Map.of(
                         "bootstrap.servers",
                         arguments[3],
                         "session.timeout.ms",
-                        "1500",
+                        arguments[6],
                         "heartbeat.interval.ms",
                         "300"))
                 .topicPrefix(arguments[4]);
+        HaltPoint halt = HaltPoint.ofThisJvm();
         try (HikariDataSource database = new HikariDataSource(pool);
                 ConsumerRunner runner = ConsumerRunner.builder(
-                                CrashPoint.ofThisJvm().in(kafka), arguments[5])
+                                halt.in(CrashPoint.ofThisJvm().in(kafka)), arguments[5])
                         .inTransaction(
-                                JdbcInbox.postgres(database),
+                                JdbcInbox.postgres(halt.in(database)),
                                 ASSET_UPDATED,
                                 (event, tx) -> handle(event.id(), tx.connection()))
                         .retry(RetryConfig.custom()
                                 .maxAttempts(2)
-                                .intervalFunction(attempt -> 10L)
+                                .intervalFunction(attempt -> Long.getLong(BACK_OFF, 10))
                                 .build())
                         .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                        .listener(new Teller())
                         .build()) {
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> runner.close(CLOSES_WITHIN)));
             runner.start();
             while (System.in.read() >= 0) {
                 continue; // only its end says something
@@ -76,12 +85,35 @@ final class ConsumerMain {
             execute(transaction, "SELECT pg_sleep(0.2)"); // so that others run beside it
             Runtime.getRuntime().halt(AS_BY_SIGKILL);
         }
+        if (id.startsWith("huge") && !Boolean.getBoolean(HEALED)) {
+            System.out.println(new long[Integer.MAX_VALUE - 8].length);
+        }
         if (id.startsWith("fails") && !Boolean.getBoolean(HEALED)) {
             throw new IllegalStateException();
         }
         try (PreparedStatement insert = transaction.prepareStatement("INSERT INTO effect VALUES (?)")) {
             insert.setString(1, id);
             insert.executeUpdate();
+        }
+    }
+
+    /** Tells the parent how the runner is doing. */
+    private static final class Teller implements RunnerListener {
+
+        /** Of the polling thread. */
+        private RunnerHealth.Status told = RunnerHealth.Status.NEW;
+
+        @Override
+        public void observed(RunnerHealth health) {
+            if (health.status() != told) {
+                told = health.status();
+                System.out.println(ConsumerProcess.STATUS + told);
+            }
+        }
+
+        @Override
+        public void rebalanced(int assigned, int revoked, int lost) {
+            System.out.println(ConsumerProcess.ASSIGNED + assigned);
         }
     }
 

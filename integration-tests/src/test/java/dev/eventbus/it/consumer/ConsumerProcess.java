@@ -1,6 +1,7 @@
 package dev.eventbus.it.consumer;
 
 import dev.eventbus.it.Scene;
+import dev.eventbus.it.outbox.RelayProcess;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -13,6 +14,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * A runner in a JVM of its own, which may end any moment. It is closed in order when its standard input ends, and so ends with this
@@ -20,14 +22,25 @@ import java.util.concurrent.TimeUnit;
  */
 final class ConsumerProcess implements AutoCloseable {
 
-    /** How lines for the parent begin; others are the child's log. */
+    // How lines for the parent begin; others are the child's log.
     static final String STARTED = "@started ";
+    static final String STATUS = "@status ";
+    static final String ASSIGNED = "@assigned ";
+
+    /** Session time-out of a process that is to die: it is missed soon, and also when it only stands still for so long. */
+    static final Duration MISSED_SOON = Duration.ofMillis(1_500);
+
+    /** Session time-out of a process that is to stay a member until it says otherwise. */
+    static final Duration MISSED_LATE = Duration.ofSeconds(10);
 
     private static final int LOG_LINES = 40;
     private static final Duration END_TAKES_AT_MOST = Duration.ofSeconds(60);
 
     private final Process process;
     private final List<String> started = new CopyOnWriteArrayList<>();
+    private volatile String status = "";
+    private final AtomicInteger assigned = new AtomicInteger();
+    private volatile boolean frozen;
 
     /** Last lines of the log; guarded by itself. */
     private final Deque<String> log = new ArrayDeque<>();
@@ -40,7 +53,7 @@ final class ConsumerProcess implements AutoCloseable {
     }
 
     /** A runner of the scene's topics with an inbox in its database; see {@link ConsumerMain}. */
-    static ConsumerProcess start(Scene scene, String group, String... jvmArguments) {
+    static ConsumerProcess start(Scene scene, String group, Duration sessionTimeout, String... jvmArguments) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // short-lived and many on few cores: they need no second compiler and no parallel collector
@@ -53,7 +66,8 @@ final class ConsumerProcess implements AutoCloseable {
                 scene.database().getPassword(),
                 scene.kafka().bootstrapServers(),
                 scene.kafka().physicalTopic(""),
-                group));
+                group,
+                String.valueOf(sessionTimeout.toMillis())));
         try {
             return new ConsumerProcess(
                     new ProcessBuilder(command).redirectErrorStream(true).start());
@@ -65,14 +79,24 @@ final class ConsumerProcess implements AutoCloseable {
     private void read() {
         try (BufferedReader lines = process.inputReader(StandardCharsets.UTF_8)) {
             for (String line; (line = lines.readLine()) != null; ) {
-                if (line.startsWith(STARTED)) {
-                    started.add(line.substring(STARTED.length()));
-                } else {
-                    note(line);
-                }
+                hear(line);
             }
         } catch (IOException e) {
             note("its output broke: " + e);
+        }
+    }
+
+    private void hear(String line) {
+        if (line.startsWith(STARTED)) {
+            started.add(line.substring(STARTED.length()));
+        } else if (line.startsWith(STATUS)) {
+            status = line.substring(STATUS.length());
+        } else if (line.startsWith(ASSIGNED)) {
+            assigned.addAndGet(Integer.parseInt(line.substring(ASSIGNED.length())));
+        } else if (line.equals(HaltPoint.FREEZES)) {
+            frozen = true;
+        } else {
+            note(line);
         }
     }
 
@@ -88,6 +112,36 @@ final class ConsumerProcess implements AutoCloseable {
     /** Ids of events whose handler was started, in that order. */
     List<String> started() {
         return started;
+    }
+
+    /** Status of its runner, as it said last. */
+    String status() {
+        return status;
+    }
+
+    /** How many partitions have been assigned to it in all. */
+    int assigned() {
+        return assigned.get();
+    }
+
+    /** Whether it has come to the {@link HaltPoint} at which it freezes. */
+    boolean isFrozen() {
+        return frozen;
+    }
+
+    /** SIGCONT: goes on as if nothing had been. */
+    void thaw() {
+        RelayProcess.signal("CONT", process.pid());
+    }
+
+    /** SIGTERM; does not wait. Its standard input stays open, which {@link Process#destroy} would end too. */
+    void terminate() {
+        RelayProcess.signal("TERM", process.pid());
+    }
+
+    /** Once it has ended. */
+    int exitCode() {
+        return process.exitValue();
     }
 
     boolean isAlive() {
@@ -111,6 +165,9 @@ final class ConsumerProcess implements AutoCloseable {
     @Override
     public void close() throws IOException, InterruptedException {
         if (isAlive()) {
+            if (frozen) {
+                thaw();
+            }
             process.getOutputStream().close();
             if (!endsWithin(END_TAKES_AT_MOST)) {
                 process.destroyForcibly();

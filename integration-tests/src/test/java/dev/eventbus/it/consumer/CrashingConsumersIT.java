@@ -51,7 +51,8 @@ class CrashingConsumersIT {
             int kills = 0;
             int crashes = 0;
             while (kills < KILLS || !isDone(scene)) {
-                try (ConsumerProcess process = ConsumerProcess.start(scene, scene.group("ledger"))) {
+                try (ConsumerProcess process =
+                        ConsumerProcess.start(scene, scene.group("ledger"), ConsumerProcess.MISSED_SOON)) {
                     boolean last = kills >= KILLS;
                     Eventually.holds(
                             LIMIT,
@@ -94,14 +95,14 @@ class CrashingConsumersIT {
             send(scene, "bob", "fails-1");
             send(scene, "bob", "b2");
             String group = scene.group("ledger");
-            try (ConsumerProcess dies =
-                    ConsumerProcess.start(scene, group, "-D%s=%s".formatted(CrashPoint.PROPERTY, crash))) {
+            try (ConsumerProcess dies = ConsumerProcess.start(
+                    scene, group, ConsumerProcess.MISSED_SOON, "-D%s=%s".formatted(CrashPoint.PROPERTY, crash))) {
                 Eventually.holds(LIMIT, () -> !dies.isAlive(), () -> dies);
                 assertThat(dies.started()).startsWith("fails-1", "fails-1");
             }
             assertThat(scene.committed(group, "asset.events")).isZero();
-            try (ConsumerProcess heals =
-                    ConsumerProcess.start(scene, group, "-D%s=true".formatted(ConsumerMain.HEALED))) {
+            try (ConsumerProcess heals = ConsumerProcess.start(
+                    scene, group, ConsumerProcess.MISSED_SOON, "-D%s=true".formatted(ConsumerMain.HEALED))) {
                 Eventually.holds(LIMIT, () -> scene.committed(group, "asset.events") == 2, () -> heals);
                 assertThat(heals.started()).doesNotContain("fails-1");
             }

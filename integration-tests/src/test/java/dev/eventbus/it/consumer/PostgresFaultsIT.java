@@ -214,6 +214,7 @@ class PostgresFaultsIT {
         try (HikariDataSource pool = pool(postgres.password());
                 Connection only = pool.getConnection()) {
             assertThat(only.isClosed()).isFalse();
+            pool.setConnectionTimeout(250);
             assertThat(Blame.forFailureOf(pool::getConnection)).isEqualTo(THE_INFRASTRUCTURE);
         } catch (SQLException e) {
             throw new AssertionError(e);
@@ -223,6 +224,7 @@ class PostgresFaultsIT {
     @Test
     void a_pool_whose_password_was_changed_is_not_the_events_fault() {
         try (HikariDataSource pool = pool("not the password")) {
+            pool.setConnectionTimeout(250);
             assertThat(Blame.forFailureOf(pool::getConnection)).isEqualTo(THE_INFRASTRUCTURE);
         }
     }
@@ -233,7 +235,6 @@ class PostgresFaultsIT {
         config.setUsername(postgres.user());
         config.setPassword(password);
         config.setMaximumPoolSize(1);
-        config.setConnectionTimeout(250);
         config.setInitializationFailTimeout(-1);
         return new HikariDataSource(config);
     }

@@ -49,7 +49,7 @@ public final class FaultyKafka implements AutoCloseable {
         this.relayAdmin = as(RELAY).admin();
     }
 
-    /** Starts the broker; its retention checks follow each other within a second. */
+    /** Starts the broker; its retention checks and its compaction follow each other within a second. */
     public static FaultyKafka start() {
         KafkaWire wire = new KafkaWire();
         LoopbackProxy network = LoopbackProxy.open(wire);
@@ -61,6 +61,7 @@ public final class FaultyKafka implements AutoCloseable {
                 .property("super.users", "User:ANONYMOUS;User:" + ADMIN)
                 .property("log.initial.task.delay.ms", "100")
                 .property("log.retention.check.interval.ms", "500")
+                .property("log.cleaner.backoff.ms", "200")
                 .start();
         network.forwardTo(broker.address(1));
         FaultyKafka kafka = new FaultyKafka(wire, network, broker);

@@ -16,7 +16,9 @@ import java.util.Deque;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -141,6 +143,8 @@ public final class KafkaWire implements Protocol {
 
     private final AtomicInteger batches = new AtomicInteger();
     private final List<Rule> rules = new CopyOnWriteArrayList<>();
+    private final Map<ApiKeys, AtomicInteger> repliesToLose = new ConcurrentHashMap<>();
+    private final AtomicInteger repliesLost = new AtomicInteger();
 
     /** Adds a rule. The first that fits a batch counts, those that are used up aside. */
     public Rule when(Predicate<Batch> which, Fate fate) {
@@ -149,9 +153,29 @@ public final class KafkaWire implements Protocol {
         return rule;
     }
 
+    /**
+     * The next requests of a kind other than Produce are carried out, and the connection ends before the reply.
+     *
+     * @param times how many; replaces what was left of an earlier call
+     */
+    public void loseReplies(ApiKeys to, int times) {
+        repliesToLose.put(to, new AtomicInteger(times));
+    }
+
+    /** How many replies have been lost by {@link #loseReplies}. */
+    public int repliesLost() {
+        return repliesLost.get();
+    }
+
+    private boolean losesReply(ApiKeys to) {
+        AtomicInteger left = repliesToLose.get(to);
+        return left != null && left.getAndUpdate(times -> Math.max(0, times - 1)) > 0;
+    }
+
     /** Ends all rules. */
     public void forgetRules() {
         rules.clear();
+        repliesToLose.clear();
     }
 
     /** How many batches have come. */
@@ -220,6 +244,9 @@ public final class KafkaWire implements Protocol {
             ByteBuffer buffer = ByteBuffer.wrap(frame);
             Asked asked = new Asked(RequestHeader.parse(buffer));
             if (asked.header.apiKey() != ApiKeys.PRODUCE) {
+                if (losesReply(asked.header.apiKey())) {
+                    asked.fates.add(Fate.replyLost());
+                }
                 pass(asked, frame);
                 return;
             }
@@ -310,6 +337,7 @@ public final class KafkaWire implements Protocol {
             Asked asked = unanswered.remove();
             asked.answered.countDown();
             if (asked.meets(ReplyLost.class)) {
+                repliesLost.addAndGet(asked.header.apiKey() == ApiKeys.PRODUCE ? 0 : 1);
                 link.reset();
                 silent = true;
             }

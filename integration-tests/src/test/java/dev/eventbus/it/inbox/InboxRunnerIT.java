@@ -228,9 +228,12 @@ class InboxRunnerIT {
         mark("kept", 20);
         mark("gone", 22);
         JdbcInbox inbox = scene.inbox();
+        scene.execute("INSERT INTO eventbus_attempt VALUES ('g', 'kept', 1, 0, now() - interval '20 days')");
+        scene.execute("INSERT INTO eventbus_attempt VALUES ('g', 'gone', 1, 0, now() - interval '22 days')");
         Reads reads = new Reads("g", Set.of("asset.events", "housing.events"), "dlq.events");
         assertThat(new InboxPurge(inbox, scene.kafka(), reads).runOnce()).isEqualTo(1);
         assertThat(marks()).containsExactly("kept");
+        assertThat(scene.count("SELECT count(*) FROM eventbus_attempt")).isEqualTo(1);
 
         InboxPurge tooShort = new InboxPurge(inbox.retention(Duration.ofDays(14)), scene.kafka(), reads);
         assertThat(tooShort.runOnce()).isZero();

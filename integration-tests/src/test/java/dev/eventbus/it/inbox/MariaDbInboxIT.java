@@ -4,13 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.inbox.BatchWork;
 import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult.Known;
+import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.PurgeContract;
 import dev.eventbus.consumer.inbox.Transactions;
 import dev.eventbus.embedded.EmbeddedMariaDb;
 import dev.eventbus.it.MariaDbExtension;
 import java.sql.SQLException;
+import java.sql.SQLTransactionRollbackException;
+import java.sql.Statement;
 import java.util.List;
 import java.util.Set;
 import javax.sql.DataSource;
@@ -75,6 +81,20 @@ class MariaDbInboxIT {
     }
 
     @Nested
+    class Attempts extends AttemptContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return database;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+    }
+
+    @Nested
     class Batches extends BatchTransactionContract {
 
         @Override
@@ -85,6 +105,32 @@ class MariaDbInboxIT {
         @Override
         protected JdbcInbox inboxOn(DataSource dataSource) {
             return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Test
+        void a_deadlock_that_a_handler_keeps_to_itself_is_told_from_a_commit_by_the_marks() throws Exception {
+            List<Mark> marks = List.of(mark("a"), mark("b"));
+            assertThatThrownBy(() -> inbox().runAll(marks, bookingAround("ROLLBACK"))) // as the victim sees it
+                    .isInstanceOf(SQLTransactionRollbackException.class);
+            assertThat(effects()).isEmpty();
+            assertThat(count("eventbus_inbox")).isZero();
+
+            assertThatThrownBy(() -> inbox().runAll(marks, bookingAround("COMMIT")))
+                    .isInstanceOf(HandlerTransactionException.class);
+            assertThat(effects()).containsExactly("a");
+            assertThat(inbox().runAll(marks, bookingAround("COMMIT"))).containsOnly(new Known(Outcome.DONE));
+        }
+
+        private static BatchWork bookingAround(String end) {
+            return (lender, results) -> {
+                lender.lend(book("a"));
+                lender.lend(transaction -> {
+                    try (Statement statement = transaction.createStatement()) {
+                        statement.execute("EXECUTE IMMEDIATE '" + end + "'");
+                    }
+                });
+                lender.lend(book("b"));
+            };
         }
     }
 

@@ -85,6 +85,20 @@ class PostgresInboxIT {
     }
 
     @Nested
+    class Attempts extends AttemptContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+    }
+
+    @Nested
     class Batches extends BatchTransactionContract {
 
         @Override

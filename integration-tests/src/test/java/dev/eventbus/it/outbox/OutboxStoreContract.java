@@ -227,6 +227,20 @@ abstract class OutboxStoreContract {
         assertThat(ids(fetch())).hasSize(2).doesNotContain(keys.get(1).id());
     }
 
+    /** As when numbers were given out again and an event was published a second time. */
+    @Test
+    void a_delete_leaves_a_row_that_has_the_number_of_one_and_the_id_of_another() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "bob"));
+        List<RowKey> keys = fetch().stream().map(OutboxRow::key).toList();
+        RowKey first = keys.get(0);
+        RowKey second = keys.get(1);
+        List<RowKey> crossed = List.of(
+                new RowKey(first.shard(), first.seq(), second.id()),
+                new RowKey(second.shard(), second.seq(), first.id()));
+        assertThat(store.delete(relay, crossed).rows()).isZero();
+        assertThat(ids(fetch())).hasSize(2);
+    }
+
     @Test
     void a_lease_is_taken_once_renewed_by_its_owner_and_given_back() throws SQLException {
         assertThat(claim("one"))

@@ -193,6 +193,17 @@ class PostgresOutboxStoreIT extends OutboxStoreContract {
         }
     }
 
+    @Test
+    void a_delete_of_nothing_has_a_transaction_of_its_own() throws SQLException {
+        OutboxStore store = new OutboxStore(sql());
+        try (Connection relay = connect()) {
+            OutboxStore.Deleted first = store.delete(relay, List.of());
+            OutboxStore.Deleted second = store.delete(asOfVersion16(relay), List.of());
+            assertThat(first.rows() + second.rows()).isZero();
+            assertThat(second.transaction()).isGreaterThan(first.transaction());
+        }
+    }
+
     /** A connection whose server says that it is an older one. */
     private static Connection asOfVersion16(Connection connection) throws SQLException {
         DatabaseMetaData older =

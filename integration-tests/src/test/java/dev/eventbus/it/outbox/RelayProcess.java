@@ -182,7 +182,7 @@ public final class RelayProcess implements AutoCloseable {
     }
 
     /** java.lang.Process knows only SIGTERM and SIGKILL, and a system may lack /bin/kill. */
-    static void signal(String name, long pid) {
+    public static void signal(String name, long pid) {
         try {
             Process kill = new ProcessBuilder("sh", "-c", "kill -%s %d".formatted(name, pid)).start();
             if (kill.waitFor() != 0) {

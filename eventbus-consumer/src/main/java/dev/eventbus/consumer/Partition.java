@@ -1,0 +1,176 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.consumer.internal.OffsetTracker;
+import java.time.Instant;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.TopicPartition;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One partition in one epoch, from its assignment to its loss, and which of its records may be started.
+ *
+ * <p>Poll thread only, except {@link #startNothing()}, {@link #mayStart}, {@link #mayStay} and {@link #isClosed()}.
+ */
+final class Partition {
+
+    /** Instead of a slot: nothing is started now, and what becomes of the records that have not ended is about to be decided. */
+    private static final long UNDECIDED = OffsetTracker.NOTHING - 1;
+
+    private final TopicPartition id;
+    private final int epoch;
+    private final OffsetTracker offsets = new OffsetTracker();
+    final KeyLane.Lanes lanes = new KeyLane.Lanes();
+
+    /** The highest slot that may be started; once that is {@link OffsetTracker#NOTHING} it stays so. */
+    private final AtomicLong startable = new AtomicLong(Long.MAX_VALUE);
+
+    /** Until when records may be started that others wait for; null while all may. */
+    private @Nullable Instant finishBy;
+
+    private int inFlight;
+    private long bytes;
+    private long committed = OffsetTracker.NOTHING;
+    private @Nullable String stoppedBecause;
+
+    /** The epoch before, while something of it still runs in this runner. */
+    private @Nullable Partition before;
+
+    Partition(TopicPartition id, int epoch) {
+        this.id = id;
+        this.epoch = epoch;
+    }
+
+    TopicPartition id() {
+        return id;
+    }
+
+    OffsetTracker offsets() {
+        return offsets;
+    }
+
+    /** Registers a record that was handed out. */
+    InFlight register(ConsumerRecord<byte[], byte[]> record) {
+        InFlight registered = new InFlight(record, offsets.add(record.offset()));
+        inFlight++;
+        bytes += registered.bytes();
+        return registered;
+    }
+
+    /** A record has ended, or was let go or dropped. */
+    void left(InFlight record) {
+        inFlight--;
+        bytes -= record.bytes();
+    }
+
+    /** Records that are queued, running or waiting. */
+    int inFlight() {
+        return inFlight;
+    }
+
+    /** It comes after an epoch of the same partition in this runner. */
+    void follows(@Nullable Partition epochBefore) {
+        before = epochBefore;
+    }
+
+    /** Whether nothing of the partition is open here any more, of whatever epoch. */
+    boolean isAtRest() {
+        before = before == null || before.isAtRest() ? null : before;
+        return inFlight == 0 && before == null;
+    }
+
+    /** Bytes of these. */
+    long bytes() {
+        return bytes;
+    }
+
+    /** The offset the group is known to have committed, as far as this runner did it. */
+    long committed() {
+        return committed;
+    }
+
+    void committed(long offset) {
+        committed = Math.max(committed, offset);
+    }
+
+    /** Why a policy stopped the partition; null if none did. */
+    @Nullable
+    String stoppedBecause() {
+        return stoppedBecause;
+    }
+
+    void stoppedBecause(@Nullable String why) {
+        stoppedBecause = why;
+    }
+
+    // ---- what may be started
+
+    /** Any thread: nothing more of it is started until the poll thread has seen why. */
+    void startNothing() {
+        startable.updateAndGet(slot -> slot == OffsetTracker.NOTHING ? slot : UNDECIDED);
+    }
+
+    /** Any thread: whether the record may be started; in a lane that may start one, all before it may be. */
+    boolean mayStart(InFlight record) {
+        return record.slot() <= startable.get();
+    }
+
+    /** Any thread: whether a record that has begun may wait to begin again. If that is undecided the decision drops it. */
+    boolean mayStay(InFlight record) {
+        long upTo = startable.get();
+        return upTo == UNDECIDED || record.slot() <= upTo;
+    }
+
+    /** Any thread: whether it is on its way out, so that nothing new is taken. */
+    boolean isClosed() {
+        return startable.get() != Long.MAX_VALUE;
+    }
+
+    /** Whether a try at that time comes too late for a partition that is closing. */
+    boolean isTooLate(Instant due) {
+        return finishBy != null && due.isAfter(finishBy);
+    }
+
+    /** Only what ended records wait for may be started from now, and only until then. */
+    void close(Instant until) {
+        Instant before = finishBy;
+        long upTo = before == null ? Long.MAX_VALUE : startable.get();
+        startNothing(); // so that nobody starts anything while we look
+        Instant sooner = before != null && before.isBefore(until) ? before : until;
+        finishBy = sooner;
+        decide(Math.min(upTo, lanes.worthFinishing(offsets.highestEnded(), sooner)));
+    }
+
+    /** Nobody waits any more for what it still may start. */
+    void lost() {
+        finishBy = Instant.MIN;
+    }
+
+    /** Nothing above the slot may be started any more; false if that is nothing new. */
+    boolean startOnlyUpTo(long slot) {
+        long before = startable.get();
+        if (before != UNDECIDED && before <= slot) {
+            return false;
+        }
+        decide(Math.min(slot, before));
+        return true;
+    }
+
+    private void decide(long upTo) {
+        startable.set(Math.max(OffsetTracker.NOTHING, upTo));
+    }
+
+    /** Drops what may not be started any more, and gives the lanes that have something to start to the workers. */
+    List<InFlight> dropRefused(Consumer<? super KeyLane> ready) {
+        List<InFlight> dropped = lanes.dropRefused(ready);
+        dropped.forEach(this::left);
+        return dropped;
+    }
+
+    @Override
+    public String toString() {
+        return id + " in epoch " + epoch;
+    }
+}

@@ -1,0 +1,82 @@
+package dev.eventbus.consumer.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.consumer.inbox.AttemptStore;
+import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.internal.CrashWatch.Suspicion;
+import dev.eventbus.consumer.internal.CrashWatch.Verdict;
+import dev.eventbus.it.inbox.HookedDataSource;
+import java.sql.SQLException;
+import java.util.UUID;
+import org.h2.jdbcx.JdbcDataSource;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** What a watch believes to have noted is what stands in the database, also when that answers only now and then. */
+class CrashWatchNotesTest {
+
+    private static final Mark MARK = new Mark("ledger", "evt-1", new byte[] {1}, "asset.events", 0, 7);
+
+    private final JdbcDataSource database = new JdbcDataSource();
+    private final Suspicion suspicion = new Suspicion();
+    private boolean outOfReach;
+    private final AttemptStore attempts = JdbcInbox.h2(HookedDataSource.over(database, (real, method, args, rest) -> {
+                if (outOfReach && method.equals("commit")) {
+                    throw new SQLException("connection lost", "08006");
+                }
+                return rest.call();
+            }))
+            .attempts();
+    private final CrashWatch watch = new CrashWatch(attempts);
+
+    @BeforeEach
+    void tables() throws SQLException {
+        database.setURL("jdbc:h2:mem:" + UUID.randomUUID() + ";DB_CLOSE_DELAY=-1");
+        JdbcInbox.createTables(database);
+    }
+
+    @Test
+    void a_watched_event_whose_return_could_not_be_noted_is_not_taken_for_one_that_never_came_back()
+            throws SQLException {
+        suspicion.watch();
+        assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.RUN);
+        failsUnnoted();
+        assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.RUN);
+        assertThat(attempts.of(MARK)).isEqualTo(new Attempts(0, 1));
+        watch.after(suspicion, MARK, false, 2);
+        assertThat(attempts.of(MARK)).isEqualTo(new Attempts(2, 0));
+    }
+
+    @Test
+    void a_suspect_whose_return_could_not_be_noted_is_not_counted_once_more() throws SQLException {
+        attempts.started(MARK); // by the process that has ended
+        suspicion.watch();
+        suspicion.runsAlone(true);
+        assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.RUN);
+        for (int tries = 0; tries < 10; tries++) {
+            failsUnnoted();
+            assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.RUN);
+        }
+        assertThat(attempts.of(MARK)).isEqualTo(new Attempts(0, 2));
+    }
+
+    @Test
+    void a_start_that_could_not_be_noted_is_noted_by_the_next_try() throws SQLException {
+        suspicion.watch();
+        outOfReach = true;
+        assertThatThrownBy(() -> watch.begin(suspicion, MARK)).isInstanceOf(SQLException.class);
+        outOfReach = false;
+        assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.RUN);
+        assertThat(attempts.of(MARK)).isEqualTo(new Attempts(0, 1));
+    }
+
+    private void failsUnnoted() {
+        outOfReach = true;
+        watch.after(suspicion, MARK, false, 1);
+        outOfReach = false;
+    }
+}

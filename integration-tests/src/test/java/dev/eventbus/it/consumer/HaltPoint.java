@@ -1,0 +1,200 @@
+package dev.eventbus.it.consumer;
+
+import dev.eventbus.it.outbox.RelayProcess;
+import dev.eventbus.topics.KafkaCluster;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import javax.sql.DataSource;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.OffsetCommitCallback;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The place in a runner's work at which its JVM halts, as by a power cut, or freezes until somebody thaws it. All of them are calls
+ * of the database or of Kafka's consumer.
+ */
+final class HaltPoint {
+
+    enum Place {
+        NOWHERE,
+        /** Records have been read, nobody has them yet. */
+        POLLED,
+        /** A record was read as an event, the inbox knows nothing of it. */
+        DECODED,
+        /** A failure is noted durably, the next try has not begun. */
+        ATTEMPT_NOTED,
+        /** The mark stands in the handler's transaction, the handler has not begun. */
+        MARKED,
+        /** The handler has returned. */
+        BEFORE_COMMIT,
+        /** Mark and effect are there, and the runner does not know. */
+        AFTER_COMMIT,
+        /** Events have ended, their offsets are about to be committed. */
+        BEFORE_OFFSETS,
+        /** The group's offsets are committed. */
+        AFTER_OFFSETS,
+        /** Partitions are being handed over and what has ended of them is about to be committed. */
+        IN_REVOKE
+    }
+
+    /** System property that says where. */
+    static final String PROPERTY = "eventbus.it.halt";
+
+    /** What is said before it freezes. */
+    static final String FREEZES = "@freezes";
+
+    static final int AS_BY_SIGKILL = 137;
+
+    private final Place place;
+    private final AtomicInteger left;
+    private final boolean freezes;
+
+    private HaltPoint(Place place, int times, boolean freezes) {
+        this.place = place;
+        this.left = new AtomicInteger(times);
+        this.freezes = freezes;
+    }
+
+    /** As the property says, such as {@code MARKED:7}, at the seventh time, or {@code MARKED:7:FREEZE}; without it nowhere. */
+    static HaltPoint ofThisJvm() {
+        String[] parts = System.getProperty(PROPERTY, Place.NOWHERE.name()).split(":");
+        int times = parts.length == 1 ? 1 : Integer.parseInt(parts[1]);
+        return new HaltPoint(Place.valueOf(parts[0]), times, parts.length == 3);
+    }
+
+    private void reached(Place here) {
+        if (here != place || left.decrementAndGet() != 0) {
+            return;
+        }
+        if (freezes) {
+            System.out.println(FREEZES);
+            RelayProcess.signal("STOP", ProcessHandle.current().pid());
+        } else {
+            Runtime.getRuntime().halt(AS_BY_SIGKILL);
+        }
+    }
+
+    /** A data source whose transactions halt. */
+    DataSource in(DataSource real) {
+        return proxy(DataSource.class, (method, arguments) -> {
+            Object result = method.invoke(real, arguments);
+            return result instanceof Connection connection ? in(connection) : result;
+        });
+    }
+
+    private Connection in(Connection real) {
+        AtomicBoolean marked = new AtomicBoolean();
+        AtomicBoolean attempted = new AtomicBoolean();
+        return proxy(Connection.class, (method, arguments) -> {
+            boolean commits = method.getName().equals("commit");
+            if (commits && marked.get()) {
+                reached(Place.BEFORE_COMMIT);
+            }
+            Object result = method.invoke(real, arguments);
+            if (commits) {
+                if (marked.getAndSet(false)) {
+                    reached(Place.AFTER_COMMIT);
+                }
+                if (attempted.getAndSet(false)) {
+                    reached(Place.ATTEMPT_NOTED);
+                }
+            }
+            if (!(result instanceof PreparedStatement statement)) {
+                return result;
+            }
+            String sql = String.valueOf(arguments[0]);
+            attempted.compareAndSet(false, sql.contains("INSERT INTO eventbus_attempt"));
+            return sql.contains("INSERT INTO eventbus_inbox") ? in(statement, marked) : statement;
+        });
+    }
+
+    private PreparedStatement in(PreparedStatement real, AtomicBoolean marked) {
+        return proxy(PreparedStatement.class, (method, arguments) -> {
+            boolean execute = method.getName().startsWith("execute");
+            if (execute) {
+                reached(Place.DECODED);
+            }
+            Object result = method.invoke(real, arguments);
+            if (execute) {
+                marked.set(true);
+                reached(Place.MARKED);
+            }
+            return result;
+        });
+    }
+
+    /** A cluster whose consumers halt. */
+    KafkaCluster in(KafkaCluster real) {
+        return proxy(KafkaCluster.class, (method, arguments) -> {
+            Object result = method.invoke(real, arguments);
+            return result instanceof Consumer<?, ?> consumer ? in(consumer) : result;
+        });
+    }
+
+    private Consumer<?, ?> in(Consumer<?, ?> real) {
+        AtomicBoolean revoking = new AtomicBoolean();
+        return proxy(Consumer.class, (method, arguments) -> {
+            switch (method.getName()) {
+                case "subscribe" -> arguments[1] = in((ConsumerRebalanceListener) arguments[1], revoking);
+                case "commitSync" -> {
+                    if (revoking.get()) {
+                        reached(Place.IN_REVOKE);
+                    }
+                }
+                case "commitAsync" -> {
+                    reached(Place.BEFORE_OFFSETS);
+                    arguments[1] = in((OffsetCommitCallback) arguments[1]);
+                }
+                default -> {}
+            }
+            Object result = method.invoke(real, arguments);
+            if (result instanceof ConsumerRecords<?, ?> records && !records.isEmpty()) {
+                reached(Place.POLLED);
+            }
+            return result;
+        });
+    }
+
+    private OffsetCommitCallback in(OffsetCommitCallback real) {
+        return (offsets, failure) -> {
+            if (failure == null) {
+                reached(Place.AFTER_OFFSETS);
+            }
+            real.onComplete(offsets, failure);
+        };
+    }
+
+    private static ConsumerRebalanceListener in(ConsumerRebalanceListener real, AtomicBoolean revoking) {
+        return proxy(ConsumerRebalanceListener.class, (method, arguments) -> {
+            revoking.set(method.getName().equals("onPartitionsRevoked"));
+            try {
+                return method.invoke(real, arguments);
+            } finally {
+                revoking.set(false);
+            }
+        });
+    }
+
+    private interface Call {
+        @Nullable
+        Object of(Method method, Object[] arguments) throws ReflectiveOperationException;
+    }
+
+    private static <T> T proxy(Class<T> type, Call call) {
+        return type.cast(Proxy.newProxyInstance(
+                HaltPoint.class.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
+                    try {
+                        return call.of(method, arguments == null ? new Object[0] : arguments);
+                    } catch (InvocationTargetException e) {
+                        throw e.getCause();
+                    }
+                }));
+    }
+}
