@@ -22,7 +22,7 @@ record PostgresDeleteSql(TableNames names) {
     }
 
     /**
-     * One walk of the index for all rows, at half the cost of a look-up for each; the text tells a row from another of its number.
+     * One walk of the index for all rows; the text tells a row from another of its number.
      * Before 17 the planner may check the numbers on every row of the shard instead.
      */
     private PreparedStatement deleteAtOnce(Connection connection, Collection<RowKey> rows) throws SQLException {
