@@ -118,7 +118,7 @@ final class OutboxFeed {
         }
         OutboxStore.Deleted deleted = store.delete(connection, keys);
         inFlight.deleted();
-        floors.deleted(deleted.transaction());
+        floors.began(deleted.transaction());
         if (deleted.rows() < keys.size()) {
             floors.forgetAll(); // of their numbers there may be other rows, as after a restore
         }
@@ -267,8 +267,8 @@ final class OutboxFeed {
         if (window.floors().isEmpty()) {
             return new Look(tried, true);
         }
-        if (!leftOut.isEmpty() && floors.lacksDelete()) {
-            floors.deleted(store.delete(connection, List.of()).transaction());
+        if (!leftOut.isEmpty() && floors.lacksTransaction()) {
+            floors.began(store.newTransaction(connection));
         }
         OutboxStore.Fetched fetched = store.fetch(connection, window);
         boolean allTaken = accept(connection, fetched.rows());

@@ -9,7 +9,7 @@ import java.util.OptionalLong;
  * can commit one there any more; so a backlog of dead rows or a reader's old snapshot costs nothing.
  *
  * <p>How a floor is found, on a database that gives exact bounds: take the head, the last sequence number given out, with one
- * fetch; then N, the id of the transaction that deletes acknowledged rows after it. Whoever was given a number up to that head
+ * fetch; then N, the id of a transaction that begins after it, as that of the next DELETE does. Whoever was given a number up to that head
  * had a transaction id below N. Once a later fetch says that all transactions below N have ended, the head is settled: that fetch
  * and all after it see every row up to it that will ever be there, so a floor is as high as such a fetch has read, up to the
  * settled head. Elsewhere, and until then, the floor is the shard's beginning.
@@ -64,13 +64,13 @@ public final class FloorTracker {
         return candidate.isPresent() ? candidateXid : 0;
     }
 
-    /** Whether numbers were given out of which a DELETE, even one of no row, is needed to settle them. */
-    public boolean lacksDelete() {
+    /** Whether a transaction that begins now is needed to settle what was given out. */
+    public boolean lacksTransaction() {
         return candidate.isEmpty() && head.isPresent() && !head.equals(settled);
     }
 
-    /** Acknowledged rows were deleted by this transaction, after the last fetch. */
-    public void deleted(long transaction) {
+    /** A transaction began after the last fetch; 0 for none. */
+    public void began(long transaction) {
         if (candidate.isEmpty() && head.isPresent() && transaction > 0) {
             candidate = head;
             candidateXid = transaction;

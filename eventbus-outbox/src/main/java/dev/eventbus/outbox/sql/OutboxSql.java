@@ -68,6 +68,11 @@ public interface OutboxSql {
      */
     PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException;
 
+    /** Gives a transaction of its own an id, the first column; null where fetches tell no snapshot, so that nobody asks. */
+    default @Nullable String newTransaction() {
+        return null;
+    }
+
     /** Says that a relay is alive for this long: owner, milliseconds. Adds or changes its one row. */
     String upsertMember();
 

@@ -179,6 +179,19 @@ public final class OutboxStore {
         }
     }
 
+    /** The id of a transaction that begins now; 0 where the database has none. */
+    public long newTransaction(Connection connection) throws SQLException {
+        String statement = sql.newTransaction();
+        if (statement == null) {
+            return 0;
+        }
+        try (PreparedStatement query = connection.prepareStatement(statement);
+                ResultSet row = query.executeQuery()) {
+            row.next();
+            return row.getLong(1);
+        }
+    }
+
     /** The database's time. */
     public Instant now(Connection connection) throws SQLException {
         try (PreparedStatement query = connection.prepareStatement(sql.now());

@@ -12,9 +12,6 @@ import java.util.stream.IntStream;
 /** PostgreSQL 13 and later. */
 public record PostgresOutboxSql(TableNames names) implements OutboxSql {
 
-    /** The version that finds the members of a list in one walk of an index, and always does. */
-    private static final int LOOKS_UP_ALL_AT_ONCE = 17;
-
     @Override
     public String database() {
         return "postgresql";
@@ -102,12 +99,12 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                 """);
         PreparedStatement fetch = connection.prepareStatement(sql);
         fetch.setString(1, names.qualifiedEvents());
-        fetch.setArray(2, PostgresArrays.shards(connection, window.floors(), FetchWindow.Floor::shard));
-        fetch.setArray(3, PostgresArrays.longs(connection, window.floors(), FetchWindow.Floor::seq));
-        fetch.setArray(4, PostgresArrays.strings(connection, window.excludedTopics(), topic -> topic));
+        fetch.setArray(2, PostgresDeleteSql.shards(connection, window.floors(), FetchWindow.Floor::shard));
+        fetch.setArray(3, PostgresDeleteSql.longs(connection, window.floors(), FetchWindow.Floor::seq));
+        fetch.setArray(4, PostgresDeleteSql.strings(connection, window.excludedTopics(), topic -> topic));
         fetch.setString(5, window.onlyTopic());
-        fetch.setArray(6, PostgresArrays.shards(connection, window.inFlight(), RowKey::shard));
-        fetch.setArray(7, PostgresArrays.longs(connection, window.inFlight(), RowKey::seq));
+        fetch.setArray(6, PostgresDeleteSql.shards(connection, window.inFlight(), RowKey::shard));
+        fetch.setArray(7, PostgresDeleteSql.longs(connection, window.inFlight(), RowKey::seq));
         fetch.setInt(8, window.rowsPerShard());
         fetch.setInt(9, window.rows());
         fetch.setLong(10, window.bytes());
@@ -117,47 +114,14 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     /** Commits asynchronously, and only this statement does: what a crash undoes is sent again. */
     @Override
     public PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
-        return connection.getMetaData().getDatabaseMajorVersion() >= LOOKS_UP_ALL_AT_ONCE
-                ? deleteAtOnce(connection, rows)
-                : deleteOneByOne(connection, rows);
+        return new PostgresDeleteSql(names).delete(connection, rows);
     }
 
-    /**
-     * One walk of the index for all rows, at half the cost of a look-up for each; the text tells a row from another of its number.
-     * Before 17 the planner may check the numbers on every row of the shard instead.
-     */
-    private PreparedStatement deleteAtOnce(Connection connection, Collection<RowKey> rows) throws SQLException {
-        String sql = names.in("""
-                WITH gone AS (
-                  DELETE FROM "eventbus_outbox"
-                  WHERE shard = ANY (?::smallint[]) AND seq = ANY (?::bigint[])
-                    AND shard || ':' || seq || ':' || id = ANY (?::varchar[])
-                  RETURNING 1)
-                SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
-                """);
-        return PostgresArrays.bind(
-                connection.prepareStatement(sql), rows, row -> row.shard() + ":" + row.seq() + ":" + row.id());
-    }
-
-    /**
-     * Each row is looked up by its number whatever the statistics say: right after a backlog they say that the outbox is empty, and a
-     * join would read all of it once for each row.
-     */
-    private PreparedStatement deleteOneByOne(Connection connection, Collection<RowKey> rows) throws SQLException {
-        String sql = names.in("""
-                WITH gone AS (
-                  DELETE FROM "eventbus_outbox"
-                  WHERE ctid = ANY (ARRAY (
-                    SELECT found.ctid
-                    FROM unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS acked (shard, seq, id)
-                    CROSS JOIN LATERAL (
-                      SELECT o.ctid FROM "eventbus_outbox" o
-                      WHERE o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id
-                      LIMIT 1) found))
-                  RETURNING 1)
-                SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
-                """);
-        return PostgresArrays.bind(connection.prepareStatement(sql), rows, RowKey::id);
+    @Override
+    public String newTransaction() {
+        return """
+                SELECT pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true)
+                """;
     }
 
     @Override

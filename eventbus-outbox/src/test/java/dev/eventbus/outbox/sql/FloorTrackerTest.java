@@ -17,9 +17,9 @@ class FloorTrackerTest {
     }
 
     @Test
-    void the_head_is_the_floor_once_every_transaction_before_a_later_delete_has_ended() {
+    void the_head_is_the_floor_once_every_transaction_before_a_later_one_has_ended() {
         fetched(100, 40, Map.of(3, Long.MAX_VALUE));
-        floors.deleted(107);
+        floors.began(107);
         fetched(106, 50, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).as("a writer below 107 still runs").isEqualTo(BEGINNING);
         fetched(107, 60, Map.of(3, Long.MAX_VALUE));
@@ -27,8 +27,8 @@ class FloorTrackerTest {
     }
 
     @Test
-    void a_delete_before_the_first_fetch_proves_nothing() {
-        floors.deleted(107);
+    void a_transaction_before_the_first_fetch_proves_nothing() {
+        floors.began(107);
         fetched(200, 40, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
     }
@@ -36,7 +36,7 @@ class FloorTrackerTest {
     @Test
     void a_fetch_that_was_cut_raises_the_floor_only_to_what_it_returned() {
         fetched(100, 40, Map.of());
-        floors.deleted(107);
+        floors.began(107);
         fetched(107, 60, Map.of(3, 25L, 4, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(25);
         assertThat(floors.floor(4)).isEqualTo(40);
@@ -46,7 +46,7 @@ class FloorTrackerTest {
     @Test
     void once_the_head_is_settled_each_fetch_raises_the_floor_to_what_it_returned() {
         fetched(100, 1_000, Map.of(3, 20L));
-        floors.deleted(107);
+        floors.began(107);
         fetched(107, 1_000, Map.of(3, 40L));
         fetched(107, 1_000, Map.of(3, 60L));
         assertThat(floors.floor(3)).isEqualTo(60);
@@ -57,7 +57,7 @@ class FloorTrackerTest {
     @Test
     void what_is_settled_outlives_a_floor_that_is_forgotten() {
         fetched(100, 1_000, Map.of());
-        floors.deleted(107);
+        floors.began(107);
         fetched(107, 1_000, Map.of(3, 40L));
         floors.forgetAll();
         fetched(107, 1_000, Map.of(3, 30L));
@@ -67,35 +67,35 @@ class FloorTrackerTest {
     @Test
     void who_doubts_what_is_settled_waits_for_another_proof() {
         fetched(100, 1_000, Map.of());
-        floors.deleted(107);
+        floors.began(107);
         fetched(107, 1_000, Map.of(3, 40L));
         floors.doubtAll();
         fetched(107, 1_000, Map.of(3, 40L));
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
-        floors.deleted(108);
+        floors.began(108);
         fetched(108, 1_000, Map.of(3, 50L));
         assertThat(floors.floor(3)).isEqualTo(50);
     }
 
     @Test
-    void a_delete_is_lacking_while_the_last_head_is_neither_settled_nor_waited_for() {
-        assertThat(floors.lacksDelete()).as("no head yet").isFalse();
+    void a_transaction_is_lacking_while_the_last_head_is_neither_settled_nor_waited_for() {
+        assertThat(floors.lacksTransaction()).as("no head yet").isFalse();
         fetched(100, 40, Map.of());
-        assertThat(floors.lacksDelete()).isTrue();
-        floors.deleted(107);
-        assertThat(floors.lacksDelete()).as("waited for").isFalse();
+        assertThat(floors.lacksTransaction()).isTrue();
+        floors.began(107);
+        assertThat(floors.lacksTransaction()).as("waited for").isFalse();
         fetched(107, 40, Map.of());
-        assertThat(floors.lacksDelete()).as("settled").isFalse();
+        assertThat(floors.lacksTransaction()).as("settled").isFalse();
         fetched(107, 41, Map.of());
-        assertThat(floors.lacksDelete()).isTrue();
+        assertThat(floors.lacksTransaction()).isTrue();
     }
 
     @Test
-    void a_later_delete_does_not_put_the_proof_off() {
+    void a_later_transaction_does_not_put_the_proof_off() {
         fetched(100, 40, Map.of());
-        floors.deleted(107);
+        floors.began(107);
         fetched(105, 50, Map.of(3, Long.MAX_VALUE));
-        floors.deleted(120);
+        floors.began(120);
         fetched(107, 60, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(40);
     }
@@ -103,9 +103,9 @@ class FloorTrackerTest {
     @Test
     void a_floor_never_falls_unless_it_is_forgotten() {
         fetched(100, 40, Map.of());
-        floors.deleted(101);
+        floors.began(101);
         fetched(101, 60, Map.of(3, Long.MAX_VALUE, 4, Long.MAX_VALUE));
-        floors.deleted(102);
+        floors.began(102);
         fetched(102, 70, Map.of(3, 10L));
         assertThat(floors.floor(3)).isEqualTo(40);
         floors.forget(3);
@@ -116,7 +116,7 @@ class FloorTrackerTest {
     @Test
     void a_head_that_falls_makes_every_number_worthless() {
         fetched(100, 40, Map.of());
-        floors.deleted(101);
+        floors.began(101);
         fetched(101, 60, Map.of(3, Long.MAX_VALUE));
         fetched(102, 5, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).as("numbers are given out again").isEqualTo(BEGINNING);
@@ -127,7 +127,7 @@ class FloorTrackerTest {
     @Test
     void a_new_connection_makes_every_number_worthless() {
         fetched(100, 40, Map.of());
-        floors.deleted(107);
+        floors.began(107);
         floors.reset();
         fetched(500, 60, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
@@ -136,7 +136,7 @@ class FloorTrackerTest {
     @Test
     void a_database_without_such_numbers_has_no_floor() {
         floors.fetched(OptionalLong.empty(), OptionalLong.empty(), Map.of(3, Long.MAX_VALUE));
-        floors.deleted(0);
+        floors.began(0);
         floors.fetched(OptionalLong.empty(), OptionalLong.empty(), Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
     }

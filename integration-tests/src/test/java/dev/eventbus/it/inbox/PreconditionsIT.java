@@ -65,8 +65,8 @@ class PreconditionsIT {
             awaitRepeat(scene, group, 2, runner);
             assertThat(repeats).containsExactly(Outcome.DONE);
 
-            scene.inTransaction(tx -> publish(scene, tx, "evt-1")); // as it was before the relay deleted it
             relay.close();
+            scene.inTransaction(tx -> publish(scene, tx, "evt-1")); // as it was before the relay deleted it
             daysPass(scene, 8);
             assertThat(purge(scene, group).problem()).isNull();
             OutboxRelay later = scene.startRelay();

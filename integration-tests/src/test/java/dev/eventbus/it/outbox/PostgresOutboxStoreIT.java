@@ -194,13 +194,13 @@ class PostgresOutboxStoreIT extends OutboxStoreContract {
     }
 
     @Test
-    void a_delete_of_nothing_has_a_transaction_of_its_own() throws SQLException {
+    void a_new_transaction_comes_after_all_that_there_were() throws SQLException {
         OutboxStore store = new OutboxStore(sql());
         try (Connection relay = connect()) {
-            OutboxStore.Deleted first = store.delete(relay, List.of());
-            OutboxStore.Deleted second = store.delete(asOfVersion16(relay), List.of());
-            assertThat(first.rows() + second.rows()).isZero();
-            assertThat(second.transaction()).isGreaterThan(first.transaction());
+            long before = store.newTransaction(relay);
+            assertThat(store.delete(relay, List.of(new RowKey(0, 0, "none"))).transaction())
+                    .isGreaterThan(before);
+            assertThat(store.newTransaction(relay)).isGreaterThan(before + 1);
         }
     }
 
