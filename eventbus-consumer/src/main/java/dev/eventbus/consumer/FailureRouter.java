@@ -12,6 +12,7 @@ import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.deadletter.FailureText;
 import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
@@ -80,7 +81,8 @@ final class FailureRouter {
         this.policy = new FailurePolicy(settings.retry(), settings.classify(), settings.afterRetries());
         this.listener = settings.listener();
         AfterRetries after = settings.afterRetries();
-        JdbcInbox parks = after == null ? null : after.inbox();
+        JdbcInbox parks =
+                after == null ? null : settings.routes().inbox(); // whatever the policy: letters are redriven there
         ParkedKeys parked = parks == null ? null : new ParkedKeys(parks.parking(), group);
         this.letters = sink == null || after == null
                 ? null
@@ -408,9 +410,15 @@ final class FailureRouter {
     private Origin origin(InFlight record, FailureReason reason, @Nullable Throwable cause, Instant now) {
         Event<?> event = record.event();
         String id = event != null ? event.id() : cause instanceof DecodeException e ? e.eventId() : null;
-        Origin origin = Origin.of(record.record(), group, reason, now).withEventId(id);
+        Origin origin =
+                Origin.of(record.record(), group, reason, now).withEventId(id).withRedrives(redrivesOf(record));
         Instant first = record.firstFailedAt();
         return cause == null ? origin : origin.withFailure(cause, record.attempts(), first == null ? now : first);
+    }
+
+    /** Only where there is no inbox does a redrive come by the topic. */
+    private int redrivesOf(InFlight record) {
+        return parkedKeys() == null ? RedriveHeaders.redrives(record.record().headers()) : 0;
     }
 
     private Delivery delivered(InFlight record) {

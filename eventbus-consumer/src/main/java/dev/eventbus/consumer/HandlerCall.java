@@ -11,6 +11,7 @@ import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
@@ -21,6 +22,7 @@ import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -127,6 +129,11 @@ final class HandlerCall implements LaneWorkers.Work {
         if (letterHandler != null) {
             return handleLetter(record, letterHandler, new Delivered(group, topic, record));
         }
+        if (routes.inbox() == null
+                && RedriveHeaders.isForAnother(record.record().headers(), group)) {
+            listener.skipped(record.eventType(), new Delivered(group, topic, record));
+            return Progress.ENDED;
+        }
         Event<?> event;
         try {
             event = decoded(record);
@@ -138,7 +145,10 @@ final class HandlerCall implements LaneWorkers.Work {
             record.mark(Mark.of(group, event.id(), record.record()));
         }
         ParkedKeys parked = router.parkedKeys();
-        Progress follows = parked == null || record.record().key() == null ? null : follows(record, event, parked);
+        Progress follows =
+                parked == null || record.mark() == null || record.record().key() == null
+                        ? null
+                        : follows(record, event, parked);
         if (follows != null) {
             return follows;
         }
@@ -202,6 +212,13 @@ final class HandlerCall implements LaneWorkers.Work {
         return parked == null
                 || record.key() == null
                 || parked.areKnown() && !parked.contains(record.topic(), record.key());
+    }
+
+    /** Whether a handler runs for this key now. */
+    boolean runs(String topic, byte[] key) {
+        return running.stream()
+                .map(call -> call.delivery.record)
+                .anyMatch(record -> record.topic().equals(topic) && Arrays.equals(record.key(), key));
     }
 
     /** Null if keys are not parked. */

@@ -81,6 +81,7 @@ final class Parking {
     private final ParkedKeys keys;
     private final @Nullable Executor executor;
     private final RunLoop loop;
+    private final boolean parksKeys;
 
     /** First events that run or have failed here; by id. */
     private final ConcurrentHashMap<String, InFlight> failing = new ConcurrentHashMap<>();
@@ -106,6 +107,8 @@ final class Parking {
         this.keys = keys;
         this.store = routes.requireInbox().parking();
         this.executor = executor;
+        AfterRetries after = settings.afterRetries();
+        this.parksKeys = after != null && after.inbox() != null;
         this.loop = new RunLoop("parked keys " + group, this::look, () -> {});
     }
 
@@ -212,7 +215,7 @@ final class Parking {
     }
 
     private int begin(ParkedKey key) {
-        if (!keys.take(key, MOST_AT_ONCE)) {
+        if (call.runs(key.topic(), key.key()) || !keys.take(key, MOST_AT_ONCE)) {
             return 0;
         }
         if (executor == null) {
@@ -277,13 +280,16 @@ final class Parking {
     private void handle(ParkedEvent parked, Connection transaction) throws Exception {
         InFlight record = inFlight(parked);
         Event<?> event = call.decoded(record);
-        if (!(routes.of(event) instanceof Route.Once route)) {
-            throw new IllegalStateException("a parked event of a type that is handled without the inbox");
-        }
+        Route route = routes.of(event);
         Delivered delivery = delivered(record);
         long began = System.nanoTime();
-        call.inUserCode(
-                event, delivery, () -> route.handler().handle(HandlerCall.asHandled(event), delivery.in(transaction)));
+        call.inUserCode(event, delivery, () -> {
+            if (route instanceof Route.Once once) {
+                once.handler().handle(HandlerCall.asHandled(event), delivery.in(transaction));
+            } else if (route instanceof Route.AtLeastOnce plain) {
+                plain.handler().handle(HandlerCall.asHandled(event), delivery);
+            }
+        });
         call.handled(event, delivery, route.watch(), Duration.ofNanos(System.nanoTime() - began));
     }
 
@@ -347,7 +353,7 @@ final class Parking {
                     group,
                     event.failed(event.attempts(), reason, text),
                     new Change(key.state(), now.plus(Objects.requireNonNull(delay)), key.redrives()));
-        } else if (key.state() == State.REDRIVE) {
+        } else if (key.state() == State.REDRIVE && !goesBack(event)) {
             waitsForAPerson(event.failed(record.attempts(), disposition.reason().name(), text), key.redrives() + 1);
         } else if (delay != null) {
             store.failed(
@@ -377,14 +383,28 @@ final class Parking {
         Origin full = cause == null
                 ? origin.withAttempts(event.attempts())
                 : origin.withFailure(cause, event.attempts(), now);
+        boolean back = goesBack(event);
         try {
-            sink.send(event.record(), full).toCompletableFuture().join();
+            sink.send(event.record(), back ? full.withRedrives(key.redrives() + 1) : full)
+                    .toCompletableFuture()
+                    .join();
         } catch (CompletionException e) {
             problem = "a parked event's copy cannot be sent to its dead-letter topic; it is tried again";
             store.failed(group, event, new Change(State.WAITING, now.plus(LOOKS_AGAIN), key.redrives()));
             return;
         }
-        waitsForAPerson(event, key.redrives());
+        if (back) {
+            store.setAside(group, event);
+            failing.remove(event.eventId());
+            LOG.warn("{} failed ({}) and is a dead letter again; its key goes on", event, event.reason());
+        } else {
+            waitsForAPerson(event, key.redrives());
+        }
+    }
+
+    /** Whether its place is the dead-letter topic: it has come from there, or this runner parks no keys. */
+    private boolean goesBack(ParkedEvent event) throws SQLException {
+        return !parksKeys || store.isDead(group, event.eventId());
     }
 
     private void waitsForAPerson(ParkedEvent event, int redrives) throws SQLException {

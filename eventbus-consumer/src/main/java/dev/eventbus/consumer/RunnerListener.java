@@ -46,7 +46,7 @@ public interface RunnerListener {
      */
     default void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {}
 
-    /** An event of a type that the runner was told to ignore was skipped. */
+    /** An event of a type that the runner was told to ignore was skipped, or one that was redriven for another group. */
     default void skipped(@Nullable String eventType, Delivery delivery) {}
 
     /** Records were gone before they could be read. */

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class DeadLetterHeaders {
 
-    private static final String PREFIX = "eventbus-dlq-";
+    static final String PREFIX = "eventbus-dlq-";
 
     static final String TOPIC = "eventbus-dlq-topic";
     static final String PARTITION = "eventbus-dlq-partition";

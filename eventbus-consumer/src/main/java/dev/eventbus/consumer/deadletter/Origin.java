@@ -118,6 +118,24 @@ public record Origin(
                 redrives);
     }
 
+    /** With how often it was redriven before. */
+    public Origin withRedrives(int times) {
+        return new Origin(
+                topic,
+                partition,
+                offset,
+                timestamp,
+                group,
+                eventId,
+                attempts,
+                firstFailedAt,
+                failedAt,
+                reason,
+                exception,
+                message,
+                times);
+    }
+
     /** One line, safe to print. */
     @Override
     public String toString() {

@@ -8,6 +8,7 @@ import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -286,6 +287,96 @@ public final class ParkingStore {
         });
         lift(group, key);
         return discarded;
+    }
+
+    // ---- of letters that are handled again
+
+    /** What one transaction of a redrive works with. */
+    public interface Rows {
+
+        /** Of the transaction. */
+        Connection connection();
+
+        /** The statements, in the inbox's schema. */
+        ParkingSql sql();
+
+        /** The group's parked keys and events. */
+        ParkedRows parked();
+
+        /** What was decided about an event; null if nothing was. */
+        @Nullable
+        MarkResult decided(Mark mark) throws SQLException;
+
+        /** Whether the mark is this transaction's now; false if another one has it. */
+        boolean mark(Mark mark, Outcome outcome) throws SQLException;
+    }
+
+    /** What happens in a transaction of a redrive. */
+    @FunctionalInterface
+    public interface RowsWork<T> {
+        T run(Rows rows) throws SQLException;
+    }
+
+    /** Runs work on a group's rows in one transaction, committed durably when it returns. */
+    public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
+        return transactions.runOurs((connection, watch) -> {
+            sql.begin(connection);
+            return new Ending<>(work.run(new OpenRows(connection, sql, rows(group))), sealed(connection));
+        });
+    }
+
+    private record OpenRows(Connection connection, InboxSql inbox, ParkedRows parked) implements Rows {
+
+        @Override
+        public ParkingSql sql() {
+            return inbox.parking();
+        }
+
+        @Override
+        public @Nullable MarkResult decided(Mark mark) throws SQLException {
+            InboxSql.Decision known = inbox.decision(connection, mark);
+            return known == null ? null : known.about(mark);
+        }
+
+        @Override
+        public boolean mark(Mark mark, Outcome outcome) throws SQLException {
+            return inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
+                    instanceof InboxSql.Insertion.Inserted;
+        }
+    }
+
+    /** Whether an event has been a dead letter, whatever waits for it now. */
+    public boolean isDead(String group, String eventId) throws SQLException {
+        Mark any = new Mark(group, eventId, new byte[0], "any", 0, 0);
+        return transactions.runOurs((connection, watch) -> {
+            InboxSql.Decision known = sql.decision(connection, any);
+            return new Ending<>(known != null && known.outcome() == Outcome.DEAD, false);
+        });
+    }
+
+    /** A parked event has become a dead letter, which the broker has acknowledged; its key goes on with the next one. */
+    public void setAside(String group, ParkedEvent event) throws SQLException {
+        inTransaction(group, rows -> {
+            boolean there = rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name());
+            if (there && rows.parked().deleteEvent(rows.connection(), event.eventId())) {
+                rows.parked().redrive(rows.connection(), event.topic(), event.key());
+            }
+            return there;
+        });
+    }
+
+    /** The events of a key that are parked, in order. */
+    public List<ParkedEvent> events(String group, ParkedKey key, int most) throws SQLException {
+        return transactions.runOurs((connection, watch) -> {
+            List<ParkedEvent> events = new ArrayList<>();
+            for (String id : rows(group).eventIds(connection, key)) {
+                ParkedEvent event = events.size() < most ? rows(group).event(connection, id) : null;
+                if (event != null) {
+                    events.add(event);
+                }
+            }
+            return new Ending<>(events, false);
+        });
     }
 
     private ParkedRows rows(String group) {

@@ -178,6 +178,11 @@ public final class H2ParkingSql implements ParkingSql {
     }
 
     @Override
+    public String schema() {
+        return schema;
+    }
+
+    @Override
     public void text(PreparedStatement statement, int parameter, String value) throws SQLException {
         statement.setBytes(parameter, value.getBytes(UTF_8));
     }

@@ -73,6 +73,9 @@ public interface ParkingSql {
     /** The mark of a parked or dead event becomes another: outcome, group, event id. */
     String settleMark();
 
+    /** What stands before a table's name: empty, or a quoted schema and a dot. */
+    String schema();
+
     /** Binds a group, a topic or an id. */
     void text(PreparedStatement statement, int parameter, String value) throws SQLException;
 

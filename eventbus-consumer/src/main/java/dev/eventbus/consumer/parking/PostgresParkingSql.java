@@ -177,6 +177,11 @@ public final class PostgresParkingSql implements ParkingSql {
     }
 
     @Override
+    public String schema() {
+        return schema;
+    }
+
+    @Override
     public void text(PreparedStatement statement, int parameter, String value) throws SQLException {
         statement.setString(parameter, value);
     }

@@ -1,0 +1,273 @@
+package dev.eventbus.consumer.redrive;
+
+import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.inbox.ParkingStore.Rows;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.consumer.parking.RedriveSql;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+
+/** What a redrive does in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
+final class RedriveStore {
+
+    /** Letters asked for in one transaction. */
+    private static final int BATCH = 500;
+
+    private final ParkingStore parking;
+    private final String group;
+
+    RedriveStore(JdbcInbox inbox, String group) {
+        this.parking = inbox.parking();
+        this.group = group;
+    }
+
+    /** A question or a change that may meet a database that does not answer. */
+    interface Step<T> {
+        T run() throws SQLException;
+    }
+
+    static <T> T ask(Step<T> step) {
+        try {
+            return step.run();
+        } catch (SQLException e) {
+            throw new StartRefusedException(
+                    "The redrive ended: the inbox's database did not answer (SQLSTATE %s). What it had committed stands, the rest is as it was; check the database, then plan and run again."
+                            .formatted(e.getSQLState()),
+                    e);
+        }
+    }
+
+    // ---- looking
+
+    /** The letters as the inbox knows their events. */
+    List<Found> standings(List<Found> letters) {
+        List<Found> known = new ArrayList<>();
+        for (int from = 0; from < letters.size(); from += BATCH) {
+            List<Found> some = letters.subList(from, Math.min(letters.size(), from + BATCH));
+            known.addAll(ask(() -> parking.inTransaction(group, rows -> {
+                List<Found> seen = new ArrayList<>();
+                for (Found found : some) {
+                    seen.add(found.as(standing(rows, found)));
+                }
+                return seen;
+            })));
+        }
+        return known;
+    }
+
+    private static Standing standing(Rows rows, Found found) throws SQLException {
+        Standing before = before(rows, found);
+        if (before != Standing.READY) {
+            return before;
+        }
+        return rows.parked().event(rows.connection(), found.mark().eventId()) == null
+                ? Standing.READY
+                : Standing.UNDER_WAY;
+    }
+
+    /** What the mark and the letter itself say. */
+    private static Standing before(Rows rows, Found found) throws SQLException {
+        MarkResult decided = rows.decided(found.mark());
+        if (decided instanceof MarkResult.IdConflict) {
+            return Standing.ID_CONFLICT;
+        }
+        if (decided instanceof MarkResult.Known known && known.outcome() != Outcome.DEAD) {
+            return switch (known.outcome()) {
+                case DONE -> Standing.ALREADY_APPLIED;
+                case SKIPPED -> Standing.DISCARDED;
+                case PARKED -> Standing.PARKED;
+                default -> Standing.NOT_SETTLED;
+            };
+        }
+        if (found.standing() == Standing.READY && found.key() == null) {
+            return Standing.WITHOUT_KEY;
+        }
+        return found.standing();
+    }
+
+    /** The parked keys that are meant; those that are being handled already are not. */
+    List<ParkedKey> parked(Selection selection) {
+        return ask(() -> parking.load(group)).stream()
+                .filter(key -> key.events() > 0 && key.state() != State.REDRIVE && selection.has(key))
+                .toList();
+    }
+
+    // ---- handing over
+
+    /** A key that is parked is handled again; how many events wait there, 0 if it is not parked any more. */
+    long redrive(ParkedKey key) {
+        return ask(() -> parking.redrive(group, key.topic(), key.key())) ? key.events() : 0;
+    }
+
+    /** Makes a letter an event that waits, in its place; what came of it. */
+    Standing admit(Found found, ConsumerRecord<byte[], byte[]> letter) {
+        ParkedEvent event = found.parked(letter);
+        return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event)));
+    }
+
+    private Standing admit(Rows rows, Found found, ParkedEvent event) throws SQLException {
+        Standing before = before(rows, found);
+        if (before != Standing.READY) {
+            return before;
+        }
+        if (rows.decided(found.mark()) == null && !rows.mark(found.mark(), Outcome.DEAD)) {
+            return Standing.HELD; // the group forgot it, or never marked it: from now on it is known as a dead letter
+        }
+        String reason = found.origin().reason().name();
+        rows.parked().insertKey(rows.connection(), event, State.REDRIVE, reason, null);
+        if (!rows.parked().lockToLift(rows.connection(), keyOf(event, reason))) {
+            return Standing.HELD;
+        }
+        boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
+        if (!there) {
+            insertInPlace(rows, event, keyOf(event, reason));
+            raiseRedrives(rows, event, found.origin().redrives());
+        }
+        rows.parked().redrive(rows.connection(), event.topic(), event.key());
+        return there ? Standing.UNDER_WAY : Standing.READY;
+    }
+
+    /** Before those of its key that stood behind it in the topic: these are written anew, in their order. */
+    private static void insertInPlace(Rows rows, ParkedEvent event, ParkedKey key) throws SQLException {
+        List<ParkedEvent> behind = new ArrayList<>();
+        for (String id : rows.parked().eventIds(rows.connection(), key)) {
+            ParkedEvent there =
+                    Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
+            if (!behind.isEmpty() || there.partition() == event.partition() && there.offset() > event.offset()) {
+                behind.add(there);
+            }
+        }
+        for (ParkedEvent later : behind) {
+            rows.parked().deleteEvent(rows.connection(), later.eventId());
+        }
+        rows.parked().insertEvent(rows.connection(), event);
+        for (ParkedEvent later : behind) {
+            rows.parked().insertEvent(rows.connection(), later);
+        }
+    }
+
+    private void raiseRedrives(Rows rows, ParkedEvent event, int redrives) throws SQLException {
+        String raise = new RedriveSql(rows.sql().schema()).raiseRedrives();
+        try (PreparedStatement update = rows.connection().prepareStatement(raise)) {
+            update.setInt(1, redrives);
+            rows.sql().text(update, 2, group);
+            rows.sql().text(update, 3, event.topic());
+            update.setBytes(4, event.key());
+            update.setInt(5, redrives);
+            update.executeUpdate();
+        }
+    }
+
+    private static ParkedKey keyOf(ParkedEvent event, String reason) {
+        return new ParkedKey(
+                event.topic(), event.key(), State.REDRIVE, reason, null, 0, event.recordTime(), 0, event.partition());
+    }
+
+    // ---- giving up
+
+    /** Gives a letter up: whoever meets its event from now on skips it. */
+    Standing discard(Found found) {
+        return ask(() -> parking.inTransaction(group, rows -> {
+            MarkResult decided = rows.decided(found.mark());
+            if (decided == null) {
+                return rows.mark(found.mark(), Outcome.SKIPPED) ? Standing.READY : Standing.HELD;
+            }
+            if (!(decided instanceof MarkResult.Known known) || known.outcome() != Outcome.DEAD) {
+                return before(rows, found);
+            }
+            ParkedEvent waiting =
+                    rows.parked().event(rows.connection(), found.mark().eventId());
+            if (waiting != null && !rows.parked().lockToLift(rows.connection(), keyOf(waiting, ""))) {
+                return Standing.HELD;
+            }
+            rows.parked().settle(rows.connection(), found.mark().eventId(), Outcome.SKIPPED.name());
+            rows.parked().deleteEvent(rows.connection(), found.mark().eventId());
+            return Standing.READY;
+        }));
+    }
+
+    /** Gives up all events of a parked key; how many. */
+    long discard(ParkedKey key) {
+        return ask(() -> parking.discard(group, key));
+    }
+
+    // ---- how those fare that were handed over
+
+    /** The events of parked keys, by id, for a look later. */
+    List<String> eventIds(ParkedKey key) {
+        return ask(() -> parking.inTransaction(group, rows -> rows.parked().eventIds(rows.connection(), key)));
+    }
+
+    /** One event that was handed over. */
+    @SuppressWarnings("ArrayRecordComponent") // compared by its reader
+    record Handed(String topic, byte[] key, String eventId) {}
+
+    /** Of those that are dealt with, whether that succeeded; the others are still under way. */
+    Map<Handed, Boolean> ended(Collection<Handed> handed) {
+        return ask(() -> {
+            List<ParkedKey> back = parking.load(group).stream()
+                    .filter(key -> key.state() == State.PARKED)
+                    .toList();
+            Map<Handed, Boolean> ended = new HashMap<>();
+            for (Handed one : handed) {
+                if (parking.find(group, one.eventId()).isEmpty()) {
+                    ended.put(one, !parking.isDead(group, one.eventId()));
+                } else if (back.stream()
+                        .anyMatch(key -> key.topic().equals(one.topic()) && Arrays.equals(key.key(), one.key()))) {
+                    ended.put(one, false);
+                }
+            }
+            return ended;
+        });
+    }
+
+    // ---- audit
+
+    /** Notes that a run begins. */
+    void begin(String id, RedrivePlan.Asked asked, String note, long planned, Instant now) {
+        ask(() -> parking.inTransaction(group, rows -> {
+            String begin = new RedriveSql(rows.sql().schema()).begin();
+            try (PreparedStatement insert = rows.connection().prepareStatement(begin)) {
+                insert.setString(1, id);
+                rows.sql().text(insert, 2, group);
+                insert.setString(3, asked.pace().requestedBy());
+                insert.setString(4, note);
+                insert.setString(5, asked.selection().toString());
+                insert.setLong(6, planned);
+                insert.setString(7, "RUNNING");
+                rows.sql().time(insert, 8, now);
+                return insert.executeUpdate();
+            }
+        }));
+    }
+
+    /** Notes what has come of it by now. */
+    void note(RedriveResult result, long failed, String state) {
+        ask(() -> parking.inTransaction(group, rows -> {
+            String note = new RedriveSql(rows.sql().schema()).note();
+            try (PreparedStatement update = rows.connection().prepareStatement(note)) {
+                update.setLong(1, result.handedOver());
+                update.setLong(2, failed);
+                update.setLong(3, result.discarded());
+                update.setString(4, state);
+                update.setString(5, result.id());
+                return update.executeUpdate();
+            }
+        }));
+    }
+}
