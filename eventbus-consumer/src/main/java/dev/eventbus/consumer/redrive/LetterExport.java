@@ -29,29 +29,33 @@ final class LetterExport {
 
     private final ObjectMapper mapper = new ObjectMapper();
     private final Source source;
+    private final List<Found> letters;
     private final PlannedKeys keys;
 
-    LetterExport(Source source, PlannedKeys keys) {
+    LetterExport(Source source, List<Found> letters, PlannedKeys keys) {
         this.source = source;
+        this.letters = letters;
         this.keys = keys;
     }
 
     long writeTo(Appendable out) throws IOException {
         long lines = 0;
-        try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
-            Map<Position, ConsumerRecord<byte[], byte[]>> bytes = Position.read(source, keys, reader);
-            for (OfKey key : keys.all()) {
-                for (Found found : key.ready) {
+        if (!letters.isEmpty()) {
+            try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
+                Map<Position, ConsumerRecord<byte[], byte[]>> bytes = Position.read(source, letters, reader);
+                for (Found found : letters) {
                     ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
                     if (letter != null) {
                         out.append(line(found, letter)).append('\n');
                         lines++;
                     }
                 }
-                for (ParkedEvent event : parkedOf(key.parked)) {
-                    out.append(line(event)).append('\n');
-                    lines++;
-                }
+            }
+        }
+        for (OfKey key : keys.all()) {
+            for (ParkedEvent event : parkedOf(key.parked)) {
+                out.append(line(event)).append('\n');
+                lines++;
             }
         }
         return lines;
@@ -73,7 +77,8 @@ final class LetterExport {
                 .put("failedAt", origin.failedAt().toString())
                 .put("exception", origin.exception())
                 .put("message", origin.message())
-                .put("redrives", origin.redrives());
+                .put("redrives", origin.redrives())
+                .put("standing", found.standing().name());
         event(
                 line,
                 origin.topic(),

@@ -70,6 +70,11 @@ final class PlannedKeys {
         return keys.values();
     }
 
+    /** All letters that can be redriven, key by key. */
+    List<Found> letters() {
+        return keys.values().stream().flatMap(key -> key.ready.stream()).toList();
+    }
+
     long events() {
         return keys.values().stream().mapToLong(OfKey::events).sum();
     }

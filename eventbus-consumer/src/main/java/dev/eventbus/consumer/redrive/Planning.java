@@ -29,6 +29,7 @@ final class Planning {
     private long copies;
     private long others;
     private boolean more;
+    private long tooOften;
 
     Planning(Source source, Selection selection, Pace pace) {
         this.source = source;
@@ -38,31 +39,41 @@ final class Planning {
 
     RedrivePlan plan() {
         RedriveStore store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
+        if (store != null && source.letters() == null) {
+            return plan(List.of(), new PlannedKeys(List.of(), mayGoRound(store.parked(selection))));
+        }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             readLetters(reader);
-            List<Found> letters = new ArrayList<>(byIdentity.values());
-            List<ParkedKey> parked = List.of();
-            if (store != null) {
-                letters = store.standings(letters);
-                parked = store.parked(selection);
-            } else {
-                letters = new OntoTopics(source, reader).standings(letters);
-            }
-            letters = letters.stream().map(this::guarded).toList();
-            List<ParkedKey> ready = parked.stream()
-                    .filter(key -> key.redrives() < pace.mostRedrives())
-                    .toList();
-            long tooOften = parked.stream().mapToLong(ParkedKey::events).sum()
-                    - ready.stream().mapToLong(ParkedKey::events).sum();
-            PlannedKeys keys = new PlannedKeys(letters, ready);
+            List<Found> read = new ArrayList<>(byIdentity.values());
+            List<Found> letters = (store == null
+                            ? new OntoTopics(source, reader).standings(read)
+                            : store.standings(read))
+                    .stream().map(this::guarded).toList();
+            PlannedKeys keys =
+                    new PlannedKeys(letters, store == null ? List.of() : mayGoRound(store.parked(selection)));
             keys.countLater(reader);
-            return new RedrivePlan(
-                    source,
-                    new RedrivePlan.Asked(selection, pace),
-                    letters.stream().map(Found::letter).toList(),
-                    keys,
-                    new RedrivePlan.Aside(copies, others, more, tooOften));
+            return plan(letters, keys);
         }
+    }
+
+    private RedrivePlan plan(List<Found> letters, PlannedKeys keys) {
+        return new RedrivePlan(
+                source,
+                new RedrivePlan.Asked(selection, pace),
+                letters,
+                keys,
+                new RedrivePlan.Aside(copies, others, more, tooOften));
+    }
+
+    /** Those keys that have not been redriven too often; the events of the others are counted. */
+    private List<ParkedKey> mayGoRound(List<ParkedKey> parked) {
+        tooOften = parked.stream()
+                .filter(key -> key.redrives() >= pace.mostRedrives())
+                .mapToLong(ParkedKey::events)
+                .sum();
+        return parked.stream()
+                .filter(key -> key.redrives() < pace.mostRedrives())
+                .toList();
     }
 
     private Found guarded(Found found) {

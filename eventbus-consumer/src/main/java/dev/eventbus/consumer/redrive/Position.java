@@ -2,6 +2,7 @@ package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.consumer.redrive.TopicReader.Range;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
@@ -17,9 +18,10 @@ record Position(int partition, long offset) {
     }
 
     /** The planned letters once more, with their bytes; those that are gone by now are missing. */
-    static Map<Position, ConsumerRecord<byte[], byte[]>> read(Source source, PlannedKeys keys, TopicReader reader) {
+    static Map<Position, ConsumerRecord<byte[], byte[]>> read(
+            Source source, Collection<Found> planned, TopicReader reader) {
         Set<Position> wanted = new HashSet<>();
-        keys.all().forEach(key -> key.ready.forEach(found -> wanted.add(of(found))));
+        planned.forEach(found -> wanted.add(of(found)));
         Map<Position, ConsumerRecord<byte[], byte[]>> letters = new HashMap<>();
         if (wanted.isEmpty()) {
             return letters;

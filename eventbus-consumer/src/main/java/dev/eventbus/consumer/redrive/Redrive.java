@@ -60,7 +60,7 @@ public final class Redrive {
 
         /** Physical dead-letter topic. */
         String topic() {
-            return kafka.physicalTopic(letters);
+            return kafka.physicalTopic(Objects.requireNonNull(letters));
         }
     }
 
@@ -105,6 +105,11 @@ public final class Redrive {
                 Checks.notBlank("group", group),
                 Checks.topicName("dead-letter topic", letters),
                 Objects.requireNonNull(inbox, "inbox")));
+    }
+
+    /** For the parked keys of a group alone: no letter is looked at, and no topic is read. The cluster gives the time. */
+    public static Redrive ofParked(KafkaCluster kafka, String group, JdbcInbox inbox) {
+        return of(new Source(kafka, Checks.notBlank("group", group), null, Objects.requireNonNull(inbox, "inbox")));
     }
 
     // ---- which

@@ -29,21 +29,21 @@ public final class RedrivePlan {
 
     private final Source source;
     private final Asked asked;
-    private final List<PlannedLetter> letters;
+    private final List<Found> found;
     private final PlannedKeys keys;
     private final Aside aside;
 
-    RedrivePlan(Source source, Asked asked, List<PlannedLetter> letters, PlannedKeys keys, Aside aside) {
+    RedrivePlan(Source source, Asked asked, List<Found> found, PlannedKeys keys, Aside aside) {
         this.source = source;
         this.asked = asked;
-        this.letters = List.copyOf(letters);
+        this.found = List.copyOf(found);
         this.keys = keys;
         this.aside = aside;
     }
 
     /** The selected letters, one for each event, those that cannot be redriven too, oldest first. */
     public List<PlannedLetter> letters() {
-        return letters;
+        return found.stream().map(Found::letter).toList();
     }
 
     /** The keys of which something would be redriven. */
@@ -59,7 +59,7 @@ public final class RedrivePlan {
     /** How many of the selected letters failed for which reason. */
     public Map<FailureReason, Long> reasons() {
         Map<FailureReason, Long> reasons = new TreeMap<>();
-        letters.forEach(letter -> reasons.merge(letter.origin().reason(), 1L, Long::sum));
+        letters().forEach(letter -> reasons.merge(letter.origin().reason(), 1L, Long::sum));
         return reasons;
     }
 
@@ -69,7 +69,7 @@ public final class RedrivePlan {
         if (aside.parkedTooOften() > 0) {
             standings.put(Standing.TOO_OFTEN, aside.parkedTooOften());
         }
-        letters.forEach(letter -> standings.merge(letter.standing(), 1L, Long::sum));
+        letters().forEach(letter -> standings.merge(letter.standing(), 1L, Long::sum));
         return standings;
     }
 
@@ -114,20 +114,21 @@ public final class RedrivePlan {
     public RedriveResult discard(String reason) {
         if (source.inbox() == null) {
             throw new IllegalStateException(
-                    "Nothing was discarded: group %s has no inbox that could remember it. Its letters stay in %s until retention takes them; write down elsewhere that nobody needs them"
-                            .formatted(source.group(), source.letters()));
+                    "Nothing was discarded: group %s has no inbox that could remember it. Its letters stay in their topic until retention takes them; write down elsewhere that nobody needs them"
+                            .formatted(source.group()));
         }
         return new RedriveRun(source, asked, keys, noted("reason", reason)).discard(standings());
     }
 
     /**
-     * Writes the planned letters and parked events, with key, value and headers, each as one line of JSON. Nothing else in this library
+     * Writes the selected letters, those that cannot be redriven too, and the parked events, with key, value and headers, each as one line of
+     * JSON. Nothing else in this library
      * shows what an event holds.
      *
      * @return how many lines were written
      */
     public long export(Appendable out) throws IOException {
-        return new LetterExport(source, keys).writeTo(out);
+        return new LetterExport(source, found, keys).writeTo(out);
     }
 
     private static String noted(String name, String text) {

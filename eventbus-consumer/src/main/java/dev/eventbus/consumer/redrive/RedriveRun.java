@@ -58,12 +58,11 @@ final class RedriveRun {
     RedriveResult redrive(Map<Standing, Long> standings) {
         begin("redrive");
         leaveAlone(standings);
-        try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
-            Map<Position, ConsumerRecord<byte[], byte[]>> bytes = Position.read(source, keys, reader);
+        try {
             if (store == null) {
-                ontoTopics(reader, bytes);
+                ontoTopics();
             } else {
-                intoInbox(store, bytes);
+                intoInbox(store, bytes());
                 RunLoop.await(asked.pace().waits(), () -> {
                     look(store, false);
                     return underWay.isEmpty();
@@ -109,6 +108,17 @@ final class RedriveRun {
         leftAlone.merge(standing, events, Long::sum);
     }
 
+    /** The planned letters once more; Kafka is asked only if there are any. */
+    private Map<Position, ConsumerRecord<byte[], byte[]>> bytes() {
+        List<Found> letters = keys.letters();
+        if (letters.isEmpty()) {
+            return Map.of();
+        }
+        try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
+            return Position.read(source, letters, reader);
+        }
+    }
+
     // ---- with an inbox
 
     private void intoInbox(RedriveStore inbox, Map<Position, ConsumerRecord<byte[], byte[]>> bytes) {
@@ -121,7 +131,7 @@ final class RedriveRun {
             for (Found found : key.ready) {
                 ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
                 Standing standing = letter == null ? Standing.GONE : admit(inbox, found, letter);
-                if (standing == Standing.READY) {
+                if (letter != null && standing == Standing.READY) {
                     handedOver++;
                     underWay.add(new Handed(
                             found.origin().topic(), letter.key(), found.mark().eventId()));
@@ -186,10 +196,17 @@ final class RedriveRun {
 
     // ---- without
 
-    private void ontoTopics(TopicReader reader, Map<Position, ConsumerRecord<byte[], byte[]>> bytes) {
-        OntoTopics topics = new OntoTopics(source, reader);
-        List<Found> all = topics.standings(
-                keys.all().stream().flatMap(key -> key.ready.stream()).toList());
+    private void ontoTopics() {
+        if (keys.letters().isEmpty()) {
+            return;
+        }
+        try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
+            OntoTopics topics = new OntoTopics(source, reader);
+            putBack(topics, topics.standings(keys.letters()), Position.read(source, keys.letters(), reader));
+        }
+    }
+
+    private void putBack(OntoTopics topics, List<Found> all, Map<Position, ConsumerRecord<byte[], byte[]>> bytes) {
         try (Producer<byte[], byte[]> producer = topics.producer()) {
             String failing = null; // the key whose later letters must not overtake one that did not arrive
             for (Found found : all) {
