@@ -23,6 +23,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -167,18 +168,15 @@ final class HandlerCall implements LaneWorkers.Work {
         Mark mark = markOf(record, event);
         byte[] key = record.record().key();
         if (!keys.haveRoom(mark.topic(), key)) {
-            return new Progress.Waits(Parking.LOOKS_AGAIN, Parking.TOO_MANY);
+            return new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
         }
         Optional<MarkResult> followed;
         try {
-            followed = routes.requireInbox()
-                    .parking()
-                    .follow(mark, ParkedEvent.following(mark.eventId(), record.record()));
+            followed = keys.follow(mark, ParkedEvent.following(mark.eventId(), record.record()));
         } catch (SQLException e) {
             return router.failed(record, new Failure.NotNoted(e));
         }
         if (followed.isEmpty()) {
-            keys.forget(mark.topic(), key);
             return null;
         }
         if (followed.get() instanceof MarkResult.Known known) {
@@ -191,7 +189,6 @@ final class HandlerCall implements LaneWorkers.Work {
             record.mark(null); // the mark is another event's, so this one dies without
             return router.failed(record, new Failure.IdConflict());
         }
-        keys.add(mark.topic(), key);
         listener.parked(event.type().name(), new Delivered(group, kafka.logicalTopic(mark.topic()), record), null);
         return Progress.ENDED;
     }
@@ -199,15 +196,20 @@ final class HandlerCall implements LaneWorkers.Work {
     /** Whether a record may run together with others: it is known not to follow a parked key. */
     boolean mayShare(ConsumerRecord<byte[], byte[]> record) {
         ParkedKeys parked = router.parkedKeys();
-        return parked == null
-                || record.key() == null
-                || parked.areKnown() && !parked.contains(record.topic(), record.key());
+        if (parked == null || record.key() == null) {
+            return true;
+        }
+        try {
+            parked.know();
+            return !parked.contains(record.topic(), record.key());
+        } catch (SQLException | RuntimeException e) {
+            return false; // by itself that is dealt with
+        }
     }
 
-    /** Null if keys are not parked. */
-    @Nullable
-    ParkedKeys parkedKeys() {
-        return router.parkedKeys();
+    /** Of a runner with an inbox. */
+    ParkedKeys requireParkedKeys() {
+        return Objects.requireNonNull(router.parkedKeys(), "parked keys of a runner without an inbox");
     }
 
     /** As this, and several records in one step where their types allow it. */
@@ -241,6 +243,10 @@ final class HandlerCall implements LaneWorkers.Work {
     /** From now on an interrupted handler has not failed. */
     void interrupted() {
         interrupted = true;
+    }
+
+    boolean wasInterrupted() {
+        return interrupted;
     }
 
     /** Poll thread: names handlers that have been running for long, each once. */

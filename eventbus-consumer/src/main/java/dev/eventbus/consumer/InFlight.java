@@ -4,7 +4,6 @@ import dev.eventbus.Event;
 import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
-import dev.eventbus.consumer.internal.OffsetTracker;
 import java.sql.Connection;
 import java.time.Instant;
 import org.apache.kafka.clients.consumer.ConsumerRecord;

@@ -1,5 +1,7 @@
 package dev.eventbus.consumer;
 
+import static java.util.stream.Collectors.toSet;
+
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
 import dev.eventbus.EventDecoder;
@@ -9,6 +11,7 @@ import dev.eventbus.consumer.FailurePolicy.OutageWatch;
 import dev.eventbus.consumer.batch.BatchHandler;
 import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.topics.KafkaCluster;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -108,6 +111,11 @@ final class Routes {
         Set<String> topics = new LinkedHashSet<>(letters.keySet());
         byType.values().forEach(route -> topics.add(route.type().topic()));
         return topics;
+    }
+
+    /** The same as Kafka and the inbox have them. */
+    Set<String> physicalTopics(KafkaCluster kafka) {
+        return topics().stream().map(kafka::physicalTopic).collect(toSet());
     }
 
     Collection<Route> all() {

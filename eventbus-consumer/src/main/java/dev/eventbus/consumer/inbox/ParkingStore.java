@@ -140,10 +140,8 @@ public final class ParkingStore {
                 return Optional.of(new MarkResult.HeldElsewhere());
             }
             throw e;
-        } catch (RuntimeException e) {
-            throw e;
         } catch (Exception e) {
-            throw new SQLException("the inbox's transaction failed", e);
+            throw InboxTransactions.unwrapped(e);
         }
     }
 
@@ -167,11 +165,18 @@ public final class ParkingStore {
                 new Ending<>(Optional.ofNullable(rows(group).event(connection, eventId)), false));
     }
 
+    /** The first event of a key; empty if it has none, or is not parked. */
+    public Optional<ParkedEvent> first(String group, ParkedKey key) throws SQLException {
+        return transactions.runOurs((connection, watch) ->
+                new Ending<>(Optional.ofNullable(rows(group).first(connection, key)), false));
+    }
+
     // ---- draining
 
     /**
-     * Runs the first event of a key that is to be run now: its mark becomes DONE, the work is done, and its row is deleted in one
-     * transaction, while nobody else can run the key. What the work throws comes out unchanged after the roll-back.
+     * Runs the first event of a key that is to be run now: its mark becomes DONE, the work is done, and its row and what is noted of its
+     * attempts are deleted in one transaction, while nobody else can run the key. What the work throws comes out unchanged after the
+     * roll-back.
      */
     public Drained drain(String group, ParkedKey key, Instant now, Work work) throws Exception {
         ParkedRows rows = rows(group);
@@ -184,19 +189,32 @@ public final class ParkingStore {
             if (event == null) {
                 return new Ending<>(new Drained.Empty(), false);
             }
-            if (!rows.settle(connection, event.eventId(), Outcome.DONE.name())) {
-                rows.deleteEvent(connection, event.eventId());
+            if (!rows.settle(connection, event.eventId(), Outcome.DONE.name()) && !marked(connection, group, event)) {
+                forget(connection, group, event.eventId());
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
             InboxSql.Insertion.Inserted transaction = sql.transaction(connection);
             GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
-            rows.deleteEvent(connection, event.eventId());
+            forget(connection, group, event.eventId());
             if (!sql.seal(connection, transaction)) {
                 throw new HandlerTransactionException(new Mark(
                         group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset()));
             }
             return new Ending<>(new Drained.Ran(event), true);
         });
+    }
+
+    /** Of an event whose mark is gone only its row says that it is still to be handled: a new mark, unless there is another one. */
+    private boolean marked(Connection connection, String group, ParkedEvent event) throws SQLException {
+        Mark mark = Mark.of(group, event.eventId(), event.record());
+        return sql.decision(connection, mark) == null
+                && sql.insert(connection, mark, Outcome.DONE, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
+                        instanceof InboxSql.Insertion.Inserted;
+    }
+
+    private void forget(Connection connection, String group, String eventId) throws SQLException {
+        rows(group).deleteEvent(connection, eventId);
+        sql.attempts().delete(connection, group, eventId);
     }
 
     private boolean sealed(Connection connection) throws SQLException {
@@ -225,15 +243,18 @@ public final class ParkingStore {
     }
 
     /**
-     * The first event of a key has failed; nothing changes if it is not parked any more.
+     * The first event of a key has failed. Nothing changes if it is not parked any more, or the key is not as it was when the event was
+     * run: what others have said since counts.
      *
+     * @param drained the key as it was read before its event was run
      * @param event with the attempts it has used, and why it failed
+     * @return whether it was changed
      */
-    public void failed(String group, ParkedEvent event, Change change) throws SQLException {
+    public boolean failed(String group, ParkedKey drained, ParkedEvent event, Change change) throws SQLException {
         ParkedRows rows = rows(group);
-        transactions.runOurs((connection, watch) -> {
+        return transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
-            boolean there = rows.failed(connection, event);
+            boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
             if (there) {
                 rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
             }
@@ -247,13 +268,27 @@ public final class ParkingStore {
      * The key's events are handled again, in order, by the runner that owns the partition of the first of them.
      *
      * @return false if the key is not parked
+     * @throws SQLException with the database's word for a lock time-out if the key's first event is being handled right now: nothing
+     *     was changed, ask again
      */
     public boolean redrive(String group, String topic, byte[] key) throws SQLException {
-        return transactions.runOurs((connection, watch) -> {
-            sql.begin(connection);
-            boolean there = rows(group).redrive(connection, topic, key);
-            return new Ending<>(there, there && sealed(connection));
-        });
+        try {
+            return transactions.runOurs((connection, watch) -> {
+                sql.begin(connection);
+                ParkedRows rows = rows(group);
+                boolean there = rows.lockToChange(connection, topic, key) && rows.redrive(connection, topic, key);
+                return new Ending<>(there, there && sealed(connection));
+            });
+        } catch (SQLException e) {
+            if (parking.isLocked(e)) {
+                throw new SQLException(
+                        "the key's first event is being handled right now; nothing was changed, ask again when it has ended",
+                        e.getSQLState(),
+                        e.getErrorCode(),
+                        e);
+            }
+            throw e;
+        }
     }
 
     /**
