@@ -119,7 +119,7 @@ final class PlannedKeys {
         }
         long first = of.values().stream().mapToLong(PlannedKeys::offset).min().orElse(0) + 1;
         long from = Math.max(first, range.from());
-        long to = Math.min(Math.min(committed, range.to()), from + Planning.MOST_READ);
+        long to = Math.min(Math.min(committed, range.to()), from + Redrive.MOST_READ);
         of.values()
                 .forEach(key -> key.exact = offset(key) + 1 >= range.from() && to >= Math.min(committed, range.to()));
         reader.read(partition, new Range(from, to), record -> {

@@ -18,9 +18,6 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 /** Makes a plan: reads the letters, asks the inbox or the topics how they stand, and counts what came after them. */
 final class Planning {
 
-    /** Records of one partition that are read behind its oldest letter. */
-    static final int MOST_READ = 1_000_000;
-
     private final Source source;
     private final Selection selection;
     private final Pace pace;
@@ -47,7 +44,7 @@ final class Planning {
             List<Found> read = new ArrayList<>(byIdentity.values());
             List<Found> letters = (store == null
                             ? new OntoTopics(source, reader).standings(read)
-                            : store.standings(read))
+                            : store.standings(OntoTopics.ofTopicsRead(read, reader)))
                     .stream().map(this::guarded).toList();
             PlannedKeys keys =
                     new PlannedKeys(letters, store == null ? List.of() : mayGoRound(store.parked(selection)));

@@ -6,9 +6,11 @@ import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.inbox.ParkingStore.Rows;
+import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.consumer.parking.ParkingSql;
 import dev.eventbus.consumer.parking.RedriveSql;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
@@ -62,7 +64,7 @@ final class RedriveStore {
             known.addAll(ask(() -> parking.inTransaction(group, rows -> {
                 List<Found> seen = new ArrayList<>();
                 for (Found found : some) {
-                    seen.add(found.as(standing(rows, found)));
+                    seen.add(found.standing() == Standing.FOREIGN_TOPIC ? found : found.as(standing(rows, found)));
                 }
                 return seen;
             })));
@@ -109,9 +111,24 @@ final class RedriveStore {
 
     // ---- handing over
 
-    /** A key that is parked is handled again; how many events wait there, 0 if it is not parked any more. */
-    long redrive(ParkedKey key) {
-        return ask(() -> parking.redrive(group, key.topic(), key.key())) ? key.events() : 0;
+    /** A key that is parked is handled again: READY, or why not. */
+    Standing redrive(ParkedKey key) {
+        return ask(() -> {
+            ParkingSql[] words = new ParkingSql[1];
+            try {
+                return parking.inTransaction(group, rows -> {
+                    words[0] = rows.sql();
+                    boolean there = rows.parked().lockToChange(rows.connection(), key.topic(), key.key())
+                            && rows.parked().redrive(rows.connection(), key.topic(), key.key());
+                    return there ? Standing.READY : Standing.ALREADY_APPLIED;
+                });
+            } catch (SQLException e) {
+                if (words[0] != null && words[0].isLocked(e)) {
+                    return Standing.UNDER_WAY; // its first event is being handled right now
+                }
+                throw e;
+            }
+        });
     }
 
     /** Makes a letter an event that waits, in its place; what came of it. */
@@ -178,6 +195,20 @@ final class RedriveStore {
                 event.topic(), event.key(), State.REDRIVE, reason, null, 0, event.recordTime(), 0, event.partition());
     }
 
+    /** The events of a key that are parked, in order, whole. */
+    List<ParkedEvent> events(ParkedKey key, int most) {
+        return ask(() -> parking.inTransaction(group, rows -> {
+            List<ParkedEvent> events = new ArrayList<>();
+            for (String id : rows.parked().eventIds(rows.connection(), key)) {
+                ParkedEvent event = events.size() < most ? rows.parked().event(rows.connection(), id) : null;
+                if (event != null) {
+                    events.add(event);
+                }
+            }
+            return events;
+        }));
+    }
+
     // ---- giving up
 
     /** Gives a letter up: whoever meets its event from now on skips it. */
@@ -226,7 +257,7 @@ final class RedriveStore {
             Map<Handed, Boolean> ended = new HashMap<>();
             for (Handed one : handed) {
                 if (parking.find(group, one.eventId()).isEmpty()) {
-                    ended.put(one, !parking.isDead(group, one.eventId()));
+                    ended.put(one, !DeadAgain.isDead(parking, group, one.eventId()));
                 } else if (back.stream()
                         .anyMatch(key -> key.topic().equals(one.topic()) && Arrays.equals(key.key(), one.key()))) {
                     ended.put(one, false);
