@@ -19,9 +19,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 
 /** What a redrive does in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
@@ -102,10 +104,17 @@ final class RedriveStore {
         return found.standing();
     }
 
-    /** The parked keys that are meant; those that are being handled already are not. */
-    List<ParkedKey> parked(Selection selection) {
+    /**
+     * The parked keys that are meant, and those of letters that are: whose letter is handled again, all of it is. Keys that are being handled
+     * already are left out.
+     */
+    List<ParkedKey> parked(Selection selection, List<Found> letters) {
+        Set<PlannedKeys.Id> lettersOf = new HashSet<>();
+        letters.stream().filter(Found::isReady).forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
         return ask(() -> parking.load(group)).stream()
-                .filter(key -> key.events() > 0 && key.state() != State.REDRIVE && selection.has(key))
+                .filter(key -> key.events() > 0
+                        && key.state() != State.REDRIVE
+                        && (selection.has(key) || lettersOf.contains(PlannedKeys.Id.of(key))))
                 .toList();
     }
 
