@@ -180,6 +180,7 @@ final class HandlerCall implements LaneWorkers.Work {
             return null;
         }
         if (followed.get() instanceof MarkResult.Known known) {
+            record.mark(mark);
             return router.known(record, known.outcome());
         }
         if (followed.get() instanceof MarkResult.HeldElsewhere) {

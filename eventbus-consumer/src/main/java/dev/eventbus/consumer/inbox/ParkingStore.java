@@ -252,14 +252,21 @@ public final class ParkingStore {
      */
     public boolean failed(String group, ParkedKey drained, ParkedEvent event, Change change) throws SQLException {
         ParkedRows rows = rows(group);
-        return transactions.runOurs((connection, watch) -> {
-            sql.begin(connection);
-            boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
-            if (there) {
-                rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+        try {
+            return transactions.runOurs((connection, watch) -> {
+                sql.begin(connection);
+                boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
+                if (there) {
+                    rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+                }
+                return new Ending<>(there, there && sealed(connection));
+            });
+        } catch (SQLException e) {
+            if (parking.isLocked(e)) { // whoever has it now, what they do counts
+                return false;
             }
-            return new Ending<>(there, there && sealed(connection));
-        });
+            throw e;
+        }
     }
 
     // ---- asked for by a person
