@@ -190,12 +190,12 @@ public final class ParkingStore {
                 return new Ending<>(new Drained.Empty(), false);
             }
             if (!rows.settle(connection, event.eventId(), Outcome.DONE.name()) && !marked(connection, group, event)) {
-                forget(connection, group, event.eventId());
+                new Rows(connection, sql, group).forget(event.eventId());
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
             InboxSql.Insertion.Inserted transaction = sql.transaction(connection);
             GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
-            forget(connection, group, event.eventId());
+            new Rows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {
                 throw new HandlerTransactionException(new Mark(
                         group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset()));
@@ -210,11 +210,6 @@ public final class ParkingStore {
         return sql.decision(connection, mark) == null
                 && sql.insert(connection, mark, Outcome.DONE, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
                         instanceof InboxSql.Insertion.Inserted;
-    }
-
-    private void forget(Connection connection, String group, String eventId) throws SQLException {
-        rows(group).deleteEvent(connection, eventId);
-        sql.attempts().delete(connection, group, eventId);
     }
 
     private boolean sealed(Connection connection) throws SQLException {
@@ -252,14 +247,21 @@ public final class ParkingStore {
      */
     public boolean failed(String group, ParkedKey drained, ParkedEvent event, Change change) throws SQLException {
         ParkedRows rows = rows(group);
-        return transactions.runOurs((connection, watch) -> {
-            sql.begin(connection);
-            boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
-            if (there) {
-                rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+        try {
+            return transactions.runOurs((connection, watch) -> {
+                sql.begin(connection);
+                boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
+                if (there) {
+                    rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+                }
+                return new Ending<>(there, there && sealed(connection));
+            });
+        } catch (SQLException e) {
+            if (parking.isLocked(e)) { // whoever has it now, what they do counts
+                return false;
             }
-            return new Ending<>(there, there && sealed(connection));
-        });
+            throw e;
+        }
     }
 
     // ---- asked for by a person
@@ -326,27 +328,54 @@ public final class ParkingStore {
     // ---- of letters that are handled again
 
     /** What one transaction of a redrive works with. */
-    public interface Rows {
-        Connection connection();
+    public static final class Rows {
+
+        private final Connection connection;
+        private final InboxSql inbox;
+        private final String group;
+
+        private Rows(Connection connection, InboxSql inbox, String group) {
+            this.connection = connection;
+            this.inbox = inbox;
+            this.group = group;
+        }
+
+        public Connection connection() {
+            return connection;
+        }
 
         /** The statements, in the inbox's schema. */
-        ParkingSql sql();
+        public ParkingSql sql() {
+            return inbox.parking();
+        }
 
-        ParkedRows parked();
+        public ParkedRows parked() {
+            return new ParkedRows(inbox.parking(), group);
+        }
 
         /** What was decided about an event; null if nothing was. */
-        @Nullable
-        MarkResult decided(Mark mark) throws SQLException;
+        public @Nullable MarkResult decided(Mark mark) throws SQLException {
+            InboxSql.Decision known = inbox.decision(connection, mark);
+            return known == null ? null : known.about(mark);
+        }
 
         /** As {@link #decided}, whatever the payload. */
-        @Nullable
-        Outcome outcome(Mark mark) throws SQLException;
+        public @Nullable Outcome outcome(Mark mark) throws SQLException {
+            InboxSql.Decision known = inbox.decision(connection, mark);
+            return known == null ? null : known.outcome();
+        }
 
         /** Whether the mark is this transaction's now; false if another one has it. */
-        boolean mark(Mark mark, Outcome outcome) throws SQLException;
+        public boolean mark(Mark mark, Outcome outcome) throws SQLException {
+            return inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
+                    instanceof InboxSql.Insertion.Inserted;
+        }
 
         /** Forgets a parked event and its attempts. */
-        void forget(String eventId) throws SQLException;
+        public void forget(String eventId) throws SQLException {
+            parked().deleteEvent(connection, eventId);
+            inbox.attempts().delete(connection, group, eventId);
+        }
     }
 
     /** What happens in such a transaction. */
@@ -358,40 +387,8 @@ public final class ParkingStore {
     public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
-            return new Ending<>(work.run(new OpenRows(connection, sql, rows(group), group)), sealed(connection));
+            return new Ending<>(work.run(new Rows(connection, sql, group)), sealed(connection));
         });
-    }
-
-    private record OpenRows(Connection connection, InboxSql inbox, ParkedRows parked, String group) implements Rows {
-
-        @Override
-        public ParkingSql sql() {
-            return inbox.parking();
-        }
-
-        @Override
-        public @Nullable MarkResult decided(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.about(mark);
-        }
-
-        @Override
-        public @Nullable Outcome outcome(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.outcome();
-        }
-
-        @Override
-        public boolean mark(Mark mark, Outcome outcome) throws SQLException {
-            return inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
-                    instanceof InboxSql.Insertion.Inserted;
-        }
-
-        @Override
-        public void forget(String eventId) throws SQLException {
-            parked.deleteEvent(connection, eventId);
-            inbox.attempts().delete(connection, group, eventId);
-        }
     }
 
     private ParkedRows rows(String group) {
