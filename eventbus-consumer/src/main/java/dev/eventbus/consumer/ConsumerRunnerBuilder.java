@@ -14,6 +14,7 @@ import dev.eventbus.consumer.batch.BatchHandler;
 import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.internal.Backoff;
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.core.IntervalFunction;

@@ -123,6 +123,11 @@ final class FailurePolicy {
         this.stopsPartition = afterRetries != null && afterRetries.stopsPartition();
     }
 
+    /** Whether later events of a key pass one that fails for good. */
+    boolean goesOn() {
+        return !parksKey && !stopsPartition;
+    }
+
     /** Decides, and counts what it decides on the record: an attempt used, or one more wait. */
     Disposition decide(Failure failure, InFlight record, Instant now) {
         if (failure instanceof Failure.Undecodable undecodable) {

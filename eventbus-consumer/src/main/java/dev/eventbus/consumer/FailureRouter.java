@@ -12,7 +12,6 @@ import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.deadletter.FailureText;
 import dev.eventbus.consumer.deadletter.Origin;
-import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
@@ -27,6 +26,7 @@ import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Arrays;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -55,7 +55,7 @@ final class FailureRouter {
      *
      * @param topic logical dead-letter topic
      * @param inbox null if the runner has none
-     * @param parked null if keys are not parked
+     * @param parked keys that are, whatever the policy now; null without an inbox
      */
     record LettersOut(
             DeadLetterSink sink,
@@ -81,12 +81,9 @@ final class FailureRouter {
         this.policy = new FailurePolicy(settings.retry(), settings.classify(), settings.afterRetries());
         this.listener = settings.listener();
         AfterRetries after = settings.afterRetries();
-        JdbcInbox parks =
-                after == null ? null : settings.routes().inbox(); // whatever the policy: letters are redriven there
-        ParkedKeys parked = parks == null ? null : new ParkedKeys(parks.parking(), group);
-        this.letters = sink == null || after == null
-                ? null
-                : new LettersOut(sink, after.topic(), settings.routes().inbox(), parked);
+        JdbcInbox inbox = settings.routes().inbox();
+        ParkedKeys parked = inbox == null ? null : new ParkedKeys(inbox.parking(), group);
+        this.letters = sink == null || after == null ? null : new LettersOut(sink, after.topic(), inbox, parked);
     }
 
     /** Decides about a failure and takes the first step. */
@@ -131,8 +128,12 @@ final class FailureRouter {
      */
     private Progress dyingAlready(InFlight record) {
         Attempts noted;
+        Mark mark = record.mark();
+        JdbcInbox inbox = letters == null ? null : letters.inbox();
         try {
-            noted = noted(record);
+            noted = mark == null || inbox == null
+                    ? Attempts.NONE
+                    : inbox.attempts().of(mark);
         } catch (SQLException e) {
             return failed(record, new Failure.DeadLetteringFailed(e));
         }
@@ -145,12 +146,6 @@ final class FailureRouter {
         return proceed(record);
     }
 
-    private Attempts noted(InFlight record) throws SQLException {
-        Mark mark = record.mark();
-        JdbcInbox inbox = letters == null ? null : letters.inbox();
-        return mark == null || inbox == null ? Attempts.NONE : inbox.attempts().of(mark);
-    }
-
     /** Takes a dying record as far as it gets without waiting. */
     Progress proceed(InFlight record) {
         Origin origin = record.origin();
@@ -159,23 +154,11 @@ final class FailureRouter {
             throw new IllegalStateException("a record in step %s that does not die".formatted(record.step()));
         }
         try {
-            if (record.step() == Step.DECIDE) {
-                Progress decided = decide(record, out);
-                if (decided != null) {
-                    return decided;
-                }
-            }
-            if (record.step() == Step.PARK) {
-                Progress parked = park(record, origin, out);
-                if (parked != null) {
-                    return parked;
-                }
-            }
-            if (record.step() == Step.PUBLISH) {
-                Progress published = publish(record, origin, out);
-                if (published != null) {
-                    return published;
-                }
+            Progress left = record.step() == Step.DECIDE ? decide(record, out) : null;
+            left = left == null && record.step() == Step.PARK ? park(record, origin, out) : left;
+            left = left == null && record.step() == Step.PUBLISH ? publish(record, origin, out) : left;
+            if (left != null) {
+                return left;
             }
             Mark mark = record.mark();
             if (mark != null && out.inbox() != null && !record.isParked()) {
@@ -188,7 +171,14 @@ final class FailureRouter {
             return parked(record, origin.reason());
         }
         listener.deadLettered(record.eventType(), delivered(record), origin.reason());
-        logDeath(record, origin, out);
+        warn(
+                "dead " + origin.reason(),
+                "{} was dead-lettered to {} after {} attempts: {}{}{}",
+                record.where(),
+                out.topic(),
+                origin.attempts(),
+                origin.reason(),
+                origin.message() == null ? "" : ", " + origin.message());
         return Progress.ENDED;
     }
 
@@ -217,19 +207,18 @@ final class FailureRouter {
         Mark mark = record.mark();
         ParkedKeys keys = out.parked();
         Instant due = record.parkedUntil();
-        if (mark == null || keys == null || out.inbox() == null || due == null) {
+        if (mark == null || keys == null || due == null) {
             throw new IllegalStateException("a record that cannot be parked");
         }
         boolean later = due.isAfter(Instant.MIN);
         if (!keys.haveRoom(mark.topic(), record.record().key())) {
-            return new Progress.Waits(Parking.LOOKS_AGAIN, Parking.TOO_MANY);
+            return new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
         }
         String reason = later ? ParkedEvent.RETRY_LATER : origin.reason().name();
         ParkedEvent event = ParkedEvent.following(mark.eventId(), record.record())
                 .failed(record.attempts(), reason, origin.message());
-        MarkResult result = later
-                ? out.inbox().parking().park(mark, event, ParkedKey.State.WAITING, due)
-                : out.inbox().parking().park(mark, event, ParkedKey.State.PARKED, null);
+        ParkedKey.State state = later ? ParkedKey.State.WAITING : ParkedKey.State.PARKED;
+        MarkResult result = keys.park(mark, event, state, later ? due : null);
         if (result instanceof MarkResult.HeldElsewhere) {
             return failed(record, new Failure.HeldElsewhere());
         }
@@ -239,27 +228,38 @@ final class FailureRouter {
         if (result instanceof MarkResult.IdConflict) {
             record.mark(null); // the mark is another event's, so this one only dies
             record.parks(null);
-        } else {
-            keys.add(mark.topic(), event.key());
-            if (later) {
-                LOG.warn("{} is tried again at {}: its key is parked until then", record.where(), due);
-                listener.parked(record.typeName(), delivered(record), null);
-                return Progress.ENDED;
-            }
+        } else if (later) {
+            warn(
+                    "later " + record.typeName(),
+                    "{} is tried again at {}: its key is parked until then{}",
+                    record.where(),
+                    due);
+            listener.parked(record.typeName(), delivered(record), null);
+            return Progress.ENDED;
         }
         record.step(Step.PUBLISH);
         return null;
     }
 
     private Progress parked(InFlight record, FailureReason reason) {
-        LOG.warn(
-                "{} is parked with its key, event {}: {} after {} attempts; later events of the key wait behind it: mend the cause, then redrive or discard the key",
+        warn(
+                "parked " + reason,
+                "{} is parked with its key: {} after {} attempts; later events of the key wait behind it: mend the cause, then redrive or discard the key{}",
                 record.where(),
-                record.eventId(),
                 reason,
                 record.attempts());
         listener.parked(record.typeName(), delivered(record), reason);
         return Progress.ENDED;
+    }
+
+    /** At most one line a second for each subject; the last parameter says how many it stands for. */
+    private void warn(String subject, String text, Object... arguments) {
+        int lines = sparse.due(subject, kafka.clock().instant());
+        if (lines > 0) {
+            Object[] all = Arrays.copyOf(arguments, arguments.length + 1);
+            all[arguments.length] = SparseLog.standingFor(lines);
+            LOG.warn(text, all);
+        }
     }
 
     /** The event was parked before, so that its key is; whether a copy of one that failed has arrived nobody knows. */
@@ -280,7 +280,7 @@ final class FailureRouter {
         }
         record.dies(
                 origin(record, parked.get().failureReason(), null, kafka.clock().instant())
-                        .withAttempts(parked.get().attempts()));
+                        .withError(parked.get().error(), parked.get().attempts()));
         record.parks(Instant.MIN);
         record.step(Step.PUBLISH);
         return proceed(record);
@@ -315,14 +315,11 @@ final class FailureRouter {
         if (outcome == Outcome.DYING) {
             return dyingAlready(record);
         }
-        if (outcome == Outcome.PARKED) {
-            LettersOut out = letters;
-            Mark mark = record.mark();
-            return out == null
-                            || out.parked() == null
-                            || mark == null
-                            || record.record().key() == null
-                    ? stop(record, "the event is parked, and this runner does not park keys: say AfterRetries.parkKey")
+        LettersOut out = letters;
+        Mark mark = record.mark();
+        if (outcome == Outcome.PARKED && out != null && out.parked() != null && mark != null) {
+            return record.record().key() == null
+                    ? stop(record, "the event is parked, and it has no key")
                     : parkedAlready(record, out, out.parked(), mark);
         }
         listener.repeated(record.typeName(), delivered(record), outcome);
@@ -331,16 +328,13 @@ final class FailureRouter {
 
     private Progress retry(InFlight record, Delivery delivery, @Nullable Throwable cause, Duration delay) {
         String type = record.typeName();
-        int lines = sparse.due(type + FailureText.nameOf(cause), kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn(
-                    "{} failed attempt {} with {} and is tried again in {}; its key waits{}",
-                    record.where(),
-                    record.attempts(),
-                    FailureText.nameOf(cause),
-                    delay,
-                    SparseLog.standingFor(lines));
-        }
+        warn(
+                type + FailureText.nameOf(cause),
+                "{} failed attempt {} with {} and is tried again in {}; its key waits{}",
+                record.where(),
+                record.attempts(),
+                FailureText.nameOf(cause),
+                delay);
         LOG.debug("{} failed attempt {}: {}", record.where(), record.attempts(), FailureText.textOf(cause));
         if (cause != null) {
             listener.retried(type, delivery, cause, delay);
@@ -350,14 +344,13 @@ final class FailureRouter {
 
     private Progress waits(InFlight record, Failure failure, @Nullable Throwable cause, Duration delay) {
         String problem = problemOf(record, failure, cause);
-        int lines = problem == null ? 0 : sparse.due(problem, kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn(
+        if (problem != null) {
+            warn(
+                    problem,
                     "{}: {} waits and is tried again in {}, without using an attempt{}",
                     problem,
                     record.where(),
-                    delay,
-                    SparseLog.standingFor(lines));
+                    delay);
         }
         listener.waited(record.eventType(), delivered(record), cause, delay);
         return new Progress.Waits(delay, problem);
@@ -393,32 +386,12 @@ final class FailureRouter {
         return new Progress.Stops("%s: %s".formatted(record.where(), why));
     }
 
-    private void logDeath(InFlight record, Origin origin, LettersOut out) {
-        int lines = sparse.due("dead " + origin.reason(), kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn(
-                    "{} was dead-lettered to {} after {} attempts: {}{}{}",
-                    record.where(),
-                    out.topic(),
-                    origin.attempts(),
-                    origin.reason(),
-                    origin.message() == null ? "" : ", " + origin.message(),
-                    SparseLog.standingFor(lines));
-        }
-    }
-
     private Origin origin(InFlight record, FailureReason reason, @Nullable Throwable cause, Instant now) {
         Event<?> event = record.event();
         String id = event != null ? event.id() : cause instanceof DecodeException e ? e.eventId() : null;
-        Origin origin =
-                Origin.of(record.record(), group, reason, now).withEventId(id).withRedrives(redrivesOf(record));
+        Origin origin = record.origin(group, reason, now, parkedKeys() == null).withEventId(id);
         Instant first = record.firstFailedAt();
         return cause == null ? origin : origin.withFailure(cause, record.attempts(), first == null ? now : first);
-    }
-
-    /** Only where there is no inbox does a redrive come by the topic. */
-    private int redrivesOf(InFlight record) {
-        return parkedKeys() == null ? RedriveHeaders.redrives(record.record().headers()) : 0;
     }
 
     private Delivery delivered(InFlight record) {

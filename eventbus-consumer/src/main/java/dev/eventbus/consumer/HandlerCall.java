@@ -11,7 +11,6 @@ import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.deadletter.DeadLetter;
-import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
@@ -22,9 +21,9 @@ import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -67,7 +66,6 @@ final class HandlerCall implements LaneWorkers.Work {
     private static final int MAX_TRACE = 512;
 
     /** The user's code, whatever it is. */
-    @FunctionalInterface
     interface UserCode {
         void run() throws Exception;
     }
@@ -129,8 +127,7 @@ final class HandlerCall implements LaneWorkers.Work {
         if (letterHandler != null) {
             return handleLetter(record, letterHandler, new Delivered(group, topic, record));
         }
-        if (routes.inbox() == null
-                && RedriveHeaders.isForAnother(record.record().headers(), group)) {
+        if (routes.skips(record.record(), group)) {
             listener.skipped(record.eventType(), new Delivered(group, topic, record));
             return Progress.ENDED;
         }
@@ -145,10 +142,7 @@ final class HandlerCall implements LaneWorkers.Work {
             record.mark(Mark.of(group, event.id(), record.record()));
         }
         ParkedKeys parked = router.parkedKeys();
-        Progress follows =
-                parked == null || record.mark() == null || record.record().key() == null
-                        ? null
-                        : follows(record, event, parked);
+        Progress follows = parked == null || record.record().key() == null ? null : follows(record, event, parked);
         if (follows != null) {
             return follows;
         }
@@ -177,21 +171,19 @@ final class HandlerCall implements LaneWorkers.Work {
         Mark mark = markOf(record, event);
         byte[] key = record.record().key();
         if (!keys.haveRoom(mark.topic(), key)) {
-            return new Progress.Waits(Parking.LOOKS_AGAIN, Parking.TOO_MANY);
+            return new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
         }
         Optional<MarkResult> followed;
         try {
-            followed = routes.requireInbox()
-                    .parking()
-                    .follow(mark, ParkedEvent.following(mark.eventId(), record.record()));
+            followed = keys.follow(mark, ParkedEvent.following(mark.eventId(), record.record()));
         } catch (SQLException e) {
             return router.failed(record, new Failure.NotNoted(e));
         }
         if (followed.isEmpty()) {
-            keys.forget(mark.topic(), key);
             return null;
         }
         if (followed.get() instanceof MarkResult.Known known) {
+            record.mark(mark);
             return router.known(record, known.outcome());
         }
         if (followed.get() instanceof MarkResult.HeldElsewhere) {
@@ -201,7 +193,6 @@ final class HandlerCall implements LaneWorkers.Work {
             record.mark(null); // the mark is another event's, so this one dies without
             return router.failed(record, new Failure.IdConflict());
         }
-        keys.add(mark.topic(), key);
         listener.parked(event.type().name(), new Delivered(group, kafka.logicalTopic(mark.topic()), record), null);
         return Progress.ENDED;
     }
@@ -209,22 +200,25 @@ final class HandlerCall implements LaneWorkers.Work {
     /** Whether a record may run together with others: it is known not to follow a parked key. */
     boolean mayShare(ConsumerRecord<byte[], byte[]> record) {
         ParkedKeys parked = router.parkedKeys();
-        return parked == null
-                || record.key() == null
-                || parked.areKnown() && !parked.contains(record.topic(), record.key());
+        if (parked == null || record.key() == null) {
+            return true;
+        }
+        try {
+            parked.know();
+            return !parked.contains(record.topic(), record.key());
+        } catch (SQLException | RuntimeException e) {
+            return false; // by itself that is dealt with
+        }
     }
 
     /** Whether a handler runs for this key now. */
     boolean runs(String topic, byte[] key) {
-        return running.stream()
-                .map(call -> call.delivery.record)
-                .anyMatch(record -> record.topic().equals(topic) && Arrays.equals(record.key(), key));
+        return running.stream().anyMatch(call -> call.delivery.isOf(topic, key));
     }
 
-    /** Null if keys are not parked. */
-    @Nullable
-    ParkedKeys parkedKeys() {
-        return router.parkedKeys();
+    /** Of a runner with an inbox. */
+    ParkedKeys requireParkedKeys() {
+        return Objects.requireNonNull(router.parkedKeys(), "parked keys of a runner without an inbox");
     }
 
     /** As this, and several records in one step where their types allow it. */
@@ -258,6 +252,10 @@ final class HandlerCall implements LaneWorkers.Work {
     /** From now on an interrupted handler has not failed. */
     void interrupted() {
         interrupted = true;
+    }
+
+    boolean wasInterrupted() {
+        return interrupted;
     }
 
     /** Poll thread: names handlers that have been running for long, each once. */

@@ -1,11 +1,14 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.Event;
+import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
 import java.sql.Connection;
 import java.time.Instant;
+import java.util.Arrays;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
@@ -228,6 +231,16 @@ final class InFlight {
         outage = seen;
     }
 
+    /**
+     * Where the record comes from and why it dies.
+     *
+     * @param redriven whether it may have come by a redrive, whose number of times it then carries
+     */
+    Origin origin(String group, FailureReason why, Instant now, boolean redriven) {
+        return Origin.of(record, group, why, now)
+                .withRedrives(redriven ? RedriveHeaders.redrives(record.headers()) : 0);
+    }
+
     /** Why the record dies; set with the first step of dying. */
     @Nullable
     Origin origin() {
@@ -287,6 +300,11 @@ final class InFlight {
             this.topic = topic;
             this.record = record;
             this.attempt = attempt;
+        }
+
+        /** Whether it is one of a key; the topic is a physical one. */
+        boolean isOf(String physicalTopic, byte[] key) {
+            return record.topic().equals(physicalTopic) && Arrays.equals(record.key(), key);
         }
 
         TransactionalDelivery in(Connection transaction) {

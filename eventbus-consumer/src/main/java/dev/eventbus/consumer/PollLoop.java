@@ -5,6 +5,9 @@ import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.RunnerHealth.PartitionWatch;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
+import dev.eventbus.consumer.internal.ClosingTime;
+import dev.eventbus.consumer.internal.DrainLoop;
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.Timers;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
@@ -64,8 +67,7 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     // Read by any thread.
     private volatile boolean closing;
-    private volatile long closeNanos;
-    private volatile long endNanos;
+    private volatile ClosingTime time = new ClosingTime(0, 0);
     private volatile boolean drained;
     private volatile @Nullable VirtualMachineError fatal;
     private volatile RunnerHealth health = RunnerHealth.of(Status.NEW);
@@ -79,9 +81,12 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.sink = afterRetries == null ? null : new DeadLetterSink(kafka, afterRetries.topic());
         FailureRouter router = new FailureRouter(settings, sink);
         this.call = new HandlerCall(settings.group(), kafka, settings.routes(), router, settings.listener());
-        this.parking = Parking.of(settings, sink, call, executor);
         this.workers =
                 new LaneWorkers(executor, settings.concurrency(), call.inBatches(), kafka.clock(), e -> fatal = e);
+        DrainLoop.Lent lent = new DrainLoop.Lent(kafka.clock(), executor, e -> fatal = e);
+        this.parking = sink == null || settings.routes().inbox() == null
+                ? null
+                : new Parking(settings, sink, call, lent, workers::haveSuspects);
         this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
         this.watch = new PartitionWatch(kafka, flow);
         this.assigned = new AssignedPartitions(this, workers::ready, settings.listener(), settings.handOverLimit());
@@ -104,7 +109,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         int done = pump();
         if (closing && !drained) {
             assigned.closeAll();
-            drained = flow.records() == 0;
+            drained = flow.records() == 0 && (parking == null || parking.loop().isIdle());
         }
         consumer = source.open(assigned);
         if (consumer != null && fatal == null) {
@@ -118,7 +123,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         committer.commitIfDue(opened, assigned.all(), now);
         flow.apply(opened, assigned.all());
         int read = register(opened, source.poll(opened, pollTimeout(now), this::gap, assigned));
-        read += parking == null ? 0 : parking.round();
+        read += parking == null ? 0 : parking.loop().round();
         if (threads) {
             return read;
         }
@@ -139,19 +144,11 @@ final class PollLoop implements AssignedPartitions.Loop {
      * @param limit for all of it, {@link #end()} included
      */
     void close(Duration limit) {
-        closeNanos = System.nanoTime();
-        endNanos = closeNanos + limit.toNanos();
+        time = ClosingTime.of(limit);
         closing = true;
-    }
-
-    /** A third of the time that is left, for each of the three things that {@link #end()} waits for. */
-    private Duration third() {
-        return Duration.ofNanos(Math.max(1_000_000, (endNanos - System.nanoTime()) / 3));
-    }
-
-    /** What is left until the n-th fifth of the time to close is over. */
-    private Duration untilFifth(int n) {
-        return Duration.ofNanos(Math.max(0, closeNanos + (endNanos - closeNanos) / 5 * n - System.nanoTime()));
+        if (parking != null) {
+            parking.loop().stop();
+        }
     }
 
     /** Any thread: whether nothing runs any more since {@link #close()}. */
@@ -179,14 +176,14 @@ final class PollLoop implements AssignedPartitions.Loop {
         if (!closing) {
             close(OffsetCommitter.LONGEST_SYNC);
         }
-        Duration third = third();
+        Duration third = time.third(); // for each of the three things that are waited for
         assigned.closeAll();
         assigned.startNothingMore();
         pumpUntil(() -> flow.records() == 0, threads ? Duration.ZERO : third);
         commitNow(assigned.all());
         ending = true;
-        if (parking != null) {
-            parking.close(third);
+        if (parking != null && !parking.loop().close(third)) {
+            LOG.warn("{} closed while a parked event was handled; it has ended or is handled again", settings.group());
         }
         try {
             source.close(third);
@@ -215,27 +212,27 @@ final class PollLoop implements AssignedPartitions.Loop {
                 workers.runHere();
                 takeReports();
             }
-            return condition.getAsBoolean() || closing && untilFifth(4).isZero();
+            return condition.getAsBoolean() || closing && time.untilFifth(4).isZero();
         });
         return condition.getAsBoolean();
     }
 
     @Override
     public Instant finishBy() {
-        Duration longest = closing ? untilFifth(1) : AssignedPartitions.FINISHING;
+        Duration longest = closing ? time.untilFifth(1) : AssignedPartitions.FINISHING;
         return kafka.clock().instant().plus(threads ? longest : Duration.ZERO);
     }
 
     @Override
     public void commitNow(Collection<Partition> partitions) {
         if (consumer != null && fatal == null) {
-            committer.commitNow(consumer, partitions, closing ? third() : OffsetCommitter.LONGEST_SYNC);
+            committer.commitNow(consumer, partitions, closing ? time.third() : OffsetCommitter.LONGEST_SYNC);
         }
     }
 
     @Override
     public void dropped(Collection<InFlight> records) {
-        records.forEach(flow::returned);
+        records.forEach(record -> flow.returned(record.bytes()));
         timers.forgetDropped();
     }
 
@@ -244,7 +241,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private int pump() {
         if (closing) { // here, since a hand-over may be under way
             assigned.closeAll();
-            if (untilFifth(1).isZero()) {
+            if (time.untilFifth(1).isZero()) {
                 assigned.startNothingMore();
             }
         }
@@ -270,7 +267,7 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     /** A record has left its lane; only if it has ended, and in the epoch that is current, its offset is finished. */
     private void left(Report report) {
-        flow.returned(report.record());
+        flow.returned(report.record().bytes());
         Partition partition = report.lane().partition();
         boolean current = assigned.isCurrent(partition);
         if (current && report instanceof Report.Ended) {
@@ -323,7 +320,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         try {
             committer.takeOver(opened, records, assigned);
             if (parking != null) {
-                parking.partitions(assigned.all());
+                parking.owns(assigned.all(), opened);
             }
             register(records, ready);
         } catch (RuntimeException | Error e) {
@@ -344,7 +341,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             if (partition != null && !partition.isClosed()) {
                 for (ConsumerRecord<byte[], byte[]> record : read) {
                     InFlight inFlight = committer.watched(partition, partition.register(record));
-                    flow.took(inFlight);
+                    flow.took(inFlight.bytes());
                     KeyLane lane = assigned.laneOf(partition, record.key());
                     if (lane.add(inFlight)) {
                         ready.add(lane);
@@ -379,7 +376,7 @@ final class PollLoop implements AssignedPartitions.Loop {
                 watch.look(assigned.all(), source.opened(), now),
                 workers.running(),
                 timers.size(),
-                parking == null ? timers.next() : parking.sooner(timers.next()),
+                parking == null ? timers.next() : parking.loop().sooner(timers.next()),
                 parking == null ? RunnerHealth.NOTHING_PARKED : parking.parked());
         settings.listener().observed(health);
     }

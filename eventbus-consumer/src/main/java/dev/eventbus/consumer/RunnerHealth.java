@@ -1,5 +1,6 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.OffsetTracker;
 import dev.eventbus.topics.KafkaCluster;
 import java.security.MessageDigest;

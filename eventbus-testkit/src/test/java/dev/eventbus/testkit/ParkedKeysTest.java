@@ -6,10 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.Event;
 import dev.eventbus.EventType;
+import dev.eventbus.FailureReason;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.ConsumerRunnerBuilder;
+import dev.eventbus.consumer.Delivery;
+import dev.eventbus.consumer.RunnerListener;
+import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
@@ -28,12 +32,14 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -51,7 +57,9 @@ class ParkedKeysTest {
     private final JdbcDataSource database = new JdbcDataSource();
     private final FakeEventBus bus = FakeEventBus.create();
     private final Set<String> failing = new HashSet<>();
+    private final Set<String> failingOnce = new HashSet<>();
     private final Map<String, Integer> runs = new HashMap<>();
+    private boolean outage;
     private Duration delay = Duration.ofMillis(200);
     private JdbcInbox inbox = JdbcInbox.h2(database);
 
@@ -82,7 +90,10 @@ class ParkedKeysTest {
                         insert.setInt(2, event.payload().n());
                         insert.executeUpdate();
                     }
-                    if (failing.contains(id)) {
+                    if (outage) {
+                        throw new SQLException("down", "08006");
+                    }
+                    if (failing.contains(id) || failingOnce.remove(id)) {
                         throw new IllegalStateException("no luck");
                     }
                 })
@@ -292,6 +303,198 @@ class ParkedKeysTest {
         bus.runUntilIdle();
         assertThat(runs).containsEntry("bob1", 3);
         assertThat(bus.deadLetters()).hasSize(1);
+    }
+
+    @Test
+    void keys_that_are_parked_wait_and_can_be_redriven_whatever_the_policy_is_now() throws SQLException {
+        ConsumerRunner before = start();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        before.close();
+        ConsumerRunner now =
+                bus.start(builder().afterRetries(AfterRetries.deadLetter("dlq")).build());
+        publish("bob", 3);
+        failing.add("ann1");
+        publish("ann", 1, 2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).isEmpty();
+        assertThat(booked("ann")).as("the policy says what becomes of others").containsExactly(2);
+        assertThat(now.health().parked().events()).isEqualTo(3);
+        failing.clear();
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3);
+    }
+
+    @Test
+    void a_follower_that_never_ran_has_all_its_attempts_and_a_letter_of_its_own() throws SQLException {
+        start();
+        failing.add("bob1");
+        publish("bob", 1, 2, 3);
+        bus.runUntilIdle();
+        failing.clear();
+        failing.add("bob2");
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(runs).containsEntry("bob1", 4).containsEntry("bob2", 3).doesNotContainKey("bob3");
+        assertThat(bus.deadLetters()).hasSize(2);
+        assertThat(parked().state()).isEqualTo(State.PARKED);
+        assertThat(parked().redrives()).isEqualTo(1);
+        failing.clear();
+        failingOnce.add("bob3");
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3);
+        assertThat(runs).containsEntry("bob3", 2);
+        assertThat(bus.deadLetters()).hasSize(2);
+    }
+
+    @Test
+    void an_outage_during_a_redrive_uses_no_attempt_and_is_told() throws SQLException {
+        ConsumerRunner runner = start();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        failing.clear();
+        outage = true;
+        redrive("bob");
+        bus.advance(Duration.ofMinutes(2));
+        assertThat(runs).hasEntrySatisfying("bob1", n -> assertThat(n).isGreaterThan(10));
+        assertThat(parked().state()).isEqualTo(State.REDRIVE);
+        assertThat(inbox.parking().first(GROUP, parked()).orElseThrow().attempts())
+                .isEqualTo(3);
+        assertThat(runner.health().problems()).singleElement().asString().contains("08006");
+        outage = false;
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+        assertThat(runner.health().problems()).isEmpty();
+    }
+
+    @Test
+    void a_key_of_a_partition_that_is_gone_is_drained_all_the_same() throws SQLException {
+        bus.topic("bookings", 3);
+        publish("bob", 1);
+        ConsumerRecord<byte[], byte[]> record = bus.records("bookings").get(0);
+        park(at("bookings", 7, record), "RETRY_LATER", State.REDRIVE);
+        start();
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1);
+        assertThat(inbox.parking().load(GROUP)).isEmpty();
+    }
+
+    @Test
+    void keys_of_topics_that_nobody_reads_are_told() throws SQLException {
+        ConsumerRunner runner = start();
+        publish("bob", 1);
+        park(at("others", 0, bus.records("bookings").get(0)), "RETRY_LATER", State.REDRIVE);
+        bus.runUntilIdle();
+        bus.runUntilIdle();
+        assertThat(runner.health().problems()).singleElement().asString().contains("1 parked keys", "does not read");
+    }
+
+    @Test
+    void a_letter_that_was_noted_and_not_sent_is_sent_with_what_was_noted_and_no_handler_runs() throws SQLException {
+        publish("bob", 1);
+        ConsumerRecord<byte[], byte[]> record = bus.records("bookings").get(0);
+        Event<Booking> event = bus.events(BOOKING).get(0);
+        ParkedEvent failed = ParkedEvent.following(event.id(), record)
+                .failed(3, "NOT_RETRYABLE", "java.lang.IllegalStateException at a.B.c:1");
+        inbox.parking().park(Mark.of(GROUP, event.id(), record), failed, State.WAITING, bus.now());
+        bus.topic("bookings", 3);
+        bus.rebalance(GROUP);
+        start();
+        bus.runUntilIdle();
+        assertThat(bus.deadLetters()).isNotEmpty().allSatisfy(letter -> {
+            Origin origin = Objects.requireNonNull(letter.origin());
+            assertThat(origin.exception()).isEqualTo("java.lang.IllegalStateException");
+            assertThat(origin.message()).contains("a.B.c:1");
+            assertThat(origin.attempts()).isEqualTo(3);
+        });
+        assertThat(parked().state()).isEqualTo(State.PARKED);
+        assertThat(runs).isEmpty();
+    }
+
+    @Test
+    void the_last_failure_is_noted_before_its_letter_is_sent() throws SQLException {
+        delay = Duration.ofHours(1);
+        start();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.failSends("dlq", 3);
+        bus.advance(Duration.ofHours(2).plusSeconds(3));
+        assertThat(bus.deadLetters()).isEmpty();
+        assertThat(parked().state()).isEqualTo(State.WAITING);
+        assertThat(parked().reason()).isEqualTo("ATTEMPTS_EXHAUSTED");
+        assertThat(runs).containsEntry("bob1", 3);
+        bus.runUntilIdle();
+        assertThat(bus.deadLetters()).hasSize(1);
+        assertThat(runs).containsEntry("bob1", 3);
+    }
+
+    @Test
+    void a_listener_hears_of_a_drain_what_it_hears_of_a_lane_and_of_an_effect_once_it_is_committed() {
+        List<String> heard = new ArrayList<>();
+        delay = Duration.ofHours(1);
+        bus.start(builder()
+                .listener(new RunnerListener() {
+                    @Override
+                    public void handled(String eventType, Delivery delivery, Duration took) {
+                        heard.add("handled " + booked("bob"));
+                    }
+
+                    @Override
+                    public void retried(String eventType, Delivery delivery, Throwable cause, Duration after) {
+                        heard.add("retried " + delivery.attempt());
+                    }
+
+                    @Override
+                    public void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {
+                        heard.add("parked " + reason);
+                    }
+                })
+                .build());
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.advance(Duration.ofHours(1).plusMinutes(1));
+        failing.clear();
+        bus.runUntilIdle();
+        assertThat(heard).containsExactly("parked null", "retried 2", "handled [1]");
+    }
+
+    @Test
+    void a_parked_event_of_a_type_that_is_ignored_now_is_skipped() throws SQLException {
+        ConsumerRunner before = start();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        before.close();
+        EventType<Booking> other =
+                EventType.of("OTHER", Booking.class).topic("bookings").key(Booking::user);
+        bus.start(ConsumerRunner.builder(bus.kafka(), GROUP)
+                .inTransaction(inbox, other, (event, tx) -> {})
+                .ignoringOtherTypes()
+                .afterRetries(AfterRetries.parkKey(inbox, "dlq"))
+                .build());
+        redrive("bob");
+        bus.runUntilIdle();
+        assertThat(inbox.parking().load(GROUP)).isEmpty();
+        assertThat(numbers("SELECT count(*) FROM eventbus_inbox WHERE outcome = 'SKIPPED'"))
+                .containsExactly(2);
+    }
+
+    private void park(ConsumerRecord<byte[], byte[]> record, String reason, State state) throws SQLException {
+        Mark mark = Mark.of(GROUP, bus.events(BOOKING).get(0).id(), record);
+        ParkedEvent event = ParkedEvent.following(mark.eventId(), record).failed(1, reason, null);
+        assertThat(inbox.parking().park(mark, event, state, null)).isEqualTo(new MarkResult.Decided());
+    }
+
+    private static ConsumerRecord<byte[], byte[]> at(
+            String topic, int partition, ConsumerRecord<byte[], byte[]> record) {
+        ConsumerRecord<byte[], byte[]> moved =
+                new ConsumerRecord<>(topic, partition, record.offset(), record.key(), record.value());
+        record.headers().forEach(moved.headers()::add);
+        return moved;
     }
 
     @Test

@@ -38,6 +38,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
 import org.h2.jdbcx.JdbcDataSource;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -49,6 +50,9 @@ class RedriveTest {
 
     private static final EventType<Booking> BOOKING =
             EventType.of("BOOKING", Booking.class).topic("bookings").key(Booking::user);
+
+    private static final EventType<Booking> CANCELLED =
+            EventType.of("CANCELLED", Booking.class).topic("bookings").key(Booking::user);
 
     private static final String GROUP = "ledger";
 
@@ -97,7 +101,7 @@ class RedriveTest {
                                 event.payload().user() + event.payload().n()))
                 .listener(new RunnerListener() {
                     @Override
-                    public void skipped(String eventType, Delivery delivery) {
+                    public void skipped(@Nullable String eventType, Delivery delivery) {
                         skipped.add(delivery.topic() + "@" + delivery.offset());
                     }
                 })
@@ -312,7 +316,8 @@ class RedriveTest {
         bus.runUntilIdle();
         assertThat(booked("bob")).containsExactly(2);
         assertThat(bus.deadLetters()).hasSize(2);
-        assertThat(bus.deadLetters().get(1).origin().redrives()).isEqualTo(1);
+        assertThat(text(bus.deadLetters().get(1).headers(), "eventbus-dlq-redrives"))
+                .isEqualTo("1");
         assertThat(outcomes("DEAD")).isEqualTo(1);
         assertThat(inbox.parking().load(GROUP)).isEmpty();
         failing.clear();
@@ -409,6 +414,36 @@ class RedriveTest {
         bus.publishRaw(new ProducerRecord<>("bookings", null, record.key(), value, headers));
         bus.runUntilIdle();
         assertThat(booked("bob")).containsExactly(1, 2);
+    }
+
+    @Test
+    void a_letter_of_a_type_without_the_inbox_is_handled_again_too_and_a_forged_one_is_foreign() {
+        bus.start(ConsumerRunner.builder(bus.kafka(), GROUP)
+                .on(BOOKING, (event, delivery) -> {
+                    String id = event.payload().user() + event.payload().n();
+                    if (failing.contains(id)) {
+                        throw new IllegalStateException("no luck");
+                    }
+                    handled.add(id);
+                })
+                .inTransaction(inbox, CANCELLED, (event, tx) -> {})
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.deadLetter("dlq"))
+                .build());
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        failing.clear();
+        DeadLetter letter = bus.deadLetters().get(0);
+        Headers headers = letter.headers();
+        headers.remove("eventbus-dlq-topic").add("eventbus-dlq-topic", "secrets".getBytes(UTF_8));
+        headers.remove("eventbus-dlq-event-id").add("eventbus-dlq-event-id", "forged".getBytes(UTF_8));
+        bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.standings()).containsEntry(Standing.READY, 1L).containsEntry(Standing.FOREIGN_TOPIC, 1L);
+        assertThat(plan.run("mended").handedOver()).isEqualTo(1);
+        bus.runUntilIdle();
+        assertThat(handled).containsExactly("bob2", "bob1");
     }
 
     @Test

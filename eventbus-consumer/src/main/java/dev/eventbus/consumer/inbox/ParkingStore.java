@@ -8,7 +8,6 @@ import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -141,10 +140,8 @@ public final class ParkingStore {
                 return Optional.of(new MarkResult.HeldElsewhere());
             }
             throw e;
-        } catch (RuntimeException e) {
-            throw e;
         } catch (Exception e) {
-            throw new SQLException("the inbox's transaction failed", e);
+            throw InboxTransactions.unwrapped(e);
         }
     }
 
@@ -168,11 +165,18 @@ public final class ParkingStore {
                 new Ending<>(Optional.ofNullable(rows(group).event(connection, eventId)), false));
     }
 
+    /** The first event of a key; empty if it has none, or is not parked. */
+    public Optional<ParkedEvent> first(String group, ParkedKey key) throws SQLException {
+        return transactions.runOurs((connection, watch) ->
+                new Ending<>(Optional.ofNullable(rows(group).first(connection, key)), false));
+    }
+
     // ---- draining
 
     /**
-     * Runs the first event of a key that is to be run now: its mark becomes DONE, the work is done, and its row is deleted in one
-     * transaction, while nobody else can run the key. What the work throws comes out unchanged after the roll-back.
+     * Runs the first event of a key that is to be run now: its mark becomes DONE, the work is done, and its row and what is noted of its
+     * attempts are deleted in one transaction, while nobody else can run the key. What the work throws comes out unchanged after the
+     * roll-back.
      */
     public Drained drain(String group, ParkedKey key, Instant now, Work work) throws Exception {
         ParkedRows rows = rows(group);
@@ -185,19 +189,27 @@ public final class ParkingStore {
             if (event == null) {
                 return new Ending<>(new Drained.Empty(), false);
             }
-            if (!rows.settle(connection, event.eventId(), Outcome.DONE.name())) {
-                rows.deleteEvent(connection, event.eventId());
+            if (!rows.settle(connection, event.eventId(), Outcome.DONE.name()) && !marked(connection, group, event)) {
+                new Rows(connection, sql, group).forget(event.eventId());
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
             InboxSql.Insertion.Inserted transaction = sql.transaction(connection);
             GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
-            rows.deleteEvent(connection, event.eventId());
+            new Rows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {
                 throw new HandlerTransactionException(new Mark(
                         group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset()));
             }
             return new Ending<>(new Drained.Ran(event), true);
         });
+    }
+
+    /** Of an event whose mark is gone only its row says that it is still to be handled: a new mark, unless there is another one. */
+    private boolean marked(Connection connection, String group, ParkedEvent event) throws SQLException {
+        Mark mark = Mark.of(group, event.eventId(), event.record());
+        return sql.decision(connection, mark) == null
+                && sql.insert(connection, mark, Outcome.DONE, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
+                        instanceof InboxSql.Insertion.Inserted;
     }
 
     private boolean sealed(Connection connection) throws SQLException {
@@ -226,20 +238,30 @@ public final class ParkingStore {
     }
 
     /**
-     * The first event of a key has failed; nothing changes if it is not parked any more.
+     * The first event of a key has failed. Nothing changes if it is not parked any more, or the key is not as it was when the event was
+     * run: what others have said since counts.
      *
+     * @param drained the key as it was read before its event was run
      * @param event with the attempts it has used, and why it failed
+     * @return whether it was changed
      */
-    public void failed(String group, ParkedEvent event, Change change) throws SQLException {
+    public boolean failed(String group, ParkedKey drained, ParkedEvent event, Change change) throws SQLException {
         ParkedRows rows = rows(group);
-        transactions.runOurs((connection, watch) -> {
-            sql.begin(connection);
-            boolean there = rows.failed(connection, event);
-            if (there) {
-                rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+        try {
+            return transactions.runOurs((connection, watch) -> {
+                sql.begin(connection);
+                boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
+                if (there) {
+                    rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+                }
+                return new Ending<>(there, there && sealed(connection));
+            });
+        } catch (SQLException e) {
+            if (parking.isLocked(e)) { // whoever has it now, what they do counts
+                return false;
             }
-            return new Ending<>(there, there && sealed(connection));
-        });
+            throw e;
+        }
     }
 
     // ---- asked for by a person
@@ -248,13 +270,27 @@ public final class ParkingStore {
      * The key's events are handled again, in order, by the runner that owns the partition of the first of them.
      *
      * @return false if the key is not parked
+     * @throws SQLException with the database's word for a lock time-out if the key's first event is being handled right now: nothing
+     *     was changed, ask again
      */
     public boolean redrive(String group, String topic, byte[] key) throws SQLException {
-        return transactions.runOurs((connection, watch) -> {
-            sql.begin(connection);
-            boolean there = rows(group).redrive(connection, topic, key);
-            return new Ending<>(there, there && sealed(connection));
-        });
+        try {
+            return transactions.runOurs((connection, watch) -> {
+                sql.begin(connection);
+                ParkedRows rows = rows(group);
+                boolean there = rows.lockToChange(connection, topic, key) && rows.redrive(connection, topic, key);
+                return new Ending<>(there, there && sealed(connection));
+            });
+        } catch (SQLException e) {
+            if (parking.isLocked(e)) {
+                throw new SQLException(
+                        "the key's first event is being handled right now; nothing was changed, ask again when it has ended",
+                        e.getSQLState(),
+                        e.getErrorCode(),
+                        e);
+            }
+            throw e;
+        }
     }
 
     /**
@@ -292,90 +328,66 @@ public final class ParkingStore {
     // ---- of letters that are handled again
 
     /** What one transaction of a redrive works with. */
-    public interface Rows {
+    public static final class Rows {
 
-        /** Of the transaction. */
-        Connection connection();
+        private final Connection connection;
+        private final InboxSql inbox;
+        private final String group;
+
+        private Rows(Connection connection, InboxSql inbox, String group) {
+            this.connection = connection;
+            this.inbox = inbox;
+            this.group = group;
+        }
+
+        public Connection connection() {
+            return connection;
+        }
 
         /** The statements, in the inbox's schema. */
-        ParkingSql sql();
-
-        /** The group's parked keys and events. */
-        ParkedRows parked();
-
-        /** What was decided about an event; null if nothing was. */
-        @Nullable
-        MarkResult decided(Mark mark) throws SQLException;
-
-        /** Whether the mark is this transaction's now; false if another one has it. */
-        boolean mark(Mark mark, Outcome outcome) throws SQLException;
-    }
-
-    /** What happens in a transaction of a redrive. */
-    @FunctionalInterface
-    public interface RowsWork<T> {
-        T run(Rows rows) throws SQLException;
-    }
-
-    /** Runs work on a group's rows in one transaction, committed durably when it returns. */
-    public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
-        return transactions.runOurs((connection, watch) -> {
-            sql.begin(connection);
-            return new Ending<>(work.run(new OpenRows(connection, sql, rows(group))), sealed(connection));
-        });
-    }
-
-    private record OpenRows(Connection connection, InboxSql inbox, ParkedRows parked) implements Rows {
-
-        @Override
         public ParkingSql sql() {
             return inbox.parking();
         }
 
-        @Override
+        public ParkedRows parked() {
+            return new ParkedRows(inbox.parking(), group);
+        }
+
+        /** What was decided about an event; null if nothing was. */
         public @Nullable MarkResult decided(Mark mark) throws SQLException {
             InboxSql.Decision known = inbox.decision(connection, mark);
             return known == null ? null : known.about(mark);
         }
 
-        @Override
+        /** As {@link #decided}, whatever the payload. */
+        public @Nullable Outcome outcome(Mark mark) throws SQLException {
+            InboxSql.Decision known = inbox.decision(connection, mark);
+            return known == null ? null : known.outcome();
+        }
+
+        /** Whether the mark is this transaction's now; false if another one has it. */
         public boolean mark(Mark mark, Outcome outcome) throws SQLException {
             return inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
                     instanceof InboxSql.Insertion.Inserted;
         }
+
+        /** Forgets a parked event and its attempts. */
+        public void forget(String eventId) throws SQLException {
+            parked().deleteEvent(connection, eventId);
+            inbox.attempts().delete(connection, group, eventId);
+        }
     }
 
-    /** Whether an event has been a dead letter, whatever waits for it now. */
-    public boolean isDead(String group, String eventId) throws SQLException {
-        Mark any = new Mark(group, eventId, new byte[0], "any", 0, 0);
+    /** What happens in such a transaction. */
+    public interface RowsWork<T> {
+        T run(Rows rows) throws SQLException;
+    }
+
+    /** Runs work on a group's rows in one transaction. */
+    public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
-            InboxSql.Decision known = sql.decision(connection, any);
-            return new Ending<>(known != null && known.outcome() == Outcome.DEAD, false);
-        });
-    }
-
-    /** A parked event has become a dead letter, which the broker has acknowledged; its key goes on with the next one. */
-    public void setAside(String group, ParkedEvent event) throws SQLException {
-        inTransaction(group, rows -> {
-            boolean there = rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name());
-            if (there && rows.parked().deleteEvent(rows.connection(), event.eventId())) {
-                rows.parked().redrive(rows.connection(), event.topic(), event.key());
-            }
-            return there;
-        });
-    }
-
-    /** The events of a key that are parked, in order. */
-    public List<ParkedEvent> events(String group, ParkedKey key, int most) throws SQLException {
-        return transactions.runOurs((connection, watch) -> {
-            List<ParkedEvent> events = new ArrayList<>();
-            for (String id : rows(group).eventIds(connection, key)) {
-                ParkedEvent event = events.size() < most ? rows(group).event(connection, id) : null;
-                if (event != null) {
-                    events.add(event);
-                }
-            }
-            return new Ending<>(events, false);
+            sql.begin(connection);
+            return new Ending<>(work.run(new Rows(connection, sql, group)), sealed(connection));
         });
     }
 

@@ -1,25 +1,27 @@
 package dev.eventbus.consumer.internal;
 
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import java.nio.ByteBuffer;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.Collection;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.Predicate;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The parked keys of one group as far as this runner knows them: read whole when partitions come, and again every second. What is wrong here
- * does no harm, as long as what was parked before a partition came is known: a key that is thought to be parked is asked for when an
- * event of it is added, and one that another runner has parked since is met by the mark of its first event.
+ * The parked keys of one group as far as this runner knows them: read whole when partitions come, and again now and then. What is wrong
+ * here does no harm, as long as what was parked before a partition came is known: a key that is thought to be parked is asked for when
+ * an event of it is added, and one that another runner has parked since is met by the mark of its first event. So only a lane that was
+ * told by the database forgets its key.
  *
  * <p>Thread-safe.
  */
@@ -30,6 +32,16 @@ public final class ParkedKeys {
 
     /** Most events of one group that are parked; those behind wait in their lanes. */
     public static final int MOST_EVENTS = 100_000;
+
+    /** How long it is waited for room, or for the dead-letter topic. */
+    public static final Duration LOOKS_AGAIN = Duration.ofSeconds(5);
+
+    public static final String TOO_MANY =
+            "as many events are parked as may be (%d of a key, %d of a group): redrive or discard some"
+                    .formatted(MOST_EVENTS_OF_A_KEY, MOST_EVENTS);
+
+    /** After so long all of it is read again. */
+    static final Duration BELIEVED = Duration.ofSeconds(30);
 
     private record Id(String topic, ByteBuffer key) {
 
@@ -48,22 +60,27 @@ public final class ParkedKeys {
 
     private volatile int loaded;
 
+    /** When all was read last. Guarded by loading. */
+    private Instant loadedAt = Instant.MIN;
+
     /** All below guarded by this. The events of each parked key. */
     private Map<Id, Long> events = new HashMap<>();
 
-    /** Keys that were parked here while others were being read; null while none are. */
+    /** Keys that were parked here while others were being read. */
     private Map<Id, Long> meanwhile = new HashMap<>();
 
     private long total;
-    private final Set<Id> taken = new HashSet<>();
 
     private volatile boolean any;
+    private volatile boolean stale;
     private volatile List<ParkedKey> asLoaded = List.of();
 
     public ParkedKeys(ParkingStore store, String group) {
         this.store = store;
         this.group = group;
     }
+
+    // ---- knowing
 
     /** Partitions have come: what is parked must be read before any of their records is handled. */
     public void partitionsCame() {
@@ -77,33 +94,57 @@ public final class ParkedKeys {
 
     /** Reads what is parked, unless that was done since partitions came last. */
     public void know() throws SQLException {
-        if (!areKnown()) {
-            load();
+        if (areKnown()) {
+            return;
         }
-    }
-
-    /** Reads what is parked. */
-    public void load() throws SQLException {
         loading.lock();
         try {
-            int number = wanted;
-            synchronized (this) {
-                meanwhile = new HashMap<>();
+            if (!areKnown()) { // all lanes come here at once, and one of them reads
+                load(null);
             }
-            List<ParkedKey> keys = store.load(group);
-            synchronized (this) {
-                Map<Id, Long> read = new HashMap<>();
-                keys.forEach(key -> read.put(Id.of(key.topic(), key.key()), key.events()));
-                meanwhile.forEach(read::putIfAbsent);
-                events = read;
-                total = read.values().stream().mapToLong(Long::longValue).sum();
-                any = !read.isEmpty();
-            }
-            asLoaded = List.copyOf(keys);
-            loaded = number;
         } finally {
             loading.unlock();
         }
+    }
+
+    /** Reads what is parked if that was long ago, or is not true any more. */
+    public void refresh(Instant now) throws SQLException {
+        loading.lock();
+        try {
+            Instant at = loadedAt;
+            boolean old = now.isBefore(at) || at.isBefore(now.minus(BELIEVED));
+            if (stale || old || !areKnown()) {
+                load(now);
+            }
+        } finally {
+            loading.unlock();
+        }
+    }
+
+    /** Guarded by loading. */
+    private void load(@Nullable Instant now) throws SQLException {
+        int number = wanted;
+        stale = false;
+        synchronized (this) {
+            meanwhile = new HashMap<>();
+        }
+        List<ParkedKey> keys = store.load(group);
+        synchronized (this) {
+            Map<Id, Long> read = new HashMap<>();
+            keys.forEach(key -> read.put(Id.of(key.topic(), key.key()), key.events()));
+            meanwhile.forEach(read::putIfAbsent);
+            events = read;
+            total = read.values().stream().mapToLong(Long::longValue).sum();
+            any = !read.isEmpty();
+        }
+        asLoaded = List.copyOf(keys);
+        loadedAt = now == null ? loadedAt : now;
+        loaded = number;
+    }
+
+    /** What was read is not true any more: it is read again at the next look. */
+    public void changed() {
+        stale = true;
     }
 
     /** As they were read last. */
@@ -111,14 +152,20 @@ public final class ParkedKeys {
         return asLoaded;
     }
 
-    /** When the first of some keys is due, after now; null if none is. */
-    public @Nullable Instant nextTry(Instant now, Predicate<ParkedKey> of) {
-        return asLoaded.stream()
-                .filter(key -> key.state() != ParkedKey.State.PARKED && of.test(key))
-                .flatMap(key -> Stream.ofNullable(key.nextTry()))
-                .filter(due -> due.isAfter(now))
-                .min(Instant::compareTo)
-                .orElse(null);
+    /** Those whose first event is to be run now, and those whose events have ended. */
+    List<ParkedKey> due(Instant now) throws SQLException {
+        List<ParkedKey> due = store.due(group, now);
+        due.forEach(this::learn); // before one of its events is run, so that no live one runs beside it
+        return due;
+    }
+
+    private synchronized void learn(ParkedKey key) {
+        Id id = Id.of(key.topic(), key.key());
+        if (events.putIfAbsent(id, key.events()) == null) {
+            meanwhile.putIfAbsent(id, key.events());
+            total += key.events();
+            any = true;
+        }
     }
 
     /** Whether later events of the key are parked too. */
@@ -131,6 +178,45 @@ public final class ParkedKeys {
         }
     }
 
+    /** How many keys are parked. */
+    public synchronized int size() {
+        return events.size();
+    }
+
+    /** How many events are parked. */
+    public synchronized long events() {
+        return total;
+    }
+
+    // ---- adding
+
+    /** Whether one more event of the key may be parked. */
+    public synchronized boolean haveRoom(String topic, byte[] key) {
+        return events.getOrDefault(Id.of(topic, key), 0L) < MOST_EVENTS_OF_A_KEY && total < MOST_EVENTS;
+    }
+
+    /** As {@link ParkingStore#park}, and known here. */
+    public MarkResult park(Mark mark, ParkedEvent event, ParkedKey.State state, @Nullable Instant nextTry)
+            throws SQLException {
+        MarkResult parked = store.park(mark, event, state, nextTry);
+        if (parked instanceof MarkResult.Decided) {
+            add(event.topic(), event.key());
+            stale = stale || nextTry != null;
+        }
+        return parked;
+    }
+
+    /** As {@link ParkingStore#follow}, and known here. */
+    public Optional<MarkResult> follow(Mark mark, ParkedEvent event) throws SQLException {
+        Optional<MarkResult> followed = store.follow(mark, event);
+        if (followed.isEmpty()) {
+            forget(event.topic(), event.key());
+        } else if (followed.get() instanceof MarkResult.Decided) {
+            add(event.topic(), event.key());
+        }
+        return followed;
+    }
+
     /** An event of the key was parked, or met parked. */
     public synchronized void add(String topic, byte[] key) {
         Id id = Id.of(topic, key.clone());
@@ -140,42 +226,12 @@ public final class ParkedKeys {
         any = true;
     }
 
-    /** The key is not parked any more. */
-    public synchronized void forget(String topic, byte[] key) {
+    /** The key's lane was told that it is not parked any more. */
+    private synchronized void forget(String topic, byte[] key) {
         Id id = Id.of(topic, key);
         Long had = events.remove(id);
         total -= had == null ? 0 : had;
         meanwhile.remove(id);
         any = !events.isEmpty();
-    }
-
-    /** Whether one more event of the key may be parked. */
-    public synchronized boolean haveRoom(String topic, byte[] key) {
-        return events.getOrDefault(Id.of(topic, key), 0L) < MOST_EVENTS_OF_A_KEY && total < MOST_EVENTS;
-    }
-
-    /** Takes a key to be drained, unless it is taken or as many are as may be. */
-    public synchronized boolean take(ParkedKey key, int most) {
-        return taken.size() < most && taken.add(Id.of(key.topic(), key.key()));
-    }
-
-    /** It is not being drained any more. */
-    public synchronized void release(ParkedKey key) {
-        taken.remove(Id.of(key.topic(), key.key()));
-    }
-
-    /** Whether none is being drained. */
-    public synchronized boolean areAllReleased() {
-        return taken.isEmpty();
-    }
-
-    /** How many keys are parked. */
-    public synchronized int size() {
-        return events.size();
-    }
-
-    /** How many events are parked. */
-    public synchronized long events() {
-        return total;
     }
 }

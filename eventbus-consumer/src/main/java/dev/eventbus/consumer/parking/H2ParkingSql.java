@@ -49,6 +49,15 @@ public final class H2ParkingSql implements ParkingSql {
     }
 
     @Override
+    public String lockToChange() {
+        return """
+                SELECT state, next_try, redrives FROM %seventbus_parked_key
+                WHERE consumer_group = ? AND topic = ? AND key_bytes = ?
+                FOR UPDATE WAIT 0.25
+                """.formatted(schema);
+    }
+
+    @Override
     public String lockToLift() {
         return """
                 SELECT state, next_try FROM %seventbus_parked_key

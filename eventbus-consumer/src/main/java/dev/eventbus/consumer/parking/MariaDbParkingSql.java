@@ -54,6 +54,15 @@ public final class MariaDbParkingSql implements ParkingSql {
     }
 
     @Override
+    public String lockToChange() {
+        return """
+                SELECT state, next_try, redrives FROM %seventbus_parked_key
+                WHERE consumer_group = ? AND topic = ? AND key_bytes = ?
+                FOR UPDATE WAIT 1
+                """.formatted(schema);
+    }
+
+    @Override
     public String lockToLift() {
         return """
                 SELECT state, next_try FROM %seventbus_parked_key

@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.parking;
 
 import dev.eventbus.FailureReason;
+import dev.eventbus.internal.Checks;
 import java.time.Instant;
 import java.util.Optional;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -42,7 +43,13 @@ public record ParkedEvent(
     /** Why an event waits that has not failed for the last time. */
     public static final String RETRY_LATER = "RETRY_LATER";
 
+    /** What every database can keep of a time stamp that anybody may have written. */
+    private static final Instant LATEST = Instant.parse("9999-12-31T23:59:59.999Z");
+
+    private static final Instant EARLIEST = Instant.ofEpochMilli(-1); // a record without a time stamp
+
     public ParkedEvent {
+        recordTime = recordTime.isAfter(LATEST) ? LATEST : recordTime.isBefore(EARLIEST) ? EARLIEST : recordTime;
         error = error != null && error.length() > MAX_ERROR ? error.substring(0, MAX_ERROR) : error;
     }
 
@@ -101,6 +108,7 @@ public record ParkedEvent(
     /** Without key, value and headers: one line, safe to print. */
     @Override
     public String toString() {
-        return "event %s at %s/%d@%d, %d attempts".formatted(eventId, topic, partition, offset, attempts);
+        return "event %s at %s/%d@%d, %d attempts"
+                .formatted(Checks.printable(eventId), topic, partition, offset, attempts);
     }
 }

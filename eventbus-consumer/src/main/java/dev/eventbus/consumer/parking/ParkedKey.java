@@ -35,7 +35,22 @@ public record ParkedKey(
         /** The time of their first event's next try. */
         WAITING,
         /** Nothing any more: they are being handled again, in order. */
-        REDRIVE
+        REDRIVE;
+
+        /** A name that this version does not know was written by another one: it is left to that one, or to a person. */
+        static State named(String name) {
+            for (State known : values()) {
+                if (known.name().equals(name)) {
+                    return known;
+                }
+            }
+            return PARKED;
+        }
+    }
+
+    /** As it is after a change of its first event's making. */
+    public ParkedKey changed(State now, String because, @Nullable Instant due, int failedRedrives) {
+        return new ParkedKey(topic, key, now, because, due, failedRedrives, since, events, partition);
     }
 
     /** Whether its first event is to be run now. */

@@ -65,11 +65,29 @@ public final class ParkedRows {
         try (PreparedStatement lock = connection.prepareStatement(sql.lockToDrain())) {
             bind(lock, 1, key.topic(), key.key());
             try (ResultSet row = lock.executeQuery()) {
-                if (!row.next() || ParkedKey.State.valueOf(row.getString(1)) == ParkedKey.State.PARKED) {
+                if (!row.next() || ParkedKey.State.named(row.getString(1)) == ParkedKey.State.PARKED) {
                     return false;
                 }
                 Instant due = sql.time(row, 2);
                 return due == null || !due.isAfter(now);
+            }
+        }
+    }
+
+    /** Locks a key to change its state; false if it is not parked. */
+    public boolean lockToChange(Connection connection, String topic, byte[] key) throws SQLException {
+        return isThere(connection, sql.lockToChange(), topic, key);
+    }
+
+    /** As {@link #lockToChange}; false also if it is not any more as it was read, because others have changed it. */
+    public boolean lockUnchanged(Connection connection, ParkedKey read) throws SQLException {
+        try (PreparedStatement lock = connection.prepareStatement(sql.lockToChange())) {
+            bind(lock, 1, read.topic(), read.key());
+            try (ResultSet row = lock.executeQuery()) {
+                return row.next()
+                        && ParkedKey.State.named(row.getString(1)) == read.state()
+                        && Objects.equals(sql.time(row, 2), read.nextTry())
+                        && row.getInt(3) == read.redrives();
             }
         }
     }
@@ -123,7 +141,7 @@ public final class ParkedRows {
                 keys.add(new ParkedKey(
                         sql.text(row, 1),
                         row.getBytes(2),
-                        ParkedKey.State.valueOf(row.getString(3)),
+                        ParkedKey.State.named(row.getString(3)),
                         row.getString(4),
                         sql.time(row, 5),
                         row.getInt(6),

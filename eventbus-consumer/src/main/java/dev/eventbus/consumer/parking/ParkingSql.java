@@ -25,6 +25,12 @@ public interface ParkingSql {
     /** Locks a parked key (the key) for whoever runs its first event. Columns {@code state, next_try}; no row if another has it. */
     String lockToDrain();
 
+    /**
+     * Locks a parked key (the key) for whoever changes its state; {@link #isLocked} if somebody else has it, after a short wait where
+     * those who add to it lock it too. Columns {@code state, next_try, redrives}.
+     */
+    String lockToChange();
+
     /** As {@link #lockToDrain}, and nobody adds to it either. */
     String lockToLift();
 

@@ -48,6 +48,15 @@ public final class PostgresParkingSql implements ParkingSql {
     }
 
     @Override
+    public String lockToChange() {
+        return """
+                SELECT state, next_try, redrives FROM %seventbus_parked_key
+                WHERE consumer_group = ? AND topic = ? AND key_bytes = ?
+                FOR NO KEY UPDATE NOWAIT
+                """.formatted(schema);
+    }
+
+    @Override
     public String lockToLift() {
         return """
                 SELECT state, next_try FROM %seventbus_parked_key

@@ -65,7 +65,7 @@ final class LetterExport {
         JdbcInbox inbox = source.inbox();
         return key == null || inbox == null
                 ? List.of()
-                : RedriveStore.ask(() -> inbox.parking().events(source.group(), key, MOST_OF_A_KEY));
+                : new RedriveStore(inbox, source.group()).events(key, MOST_OF_A_KEY);
     }
 
     private String line(Found found, ConsumerRecord<byte[], byte[]> letter) throws IOException {

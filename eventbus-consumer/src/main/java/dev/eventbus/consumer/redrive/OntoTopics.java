@@ -75,6 +75,16 @@ final class OntoTopics {
         return compacted.contains(topic) ? Standing.COMPACTED : found.standing();
     }
 
+    /** The same letters, of which those are foreign that name a partition which the group has never read: no runner of it has them. */
+    static List<Found> ofTopicsRead(List<Found> letters, TopicReader reader) {
+        Set<TopicPartition> named = new HashSet<>();
+        letters.forEach(found -> named.add(placeOf(found)));
+        Map<TopicPartition, Long> committed = named.isEmpty() ? Map.of() : reader.committed(named);
+        return letters.stream()
+                .map(found -> committed.containsKey(placeOf(found)) ? found : found.as(Standing.FOREIGN_TOPIC))
+                .toList();
+    }
+
     private static TopicPartition placeOf(Found found) {
         return new TopicPartition(found.origin().topic(), found.origin().partition());
     }

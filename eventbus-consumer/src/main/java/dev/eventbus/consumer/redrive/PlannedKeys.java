@@ -19,9 +19,18 @@ import org.jspecify.annotations.Nullable;
 /** The keys of a plan, each with its letters in order and what of it is parked. */
 final class PlannedKeys {
 
-    private record Id(String topic, @Nullable ByteBuffer key) {
+    /** A raw key of a physical topic. */
+    record Id(String topic, @Nullable ByteBuffer key) {
 
-        static Id of(String topic, byte @Nullable [] key) {
+        static Id of(ParkedKey key) {
+            return of(key.topic(), key.key());
+        }
+
+        static Id of(Found letter) {
+            return of(letter.origin().topic(), letter.key());
+        }
+
+        private static Id of(String topic, byte @Nullable [] key) {
             return new Id(topic, key == null ? null : ByteBuffer.wrap(key));
         }
     }
@@ -54,16 +63,16 @@ final class PlannedKeys {
 
     PlannedKeys(List<Found> letters, List<ParkedKey> parked) {
         for (ParkedKey key : parked) {
-            of(key.topic(), key.key()).parked = key;
+            of(Id.of(key)).parked = key;
         }
         letters.stream()
                 .filter(Found::isReady)
                 .sorted(Planning.IN_ORDER)
-                .forEach(found -> of(found.origin().topic(), found.key()).ready.add(found));
+                .forEach(found -> of(Id.of(found)).ready.add(found));
     }
 
-    private OfKey of(String topic, byte @Nullable [] key) {
-        return keys.computeIfAbsent(Id.of(topic, key), id -> new OfKey());
+    private OfKey of(Id id) {
+        return keys.computeIfAbsent(id, first -> new OfKey());
     }
 
     Collection<OfKey> all() {
@@ -119,7 +128,7 @@ final class PlannedKeys {
         }
         long first = of.values().stream().mapToLong(PlannedKeys::offset).min().orElse(0) + 1;
         long from = Math.max(first, range.from());
-        long to = Math.min(Math.min(committed, range.to()), from + Planning.MOST_READ);
+        long to = Math.min(Math.min(committed, range.to()), from + Redrive.MOST_READ);
         of.values()
                 .forEach(key -> key.exact = offset(key) + 1 >= range.from() && to >= Math.min(committed, range.to()));
         reader.read(partition, new Range(from, to), record -> {

@@ -51,11 +51,14 @@ public final class Redrive {
     /** Letters that one plan has at most; plan again for the rest. */
     public static final int MOST_LETTERS = 10_000;
 
+    /** Records of one partition that a plan reads behind its oldest letter, to count later events of its keys. */
+    public static final int MOST_READ = 1_000_000;
+
     /** Whose letters, and where they are. */
     record Source(
             KafkaCluster kafka,
             String group,
-            String letters,
+            @Nullable String letters,
             @Nullable JdbcInbox inbox) {
 
         /** Physical dead-letter topic. */
@@ -206,7 +209,7 @@ public final class Redrive {
 
     /**
      * Looks, and changes nothing: reads the dead-letter topic as far as it reaches now, and the topics that the letters come from behind
-     * the oldest of them, up to {@value Planning#MOST_READ} records of each partition.
+     * the oldest of them, up to {@value #MOST_READ} records of each partition.
      *
      * @throws dev.eventbus.KafkaAccessException if Kafka does not answer or the dead-letter topic is not there
      * @throws dev.eventbus.StartRefusedException if the inbox's database does not answer

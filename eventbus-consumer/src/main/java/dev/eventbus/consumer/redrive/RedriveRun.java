@@ -63,11 +63,13 @@ final class RedriveRun {
                 ontoTopics();
             } else {
                 intoInbox(store, bytes());
-                RunLoop.await(asked.pace().waits(), () -> {
-                    look(store, false);
-                    return underWay.isEmpty();
-                });
-                look(store, true);
+                if (stopped == null) {
+                    RunLoop.await(asked.pace().waits(), () -> {
+                        look(store, false);
+                        return underWay.isEmpty();
+                    });
+                    look(store, true);
+                }
             }
         } catch (RuntimeException e) {
             stopped = e.getClass().getSimpleName();
@@ -140,8 +142,9 @@ final class RedriveRun {
                 }
             }
             if (parked != null) {
-                if (inbox.redrive(parked) == 0 || ids.isEmpty()) {
-                    leaveAlone(Standing.ALREADY_APPLIED, parked.events());
+                Standing standing = ids.isEmpty() ? Standing.ALREADY_APPLIED : inbox.redrive(parked);
+                if (standing != Standing.READY) {
+                    leaveAlone(standing, parked.events());
                 } else {
                     handedOver += ids.size();
                     ids.forEach(event -> underWay.add(new Handed(parked.topic(), parked.key(), event)));
@@ -266,8 +269,15 @@ final class RedriveRun {
         RedriveResult result = new RedriveResult(
                 id, keys.events(), handedOver, applied, failed, discarded, leftAlone, Optional.ofNullable(stopped));
         LOG.info("{} {}: {}", id, state, result);
-        if (store != null) {
-            store.note(result, failed, state);
+        boolean interrupted = Thread.interrupted(); // what has come about is noted all the same
+        try {
+            if (store != null) {
+                store.note(result, failed, state);
+            }
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
         }
         return result;
     }

@@ -6,9 +6,11 @@ import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.inbox.ParkingStore.Rows;
+import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.consumer.parking.ParkingSql;
 import dev.eventbus.consumer.parking.RedriveSql;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
@@ -17,9 +19,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 
 /** What a redrive does in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
@@ -62,7 +66,7 @@ final class RedriveStore {
             known.addAll(ask(() -> parking.inTransaction(group, rows -> {
                 List<Found> seen = new ArrayList<>();
                 for (Found found : some) {
-                    seen.add(found.as(standing(rows, found)));
+                    seen.add(found.standing() == Standing.FOREIGN_TOPIC ? found : found.as(standing(rows, found)));
                 }
                 return seen;
             })));
@@ -100,18 +104,40 @@ final class RedriveStore {
         return found.standing();
     }
 
-    /** The parked keys that are meant; those that are being handled already are not. */
-    List<ParkedKey> parked(Selection selection) {
+    /**
+     * The parked keys that are meant, and those of letters that are: whose letter is handled again, all of it is. Keys that are being handled
+     * already are left out.
+     */
+    List<ParkedKey> parked(Selection selection, List<Found> letters) {
+        Set<PlannedKeys.Id> lettersOf = new HashSet<>();
+        letters.stream().filter(Found::isReady).forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
         return ask(() -> parking.load(group)).stream()
-                .filter(key -> key.events() > 0 && key.state() != State.REDRIVE && selection.has(key))
+                .filter(key -> key.events() > 0
+                        && key.state() != State.REDRIVE
+                        && (selection.has(key) || lettersOf.contains(PlannedKeys.Id.of(key))))
                 .toList();
     }
 
     // ---- handing over
 
-    /** A key that is parked is handled again; how many events wait there, 0 if it is not parked any more. */
-    long redrive(ParkedKey key) {
-        return ask(() -> parking.redrive(group, key.topic(), key.key())) ? key.events() : 0;
+    /** A key that is parked is handled again: READY, or why not. */
+    Standing redrive(ParkedKey key) {
+        return ask(() -> {
+            ParkingSql[] words = new ParkingSql[1];
+            try {
+                return parking.inTransaction(group, rows -> {
+                    words[0] = rows.sql();
+                    boolean there = rows.parked().lockToChange(rows.connection(), key.topic(), key.key())
+                            && rows.parked().redrive(rows.connection(), key.topic(), key.key());
+                    return there ? Standing.READY : Standing.ALREADY_APPLIED;
+                });
+            } catch (SQLException e) {
+                if (words[0] != null && words[0].isLocked(e)) {
+                    return Standing.UNDER_WAY; // its first event is being handled right now
+                }
+                throw e;
+            }
+        });
     }
 
     /** Makes a letter an event that waits, in its place; what came of it. */
@@ -178,6 +204,20 @@ final class RedriveStore {
                 event.topic(), event.key(), State.REDRIVE, reason, null, 0, event.recordTime(), 0, event.partition());
     }
 
+    /** The events of a key that are parked, in order, whole. */
+    List<ParkedEvent> events(ParkedKey key, int most) {
+        return ask(() -> parking.inTransaction(group, rows -> {
+            List<ParkedEvent> events = new ArrayList<>();
+            for (String id : rows.parked().eventIds(rows.connection(), key)) {
+                ParkedEvent event = events.size() < most ? rows.parked().event(rows.connection(), id) : null;
+                if (event != null) {
+                    events.add(event);
+                }
+            }
+            return events;
+        }));
+    }
+
     // ---- giving up
 
     /** Gives a letter up: whoever meets its event from now on skips it. */
@@ -226,7 +266,7 @@ final class RedriveStore {
             Map<Handed, Boolean> ended = new HashMap<>();
             for (Handed one : handed) {
                 if (parking.find(group, one.eventId()).isEmpty()) {
-                    ended.put(one, !parking.isDead(group, one.eventId()));
+                    ended.put(one, !DeadAgain.isDead(parking, group, one.eventId()));
                 } else if (back.stream()
                         .anyMatch(key -> key.topic().equals(one.topic()) && Arrays.equals(key.key(), one.key()))) {
                     ended.put(one, false);

@@ -22,7 +22,7 @@ public enum Standing {
     WITHOUT_KEY,
     /** Its id belongs to another event of the group; publish it again under an id of its own. */
     ID_CONFLICT,
-    /** The group has never read the topic that the letter names, so nothing is written there. */
+    /** The group has never read the partition that the letter names: anybody may have written it. */
     FOREIGN_TOPIC,
     /** Its topic is compacted: an old event would take the place of newer ones of its key. */
     COMPACTED,

@@ -168,7 +168,7 @@ public abstract class ParkingContract extends InboxDatabase {
         assertThat(parking().due(GROUP, NOW)).isEmpty();
         assertThat(drain()).isEqualTo(new Drained.Nothing());
         for (State state : List.of(State.WAITING, State.REDRIVE)) {
-            parking().failed(GROUP, event("evt-1", "X"), new Change(state, NOW.plusSeconds(1), 3));
+            parking().failed(GROUP, alice(), event("evt-1", "X"), new Change(state, NOW.plusSeconds(1), 3));
             assertThat(parking().due(GROUP, NOW)).as(state + " too early").isEmpty();
             assertThat(drain()).isEqualTo(new Drained.Nothing());
             assertThat(parking().due(GROUP, NOW.plusSeconds(1))).hasSize(1);
@@ -191,11 +191,97 @@ public abstract class ParkingContract extends InboxDatabase {
                 .isInstanceOf(IllegalStateException.class);
         assertThat(effects()).isEmpty();
         assertThat(outcome("evt-1")).isEqualTo("PARKED");
-        parking().failed(GROUP, event("evt-1", "NOT_RETRYABLE"), new Change(State.PARKED, null, 1));
+        assertThat(parking().failed(GROUP, alice(), event("evt-1", "NOT_RETRYABLE"), new Change(State.PARKED, null, 1)))
+                .isTrue();
         assertThat(parking().find(GROUP, "evt-1").orElseThrow().reason()).isEqualTo("NOT_RETRYABLE");
         assertThat(alice().state()).isEqualTo(State.PARKED);
-        parking().failed(GROUP, event("gone", "X"), new Change(State.WAITING, null, 9));
+        assertThat(parking().failed(GROUP, alice(), event("gone", "X"), new Change(State.WAITING, null, 9)))
+                .isFalse();
         assertThat(alice().state()).as("of an event that is not parked").isEqualTo(State.PARKED);
+    }
+
+    @Test
+    void what_a_person_or_another_owner_has_said_meanwhile_is_not_overwritten_by_an_attempt_that_failed()
+            throws Exception {
+        parking().park(mark("evt-1"), event("evt-1", "RETRY_LATER"), State.WAITING, NOW);
+        ParkedKey drained = alice();
+        assertThat(parking().redrive(GROUP, TOPIC, ALICE)).isTrue();
+        assertThat(parking().failed(GROUP, drained, event("evt-1", "X"), new Change(State.PARKED, null, 1)))
+                .isFalse();
+        assertThat(alice().state()).isEqualTo(State.REDRIVE);
+        assertThat(parking().find(GROUP, "evt-1").orElseThrow().reason()).isEqualTo("RETRY_LATER");
+        ParkedKey again = alice();
+        assertThat(parking().failed(GROUP, again, event("evt-1", "X"), new Change(State.REDRIVE, NOW, 0)))
+                .isTrue();
+        assertThat(parking().failed(GROUP, again, event("evt-1", "Y"), new Change(State.PARKED, null, 1)))
+                .as("of a zombie")
+                .isFalse();
+        assertThat(parking()
+                        .failed(
+                                GROUP,
+                                again.changed(State.REDRIVE, "X", NOW, 0),
+                                event("evt-1", "Y"),
+                                new Change(State.PARKED, null, 1)))
+                .as("what was read back is what was written")
+                .isTrue();
+        assertThat(alice().redrives()).isEqualTo(1);
+    }
+
+    @Test
+    void a_redrive_does_not_wait_for_a_handler_that_runs() throws Exception {
+        park("evt-1", State.REDRIVE);
+        ParkedKey key = alice();
+        CountDownLatch runs = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        Future<Drained> first = others().submit(() -> parking().drain(GROUP, key, NOW, (event, tx) -> {
+            runs.countDown();
+            await(go);
+        }));
+        await(runs);
+        assertThatThrownBy(() -> parking().redrive(GROUP, TOPIC, ALICE))
+                .isInstanceOf(SQLException.class)
+                .hasMessageContaining("being handled right now");
+        go.countDown();
+        assertThat(first.get(10, TimeUnit.SECONDS)).isInstanceOf(Drained.Ran.class);
+    }
+
+    @Test
+    void a_drained_event_leaves_no_note_of_its_attempts() throws Exception {
+        park("evt-1", State.REDRIVE);
+        inbox().attempts().started(mark("evt-1"));
+        drain();
+        assertThat(count("eventbus_attempt")).isZero();
+    }
+
+    @Test
+    void a_state_of_a_later_version_is_left_to_it() throws Exception {
+        park("evt-1", State.REDRIVE);
+        execute("UPDATE eventbus_parked_key SET state = 'CHILLED'");
+        assertThat(alice().state()).isEqualTo(State.PARKED);
+        assertThat(drain()).isEqualTo(new Drained.Nothing());
+    }
+
+    @Test
+    void a_time_stamp_that_no_database_keeps_parks_all_the_same() throws SQLException {
+        for (long millis : new long[] {Long.MAX_VALUE, Long.MIN_VALUE, -1}) {
+            String id = "evt" + millis;
+            ConsumerRecord<byte[], byte[]> record = new ConsumerRecord<>(
+                    TOPIC,
+                    0,
+                    1,
+                    millis,
+                    TimestampType.CREATE_TIME,
+                    ALICE.length,
+                    ConsumerRecord.NULL_SIZE,
+                    ALICE,
+                    null,
+                    new RecordHeaders(),
+                    Optional.empty());
+            assertThat(parking()
+                            .park(mark(id), ParkedEvent.following(id, record).failed(1, "X", null), State.PARKED, null))
+                    .isEqualTo(new Decided());
+            assertThat(parking().find(GROUP, id)).isPresent();
+        }
     }
 
     @Test
@@ -205,6 +291,15 @@ public abstract class ParkingContract extends InboxDatabase {
         assertThat(drain()).isInstanceOf(Drained.AlreadyApplied.class);
         assertThat(effects()).isEmpty();
         assertThat(drain()).isEqualTo(new Drained.Empty());
+    }
+
+    @Test
+    void an_event_whose_mark_is_gone_is_still_to_be_handled() throws Exception {
+        park("evt-1", State.REDRIVE);
+        execute("DELETE FROM eventbus_inbox");
+        assertThat(drain()).isInstanceOf(Drained.Ran.class);
+        assertThat(effects()).containsExactly("evt-1");
+        assertThat(outcome("evt-1")).isEqualTo("DONE");
     }
 
     @Test

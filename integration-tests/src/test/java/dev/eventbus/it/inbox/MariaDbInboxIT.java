@@ -95,6 +95,20 @@ class MariaDbInboxIT {
     }
 
     @Nested
+    class Redrives extends RedriveContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return database;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+    }
+
+    @Nested
     class Batches extends BatchTransactionContract {
 
         @Override

@@ -99,6 +99,20 @@ class PostgresInboxIT {
     }
 
     @Nested
+    class Redrives extends RedriveContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+    }
+
+    @Nested
     class Batches extends BatchTransactionContract {
 
         @Override
