@@ -109,6 +109,12 @@ public final class ParkingStore {
         return Optional.of(new MarkResult.HeldElsewhere());
     }
 
+    /** What somebody has decided about an event; empty if nobody has. */
+    public Optional<MarkResult> decided(Mark mark) throws SQLException {
+        return transactions.runOurs((connection, watch) -> new Ending<>(
+                Optional.ofNullable(sql.decision(connection, mark)).map(known -> known.about(mark)), false));
+    }
+
     /** What comes between the mark and the event's row. */
     private interface Before {
         void run(Connection connection) throws SQLException;
