@@ -111,8 +111,7 @@ public final class ParkingStore {
 
     /** What somebody has decided about an event; empty if nobody has. */
     public Optional<MarkResult> decided(Mark mark) throws SQLException {
-        return transactions.runOurs((connection, watch) -> new Ending<>(
-                Optional.ofNullable(sql.decision(connection, mark)).map(known -> known.about(mark)), false));
+        return inTransaction(mark.group(), rows -> Optional.ofNullable(rows.decided(mark)));
     }
 
     /** What comes between the mark and the event's row. */
@@ -335,7 +334,6 @@ public final class ParkingStore {
 
     /** What one transaction of a redrive works with. */
     public static final class Rows {
-
         private final Connection connection;
         private final InboxSql inbox;
         private final String group;
@@ -384,12 +382,12 @@ public final class ParkingStore {
         }
     }
 
-    /** What happens in such a transaction. */
+    /** What happens in one transaction. */
     public interface RowsWork<T> {
         T run(Rows rows) throws SQLException;
     }
 
-    /** Runs work on a group's rows in one transaction. */
+    /** Runs it. */
     public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
