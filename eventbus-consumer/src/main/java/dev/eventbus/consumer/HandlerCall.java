@@ -170,17 +170,17 @@ final class HandlerCall implements LaneWorkers.Work {
     private @Nullable Progress follow(InFlight record, Event<?> event, ParkedKeys keys) {
         Mark mark = markOf(record, event);
         byte[] key = record.record().key();
-        if (!keys.haveRoom(mark.topic(), key)) {
-            return new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
-        }
+        boolean room = keys.haveRoom(mark.topic(), key);
         Optional<MarkResult> followed;
         try {
-            followed = keys.follow(mark, ParkedEvent.following(mark.eventId(), record.record()));
+            followed = room
+                    ? keys.follow(mark, ParkedEvent.following(mark.eventId(), record.record()))
+                    : routes.requireInbox().parking().decided(mark); // a repeat needs no room
         } catch (SQLException e) {
             return router.failed(record, new Failure.NotNoted(e));
         }
         if (followed.isEmpty()) {
-            return null;
+            return room ? null : new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
         }
         if (followed.get() instanceof MarkResult.Known known) {
             record.mark(mark);

@@ -5,7 +5,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
-import dev.eventbus.consumer.inbox.ParkingStore.Rows;
+import dev.eventbus.consumer.inbox.RedriveRows;
 import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
@@ -74,7 +74,7 @@ final class RedriveStore {
         return known;
     }
 
-    private static Standing standing(Rows rows, Found found) throws SQLException {
+    private static Standing standing(RedriveRows rows, Found found) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -85,7 +85,7 @@ final class RedriveStore {
     }
 
     /** What the mark and the letter itself say. */
-    private static Standing before(Rows rows, Found found) throws SQLException {
+    private static Standing before(RedriveRows rows, Found found) throws SQLException {
         MarkResult decided = rows.decided(found.mark());
         if (decided instanceof MarkResult.IdConflict) {
             return Standing.ID_CONFLICT;
@@ -129,6 +129,9 @@ final class RedriveStore {
                     words[0] = rows.sql();
                     boolean there = rows.parked().lockToChange(rows.connection(), key.topic(), key.key())
                             && rows.parked().redrive(rows.connection(), key.topic(), key.key());
+                    if (there) {
+                        rows.keep();
+                    }
                     return there ? Standing.READY : Standing.ALREADY_APPLIED;
                 });
             } catch (SQLException e) {
@@ -146,7 +149,7 @@ final class RedriveStore {
         return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event)));
     }
 
-    private Standing admit(Rows rows, Found found, ParkedEvent event) throws SQLException {
+    private Standing admit(RedriveRows rows, Found found, ParkedEvent event) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -165,11 +168,12 @@ final class RedriveStore {
             raiseRedrives(rows, event, found.origin().redrives());
         }
         rows.parked().redrive(rows.connection(), event.topic(), event.key());
+        rows.keep();
         return there ? Standing.UNDER_WAY : Standing.READY;
     }
 
     /** Before those of its key that stood behind it in the topic: these are written anew, in their order. */
-    private static void insertInPlace(Rows rows, ParkedEvent event, ParkedKey key) throws SQLException {
+    private static void insertInPlace(RedriveRows rows, ParkedEvent event, ParkedKey key) throws SQLException {
         List<ParkedEvent> behind = new ArrayList<>();
         for (String id : rows.parked().eventIds(rows.connection(), key)) {
             ParkedEvent there =
@@ -187,7 +191,7 @@ final class RedriveStore {
         }
     }
 
-    private void raiseRedrives(Rows rows, ParkedEvent event, int redrives) throws SQLException {
+    private void raiseRedrives(RedriveRows rows, ParkedEvent event, int redrives) throws SQLException {
         String raise = new RedriveSql(rows.sql().schema()).raiseRedrives();
         try (PreparedStatement update = rows.connection().prepareStatement(raise)) {
             update.setInt(1, redrives);
@@ -225,7 +229,11 @@ final class RedriveStore {
         return ask(() -> parking.inTransaction(group, rows -> {
             MarkResult decided = rows.decided(found.mark());
             if (decided == null) {
-                return rows.mark(found.mark(), Outcome.SKIPPED) ? Standing.READY : Standing.HELD;
+                boolean ours = rows.mark(found.mark(), Outcome.SKIPPED);
+                if (ours) {
+                    rows.keep();
+                }
+                return ours ? Standing.READY : Standing.HELD;
             }
             if (!(decided instanceof MarkResult.Known known) || known.outcome() != Outcome.DEAD) {
                 return before(rows, found);
@@ -236,7 +244,8 @@ final class RedriveStore {
                 return Standing.HELD;
             }
             rows.parked().settle(rows.connection(), found.mark().eventId(), Outcome.SKIPPED.name());
-            rows.parked().deleteEvent(rows.connection(), found.mark().eventId());
+            rows.forget(found.mark().eventId());
+            rows.keep();
             return Standing.READY;
         }));
     }
@@ -291,6 +300,7 @@ final class RedriveStore {
                 insert.setLong(6, planned);
                 insert.setString(7, "RUNNING");
                 rows.sql().time(insert, 8, now);
+                rows.keep();
                 return insert.executeUpdate();
             }
         }));
@@ -306,6 +316,7 @@ final class RedriveStore {
                 update.setLong(3, result.discarded());
                 update.setString(4, state);
                 update.setString(5, result.id());
+                rows.keep();
                 return update.executeUpdate();
             }
         }));
