@@ -273,7 +273,7 @@ final class OutboxFeed {
         OutboxStore.Fetched fetched = store.fetch(connection, window);
         boolean allTaken = accept(connection, fetched.rows());
         boolean moved = tried || !fetched.rows().isEmpty() || floors.moved(fetched.head());
-        Map<Integer, Long> seen = window.seenUpTo(fetched.rows());
+        Map<Integer, Long> seen = fetched.seenUpTo();
         if (!oldLeft) {
             unread.removeIf(shard -> FetchWindow.ALL.equals(seen.get(shard)));
         }

@@ -108,15 +108,6 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
 
     @Override
     public PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException {
-        List<String> excluded = padded(window.excludedTopics(), "");
-        Map<Integer, List<Long>> inFlight = window.inFlight().stream()
-                .collect(Collectors.groupingBy(RowKey::shard, Collectors.mapping(RowKey::seq, Collectors.toList())));
-        inFlight.replaceAll((shard, seqs) -> padded(seqs, 0L));
-        List<Long> none = List.of(0L);
-        String shards = window.floors().stream()
-                .map(floor ->
-                        ROWS_OF_A_SHARD.formatted(marks(excluded), marks(inFlight.getOrDefault(floor.shard(), none))))
-                .collect(Collectors.joining(" UNION ALL "));
         String sql = names.in("""
                 SELECT NULL AS snapshot_xmin, NULL AS head, event.shard, event.seq, CONVERT(event.id USING utf8mb4) AS id,
                        CONVERT(event.aggregatetype USING utf8mb4) AS aggregatetype,
@@ -130,26 +121,64 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                   ON event.shard = chosen.shard AND event.seq = chosen.seq
                 WHERE chosen.bytes_before < ?
                 ORDER BY chosen.turn, chosen.seq
-                """.formatted(shards));
+                """.formatted(rowsOfShards(window)));
         PreparedStatement fetch = connection.prepareStatement(sql);
-        int at = 1;
-        for (int turn = 0; turn < window.floors().size(); turn++) {
-            FetchWindow.Floor floor = window.floors().get(turn);
-            fetch.setInt(at++, turn);
-            fetch.setInt(at++, floor.shard());
-            fetch.setLong(at++, floor.seq());
-            for (String topic : excluded) {
-                fetch.setString(at++, topic);
-            }
-            fetch.setString(at++, window.onlyTopic());
-            for (long seq : inFlight.getOrDefault(floor.shard(), none)) {
-                fetch.setLong(at++, seq);
-            }
-            fetch.setInt(at++, window.rowsPerShard());
-        }
+        int at = bindRowsOfShards(fetch, window);
         fetch.setInt(at++, window.rows());
         fetch.setLong(at, window.bytes());
         return fetch;
+    }
+
+    /**
+     * InnoDB of MariaDB collects the transactions under way one by one, without a lock, while they end: its snapshot can have what a
+     * transaction wrote and lack what one wrote for which that transaction waited.
+     */
+    @Override
+    public PreparedStatement firstMissed(Connection connection, FetchWindow window, List<OutboxRow> fetched)
+            throws SQLException {
+        FetchWindow beside = window.firstBeside(fetched);
+        PreparedStatement first = connection.prepareStatement(names.in("""
+                SELECT shard, seq FROM (%s) head
+                """.formatted(rowsOfShards(beside))));
+        bindRowsOfShards(first, beside);
+        return first;
+    }
+
+    private static String rowsOfShards(FetchWindow window) {
+        String topics = marks(padded(window.excludedTopics(), ""));
+        Map<Integer, List<Long>> inFlight = inFlight(window);
+        return window.floors().stream()
+                .map(floor ->
+                        ROWS_OF_A_SHARD.formatted(topics, marks(inFlight.getOrDefault(floor.shard(), List.of(0L)))))
+                .collect(Collectors.joining(" UNION ALL "));
+    }
+
+    private static int bindRowsOfShards(PreparedStatement statement, FetchWindow window) throws SQLException {
+        List<String> excluded = padded(window.excludedTopics(), "");
+        Map<Integer, List<Long>> inFlight = inFlight(window);
+        int at = 1;
+        for (int turn = 0; turn < window.floors().size(); turn++) {
+            FetchWindow.Floor floor = window.floors().get(turn);
+            statement.setInt(at++, turn);
+            statement.setInt(at++, floor.shard());
+            statement.setLong(at++, floor.seq());
+            for (String topic : excluded) {
+                statement.setString(at++, topic);
+            }
+            statement.setString(at++, window.onlyTopic());
+            for (long seq : inFlight.getOrDefault(floor.shard(), List.of(0L))) {
+                statement.setLong(at++, seq);
+            }
+            statement.setInt(at++, window.rowsPerShard());
+        }
+        return at;
+    }
+
+    private static Map<Integer, List<Long>> inFlight(FetchWindow window) {
+        Map<Integer, List<Long>> inFlight = window.inFlight().stream()
+                .collect(Collectors.groupingBy(RowKey::shard, Collectors.mapping(RowKey::seq, Collectors.toList())));
+        inFlight.replaceAll((shard, seqs) -> padded(seqs, 0L));
+        return inFlight;
     }
 
     /** Values for a list that cannot be empty, as many as a power of two, so that few texts of the statement are in use. */
@@ -362,39 +391,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String countKeyLocks() {
-        return names.in("""
-                SELECT count(*) FROM `eventbus_key_lock`
-                """);
-    }
-
-    @Override
-    public String whereAmI() {
-        return """
-                SELECT CURRENT_USER(), DATABASE(), DATABASE(), @@GLOBAL.read_only
-                """;
-    }
-
-    @Override
-    public String createSchema(String schema) {
-        return "CREATE SCHEMA IF NOT EXISTS `" + schema + "`";
-    }
-
-    @Override
-    public String columns() {
-        return """
-                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
-                WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?
-                """;
-    }
-
-    @Override
     public Map<String, String> sessionSettings(Duration lease) {
         return Map.of();
-    }
-
-    @Override
-    public String exchangeSetting() {
-        throw new UnsupportedOperationException("MariaDB has no session settings that a relay needs");
     }
 }

@@ -9,11 +9,14 @@ import java.sql.SQLException;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -105,12 +108,54 @@ public final class OutboxStore {
      * What one fetch saw.
      *
      * @param rows in the order of the shards' turns, within a shard by {@code seq}
+     * @param seenUpTo as {@link FetchWindow#seenUpTo} has it; without the shards of which rows were left for the next fetch
      * @param snapshotXmin every transaction below it has ended; empty where the database has no such number
      * @param head the last sequence number given out, hence at or above every row that this fetch could see
      */
-    public record Fetched(List<OutboxRow> rows, OptionalLong snapshotXmin, OptionalLong head) {}
+    public record Fetched(
+            List<OutboxRow> rows, Map<Integer, Long> seenUpTo, OptionalLong snapshotXmin, OptionalLong head) {
 
+        private Fetched before(Map<Integer, Long> missed) {
+            Set<Integer> cut = new HashSet<>();
+            List<OutboxRow> kept = new ArrayList<>();
+            for (OutboxRow row : rows) {
+                if (row.key().seq() < missed.getOrDefault(row.key().shard(), Long.MAX_VALUE)) {
+                    kept.add(row);
+                } else {
+                    cut.add(row.key().shard());
+                }
+            }
+            Map<Integer, Long> seen = new HashMap<>(seenUpTo);
+            seen.keySet().removeAll(cut);
+            return new Fetched(kept, seen, snapshotXmin, head);
+        }
+    }
+
+    /**
+     * Reads what is next, in publish order. Where a snapshot may have what one transaction wrote and lack what another wrote that had
+     * ended before, a second one is asked: it begins when the first is complete, so it lacks nothing that came before the first one's
+     * rows. Rows behind one that only the second has are left for the next fetch.
+     */
     public Fetched fetch(Connection connection, FetchWindow window) throws SQLException {
+        Fetched fetched = read(connection, window);
+        if (fetched.rows().isEmpty()) {
+            return fetched;
+        }
+        Map<Integer, Long> missed = new HashMap<>();
+        try (PreparedStatement first = sql.firstMissed(connection, window, fetched.rows())) {
+            if (first == null) {
+                return fetched;
+            }
+            try (ResultSet result = first.executeQuery()) {
+                while (result.next()) {
+                    missed.put(result.getInt(1), result.getLong(2));
+                }
+            }
+        }
+        return fetched.before(missed);
+    }
+
+    private Fetched read(Connection connection, FetchWindow window) throws SQLException {
         try (PreparedStatement fetch = sql.fetch(connection, window);
                 ResultSet result = fetch.executeQuery()) {
             OptionalLong xmin = OptionalLong.empty();
@@ -126,7 +171,7 @@ public final class OutboxStore {
                 }
             }
             window.checkOrder(rows);
-            return new Fetched(rows, xmin, head);
+            return new Fetched(rows, window.seenUpTo(rows), xmin, head);
         }
     }
 
