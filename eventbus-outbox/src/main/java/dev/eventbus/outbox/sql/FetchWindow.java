@@ -48,14 +48,15 @@ public record FetchWindow(
         return new FetchWindow(floors, inFlight, List.of(), topic, 1, 1, 1);
     }
 
-    /** Looks at the first row of each of these rows' shards beside them. */
-    FetchWindow firstBeside(List<OutboxRow> fetched) {
+    /** Looks beside these rows, in their shards. */
+    FetchWindow beside(List<OutboxRow> fetched, int mostOfAShard) {
         Set<Integer> shards = fetched.stream().map(row -> row.key().shard()).collect(Collectors.toSet());
         List<Floor> reached =
                 floors.stream().filter(floor -> shards.contains(floor.shard())).toList();
         List<RowKey> known = Stream.concat(inFlight.stream(), fetched.stream().map(OutboxRow::key))
                 .toList();
-        return new FetchWindow(reached, known, excludedTopics, onlyTopic, 1, reached.size(), bytes);
+        return new FetchWindow(
+                reached, known, excludedTopics, onlyTopic, mostOfAShard, mostOfAShard * reached.size(), bytes);
     }
 
     /** Rows of {@code shard} at or below {@code seq} are not looked at. */

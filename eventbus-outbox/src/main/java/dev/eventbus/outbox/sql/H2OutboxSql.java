@@ -256,11 +256,6 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String oldestWriter() {
-        throw new UnsupportedOperationException("H2 gives no floor that a writer could hold back");
-    }
-
-    @Override
     public AdminSql admin() {
         return new H2AdminSql(names);
     }

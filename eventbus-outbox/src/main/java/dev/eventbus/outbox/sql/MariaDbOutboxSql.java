@@ -37,7 +37,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     private static final String ROWS_OF_A_SHARD = """
             (SELECT CAST(? AS signed) AS turn, o.shard, o.seq, COALESCE(OCTET_LENGTH(o.payload), 0) AS size
              FROM `eventbus_outbox` o FORCE INDEX (PRIMARY)
-             WHERE o.shard = ? AND o.seq > ?
+             WHERE o.shard = ? AND o.seq > ? AND o.seq < ?
                AND o.aggregatetype NOT IN (%s)
                AND o.aggregatetype = COALESCE(?, o.aggregatetype)
                AND o.seq NOT IN (%s)
@@ -123,7 +123,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                 ORDER BY chosen.turn, chosen.seq
                 """.formatted(rowsOfShards(window)));
         PreparedStatement fetch = connection.prepareStatement(sql);
-        int at = bindRowsOfShards(fetch, window);
+        int at = bindRowsOfShards(fetch, window, Map.of());
         fetch.setInt(at++, window.rows());
         fetch.setLong(at, window.bytes());
         return fetch;
@@ -134,14 +134,21 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
      * transaction wrote and lack what one wrote for which that transaction waited.
      */
     @Override
-    public PreparedStatement firstMissed(Connection connection, FetchWindow window, List<OutboxRow> fetched)
+    public PreparedStatement missed(Connection connection, FetchWindow window, List<OutboxRow> fetched)
             throws SQLException {
-        FetchWindow beside = window.firstBeside(fetched);
-        PreparedStatement first = connection.prepareStatement(names.in("""
-                SELECT shard, seq FROM (%s) head
+        FetchWindow beside = window.beside(fetched, MOST_MISSED);
+        PreparedStatement missed = connection.prepareStatement(names.in("""
+                SELECT event.shard, event.seq, CONVERT(event.aggregatetype USING utf8mb4),
+                       CONVERT(event.aggregateid USING utf8mb4)
+                FROM (%s) head
+                STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)
+                  ON event.shard = head.shard AND event.seq = head.seq
+                ORDER BY event.shard, event.seq
                 """.formatted(rowsOfShards(beside))));
-        bindRowsOfShards(first, beside);
-        return first;
+        Map<Integer, Long> last =
+                fetched.stream().map(OutboxRow::key).collect(Collectors.toMap(RowKey::shard, RowKey::seq, Math::max));
+        bindRowsOfShards(missed, beside, last);
+        return missed;
     }
 
     private static String rowsOfShards(FetchWindow window) {
@@ -153,8 +160,8 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                 .collect(Collectors.joining(" UNION ALL "));
     }
 
-    private static int bindRowsOfShards(PreparedStatement statement, FetchWindow window) throws SQLException {
-        List<String> excluded = padded(window.excludedTopics(), "");
+    private static int bindRowsOfShards(PreparedStatement statement, FetchWindow window, Map<Integer, Long> below)
+            throws SQLException {
         Map<Integer, List<Long>> inFlight = inFlight(window);
         int at = 1;
         for (int turn = 0; turn < window.floors().size(); turn++) {
@@ -162,7 +169,8 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
             statement.setInt(at++, turn);
             statement.setInt(at++, floor.shard());
             statement.setLong(at++, floor.seq());
-            for (String topic : excluded) {
+            statement.setLong(at++, below.getOrDefault(floor.shard(), Long.MAX_VALUE));
+            for (String topic : padded(window.excludedTopics(), "")) {
                 statement.setString(at++, topic);
             }
             statement.setString(at++, window.onlyTopic());
@@ -356,11 +364,6 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
         return """
                 SELECT UTC_TIMESTAMP(6)
                 """;
-    }
-
-    @Override
-    public String oldestWriter() {
-        throw new UnsupportedOperationException("MariaDB gives no floor that a writer could hold back");
     }
 
     @Override

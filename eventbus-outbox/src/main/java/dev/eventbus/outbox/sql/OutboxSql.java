@@ -20,6 +20,9 @@ import org.jspecify.annotations.Nullable;
  */
 public interface OutboxSql {
 
+    /** Most rows of one shard that {@link #missed} tells. */
+    int MOST_MISSED = 64;
+
     /** Folder of the DDL under {@code META-INF/eventbus/outbox/}, and the name used in messages. */
     String database();
 
@@ -58,10 +61,10 @@ public interface OutboxSql {
     PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException;
 
     /**
-     * Of each shard of which rows were fetched the first that this window would find beside them: {@code shard, seq}. Null where a
-     * snapshot is of one moment, so that a fetch misses nothing.
+     * Rows that a fetch should have found before its last one of their shard: {@code shard, seq, aggregatetype, aggregateid}, of each
+     * shard the first {@link #MOST_MISSED} by {@code seq}. Null where a snapshot is of one moment, so that a fetch misses nothing.
      */
-    default @Nullable PreparedStatement firstMissed(Connection connection, FetchWindow window, List<OutboxRow> fetched)
+    default @Nullable PreparedStatement missed(Connection connection, FetchWindow window, List<OutboxRow> fetched)
             throws SQLException {
         return null;
     }
@@ -147,7 +150,10 @@ public interface OutboxSql {
      * The transaction that has been writing for longest. Result: who, since when, and the statement that ends it; at most one row, and
      * none if this user may not see it. Used only where a fetch says up to where all transactions have ended.
      */
-    String oldestWriter();
+    default String oldestWriter() {
+        throw new UnsupportedOperationException(
+                "%s gives no floor that a writer could hold back".formatted(database()));
+    }
 
     /** What a person, a command line or a meter asks. */
     AdminSql admin();
