@@ -272,8 +272,8 @@ final class OutboxFeed {
         }
         OutboxStore.Fetched fetched = store.fetch(connection, window);
         boolean allTaken = accept(connection, fetched.rows());
-        boolean moved = tried || !fetched.rows().isEmpty() || floors.moved(fetched.head());
-        Map<Integer, Long> seen = window.seenUpTo(fetched.rows());
+        boolean moved = tried || fetched.isCut() || !fetched.rows().isEmpty() || floors.moved(fetched.head());
+        Map<Integer, Long> seen = fetched.seenUpTo();
         if (!oldLeft) {
             unread.removeIf(shard -> FetchWindow.ALL.equals(seen.get(shard)));
         }
@@ -326,10 +326,11 @@ final class OutboxFeed {
                         .map(shard -> new FetchWindow.Floor(shard, FloorTracker.BEGINNING))
                         .toList();
                 FetchWindow first = FetchWindow.firstOf(topic, shards, inFlight.keys());
-                List<OutboxRow> rows = store.fetch(connection, first).rows();
-                if (rows.isEmpty()) {
+                OutboxStore.Fetched fetched = store.fetch(connection, first);
+                List<OutboxRow> rows = fetched.rows();
+                if (rows.isEmpty() && !fetched.isCut()) {
                     sender.letIn(topic);
-                } else if (sink.isReadyFor(rows.get(0).key().shard())) {
+                } else if (!rows.isEmpty() && sink.isReadyFor(rows.get(0).key().shard())) {
                     accept(connection, rows);
                     tried = true;
                 }

@@ -21,7 +21,7 @@ class StandbyTest {
 
     /** The database, which says of itself that it is a standby. */
     private DataSource standby(Connection real) {
-        String whereAmI = new H2OutboxSql(database.outbox.names()).whereAmI();
+        String whereAmI = new H2OutboxSql(database.outbox.names()).admin().whereAmI();
         return OneConnection.of((Connection) Proxy.newProxyInstance(
                 Connection.class.getClassLoader(), new Class<?>[] {Connection.class}, (proxy, method, arguments) -> {
                     Object[] asked = arguments;

@@ -75,4 +75,18 @@ public interface AdminSql {
 
     /** Deletes names that begin with a prefix: its length, the prefix. */
     String deleteMetas();
+
+    /** One row: how many rows {@code eventbus_key_lock} has. */
+    String countKeyLocks();
+
+    /** One row: user, database, schema in use, whether this is a standby that cannot be written to. */
+    String whereAmI();
+
+    /** Creates a schema if there is none of this name, which comes from the allow-list of {@link TableNames}. */
+    default String createSchema(String schema) {
+        return "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\"";
+    }
+
+    /** Columns of a table: schema or NULL for the session's own, table. Result: {@code column_name} in lower case. */
+    String columns();
 }

@@ -4,6 +4,9 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,6 +46,17 @@ public record FetchWindow(
     /** Looks at the first row of a topic. */
     public static FetchWindow firstOf(String topic, List<Floor> floors, Collection<RowKey> inFlight) {
         return new FetchWindow(floors, inFlight, List.of(), topic, 1, 1, 1);
+    }
+
+    /** Looks beside these rows, in their shards. */
+    FetchWindow beside(List<OutboxRow> fetched, int mostOfAShard) {
+        Set<Integer> shards = fetched.stream().map(row -> row.key().shard()).collect(Collectors.toSet());
+        List<Floor> reached =
+                floors.stream().filter(floor -> shards.contains(floor.shard())).toList();
+        List<RowKey> known = Stream.concat(inFlight.stream(), fetched.stream().map(OutboxRow::key))
+                .toList();
+        return new FetchWindow(
+                reached, known, excludedTopics, onlyTopic, mostOfAShard, mostOfAShard * reached.size(), bytes);
     }
 
     /** Rows of {@code shard} at or below {@code seq} are not looked at. */

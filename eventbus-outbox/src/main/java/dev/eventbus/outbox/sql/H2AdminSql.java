@@ -146,4 +146,26 @@ record H2AdminSql(TableNames names) implements AdminSql {
                 DELETE FROM "eventbus_meta" WHERE left(name, ?) = ?
                 """);
     }
+
+    @Override
+    public String countKeyLocks() {
+        return names.in("""
+                SELECT count(*) FROM "eventbus_key_lock"
+                """);
+    }
+
+    @Override
+    public String whereAmI() {
+        return """
+                SELECT CURRENT_USER, DATABASE(), SCHEMA(), FALSE
+                """;
+    }
+
+    @Override
+    public String columns() {
+        return """
+                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
+                WHERE TABLE_SCHEMA = COALESCE(?, SCHEMA()) AND TABLE_NAME = ?
+                """;
+    }
 }

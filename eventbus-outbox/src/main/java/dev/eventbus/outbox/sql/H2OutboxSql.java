@@ -256,11 +256,6 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String oldestWriter() {
-        throw new UnsupportedOperationException("H2 gives no floor that a writer could hold back");
-    }
-
-    @Override
     public AdminSql admin() {
         return new H2AdminSql(names);
     }
@@ -290,35 +285,8 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String countKeyLocks() {
-        return names.in("""
-                SELECT count(*) FROM "eventbus_key_lock"
-                """);
-    }
-
-    @Override
-    public String whereAmI() {
-        return """
-                SELECT CURRENT_USER, DATABASE(), SCHEMA(), FALSE
-                """;
-    }
-
-    @Override
-    public String columns() {
-        return """
-                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
-                WHERE TABLE_SCHEMA = COALESCE(?, SCHEMA()) AND TABLE_NAME = ?
-                """;
-    }
-
-    @Override
     public Map<String, String> sessionSettings(Duration lease) {
         return Map.of();
-    }
-
-    @Override
-    public String exchangeSetting() {
-        throw new UnsupportedOperationException("H2 has no session settings that a relay needs");
     }
 
     private static Object[] column(Collection<RowKey> rows, Function<RowKey, Object> of) {

@@ -187,4 +187,31 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
                 WHERE CAST(LEFT(CONVERT(name USING utf8mb4), ?) AS binary) = CONVERT(? USING utf8mb4)
                 """);
     }
+
+    @Override
+    public String countKeyLocks() {
+        return names.in("""
+                SELECT count(*) FROM `eventbus_key_lock`
+                """);
+    }
+
+    @Override
+    public String whereAmI() {
+        return """
+                SELECT CURRENT_USER(), DATABASE(), DATABASE(), @@GLOBAL.read_only
+                """;
+    }
+
+    @Override
+    public String createSchema(String schema) {
+        return "CREATE SCHEMA IF NOT EXISTS `" + schema + "`";
+    }
+
+    @Override
+    public String columns() {
+        return """
+                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
+                WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?
+                """;
+    }
 }

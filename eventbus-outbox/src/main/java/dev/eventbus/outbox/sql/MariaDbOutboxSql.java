@@ -37,7 +37,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     private static final String ROWS_OF_A_SHARD = """
             (SELECT CAST(? AS signed) AS turn, o.shard, o.seq, COALESCE(OCTET_LENGTH(o.payload), 0) AS size
              FROM `eventbus_outbox` o FORCE INDEX (PRIMARY)
-             WHERE o.shard = ? AND o.seq > ?
+             WHERE o.shard = ? AND o.seq > ? AND o.seq < ?
                AND o.aggregatetype NOT IN (%s)
                AND o.aggregatetype = COALESCE(?, o.aggregatetype)
                AND o.seq NOT IN (%s)
@@ -108,15 +108,6 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
 
     @Override
     public PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException {
-        List<String> excluded = padded(window.excludedTopics(), "");
-        Map<Integer, List<Long>> inFlight = window.inFlight().stream()
-                .collect(Collectors.groupingBy(RowKey::shard, Collectors.mapping(RowKey::seq, Collectors.toList())));
-        inFlight.replaceAll((shard, seqs) -> padded(seqs, 0L));
-        List<Long> none = List.of(0L);
-        String shards = window.floors().stream()
-                .map(floor ->
-                        ROWS_OF_A_SHARD.formatted(marks(excluded), marks(inFlight.getOrDefault(floor.shard(), none))))
-                .collect(Collectors.joining(" UNION ALL "));
         String sql = names.in("""
                 SELECT NULL AS snapshot_xmin, NULL AS head, event.shard, event.seq, CONVERT(event.id USING utf8mb4) AS id,
                        CONVERT(event.aggregatetype USING utf8mb4) AS aggregatetype,
@@ -130,26 +121,72 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                   ON event.shard = chosen.shard AND event.seq = chosen.seq
                 WHERE chosen.bytes_before < ?
                 ORDER BY chosen.turn, chosen.seq
-                """.formatted(shards));
+                """.formatted(rowsOfShards(window)));
         PreparedStatement fetch = connection.prepareStatement(sql);
-        int at = 1;
-        for (int turn = 0; turn < window.floors().size(); turn++) {
-            FetchWindow.Floor floor = window.floors().get(turn);
-            fetch.setInt(at++, turn);
-            fetch.setInt(at++, floor.shard());
-            fetch.setLong(at++, floor.seq());
-            for (String topic : excluded) {
-                fetch.setString(at++, topic);
-            }
-            fetch.setString(at++, window.onlyTopic());
-            for (long seq : inFlight.getOrDefault(floor.shard(), none)) {
-                fetch.setLong(at++, seq);
-            }
-            fetch.setInt(at++, window.rowsPerShard());
-        }
+        int at = bindRowsOfShards(fetch, window, Map.of());
         fetch.setInt(at++, window.rows());
         fetch.setLong(at, window.bytes());
         return fetch;
+    }
+
+    /**
+     * InnoDB of MariaDB collects the transactions under way one by one, without a lock, while they end: its snapshot can have what a
+     * transaction wrote and lack what one wrote for which that transaction waited.
+     */
+    @Override
+    public PreparedStatement missed(Connection connection, FetchWindow window, List<OutboxRow> fetched)
+            throws SQLException {
+        FetchWindow beside = window.beside(fetched, MOST_MISSED);
+        PreparedStatement missed = connection.prepareStatement(names.in("""
+                SELECT event.shard, event.seq, CONVERT(event.aggregatetype USING utf8mb4),
+                       CONVERT(event.aggregateid USING utf8mb4)
+                FROM (%s) head
+                STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)
+                  ON event.shard = head.shard AND event.seq = head.seq
+                ORDER BY event.shard, event.seq
+                """.formatted(rowsOfShards(beside))));
+        Map<Integer, Long> last =
+                fetched.stream().map(OutboxRow::key).collect(Collectors.toMap(RowKey::shard, RowKey::seq, Math::max));
+        bindRowsOfShards(missed, beside, last);
+        return missed;
+    }
+
+    private static String rowsOfShards(FetchWindow window) {
+        String topics = marks(padded(window.excludedTopics(), ""));
+        Map<Integer, List<Long>> inFlight = inFlight(window);
+        return window.floors().stream()
+                .map(floor ->
+                        ROWS_OF_A_SHARD.formatted(topics, marks(inFlight.getOrDefault(floor.shard(), List.of(0L)))))
+                .collect(Collectors.joining(" UNION ALL "));
+    }
+
+    private static int bindRowsOfShards(PreparedStatement statement, FetchWindow window, Map<Integer, Long> below)
+            throws SQLException {
+        Map<Integer, List<Long>> inFlight = inFlight(window);
+        int at = 1;
+        for (int turn = 0; turn < window.floors().size(); turn++) {
+            FetchWindow.Floor floor = window.floors().get(turn);
+            statement.setInt(at++, turn);
+            statement.setInt(at++, floor.shard());
+            statement.setLong(at++, floor.seq());
+            statement.setLong(at++, below.getOrDefault(floor.shard(), Long.MAX_VALUE));
+            for (String topic : padded(window.excludedTopics(), "")) {
+                statement.setString(at++, topic);
+            }
+            statement.setString(at++, window.onlyTopic());
+            for (long seq : inFlight.getOrDefault(floor.shard(), List.of(0L))) {
+                statement.setLong(at++, seq);
+            }
+            statement.setInt(at++, window.rowsPerShard());
+        }
+        return at;
+    }
+
+    private static Map<Integer, List<Long>> inFlight(FetchWindow window) {
+        Map<Integer, List<Long>> inFlight = window.inFlight().stream()
+                .collect(Collectors.groupingBy(RowKey::shard, Collectors.mapping(RowKey::seq, Collectors.toList())));
+        inFlight.replaceAll((shard, seqs) -> padded(seqs, 0L));
+        return inFlight;
     }
 
     /** Values for a list that cannot be empty, as many as a power of two, so that few texts of the statement are in use. */
@@ -330,11 +367,6 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String oldestWriter() {
-        throw new UnsupportedOperationException("MariaDB gives no floor that a writer could hold back");
-    }
-
-    @Override
     public AdminSql admin() {
         return new MariaDbAdminSql(names);
     }
@@ -362,39 +394,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String countKeyLocks() {
-        return names.in("""
-                SELECT count(*) FROM `eventbus_key_lock`
-                """);
-    }
-
-    @Override
-    public String whereAmI() {
-        return """
-                SELECT CURRENT_USER(), DATABASE(), DATABASE(), @@GLOBAL.read_only
-                """;
-    }
-
-    @Override
-    public String createSchema(String schema) {
-        return "CREATE SCHEMA IF NOT EXISTS `" + schema + "`";
-    }
-
-    @Override
-    public String columns() {
-        return """
-                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
-                WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?
-                """;
-    }
-
-    @Override
     public Map<String, String> sessionSettings(Duration lease) {
         return Map.of();
-    }
-
-    @Override
-    public String exchangeSetting() {
-        throw new UnsupportedOperationException("MariaDB has no session settings that a relay needs");
     }
 }

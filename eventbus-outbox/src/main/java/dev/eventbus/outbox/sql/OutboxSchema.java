@@ -71,7 +71,7 @@ public final class OutboxSchema {
     public void create(Connection connection) throws SQLException {
         try (Statement statement = connection.createStatement()) {
             if (sql.names().schema() != null) {
-                statement.execute(sql.createSchema(sql.names().schema()));
+                statement.execute(sql.admin().createSchema(sql.names().schema()));
             }
             for (String ddl : sql.names().in(script()).split(";\n")) {
                 if (!ddl.isBlank()) {
@@ -181,7 +181,7 @@ public final class OutboxSchema {
     }
 
     private void checkKeyLocks(Connection connection, Place place, List<String> problems) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.countKeyLocks());
+        try (PreparedStatement query = connection.prepareStatement(sql.admin().countKeyLocks());
                 ResultSet row = query.executeQuery()) {
             row.next();
             if (row.getInt(1) != KEY_LOCKS) {
@@ -195,7 +195,7 @@ public final class OutboxSchema {
     private record Place(String user, String database, String schema, boolean standby) {}
 
     private Place place(Connection connection) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.whereAmI());
+        try (PreparedStatement query = connection.prepareStatement(sql.admin().whereAmI());
                 ResultSet row = query.executeQuery()) {
             row.next();
             String schema = sql.names().schema();
@@ -219,7 +219,7 @@ public final class OutboxSchema {
     }
 
     private Set<String> columns(Connection connection, String table) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.columns())) {
+        try (PreparedStatement query = connection.prepareStatement(sql.admin().columns())) {
             query.setString(1, sql.names().schema());
             query.setString(2, table);
             Set<String> columns = new HashSet<>();

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
 import java.util.Collection;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -18,6 +19,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Where the ways of binding differ, the method prepares and binds; everywhere else it returns the text.
  */
 public interface OutboxSql {
+
+    /** Most rows of one shard that {@link #missed} tells. */
+    int MOST_MISSED = 64;
 
     /** Folder of the DDL under {@code META-INF/eventbus/outbox/}, and the name used in messages. */
     String database();
@@ -55,6 +59,15 @@ public interface OutboxSql {
      * Events come in the order of the shards' turns, within a shard by {@code seq}.
      */
     PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException;
+
+    /**
+     * Rows that a fetch should have found before its last one of their shard: {@code shard, seq, aggregatetype, aggregateid}, of each
+     * shard the first {@link #MOST_MISSED} by {@code seq}. Null where a snapshot is of one moment, so that a fetch misses nothing.
+     */
+    default @Nullable PreparedStatement missed(Connection connection, FetchWindow window, List<OutboxRow> fetched)
+            throws SQLException {
+        return null;
+    }
 
     /** The value of a column that holds a time, in any of these statements and those of {@link #admin()}. */
     default @Nullable Instant instant(ResultSet row, int column) throws SQLException {
@@ -137,7 +150,10 @@ public interface OutboxSql {
      * The transaction that has been writing for longest. Result: who, since when, and the statement that ends it; at most one row, and
      * none if this user may not see it. Used only where a fetch says up to where all transactions have ended.
      */
-    String oldestWriter();
+    default String oldestWriter() {
+        throw new UnsupportedOperationException(
+                "%s gives no floor that a writer could hold back".formatted(database()));
+    }
 
     /** What a person, a command line or a meter asks. */
     AdminSql admin();
@@ -151,23 +167,11 @@ public interface OutboxSql {
     /** Names that begin with a prefix: its length, the prefix. Result: {@code name, value}. */
     String metas();
 
-    /** One row: how many rows {@code eventbus_key_lock} has. */
-    String countKeyLocks();
-
-    /** One row: user, database, schema in use, whether this is a standby that cannot be written to. */
-    String whereAmI();
-
-    /** Creates a schema if there is none of this name, which comes from the allow-list of {@link TableNames}. */
-    default String createSchema(String schema) {
-        return "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\"";
-    }
-
-    /** Columns of a table: schema or NULL for the session's own, table. Result: {@code column_name} in lower case. */
-    String columns();
-
     /** Settings of a relay's session, name to value; empty where there are none. Its transactions may stand still for a lease. */
     Map<String, String> sessionSettings(Duration lease);
 
     /** Sets a session setting and returns its old value: name, name, value. Used only if there are settings. */
-    String exchangeSetting();
+    default String exchangeSetting() {
+        throw new UnsupportedOperationException("%s has no session settings that a relay needs".formatted(database()));
+    }
 }

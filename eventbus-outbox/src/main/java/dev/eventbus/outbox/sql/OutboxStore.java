@@ -2,6 +2,7 @@ package dev.eventbus.outbox.sql;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import dev.eventbus.EncodedEvent;
+import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -9,11 +10,14 @@ import java.sql.SQLException;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -105,12 +109,70 @@ public final class OutboxStore {
      * What one fetch saw.
      *
      * @param rows in the order of the shards' turns, within a shard by {@code seq}
+     * @param seenUpTo as {@link FetchWindow#seenUpTo} has it; without the shards of which rows were left for the next fetch
+     * @param isCut whether there are such shards
      * @param snapshotXmin every transaction below it has ended; empty where the database has no such number
      * @param head the last sequence number given out, hence at or above every row that this fetch could see
      */
-    public record Fetched(List<OutboxRow> rows, OptionalLong snapshotXmin, OptionalLong head) {}
+    public record Fetched(
+            List<OutboxRow> rows,
+            Map<Integer, Long> seenUpTo,
+            boolean isCut,
+            OptionalLong snapshotXmin,
+            OptionalLong head) {
 
+        private Fetched before(Map<OrderKey, Long> missed, Map<Integer, Long> lookedUpTo) {
+            Set<Integer> cut = new HashSet<>();
+            List<OutboxRow> kept = new ArrayList<>();
+            for (OutboxRow row : rows) {
+                int shard = row.key().shard();
+                if (row.key().seq() < missed.getOrDefault(row.orderKey(), Long.MAX_VALUE)
+                        && row.key().seq() < lookedUpTo.getOrDefault(shard, Long.MAX_VALUE)) {
+                    kept.add(row);
+                } else {
+                    cut.add(shard);
+                }
+            }
+            Map<Integer, Long> seen = new HashMap<>(seenUpTo);
+            seen.keySet().removeAll(cut);
+            return new Fetched(kept, seen, !cut.isEmpty(), snapshotXmin, head);
+        }
+    }
+
+    /**
+     * Reads what is next, in publish order, outside of a transaction. Where a snapshot may have what one transaction wrote and lack what
+     * another wrote that had ended before, a second one is asked: it begins when the first is complete, so it lacks nothing that came
+     * before the first one's rows. Rows of a key behind one that only the second has are left for the next fetch.
+     */
     public Fetched fetch(Connection connection, FetchWindow window) throws SQLException {
+        Fetched fetched = read(connection, window);
+        if (fetched.rows().isEmpty()) {
+            return fetched;
+        }
+        try (PreparedStatement missed = sql.missed(connection, window, fetched.rows())) {
+            return missed == null ? fetched : without(missed, fetched);
+        }
+    }
+
+    private static Fetched without(PreparedStatement missed, Fetched fetched) throws SQLException {
+        Map<OrderKey, Long> first = new HashMap<>();
+        Map<Integer, Integer> counts = new HashMap<>();
+        Map<Integer, Long> lookedUpTo = new HashMap<>();
+        try (ResultSet row = missed.executeQuery()) {
+            while (row.next()) {
+                int shard = row.getInt(1);
+                long seq = row.getLong(2);
+                String key = row.getString(4);
+                first.putIfAbsent(new OrderKey(row.getString(3), key == null ? "" : key), seq);
+                if (counts.merge(shard, 1, Integer::sum) == OutboxSql.MOST_MISSED) {
+                    lookedUpTo.put(shard, seq);
+                }
+            }
+        }
+        return fetched.before(first, lookedUpTo);
+    }
+
+    private Fetched read(Connection connection, FetchWindow window) throws SQLException {
         try (PreparedStatement fetch = sql.fetch(connection, window);
                 ResultSet result = fetch.executeQuery()) {
             OptionalLong xmin = OptionalLong.empty();
@@ -126,7 +188,7 @@ public final class OutboxStore {
                 }
             }
             window.checkOrder(rows);
-            return new Fetched(rows, xmin, head);
+            return new Fetched(rows, window.seenUpTo(rows), false, xmin, head);
         }
     }
 

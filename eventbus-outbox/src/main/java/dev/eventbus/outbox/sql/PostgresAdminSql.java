@@ -170,4 +170,26 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
                 DELETE FROM "eventbus_meta" WHERE left(name, ?) = ?
                 """);
     }
+
+    @Override
+    public String countKeyLocks() {
+        return names.in("""
+                SELECT count(*) FROM "eventbus_key_lock"
+                """);
+    }
+
+    @Override
+    public String whereAmI() {
+        return """
+                SELECT current_user, current_database(), current_schema(), pg_is_in_recovery()
+                """;
+    }
+
+    @Override
+    public String columns() {
+        return """
+                SELECT column_name FROM information_schema.columns
+                WHERE table_schema = coalesce(?, current_schema()) AND table_name = ?
+                """;
+    }
 }

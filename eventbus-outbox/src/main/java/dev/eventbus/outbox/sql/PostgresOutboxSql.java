@@ -312,28 +312,6 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                 """);
     }
 
-    @Override
-    public String countKeyLocks() {
-        return names.in("""
-                SELECT count(*) FROM "eventbus_key_lock"
-                """);
-    }
-
-    @Override
-    public String whereAmI() {
-        return """
-                SELECT current_user, current_database(), current_schema(), pg_is_in_recovery()
-                """;
-    }
-
-    @Override
-    public String columns() {
-        return """
-                SELECT column_name FROM information_schema.columns
-                WHERE table_schema = coalesce(?, current_schema()) AND table_name = ?
-                """;
-    }
-
     /**
      * Plans are pinned to the index: statistics taken while the outbox was empty must not choose a sequential scan for a backlog.
      * Leases and blocks commit synchronously whatever the role's default is. A relay that stands still in a transaction holds what it

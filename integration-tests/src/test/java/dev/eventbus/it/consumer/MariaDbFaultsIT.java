@@ -191,10 +191,10 @@ class MariaDbFaultsIT {
         config.setUsername(mariaDb.user());
         config.setPassword(mariaDb.password());
         config.setMaximumPoolSize(1);
+        config.setConnectionTimeout(3_000);
         try (HikariDataSource pool = new HikariDataSource(config);
                 Connection only = pool.getConnection()) {
             assertThat(only.isClosed()).isFalse();
-            pool.setConnectionTimeout(250);
             assertThat(Blame.forFailureOf(pool::getConnection)).isEqualTo(THE_INFRASTRUCTURE);
         }
     }

@@ -214,7 +214,6 @@ class PostgresFaultsIT {
         try (HikariDataSource pool = pool(postgres.password());
                 Connection only = pool.getConnection()) {
             assertThat(only.isClosed()).isFalse();
-            pool.setConnectionTimeout(250);
             assertThat(Blame.forFailureOf(pool::getConnection)).isEqualTo(THE_INFRASTRUCTURE);
         } catch (SQLException e) {
             throw new AssertionError(e);
@@ -224,7 +223,6 @@ class PostgresFaultsIT {
     @Test
     void a_pool_whose_password_was_changed_is_not_the_events_fault() {
         try (HikariDataSource pool = pool("not the password")) {
-            pool.setConnectionTimeout(250);
             assertThat(Blame.forFailureOf(pool::getConnection)).isEqualTo(THE_INFRASTRUCTURE);
         }
     }
@@ -236,6 +234,7 @@ class PostgresFaultsIT {
         config.setPassword(password);
         config.setMaximumPoolSize(1);
         config.setInitializationFailTimeout(-1);
+        config.setConnectionTimeout(3_000);
         return new HikariDataSource(config);
     }
 

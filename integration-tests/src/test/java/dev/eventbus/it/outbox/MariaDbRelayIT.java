@@ -15,10 +15,13 @@ import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.outbox.OutboxStats;
 import dev.eventbus.outbox.sql.Shards;
 import java.sql.Connection;
+import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.Tag;
@@ -47,6 +50,43 @@ class MariaDbRelayIT {
             SerialisedWriters writers = SerialisedWriters.on(scene.database(), scene.outbox());
             OutboxRelay relay = scene.startRelay();
             FetchIT.assertEachOnceInOrder(scene, relay, writers.write());
+        }
+    }
+
+    /** The more transactions are under way, the longer MariaDB takes to collect them, while others end. */
+    @Test
+    void nor_are_they_while_a_hundred_transactions_are_open(KafkaServer kafka, EmbeddedMariaDb mariaDb)
+            throws Exception {
+        try (Scene scene = scene(kafka, mariaDb);
+                OpenTransactions open = new OpenTransactions()) {
+            SerialisedWriters writers = SerialisedWriters.on(scene.database(), scene.outbox());
+            scene.execute("CREATE TABLE open_transaction (id int PRIMARY KEY)");
+            for (int id = 0; id < 100; id++) {
+                String url = scene.database().getJdbcUrl();
+                open.begin(DriverManager.getConnection(url, mariaDb.user(), mariaDb.password()), id);
+            }
+            OutboxRelay relay = scene.startRelay();
+            FetchIT.assertEachOnceInOrder(scene, relay, writers.write());
+        }
+    }
+
+    private static final class OpenTransactions implements AutoCloseable {
+
+        private final List<Connection> connections = new ArrayList<>();
+
+        void begin(Connection connection, int id) throws SQLException {
+            connections.add(connection);
+            connection.setAutoCommit(false);
+            try (Statement insert = connection.createStatement()) {
+                insert.execute("INSERT INTO open_transaction VALUES (" + id + ")");
+            }
+        }
+
+        @Override
+        public void close() throws SQLException {
+            for (Connection connection : connections) {
+                connection.close();
+            }
         }
     }
 
