@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
+import dev.eventbus.consumer.inbox.InboxTransactions.OpenRows;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedRows;
@@ -193,7 +194,7 @@ public final class ParkingStore {
                 forget(connection, group, event.eventId());
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
-            InboxSql.Insertion.Inserted transaction = sql.transaction(connection);
+            InboxSql.Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
             GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
             forget(connection, group, event.eventId());
             if (!sql.seal(connection, transaction)) {
@@ -217,8 +218,10 @@ public final class ParkingStore {
         sql.attempts().delete(connection, group, eventId);
     }
 
+    /** Whether this transaction has written something, which the coming commit keeps for good. */
     private boolean sealed(Connection connection) throws SQLException {
-        return sql.seal(connection, sql.transaction(connection));
+        InboxSql.Insertion.Inserted written = sql.transaction(connection);
+        return written != null && sql.seal(connection, written);
     }
 
     /**
@@ -342,7 +345,7 @@ public final class ParkingStore {
         @Nullable
         Outcome outcome(Mark mark) throws SQLException;
 
-        /** Whether the mark is this transaction's now; false if another one has it. */
+        /** Whether the mark is this transaction's now; false if another one has it: then this one can only be left, and nothing of it is kept. */
         boolean mark(Mark mark, Outcome outcome) throws SQLException;
 
         /** Forgets a parked event and its attempts. */
@@ -358,40 +361,10 @@ public final class ParkingStore {
     public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
-            return new Ending<>(work.run(new OpenRows(connection, sql, rows(group), group)), sealed(connection));
+            boolean[] refused = {false};
+            T value = work.run(new OpenRows(connection, sql, rows(group), group, refused));
+            return new Ending<>(value, !refused[0] && sealed(connection));
         });
-    }
-
-    private record OpenRows(Connection connection, InboxSql inbox, ParkedRows parked, String group) implements Rows {
-
-        @Override
-        public ParkingSql sql() {
-            return inbox.parking();
-        }
-
-        @Override
-        public @Nullable MarkResult decided(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.about(mark);
-        }
-
-        @Override
-        public @Nullable Outcome outcome(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.outcome();
-        }
-
-        @Override
-        public boolean mark(Mark mark, Outcome outcome) throws SQLException {
-            return inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
-                    instanceof InboxSql.Insertion.Inserted;
-        }
-
-        @Override
-        public void forget(String eventId) throws SQLException {
-            parked.deleteEvent(connection, eventId);
-            inbox.attempts().delete(connection, group, eventId);
-        }
     }
 
     private ParkedRows rows(String group) {

@@ -350,6 +350,75 @@ public abstract class ParkingContract extends InboxDatabase {
         assertThat(parking().load(GROUP)).as("nothing left to wait for").isEmpty();
     }
 
+    private boolean does(ParkingStore.RowsWork<Boolean> work) throws SQLException {
+        return parking().inTransaction(GROUP, work);
+    }
+
+    private Object sees(ParkingStore.RowsWork<?> work) throws SQLException {
+        return parking().inTransaction(GROUP, work);
+    }
+
+    @Test
+    void a_redrive_that_finds_nothing_to_write_says_what_it_has_seen() throws Exception {
+        inbox().run(mark("evt-1"), book("evt-1"));
+        park("evt-2", State.PARKED);
+        follow("evt-3");
+        assertThat(does(rows -> rows.decided(mark("none")) == null)).isTrue();
+        assertThat(sees(rows -> rows.decided(mark("evt-1")))).isEqualTo(new Known(Outcome.DONE));
+        assertThat(sees(rows -> rows.outcome(mark("evt-2")))).isEqualTo(Outcome.PARKED);
+        ParkedKey key = alice();
+        assertThat(sees(rows -> rows.parked().eventIds(rows.connection(), key)))
+                .isEqualTo(List.of("evt-2", "evt-3"));
+        assertThat(does(rows -> rows.parked().settle(rows.connection(), "evt-1", "SKIPPED")))
+                .isFalse();
+        assertThat(does(rows -> rows.parked().lockToLift(rows.connection(), key)))
+                .isTrue();
+        assertThat(does(rows -> rows.parked().redrive(rows.connection(), TOPIC, new byte[] {1})))
+                .isFalse();
+        assertThat(outcome("evt-1")).isEqualTo("DONE");
+        assertThat(alice().events()).isEqualTo(2);
+    }
+
+    @Test
+    void what_a_redrive_writes_is_kept() throws Exception {
+        park("evt-1", State.REDRIVE);
+        assertThat(does(rows -> {
+                    rows.forget("evt-1");
+                    return rows.parked().settle(rows.connection(), "evt-1", "DEAD")
+                            && rows.mark(mark("evt-2"), Outcome.DEAD)
+                            && rows.parked().insertEvent(rows.connection(), event("evt-2", null));
+                }))
+                .isTrue();
+        assertThat(outcome("evt-1")).isEqualTo("DEAD");
+        assertThat(outcome("evt-2")).isEqualTo("DEAD");
+        assertThat(drain()).isInstanceOf(Drained.Ran.class);
+        assertThat(effects()).containsExactly("evt-2");
+    }
+
+    @Test
+    void a_redrive_that_meets_a_mark_which_another_transaction_holds_says_so_and_keeps_nothing() throws Exception {
+        park("evt-1", State.PARKED);
+        CountDownLatch runs = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        Future<?> owner = others().submit(() -> inbox().run(mark("evt-2"), transaction -> {
+            runs.countDown();
+            await(go);
+        }));
+        await(runs);
+        assertThat(does(rows -> {
+                    rows.parked().deleteEvent(rows.connection(), "evt-1");
+                    return rows.mark(mark("evt-2"), Outcome.SKIPPED);
+                }))
+                .isFalse();
+        go.countDown();
+        owner.get(10, TimeUnit.SECONDS);
+        assertThat(alice().events()).isEqualTo(1);
+        assertThat(outcome("evt-2")).isEqualTo("DONE");
+        assertThat(does(rows -> rows.mark(mark("evt-2"), Outcome.SKIPPED)))
+                .as("decided by now")
+                .isFalse();
+    }
+
     @Test
     void a_topic_that_was_made_anew_uses_offsets_again_and_nothing_is_swallowed() throws Exception {
         park("evt-1", State.REDRIVE);
