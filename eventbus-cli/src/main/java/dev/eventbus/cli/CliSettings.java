@@ -60,7 +60,7 @@ final class CliSettings {
                 throw new Refused("--config %s cannot be read as a properties file (%s)"
                         .formatted(file, e.getClass().getSimpleName()));
             }
-            read.stringPropertyNames().forEach(name -> values.put(name, read.getProperty(name)));
+            read.stringPropertyNames().forEach(name -> values.put(name, read.getProperty(name, "")));
         }
         Set<String> unknown = new TreeSet<>(values.keySet());
         unknown.removeIf(name -> KNOWN.contains(name) || name.startsWith(KAFKA));

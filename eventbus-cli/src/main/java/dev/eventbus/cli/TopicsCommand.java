@@ -54,7 +54,7 @@ final class TopicsCommand {
             if (from != null) {
                 Properties lines = read(from);
                 new TreeSet<>(lines.stringPropertyNames())
-                        .forEach(name -> specs.add(spec(name, lines.getProperty(name))));
+                        .forEach(name -> specs.add(spec(name, lines.getProperty(name, ""))));
             }
             for (String line : topics) {
                 String[] parts = line.split("=", 2);

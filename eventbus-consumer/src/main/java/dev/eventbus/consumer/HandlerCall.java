@@ -66,7 +66,6 @@ final class HandlerCall implements LaneWorkers.Work {
     private static final int MAX_TRACE = 512;
 
     /** The user's code, whatever it is. */
-    @FunctionalInterface
     interface UserCode {
         void run() throws Exception;
     }
@@ -184,6 +183,7 @@ final class HandlerCall implements LaneWorkers.Work {
             return null;
         }
         if (followed.get() instanceof MarkResult.Known known) {
+            record.mark(mark);
             return router.known(record, known.outcome());
         }
         if (followed.get() instanceof MarkResult.HeldElsewhere) {

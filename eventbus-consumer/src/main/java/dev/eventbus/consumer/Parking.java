@@ -235,7 +235,7 @@ final class Parking {
         }
         boolean hasFailed = failure != null && !(failure instanceof Overtaken) && !call.wasInterrupted();
         if (hasFailed && nanos[0] == 0) { // nobody's handler has run
-            throw new SQLException("a parked event was not run", failure);
+            throw failure instanceof SQLException said ? said : new SQLException("a parked event was not run", failure);
         }
         Came came = hasFailed && failure != null
                 ? failed(key, event, new Failure.HandlerFailed(failure, route.watch()))
@@ -255,7 +255,7 @@ final class Parking {
 
     private Came skip(ParkedKey key, ParkedEvent event, DecodeException ignored) throws SQLException {
         Delivered delivery = delivered(inFlight(event));
-        if (store.discard(group, key, event.eventId()) == 0) {
+        if (store.discard(group, key, event.eventId()::equals) == 0) {
             return Came.NOTHING;
         }
         listener.skipped(ignored.eventType(), delivery);

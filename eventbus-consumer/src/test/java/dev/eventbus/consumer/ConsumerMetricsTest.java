@@ -109,6 +109,35 @@ class ConsumerMetricsTest extends SteppedRunner {
     }
 
     @Test
+    void what_is_parked_is_counted_by_reason() throws SQLException {
+        JdbcDataSource database = new JdbcDataSource();
+        database.setURL("jdbc:h2:mem:parked;DB_CLOSE_DELAY=-1");
+        JdbcInbox inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .inTransaction(inbox, ASSET, (event, tx) -> {
+                    throw new IllegalStateException("no luck");
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.parkKey(inbox, LETTERS))
+                .listener(metrics)
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "bob", "b1");
+        kafka.event(P0, "bob", "b2");
+        kafka.event(P0, "bob", "b3");
+        settle(runner);
+        assertThat(count("eventbus.consumer.parkings", "reason", "ATTEMPTS_EXHAUSTED"))
+                .isEqualTo(1);
+        assertThat(count("eventbus.consumer.parkings", "reason", "WAITS")).isEqualTo(2);
+        assertThat(registry.getMeters())
+                .extracting(ConsumerMetricsTest::described)
+                .contains("eventbus.consumer.parkings COUNTER events {group,reason,topic}");
+        assertThat(gauge("eventbus.consumer.parked.events")).isEqualTo(3);
+    }
+
+    @Test
     void what_is_handled_is_timed_by_type_and_failures_are_counted() {
         failing.add("bob");
         ConsumerRunner runner = runner(kafka).listener(metrics).build();

@@ -12,6 +12,7 @@ import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.PlannedKey;
 import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.consumer.redrive.RedrivePlan;
@@ -396,6 +397,75 @@ class RedriveTest {
         assertThat(strings(
                         "SELECT requested_by || ' ' || note || ' ' || selection || ' ' || state FROM eventbus_redrive"))
                 .containsExactly("ann test data all DONE");
+    }
+
+    @Test
+    void an_old_plan_gives_up_what_it_saw_and_nothing_newer() throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        publish("bob", 3, 4);
+        bus.runUntilIdle();
+        RedriveResult result = plan.discard("test data");
+        assertThat(result.discarded()).isEqualTo(2);
+        assertThat(result.leftAlone(Standing.PARKED))
+                .as("newer ones, and the copy")
+                .isEqualTo(3);
+        assertThat(outcomes("SKIPPED")).isEqualTo(2);
+        assertThat(inbox.parking().load(GROUP))
+                .singleElement()
+                .satisfies(key -> assertThat(key.events()).isEqualTo(2));
+        assertThat(plan.discard("again").leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(2);
+        failing.clear();
+        intoInbox().plan().run("the rest");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(3, 4);
+    }
+
+    @Test
+    void an_old_plan_does_not_redrive_a_key_that_was_parked_anew() throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        RedrivePlan old = intoInbox().plan();
+        failing.clear();
+        intoInbox().plan().run("mended");
+        bus.runUntilIdle();
+        failing.add("bob2");
+        publish("bob", 2, 3);
+        bus.runUntilIdle();
+        RedriveResult result = old.run("late");
+        assertThat(result.handedOver()).isZero();
+        assertThat(result.leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(1);
+        assertThat(inbox.parking().load(GROUP))
+                .singleElement()
+                .satisfies(key -> assertThat(key.state()).isEqualTo(ParkedKey.State.PARKED));
+    }
+
+    @Test
+    void a_letter_does_not_set_going_a_key_that_was_parked_since_it_was_planned() throws SQLException {
+        ConsumerRunner first = goingOn();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        first.close();
+        RedrivePlan old = intoInbox().plan();
+        parking();
+        failing.add("bob2");
+        publish("bob", 2, 3);
+        bus.runUntilIdle();
+        failing.clear();
+        RedriveResult result = old.run("late");
+        bus.runUntilIdle();
+        assertThat(result.handedOver()).isZero();
+        assertThat(result.leftAlone(Standing.PARKED)).isEqualTo(1);
+        assertThat(booked("bob")).isEmpty();
+        intoInbox().plan().run("all of it");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3);
     }
 
     @Test

@@ -1,10 +1,7 @@
 package dev.eventbus.consumer.inbox;
 
-import dev.eventbus.consumer.parking.ParkedRows;
-import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.SQLException;
-import org.jspecify.annotations.Nullable;
 
 /** Where the inbox's transactions come from: connections of its own, or the user's {@link Transactions}. Thread-safe. */
 interface InboxTransactions {
@@ -59,46 +56,5 @@ interface InboxTransactions {
             }
         }
         return new SQLException(FAILED, e);
-    }
-
-    /**
-     * The rows of a group in an open transaction of a redrive.
-     *
-     * @param refused its one element tells that another transaction has a mark that this one needs
-     */
-    @SuppressWarnings("ArrayRecordComponent") // shared with who began the transaction
-    record OpenRows(
-            Connection connection, InboxSql inbox, ParkedRows parked, String group, boolean[] refused)
-            implements ParkingStore.Rows {
-
-        @Override
-        public ParkingSql sql() {
-            return inbox.parking();
-        }
-
-        @Override
-        public @Nullable MarkResult decided(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.about(mark);
-        }
-
-        @Override
-        public @Nullable Outcome outcome(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.outcome();
-        }
-
-        @Override
-        public boolean mark(Mark mark, Outcome outcome) throws SQLException {
-            refused[0] |= !(inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
-                    instanceof InboxSql.Insertion.Inserted);
-            return !refused[0];
-        }
-
-        @Override
-        public void forget(String eventId) throws SQLException {
-            parked.deleteEvent(connection, eventId);
-            inbox.attempts().delete(connection, group, eventId);
-        }
     }
 }

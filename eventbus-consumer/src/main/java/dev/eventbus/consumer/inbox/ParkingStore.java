@@ -1,7 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
-import dev.eventbus.consumer.inbox.InboxTransactions.OpenRows;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedRows;
@@ -191,12 +190,12 @@ public final class ParkingStore {
                 return new Ending<>(new Drained.Empty(), false);
             }
             if (!rows.settle(connection, event.eventId(), Outcome.DONE.name()) && !marked(connection, group, event)) {
-                forget(connection, group, event.eventId());
+                new Rows(connection, sql, group).forget(event.eventId());
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
             InboxSql.Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
             GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
-            forget(connection, group, event.eventId());
+            new Rows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {
                 throw new HandlerTransactionException(new Mark(
                         group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset()));
@@ -211,11 +210,6 @@ public final class ParkingStore {
         return sql.decision(connection, mark) == null
                 && sql.insert(connection, mark, Outcome.DONE, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
                         instanceof InboxSql.Insertion.Inserted;
-    }
-
-    private void forget(Connection connection, String group, String eventId) throws SQLException {
-        rows(group).deleteEvent(connection, eventId);
-        sql.attempts().delete(connection, group, eventId);
     }
 
     /** Whether this transaction has written something, which the coming commit keeps for good. */
@@ -255,14 +249,21 @@ public final class ParkingStore {
      */
     public boolean failed(String group, ParkedKey drained, ParkedEvent event, Change change) throws SQLException {
         ParkedRows rows = rows(group);
-        return transactions.runOurs((connection, watch) -> {
-            sql.begin(connection);
-            boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
-            if (there) {
-                rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+        try {
+            return transactions.runOurs((connection, watch) -> {
+                sql.begin(connection);
+                boolean there = rows.lockUnchanged(connection, drained) && rows.failed(connection, event);
+                if (there) {
+                    rows.changeKey(connection, event, change.state(), change.nextTry(), change.redrives());
+                }
+                return new Ending<>(there, there && sealed(connection));
+            });
+        } catch (SQLException e) {
+            if (parking.isLocked(e)) { // whoever has it now, what they do counts
+                return false;
             }
-            return new Ending<>(there, there && sealed(connection));
-        });
+            throw e;
+        }
     }
 
     // ---- asked for by a person
@@ -295,20 +296,12 @@ public final class ParkingStore {
     }
 
     /**
-     * Gives up one event of a key, on purpose: it counts as skipped. A key that has none left is lifted, by a transaction of its own.
+     * Gives up events of a key, on purpose: they count as skipped. A key that has none left is lifted, by a transaction of its own.
      *
-     * @return how many events were given up; 0 if it is not parked, or the key is being handled right now
+     * @param which tells by the id
+     * @return how many events were given up; 0 if none of them is parked, or the key is being handled right now
      */
-    public int discard(String group, ParkedKey key, String eventId) throws SQLException {
-        return discard(group, key, eventId::equals);
-    }
-
-    /** As {@link #discard(String, ParkedKey, String)}, for all events of a key that are parked now. */
-    public int discard(String group, ParkedKey key) throws SQLException {
-        return discard(group, key, eventId -> true);
-    }
-
-    private int discard(String group, ParkedKey key, Predicate<String> which) throws SQLException {
+    public int discard(String group, ParkedKey key, Predicate<String> which) throws SQLException {
         ParkedRows rows = rows(group);
         int discarded = transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
@@ -329,27 +322,58 @@ public final class ParkingStore {
     // ---- of letters that are handled again
 
     /** What one transaction of a redrive works with. */
-    public interface Rows {
-        Connection connection();
+    public static final class Rows {
+
+        private final Connection connection;
+        private final InboxSql inbox;
+        private final String group;
+
+        /** Whether another transaction has a mark that this one needs. */
+        private boolean refused;
+
+        private Rows(Connection connection, InboxSql inbox, String group) {
+            this.connection = connection;
+            this.inbox = inbox;
+            this.group = group;
+        }
+
+        public Connection connection() {
+            return connection;
+        }
 
         /** The statements, in the inbox's schema. */
-        ParkingSql sql();
+        public ParkingSql sql() {
+            return inbox.parking();
+        }
 
-        ParkedRows parked();
+        public ParkedRows parked() {
+            return new ParkedRows(inbox.parking(), group);
+        }
 
         /** What was decided about an event; null if nothing was. */
-        @Nullable
-        MarkResult decided(Mark mark) throws SQLException;
+        public @Nullable MarkResult decided(Mark mark) throws SQLException {
+            InboxSql.Decision known = inbox.decision(connection, mark);
+            return known == null ? null : known.about(mark);
+        }
 
         /** As {@link #decided}, whatever the payload. */
-        @Nullable
-        Outcome outcome(Mark mark) throws SQLException;
+        public @Nullable Outcome outcome(Mark mark) throws SQLException {
+            InboxSql.Decision known = inbox.decision(connection, mark);
+            return known == null ? null : known.outcome();
+        }
 
-        /** Whether the mark is this transaction's now; false if another one has it: then this one can only be left, and nothing of it is kept. */
-        boolean mark(Mark mark, Outcome outcome) throws SQLException;
+        /** Whether the mark is this transaction's now; false if another one has it, and then nothing of this one is kept. */
+        public boolean mark(Mark mark, Outcome outcome) throws SQLException {
+            refused |= !(inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
+                    instanceof InboxSql.Insertion.Inserted);
+            return !refused;
+        }
 
         /** Forgets a parked event and its attempts. */
-        void forget(String eventId) throws SQLException;
+        public void forget(String eventId) throws SQLException {
+            parked().deleteEvent(connection, eventId);
+            inbox.attempts().delete(connection, group, eventId);
+        }
     }
 
     /** What happens in such a transaction. */
@@ -361,9 +385,9 @@ public final class ParkingStore {
     public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
-            boolean[] refused = {false};
-            T value = work.run(new OpenRows(connection, sql, rows(group), group, refused));
-            return new Ending<>(value, !refused[0] && sealed(connection));
+            Rows rows = new Rows(connection, sql, group);
+            T value = work.run(rows);
+            return new Ending<>(value, !rows.refused && sealed(connection));
         });
     }
 

@@ -6,6 +6,7 @@ import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.SQLException;
 import java.time.Instant;
 import org.slf4j.Logger;
@@ -59,21 +60,35 @@ public final class DeadAgain {
      * @return whether it was changed
      */
     public boolean setAside(ParkedKey drained, ParkedEvent event, Instant now) throws SQLException {
-        boolean changed = store.inTransaction(group, rows -> {
-            boolean there = rows.parked().lockUnchanged(rows.connection(), drained)
-                    && rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name());
-            if (there) {
-                rows.forget(event.eventId());
-                int before = Math.max(0, drained.redrives() - 1);
-                rows.parked().changeKey(rows.connection(), event, ParkedKey.State.REDRIVE, null, before);
+        ParkingSql[] words = new ParkingSql[1];
+        boolean changed;
+        try {
+            changed = store.inTransaction(group, rows -> {
+                words[0] = rows.sql();
+                return setAside(rows, drained, event);
+            });
+        } catch (SQLException e) {
+            if (words[0] == null || !words[0].isLocked(e)) {
+                throw e;
             }
-            return there;
-        });
+            changed = false; // whoever has it now, what they do counts
+        }
         int lines = changed ? sparse.due(String.valueOf(event.reason()), now) : 0;
         if (lines > 0) {
             String more = SparseLog.standingFor(lines);
             LOG.warn("{} failed ({}) and is a dead letter again; its key goes on{}", event, event.reason(), more);
         }
         return changed;
+    }
+
+    private static boolean setAside(ParkingStore.Rows rows, ParkedKey drained, ParkedEvent event) throws SQLException {
+        boolean there = rows.parked().lockUnchanged(rows.connection(), drained)
+                && rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name());
+        if (there) {
+            rows.forget(event.eventId());
+            int before = Math.max(0, drained.redrives() - 1);
+            rows.parked().changeKey(rows.connection(), event, ParkedKey.State.REDRIVE, null, before);
+        }
+        return there;
     }
 }

@@ -154,7 +154,18 @@ public final class ParkedKeys {
 
     /** Those whose first event is to be run now, and those whose events have ended. */
     List<ParkedKey> due(Instant now) throws SQLException {
-        return store.due(group, now);
+        List<ParkedKey> due = store.due(group, now);
+        due.forEach(this::learn); // before one of its events is run, so that no live one runs beside it
+        return due;
+    }
+
+    private synchronized void learn(ParkedKey key) {
+        Id id = Id.of(key.topic(), key.key());
+        if (events.putIfAbsent(id, key.events()) == null) {
+            meanwhile.putIfAbsent(id, key.events());
+            total += key.events();
+            any = true;
+        }
     }
 
     /** Whether later events of the key are parked too. */

@@ -124,11 +124,20 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     }
 
     @Override
+    public void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {
+        because("eventbus.consumer.parkings", "events", delivery, reason == null ? "WAITS" : reason.name());
+    }
+
+    @Override
     public void deadLettered(@Nullable String eventType, Delivery delivery, FailureReason reason) {
+        because("eventbus.dlq.published", "messages", delivery, reason.name());
+    }
+
+    private void because(String name, String unit, Delivery delivery, String reason) {
         counters.computeIfAbsent(
-                        new Named("eventbus.dlq.published", delivery.topic(), reason.name()),
+                        new Named(name, delivery.topic(), reason),
                         of -> registered(Counter.builder(of.name())
-                                .baseUnit("messages")
+                                .baseUnit(unit)
                                 .tag("group", group)
                                 .tag(TOPIC, of.topic())
                                 .tag("reason", of.tag())::register))

@@ -26,8 +26,8 @@ public interface ParkingSql {
     String lockToDrain();
 
     /**
-     * Locks a parked key (the key) for whoever changes its state, which waits shortly for others; then {@link #isLocked}. Columns {@code
-     * state, next_try, redrives}.
+     * Locks a parked key (the key) for whoever changes its state; {@link #isLocked} if somebody else has it, after a short wait where
+     * those who add to it lock it too. Columns {@code state, next_try, redrives}.
      */
     String lockToChange();
 

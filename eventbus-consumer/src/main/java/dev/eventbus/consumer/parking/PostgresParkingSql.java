@@ -52,7 +52,7 @@ public final class PostgresParkingSql implements ParkingSql {
         return """
                 SELECT state, next_try, redrives FROM %seventbus_parked_key
                 WHERE consumer_group = ? AND topic = ? AND key_bytes = ?
-                FOR NO KEY UPDATE
+                FOR NO KEY UPDATE NOWAIT
                 """.formatted(schema);
     }
 

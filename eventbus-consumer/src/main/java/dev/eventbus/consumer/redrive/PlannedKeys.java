@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -19,9 +20,18 @@ import org.jspecify.annotations.Nullable;
 /** The keys of a plan, each with its letters in order and what of it is parked. */
 final class PlannedKeys {
 
-    private record Id(String topic, @Nullable ByteBuffer key) {
+    /** A raw key of a physical topic. */
+    record Id(String topic, @Nullable ByteBuffer key) {
 
-        static Id of(String topic, byte @Nullable [] key) {
+        static Id of(ParkedKey key) {
+            return of(key.topic(), key.key());
+        }
+
+        static Id of(Found letter) {
+            return of(letter.origin().topic(), letter.key());
+        }
+
+        private static Id of(String topic, byte @Nullable [] key) {
             return new Id(topic, key == null ? null : ByteBuffer.wrap(key));
         }
     }
@@ -33,12 +43,15 @@ final class PlannedKeys {
         @Nullable
         ParkedKey parked;
 
+        /** The events that were parked when it was planned; what comes later is no part of the plan. */
+        Set<String> parkedIds = Set.of();
+
         long later;
         boolean exact = true;
 
         /** How many events it comes to. */
         long events() {
-            return ready.size() + (parked == null ? 0 : parked.events());
+            return ready.size() + parkedIds.size();
         }
 
         private Instant oldest() {
@@ -52,18 +65,21 @@ final class PlannedKeys {
 
     private final Map<Id, OfKey> keys = new LinkedHashMap<>();
 
-    PlannedKeys(List<Found> letters, List<ParkedKey> parked) {
-        for (ParkedKey key : parked) {
-            of(key.topic(), key.key()).parked = key;
-        }
+    /** @param parked keys, each with the ids of its events in order */
+    PlannedKeys(List<Found> letters, Map<ParkedKey, List<String>> parked) {
+        parked.forEach((key, ids) -> {
+            OfKey of = of(Id.of(key));
+            of.parked = key;
+            of.parkedIds = new LinkedHashSet<>(ids);
+        });
         letters.stream()
                 .filter(Found::isReady)
                 .sorted(Planning.IN_ORDER)
-                .forEach(found -> of(found.origin().topic(), found.key()).ready.add(found));
+                .forEach(found -> of(Id.of(found)).ready.add(found));
     }
 
-    private OfKey of(String topic, byte @Nullable [] key) {
-        return keys.computeIfAbsent(Id.of(topic, key), id -> new OfKey());
+    private OfKey of(Id id) {
+        return keys.computeIfAbsent(id, first -> new OfKey());
     }
 
     Collection<OfKey> all() {
@@ -85,7 +101,7 @@ final class PlannedKeys {
                 id.topic(),
                 id.key() == null ? "" : KeyHash.of(id.key().array()),
                 of.ready.size(),
-                of.parked == null ? 0 : of.parked.events(),
+                of.parkedIds.size(),
                 of.oldest(),
                 of.later,
                 of.exact)));

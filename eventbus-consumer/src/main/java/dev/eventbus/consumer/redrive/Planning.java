@@ -8,12 +8,15 @@ import dev.eventbus.consumer.redrive.TopicReader.Range;
 import dev.eventbus.topics.KafkaFaults;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.jspecify.annotations.Nullable;
 
 /** Makes a plan: reads the letters, asks the inbox or the topics how they stand, and counts what came after them. */
 final class Planning {
@@ -21,23 +24,23 @@ final class Planning {
     private final Source source;
     private final Selection selection;
     private final Pace pace;
+    private final @Nullable RedriveStore store;
 
     private final Map<String, Found> byIdentity = new LinkedHashMap<>();
     private long copies;
     private long others;
     private boolean more;
-    private long tooOften;
 
     Planning(Source source, Selection selection, Pace pace) {
         this.source = source;
         this.selection = selection;
         this.pace = pace;
+        this.store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
     }
 
     RedrivePlan plan() {
-        RedriveStore store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
         if (store != null && source.letters() == null) {
-            return plan(List.of(), new PlannedKeys(List.of(), mayGoRound(store.parked(selection))));
+            return plan(List.of(), store.parked(selection, List.of()), null);
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             readLetters(reader);
@@ -46,37 +49,44 @@ final class Planning {
                             ? new OntoTopics(source, reader).standings(read)
                             : store.standings(OntoTopics.ofTopicsRead(read, reader)))
                     .stream().map(this::guarded).toList();
-            PlannedKeys keys =
-                    new PlannedKeys(letters, store == null ? List.of() : mayGoRound(store.parked(selection)));
-            keys.countLater(reader);
-            return plan(letters, keys);
+            return plan(letters, store == null ? List.of() : store.parked(selection, letters), reader);
         }
-    }
-
-    private RedrivePlan plan(List<Found> letters, PlannedKeys keys) {
-        return new RedrivePlan(
-                source,
-                new RedrivePlan.Asked(selection, pace),
-                letters,
-                keys,
-                new RedrivePlan.Aside(copies, others, more, tooOften));
-    }
-
-    /** Those keys that have not been redriven too often; the events of the others are counted. */
-    private List<ParkedKey> mayGoRound(List<ParkedKey> parked) {
-        tooOften = parked.stream()
-                .filter(key -> key.redrives() >= pace.mostRedrives())
-                .mapToLong(ParkedKey::events)
-                .sum();
-        return parked.stream()
-                .filter(key -> key.redrives() < pace.mostRedrives())
-                .toList();
     }
 
     private Found guarded(Found found) {
         return found.isReady() && found.origin().redrives() >= pace.mostRedrives()
                 ? found.as(Standing.TOO_OFTEN)
                 : found;
+    }
+
+    /** @param reader null if there are no letters */
+    private RedrivePlan plan(List<Found> letters, List<ParkedKey> parked, @Nullable TopicReader reader) {
+        Set<PlannedKeys.Id> tooOften = new HashSet<>();
+        long events = 0;
+        List<ParkedKey> ready = new ArrayList<>();
+        for (ParkedKey key : parked) {
+            if (key.redrives() < pace.mostRedrives()) {
+                ready.add(key);
+            } else {
+                tooOften.add(PlannedKeys.Id.of(key));
+                events += key.events();
+            }
+        }
+        List<Found> checked = letters.stream()
+                .map(found -> found.isReady() && tooOften.contains(PlannedKeys.Id.of(found))
+                        ? found.as(Standing.TOO_OFTEN)
+                        : found)
+                .toList();
+        PlannedKeys keys = new PlannedKeys(checked, store == null ? Map.of() : store.eventIds(ready));
+        if (reader != null) {
+            keys.countLater(reader);
+        }
+        return new RedrivePlan(
+                source,
+                new RedrivePlan.Asked(selection, pace),
+                checked,
+                keys,
+                new RedrivePlan.Aside(copies, others, more, events));
     }
 
     private void readLetters(TopicReader reader) {

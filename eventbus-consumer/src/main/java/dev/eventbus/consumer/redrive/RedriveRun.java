@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -92,10 +93,22 @@ final class RedriveRun {
                     leaveAlone(standing, 1);
                 }
             }
-            ParkedKey parked = key.parked;
-            discarded += parked == null ? 0 : inbox.discard(parked);
+            if (key.parked != null) {
+                discardParked(inbox, key.parked, key.parkedIds);
+            }
         }
         return end("DONE");
+    }
+
+    /** Those that were planned and no others; what has been parked since stays. */
+    private void discardParked(RedriveStore inbox, ParkedKey parked, Set<String> planned) {
+        long gone = inbox.discard(parked, planned);
+        List<String> left = inbox.eventIds(parked);
+        long held = left.stream().filter(planned::contains).count();
+        discarded += gone;
+        leaveAlone(Standing.HELD, held);
+        leaveAlone(Standing.ALREADY_APPLIED, planned.size() - gone - held);
+        leaveAlone(Standing.PARKED, left.size() - held);
     }
 
     private void leaveAlone(Map<Standing, Long> standings) {
@@ -107,7 +120,9 @@ final class RedriveRun {
     }
 
     private void leaveAlone(Standing standing, long events) {
-        leftAlone.merge(standing, events, Long::sum);
+        if (events > 0) {
+            leftAlone.merge(standing, events, Long::sum);
+        }
     }
 
     /** The planned letters once more; Kafka is asked only if there are any. */
@@ -129,10 +144,10 @@ final class RedriveRun {
                 return;
             }
             ParkedKey parked = key.parked;
-            List<String> ids = parked == null ? List.of() : inbox.eventIds(parked); // before a letter is added to it
+            List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
             for (Found found : key.ready) {
                 ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
-                Standing standing = letter == null ? Standing.GONE : admit(inbox, found, letter);
+                Standing standing = letter == null ? Standing.GONE : admit(inbox, found, letter, !ids.isEmpty());
                 if (letter != null && standing == Standing.READY) {
                     handedOver++;
                     underWay.add(new Handed(
@@ -144,8 +159,9 @@ final class RedriveRun {
             if (parked != null) {
                 Standing standing = ids.isEmpty() ? Standing.ALREADY_APPLIED : inbox.redrive(parked);
                 if (standing != Standing.READY) {
-                    leaveAlone(standing, parked.events());
+                    leaveAlone(standing, key.parkedIds.size());
                 } else {
+                    leaveAlone(Standing.ALREADY_APPLIED, key.parkedIds.size() - ids.size());
                     handedOver += ids.size();
                     ids.forEach(event -> underWay.add(new Handed(parked.topic(), parked.key(), event)));
                 }
@@ -153,10 +169,16 @@ final class RedriveRun {
         }
     }
 
-    private static Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter) {
+    /** The planned events of a key that are still parked; none if it has been parked anew since, for reasons that nobody looked at. */
+    private static List<String> plannedAndThere(RedriveStore inbox, ParkedKey parked, Set<String> planned) {
+        return inbox.eventIds(parked).stream().filter(planned::contains).toList();
+    }
+
+    private static Standing admit(
+            RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         Standing[] standing = {Standing.HELD};
         RunLoop.await(LOOKS, () -> {
-            standing[0] = inbox.admit(found, letter);
+            standing[0] = inbox.admit(found, letter, wholeKey);
             return standing[0] != Standing.HELD;
         });
         return standing[0];

@@ -19,9 +19,12 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 
 /** What a redrive does in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
@@ -102,10 +105,17 @@ final class RedriveStore {
         return found.standing();
     }
 
-    /** The parked keys that are meant; those that are being handled already are not. */
-    List<ParkedKey> parked(Selection selection) {
+    /**
+     * The parked keys that are meant, and those of letters that are: whose letter is handled again, all of it is. Keys that are being handled
+     * already are left out.
+     */
+    List<ParkedKey> parked(Selection selection, List<Found> letters) {
+        Set<PlannedKeys.Id> lettersOf = new HashSet<>();
+        letters.stream().filter(Found::isReady).forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
         return ask(() -> parking.load(group)).stream()
-                .filter(key -> key.events() > 0 && key.state() != State.REDRIVE && selection.has(key))
+                .filter(key -> key.events() > 0
+                        && key.state() != State.REDRIVE
+                        && (selection.has(key) || lettersOf.contains(PlannedKeys.Id.of(key))))
                 .toList();
     }
 
@@ -131,13 +141,18 @@ final class RedriveStore {
         });
     }
 
-    /** Makes a letter an event that waits, in its place; what came of it. */
-    Standing admit(Found found, ConsumerRecord<byte[], byte[]> letter) {
+    /**
+     * Makes a letter an event that waits, in its place; what came of it.
+     *
+     * @param wholeKey whether all that is parked of its key is to be handled again too; else the letter of a key that waits for a person or
+     *     for its time is left alone
+     */
+    Standing admit(Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         ParkedEvent event = found.parked(letter);
-        return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event)));
+        return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event, wholeKey)));
     }
 
-    private Standing admit(Rows rows, Found found, ParkedEvent event) throws SQLException {
+    private Standing admit(Rows rows, Found found, ParkedEvent event, boolean wholeKey) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -149,6 +164,9 @@ final class RedriveStore {
         rows.parked().insertKey(rows.connection(), event, State.REDRIVE, reason, null);
         if (!rows.parked().lockToLift(rows.connection(), keyOf(event, reason))) {
             return Standing.HELD;
+        }
+        if (!wholeKey && !rows.parked().lockRedriven(rows.connection(), event.topic(), event.key())) {
+            return Standing.PARKED;
         }
         boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
         if (!there) {
@@ -232,16 +250,28 @@ final class RedriveStore {
         }));
     }
 
-    /** Gives up all events of a parked key; how many. */
-    long discard(ParkedKey key) {
-        return ask(() -> parking.discard(group, key));
+    /** Gives up those events of a parked key; how many. */
+    long discard(ParkedKey key, Set<String> eventIds) {
+        return ask(() -> parking.discard(group, key, eventIds::contains));
     }
 
     // ---- how those fare that were handed over
 
-    /** The events of parked keys, by id, for a look later. */
+    /** The events of a parked key now, by id, in order. */
     List<String> eventIds(ParkedKey key) {
         return ask(() -> parking.inTransaction(group, rows -> rows.parked().eventIds(rows.connection(), key)));
+    }
+
+    /** The same of many; keys whose events have ended by now are left out. */
+    Map<ParkedKey, List<String>> eventIds(List<ParkedKey> keys) {
+        Map<ParkedKey, List<String>> ids = new LinkedHashMap<>();
+        for (ParkedKey key : keys) {
+            List<String> events = eventIds(key);
+            if (!events.isEmpty()) {
+                ids.put(key, events);
+            }
+        }
+        return ids;
     }
 
     /** One event that was handed over. */

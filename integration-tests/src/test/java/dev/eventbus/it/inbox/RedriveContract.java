@@ -47,7 +47,7 @@ public abstract class RedriveContract extends InboxDatabase {
                 .isEqualTo(1);
         assertThat(stale.run("at once").leftAlone(Standing.UNDER_WAY)).isEqualTo(1);
         bus.runUntilIdle();
-        assertThat(handled()).containsExactly("2", "1");
+        assertThat(handledInOrder()).containsExactly("2", "1");
         assertThat(stale.run("late").leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(1);
         assertThat(strings("SELECT state FROM eventbus_redrive WHERE requested_by = 'ann' AND done = 1"))
                 .containsExactly("DONE");
@@ -81,7 +81,7 @@ public abstract class RedriveContract extends InboxDatabase {
         RedriveResult result = redrive().plan().run("mended");
         assertThat(result.handedOver()).isEqualTo(5);
         bus.runUntilIdle();
-        assertThat(handled()).containsExactly("1", "2", "3", "4", "5");
+        assertThat(handledInOrder()).containsExactly("1", "2", "3", "4", "5");
     }
 
     @Test
@@ -119,7 +119,7 @@ public abstract class RedriveContract extends InboxDatabase {
     }
 
     /** In the order in which they came; the table says that each is there once. */
-    private List<String> handled() throws SQLException {
+    private List<String> handledInOrder() throws SQLException {
         assertThat(strings("SELECT amount FROM effect")).containsExactlyInAnyOrderElementsOf(order);
         return order;
     }
