@@ -107,7 +107,8 @@ final class HandlerCall implements LaneWorkers.Work {
 
     @Override
     public Progress advance(InFlight record) {
-        Progress progress = step(record);
+        ParkedKeys keys = router.parkedKeys();
+        Progress progress = keys == null ? step(record) : keys.live(List.of(record.record()), () -> step(record));
         Event<?> event = record.event();
         if (crashes != null
                 && event != null
@@ -209,11 +210,6 @@ final class HandlerCall implements LaneWorkers.Work {
         } catch (SQLException | RuntimeException e) {
             return false; // by itself that is dealt with
         }
-    }
-
-    /** Whether a handler runs for this key now. */
-    boolean runs(String topic, byte[] key) {
-        return running.stream().anyMatch(call -> call.delivery.isOf(topic, key));
     }
 
     /** Of a runner with an inbox. */

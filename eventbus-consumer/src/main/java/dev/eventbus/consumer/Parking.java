@@ -161,7 +161,7 @@ final class Parking {
     }
 
     private boolean mayGoOn(ParkedKey key) {
-        boolean suspectsRun = suspects.getAsBoolean() || crashes.isOneAlone() || call.runs(key.topic(), key.key());
+        boolean suspectsRun = suspects.getAsBoolean() || crashes.isOneAlone() || keys.isLive(key.topic(), key.key());
         return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
     }
 
