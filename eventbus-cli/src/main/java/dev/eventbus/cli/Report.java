@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.eventbus.internal.Checks;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
@@ -73,7 +72,20 @@ final class Report {
     private static Object shown(@Nullable Object value) {
         return value == null
                 ? "-"
-                : value instanceof Number || value instanceof Boolean ? value : Checks.printable(value.toString());
+                : value instanceof Number || value instanceof Boolean ? value : printable(value.toString());
+    }
+
+    /** Whatever it is, one line of a terminal stays one line; nothing is cut. */
+    private static String printable(String text) {
+        StringBuilder safe = new StringBuilder();
+        text.chars().forEach(c -> {
+            if (c >= ' ' && c < 127) {
+                safe.append((char) c);
+            } else {
+                safe.append("\\u%04x".formatted(c));
+            }
+        });
+        return safe.toString();
     }
 
     private static String words(String camelCase) {

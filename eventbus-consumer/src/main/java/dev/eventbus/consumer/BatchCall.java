@@ -101,7 +101,12 @@ final class BatchCall implements LaneWorkers.Work {
         }
         try {
             Event<?> event = call.decoded(record);
-            return new Member(record, event, routes.of(event), new Delivered(group, topic, record));
+            Route route = routes.of(event);
+            if (routes.skips(record.record(), group, route)) {
+                record.runsByItself();
+                return null;
+            }
+            return new Member(record, event, route, new Delivered(group, topic, record));
         } catch (DecodeException | IllegalStateException | StackOverflowError e) { // by itself that is dealt with
             record.runsByItself();
             return null;

@@ -128,10 +128,6 @@ final class HandlerCall implements LaneWorkers.Work {
         if (letterHandler != null) {
             return handleLetter(record, letterHandler, new Delivered(group, topic, record));
         }
-        if (routes.skips(record.record(), group)) {
-            listener.skipped(record.eventType(), new Delivered(group, topic, record));
-            return Progress.ENDED;
-        }
         Event<?> event;
         try {
             event = decoded(record);
@@ -139,6 +135,10 @@ final class HandlerCall implements LaneWorkers.Work {
             return undecodable(record, e, topic);
         }
         Route route = routes.of(event);
+        if (routes.skips(record.record(), group, route)) {
+            listener.skipped(record.eventType(), new Delivered(group, topic, record));
+            return Progress.ENDED;
+        }
         if (route instanceof Route.Once && record.mark() == null) {
             record.mark(Mark.of(group, event.id(), record.record()));
         }
@@ -171,17 +171,17 @@ final class HandlerCall implements LaneWorkers.Work {
     private @Nullable Progress follow(InFlight record, Event<?> event, ParkedKeys keys) {
         Mark mark = markOf(record, event);
         byte[] key = record.record().key();
-        if (!keys.haveRoom(mark.topic(), key)) {
-            return new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
-        }
+        boolean room = keys.haveRoom(mark.topic(), key);
         Optional<MarkResult> followed;
         try {
-            followed = keys.follow(mark, ParkedEvent.following(mark.eventId(), record.record()));
+            followed = room
+                    ? keys.follow(mark, ParkedEvent.following(mark.eventId(), record.record()))
+                    : routes.requireInbox().parking().decided(mark); // a repeat needs no room
         } catch (SQLException e) {
             return router.failed(record, new Failure.NotNoted(e));
         }
         if (followed.isEmpty()) {
-            return null;
+            return room ? null : new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
         }
         if (followed.get() instanceof MarkResult.Known known) {
             record.mark(mark);
@@ -280,7 +280,7 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress undecodable(InFlight record, DecodeException e, String topic) {
-        if (routes.ignores(e)) {
+        if (routes.ignores(e) || routes.skips(record.record(), group, null)) {
             listener.skipped(e.eventType(), new Delivered(group, topic, record));
             return Progress.ENDED;
         }

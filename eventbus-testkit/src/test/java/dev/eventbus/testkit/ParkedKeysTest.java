@@ -483,6 +483,61 @@ class ParkedKeysTest {
                 .containsExactly(2);
     }
 
+    @Test
+    void beyond_the_bound_events_wait_in_their_lane_and_repeats_do_not() throws SQLException {
+        ConsumerRunner before = start();
+        List<Event<Booking>> first = bus.publish(BOOKING, new Booking("bob", 1));
+        failing.add("bob2");
+        publish("bob", 2);
+        bus.runUntilIdle();
+        before.close();
+        execute("""
+                INSERT INTO eventbus_parked_event (consumer_group, topic, key_bytes, event_id, partition_no, record_offset, value_bytes, headers,
+                    record_time, attempts, reason, error, parked_at)
+                SELECT consumer_group, topic, key_bytes, STRINGTOUTF8('more' || x), partition_no, record_offset, value_bytes, headers,
+                    record_time, 0, NULL, NULL, parked_at
+                FROM eventbus_parked_event CROSS JOIN SYSTEM_RANGE(1, 9999)""");
+        ConsumerRunner runner = start();
+        bus.deliverAgain(first.get(0));
+        publish("bob", 3);
+        publish("alice", 1);
+        bus.advance(Duration.ofMinutes(1));
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("as many events are parked as may be"));
+        assertThat(runner.health().waitingKeys()).isEqualTo(1);
+        assertThat(booked("alice")).containsExactly(1);
+        assertThat(bus.committedOffset(GROUP, "bookings", partitionOf("bob")))
+                .as("the repeat has ended, the event behind it waits")
+                .hasValue(bus.records("bookings").stream()
+                        .filter(record -> new String(record.key(), UTF_8).equals("bob"))
+                        .mapToLong(ConsumerRecord::offset)
+                        .max()
+                        .orElseThrow());
+        execute("DELETE FROM eventbus_parked_event WHERE event_id = STRINGTOUTF8('more1')");
+        bus.advance(Duration.ofMinutes(1));
+        assertThat(runner.health().problems()).isEmpty();
+        assertThat(parked().events()).isEqualTo(10_000);
+    }
+
+    private int partitionOf(String user) {
+        return bus.records("bookings").stream()
+                .filter(record -> new String(record.key(), UTF_8).equals(user))
+                .findFirst()
+                .orElseThrow()
+                .partition();
+    }
+
+    @Test
+    void a_runner_that_only_reads_dead_letters_parks_nothing_whatever_its_policy() {
+        ConsumerRunner runner = bus.start(ConsumerRunner.builder(bus.kafka(), "monitoring")
+                .onDeadLetters("dlq", (letter, delivery) -> {})
+                .afterRetries(AfterRetries.parkKey(inbox, "others"))
+                .build());
+        bus.publishRaw("dlq", "bob", "{}");
+        bus.runUntilIdle();
+        assertThat(runner.health().problems()).isEmpty();
+    }
+
     private void park(ConsumerRecord<byte[], byte[]> record, String reason, State state) throws SQLException {
         Mark mark = Mark.of(GROUP, bus.events(BOOKING).get(0).id(), record);
         ParkedEvent event = ParkedEvent.following(mark.eventId(), record).failed(1, reason, null);

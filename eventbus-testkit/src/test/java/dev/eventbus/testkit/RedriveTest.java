@@ -215,6 +215,98 @@ class RedriveTest {
     }
 
     @Test
+    void a_group_that_handles_in_batches_skips_and_counts_what_was_put_back_for_another() {
+        plain();
+        bus.start(ConsumerRunner.builder(bus.kafka(), "audit")
+                .onBatch(
+                        BOOKING,
+                        200,
+                        (events, batch) -> events.forEach(event -> elsewhere.add(
+                                event.payload().user() + event.payload().n())))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void skipped(@Nullable String eventType, Delivery delivery) {
+                        skipped.add(delivery.topic() + "@" + delivery.offset());
+                    }
+                })
+                .afterRetries(AfterRetries.deadLetter("dlq"))
+                .build());
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        failing.clear();
+        ontoTopic().plan().run("mended");
+        publish("alice", 1, 2);
+        publish("bob", 2);
+        bus.runUntilIdle();
+        assertThat(elsewhere).containsExactlyInAnyOrder("bob1", "alice1", "alice2", "bob2");
+        assertThat(skipped).containsExactly("bookings@1");
+    }
+
+    @Test
+    void a_plain_type_of_a_runner_with_an_inbox_skips_what_was_put_back_for_another_group() {
+        plain();
+        bus.start(ConsumerRunner.builder(bus.kafka(), "audit")
+                .on(
+                        BOOKING,
+                        (event, delivery) -> elsewhere.add(
+                                event.payload().user() + event.payload().n()))
+                .inTransaction(inbox, CANCELLED, (event, tx) -> {})
+                .afterRetries(AfterRetries.deadLetter("dlq"))
+                .build());
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        failing.clear();
+        ontoTopic().plan().run("mended");
+        bus.runUntilIdle();
+        assertThat(elsewhere).containsExactly("bob1");
+        assertThat(handled).containsExactly("bob1");
+    }
+
+    @Test
+    void a_letter_with_a_time_that_no_clock_shows_is_no_letter_and_stops_no_plan() {
+        goingOn();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        DeadLetter letter = bus.deadLetters().get(0);
+        for (String time :
+                List.of("+999999999-12-31T23:59:59Z", "-999999999-01-01T00:00:00Z", "+10000-01-01T00:00:00Z")) {
+            Headers headers = letter.headers();
+            headers.remove("eventbus-dlq-timestamp").add("eventbus-dlq-timestamp", time.getBytes(UTF_8));
+            bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
+        }
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.size()).isEqualTo(1);
+        assertThat(plan.others()).isEqualTo(3);
+    }
+
+    @Test
+    void a_letter_behind_one_of_its_key_that_somebody_has_in_hand_waits_for_it() throws SQLException {
+        goingOn();
+        failing.addAll(List.of("bob1", "bob2"));
+        publish("bob", 1, 2);
+        publish("alice", 1);
+        bus.runUntilIdle();
+        failing.clear();
+        RedrivePlan plan = intoInbox().plan();
+        execute("DELETE FROM eventbus_inbox WHERE outcome = 'DEAD' AND record_offset = 0");
+        try (Connection other = database.getConnection();
+                Statement statement = other.createStatement()) {
+            other.setAutoCommit(false);
+            statement.execute(
+                    "INSERT INTO eventbus_inbox (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at) SELECT consumer_group, '%s', outcome, payload_hash, topic, partition_no, record_offset, decided_at FROM eventbus_inbox WHERE outcome = 'DEAD'"
+                            .formatted(bus.events(BOOKING).get(0).id()));
+            assertThat(plan.run("one is in hand").leftAlone(Standing.HELD)).isEqualTo(2);
+            other.rollback();
+        }
+        assertThat(intoInbox().plan().run("now").handedOver()).isEqualTo(2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+    }
+
+    @Test
     void without_an_inbox_nothing_can_be_discarded() {
         plain();
         failing.add("bob1");

@@ -158,4 +158,27 @@ interface InboxSql {
 
     /** A name as this database quotes it. */
     String quoted(String name);
+
+    /** The statements about {@code eventbus_attempt} of one database. Each works in the connection's transaction. */
+    interface AttemptSql {
+
+        /** What is noted of an event; null if nothing is. */
+        AttemptStore.@Nullable Attempts find(Connection connection, String group, String eventId) throws SQLException;
+
+        /** Notes an event that nothing is noted of. */
+        void insert(Connection connection, String group, String eventId, AttemptStore.Attempts attempts)
+                throws SQLException;
+
+        /** Replaces what is noted of an event. */
+        void update(Connection connection, String group, String eventId, AttemptStore.Attempts attempts)
+                throws SQLException;
+
+        /** Forgets an event. */
+        void delete(Connection connection, String group, String eventId) throws SQLException;
+
+        /**
+         * Forgets events of a group that are neither dying nor parked and were noted longer ago than that by the database's clock, 1,000 at most; how many.
+         */
+        int purge(Connection connection, String group, Duration olderThan) throws SQLException;
+    }
 }

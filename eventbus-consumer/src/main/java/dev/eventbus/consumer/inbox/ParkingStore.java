@@ -109,6 +109,11 @@ public final class ParkingStore {
         return Optional.of(new MarkResult.HeldElsewhere());
     }
 
+    /** What somebody has decided about an event; empty if nobody has. */
+    public Optional<MarkResult> decided(Mark mark) throws SQLException {
+        return inTransaction(mark.group(), rows -> Optional.ofNullable(rows.decided(mark)));
+    }
+
     /** What comes between the mark and the event's row. */
     private interface Before {
         void run(Connection connection) throws SQLException;
@@ -190,12 +195,12 @@ public final class ParkingStore {
                 return new Ending<>(new Drained.Empty(), false);
             }
             if (!rows.settle(connection, event.eventId(), Outcome.DONE.name()) && !marked(connection, group, event)) {
-                new Rows(connection, sql, group).forget(event.eventId());
+                new RedriveRows(connection, sql, group).forget(event.eventId());
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
             InboxSql.Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
             GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
-            new Rows(connection, sql, group).forget(event.eventId());
+            new RedriveRows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {
                 throw new HandlerTransactionException(new Mark(
                         group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset()));
@@ -321,73 +326,18 @@ public final class ParkingStore {
 
     // ---- of letters that are handled again
 
-    /** What one transaction of a redrive works with. */
-    public static final class Rows {
-
-        private final Connection connection;
-        private final InboxSql inbox;
-        private final String group;
-
-        /** Whether another transaction has a mark that this one needs. */
-        private boolean refused;
-
-        private Rows(Connection connection, InboxSql inbox, String group) {
-            this.connection = connection;
-            this.inbox = inbox;
-            this.group = group;
-        }
-
-        public Connection connection() {
-            return connection;
-        }
-
-        /** The statements, in the inbox's schema. */
-        public ParkingSql sql() {
-            return inbox.parking();
-        }
-
-        public ParkedRows parked() {
-            return new ParkedRows(inbox.parking(), group);
-        }
-
-        /** What was decided about an event; null if nothing was. */
-        public @Nullable MarkResult decided(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.about(mark);
-        }
-
-        /** As {@link #decided}, whatever the payload. */
-        public @Nullable Outcome outcome(Mark mark) throws SQLException {
-            InboxSql.Decision known = inbox.decision(connection, mark);
-            return known == null ? null : known.outcome();
-        }
-
-        /** Whether the mark is this transaction's now; false if another one has it, and then nothing of this one is kept. */
-        public boolean mark(Mark mark, Outcome outcome) throws SQLException {
-            refused |= !(inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
-                    instanceof InboxSql.Insertion.Inserted);
-            return !refused;
-        }
-
-        /** Forgets a parked event and its attempts. */
-        public void forget(String eventId) throws SQLException {
-            parked().deleteEvent(connection, eventId);
-            inbox.attempts().delete(connection, group, eventId);
-        }
-    }
-
-    /** What happens in such a transaction. */
+    /** What happens in one transaction. */
     public interface RowsWork<T> {
-        T run(Rows rows) throws SQLException;
+        T run(RedriveRows rows) throws SQLException;
     }
 
-    /** Runs work on a group's rows in one transaction. */
+    /** Runs work on a group's rows in one transaction, which is kept only if the work says {@link RedriveRows#keep}. */
     public <T> T inTransaction(String group, RowsWork<T> work) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
-            Rows rows = new Rows(connection, sql, group);
-            T value = work.run(rows);
-            return new Ending<>(value, !rows.refused && sealed(connection));
+            RedriveRows rows = new RedriveRows(connection, sql, group);
+            T result = work.run(rows);
+            return new Ending<>(result, rows.isKept() && sealed(connection));
         });
     }
 

@@ -4,6 +4,7 @@ import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.inbox.RedriveRows;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkingSql;
@@ -81,13 +82,14 @@ public final class DeadAgain {
         return changed;
     }
 
-    private static boolean setAside(ParkingStore.Rows rows, ParkedKey drained, ParkedEvent event) throws SQLException {
+    private static boolean setAside(RedriveRows rows, ParkedKey drained, ParkedEvent event) throws SQLException {
         boolean there = rows.parked().lockUnchanged(rows.connection(), drained)
                 && rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name());
         if (there) {
             rows.forget(event.eventId());
             int before = Math.max(0, drained.redrives() - 1);
             rows.parked().changeKey(rows.connection(), event, ParkedKey.State.REDRIVE, null, before);
+            rows.keep();
         }
         return there;
     }

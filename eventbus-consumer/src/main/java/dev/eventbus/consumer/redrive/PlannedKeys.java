@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.redrive;
 
+import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.TopicReader.Range;
 import java.nio.ByteBuffer;
@@ -121,8 +122,12 @@ final class PlannedKeys {
         if (behind.isEmpty()) {
             return;
         }
-        Map<TopicPartition, Long> committed = reader.committed(Set.copyOf(behind.keySet()));
-        behind.forEach((partition, of) -> count(reader, partition, of, committed.get(partition)));
+        try {
+            Map<TopicPartition, Long> committed = reader.committed(Set.copyOf(behind.keySet()));
+            behind.forEach((partition, of) -> count(reader, partition, of, committed.get(partition)));
+        } catch (KafkaAccessException e) { // a topic that is gone, or may not be read, forbids no redrive
+            behind.values().forEach(of -> of.values().forEach(key -> key.exact = false));
+        }
     }
 
     private static void count(

@@ -145,9 +145,14 @@ final class RedriveRun {
             }
             ParkedKey parked = key.parked;
             List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
+            boolean held = false; // then nothing behind it in its key may come first
             for (Found found : key.ready) {
                 ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
-                Standing standing = letter == null ? Standing.GONE : admit(inbox, found, letter, !ids.isEmpty());
+                Standing standing = letter == null ? Standing.GONE : Standing.HELD;
+                if (letter != null && !held) {
+                    standing = admit(inbox, found, letter, !ids.isEmpty());
+                    held = standing == Standing.HELD;
+                }
                 if (letter != null && standing == Standing.READY) {
                     handedOver++;
                     underWay.add(new Handed(

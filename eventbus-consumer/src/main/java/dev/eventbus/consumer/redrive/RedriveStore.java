@@ -5,7 +5,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
-import dev.eventbus.consumer.inbox.ParkingStore.Rows;
+import dev.eventbus.consumer.inbox.RedriveRows;
 import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
@@ -75,7 +75,7 @@ final class RedriveStore {
         return known;
     }
 
-    private static Standing standing(Rows rows, Found found) throws SQLException {
+    private static Standing standing(RedriveRows rows, Found found) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -86,7 +86,7 @@ final class RedriveStore {
     }
 
     /** What the mark and the letter itself say. */
-    private static Standing before(Rows rows, Found found) throws SQLException {
+    private static Standing before(RedriveRows rows, Found found) throws SQLException {
         MarkResult decided = rows.decided(found.mark());
         if (decided instanceof MarkResult.IdConflict) {
             return Standing.ID_CONFLICT;
@@ -130,6 +130,9 @@ final class RedriveStore {
                     words[0] = rows.sql();
                     boolean there = rows.parked().lockToChange(rows.connection(), key.topic(), key.key())
                             && rows.parked().redrive(rows.connection(), key.topic(), key.key());
+                    if (there) {
+                        rows.keep();
+                    }
                     return there ? Standing.READY : Standing.ALREADY_APPLIED;
                 });
             } catch (SQLException e) {
@@ -152,7 +155,7 @@ final class RedriveStore {
         return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event, wholeKey)));
     }
 
-    private Standing admit(Rows rows, Found found, ParkedEvent event, boolean wholeKey) throws SQLException {
+    private Standing admit(RedriveRows rows, Found found, ParkedEvent event, boolean wholeKey) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -174,16 +177,20 @@ final class RedriveStore {
             raiseRedrives(rows, event, found.origin().redrives());
         }
         rows.parked().redrive(rows.connection(), event.topic(), event.key());
+        rows.keep();
         return there ? Standing.UNDER_WAY : Standing.READY;
     }
 
-    /** Before those of its key that stood behind it in the topic: these are written anew, in their order. */
-    private static void insertInPlace(Rows rows, ParkedEvent event, ParkedKey key) throws SQLException {
+    /**
+     * Before those of its key that stood behind it in the topic: these are written anew, in their order. Where the number of partitions was
+     * changed, time tells.
+     */
+    private static void insertInPlace(RedriveRows rows, ParkedEvent event, ParkedKey key) throws SQLException {
         List<ParkedEvent> behind = new ArrayList<>();
         for (String id : rows.parked().eventIds(rows.connection(), key)) {
             ParkedEvent there =
                     Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
-            if (!behind.isEmpty() || there.partition() == event.partition() && there.offset() > event.offset()) {
+            if (!behind.isEmpty() || isBehind(there, event)) {
                 behind.add(there);
             }
         }
@@ -196,7 +203,13 @@ final class RedriveStore {
         }
     }
 
-    private void raiseRedrives(Rows rows, ParkedEvent event, int redrives) throws SQLException {
+    private static boolean isBehind(ParkedEvent there, ParkedEvent event) {
+        return there.partition() == event.partition()
+                ? there.offset() > event.offset()
+                : there.recordTime().isAfter(event.recordTime());
+    }
+
+    private void raiseRedrives(RedriveRows rows, ParkedEvent event, int redrives) throws SQLException {
         String raise = new RedriveSql(rows.sql().schema()).raiseRedrives();
         try (PreparedStatement update = rows.connection().prepareStatement(raise)) {
             update.setInt(1, redrives);
@@ -234,7 +247,11 @@ final class RedriveStore {
         return ask(() -> parking.inTransaction(group, rows -> {
             MarkResult decided = rows.decided(found.mark());
             if (decided == null) {
-                return rows.mark(found.mark(), Outcome.SKIPPED) ? Standing.READY : Standing.HELD;
+                boolean ours = rows.mark(found.mark(), Outcome.SKIPPED);
+                if (ours) {
+                    rows.keep();
+                }
+                return ours ? Standing.READY : Standing.HELD;
             }
             if (!(decided instanceof MarkResult.Known known) || known.outcome() != Outcome.DEAD) {
                 return before(rows, found);
@@ -244,8 +261,11 @@ final class RedriveStore {
             if (waiting != null && !rows.parked().lockToLift(rows.connection(), keyOf(waiting, ""))) {
                 return Standing.HELD;
             }
-            rows.parked().settle(rows.connection(), found.mark().eventId(), Outcome.SKIPPED.name());
-            rows.parked().deleteEvent(rows.connection(), found.mark().eventId());
+            if (!rows.parked().settle(rows.connection(), found.mark().eventId(), Outcome.SKIPPED.name())) {
+                return before(rows, found); // somebody has just handled it
+            }
+            rows.forget(found.mark().eventId());
+            rows.keep();
             return Standing.READY;
         }));
     }
@@ -312,6 +332,7 @@ final class RedriveStore {
                 insert.setLong(6, planned);
                 insert.setString(7, "RUNNING");
                 rows.sql().time(insert, 8, now);
+                rows.keep();
                 return insert.executeUpdate();
             }
         }));
@@ -327,6 +348,7 @@ final class RedriveStore {
                 update.setLong(3, result.discarded());
                 update.setString(4, state);
                 update.setString(5, result.id());
+                rows.keep();
                 return update.executeUpdate();
             }
         }));

@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -20,7 +21,10 @@ import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.InvalidTopicException;
 import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.common.errors.TopicAuthorizationException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 
 /** Reads parts of topics beside the group, without joining it and without committing anything. One thread. */
 final class TopicReader implements AutoCloseable {
@@ -35,12 +39,12 @@ final class TopicReader implements AutoCloseable {
     record Range(long from, long to) {}
 
     private final KafkaCluster kafka;
-    private final Consumer<byte[], byte[]> source;
+    private final Consumer<byte[], byte[]> consumer;
 
     /** @param group whose committed offsets can be asked for */
     TopicReader(KafkaCluster kafka, String group) {
         this.kafka = kafka;
-        this.source = ask(() -> kafka.consumer(Map.of(
+        this.consumer = ask(() -> kafka.consumer(Map.of(
                 ConsumerConfig.GROUP_ID_CONFIG,
                 group,
                 ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG,
@@ -67,7 +71,7 @@ final class TopicReader implements AutoCloseable {
 
     /** What is there of a physical topic; empty if it does not exist. */
     Map<TopicPartition, Range> ranges(String topic) {
-        List<PartitionInfo> partitions = ask(() -> source.partitionsFor(topic, QUESTION));
+        List<PartitionInfo> partitions = ask(() -> consumer.partitionsFor(topic, QUESTION));
         return partitions == null
                 ? Map.of()
                 : ranges(partitions.stream()
@@ -76,8 +80,8 @@ final class TopicReader implements AutoCloseable {
     }
 
     Map<TopicPartition, Range> ranges(Collection<TopicPartition> partitions) {
-        Map<TopicPartition, Long> from = ask(() -> source.beginningOffsets(partitions, QUESTION));
-        Map<TopicPartition, Long> to = ask(() -> source.endOffsets(partitions, QUESTION));
+        Map<TopicPartition, Long> from = ask(() -> consumer.beginningOffsets(partitions, QUESTION));
+        Map<TopicPartition, Long> to = ask(() -> consumer.endOffsets(partitions, QUESTION));
         Map<TopicPartition, Range> ranges = new TreeMap<>(Comparator.comparing(TopicPartition::toString));
         from.forEach((partition, first) -> ranges.put(partition, new Range(first, to.getOrDefault(partition, first))));
         return ranges;
@@ -85,14 +89,33 @@ final class TopicReader implements AutoCloseable {
 
     /** How far the group has come; of a partition that it has never read there is nothing. */
     Map<TopicPartition, Long> committed(Set<TopicPartition> partitions) {
-        Map<TopicPartition, OffsetAndMetadata> known = ask(() -> source.committed(partitions, QUESTION));
+        Map<String, Set<TopicPartition>> byTopic = new TreeMap<>();
+        partitions.forEach(partition -> byTopic.computeIfAbsent(partition.topic(), topic -> new HashSet<>())
+                .add(partition));
         Map<TopicPartition, Long> committed = new HashMap<>();
-        known.forEach((partition, offset) -> {
-            if (offset != null) {
-                committed.put(partition, offset.offset());
-            }
-        });
+        for (Set<TopicPartition> ofTopic :
+                byTopic.values()) { // apart, so that a name that somebody made up spoils no other
+            ask(() -> committedOf(ofTopic)).forEach((partition, offset) -> {
+                if (offset != null) {
+                    committed.put(partition, offset.offset());
+                }
+            });
+        }
         return committed;
+    }
+
+    private Map<TopicPartition, OffsetAndMetadata> committedOf(Set<TopicPartition> partitions) {
+        try {
+            return consumer.committed(partitions, QUESTION);
+        } catch (TopicAuthorizationException | InvalidTopicException | UnknownTopicOrPartitionException e) {
+            return Map.of();
+        } catch (KafkaException e) {
+            if (e.getClass()
+                    == KafkaException.class) { // the client's answer for a topic or partition that does not exist
+                return Map.of();
+            }
+            throw e;
+        }
     }
 
     /** Reads a range in order, until it ends or somebody has had enough; what is gone by now is left out. */
@@ -100,15 +123,15 @@ final class TopicReader implements AutoCloseable {
         if (range.from() >= range.to()) {
             return;
         }
-        source.assign(List.of(partition));
-        source.seek(partition, range.from());
+        consumer.assign(List.of(partition));
+        consumer.seek(partition, range.from());
         int empty = 0;
-        while (ask(() -> source.position(partition, QUESTION)) < range.to()) {
+        while (ask(() -> consumer.position(partition, QUESTION)) < range.to()) {
             List<ConsumerRecord<byte[], byte[]>> records;
             try {
-                records = source.poll(POLL).records(partition);
+                records = consumer.poll(POLL).records(partition);
             } catch (OffsetOutOfRangeException e) { // retention was faster
-                source.seekToBeginning(List.of(partition));
+                consumer.seekToBeginning(List.of(partition));
                 continue;
             } catch (KafkaException e) {
                 throw KafkaFaults.explain(kafka, e, "nothing was changed by this step");
@@ -130,6 +153,6 @@ final class TopicReader implements AutoCloseable {
 
     @Override
     public void close() {
-        source.close(CloseOptions.timeout(Duration.ofSeconds(5)));
+        consumer.close(CloseOptions.timeout(Duration.ofSeconds(5)));
     }
 }
