@@ -283,6 +283,47 @@ class RedriveTest {
     }
 
     @Test
+    void letters_behind_more_than_a_plan_takes_are_reached_and_those_that_cannot_be_redriven_are_counted()
+            throws SQLException {
+        goingOn();
+        failing.addAll(List.of("bob1", "alice1"));
+        publish("bob", 1);
+        bus.runUntilIdle();
+        DeadLetter letter = bus.deadLetters().get(0);
+        for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
+            Headers headers = letter.headers();
+            headers.add("eventbus-dlq-omitted", "headers".getBytes(UTF_8));
+            headers.remove("eventbus-dlq-event-id").add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
+            bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
+        }
+        publish("alice", 1);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.size()).isEqualTo(2);
+        assertThat(plan.hasMore()).isFalse();
+        assertThat(plan.standings()).containsEntry(Standing.INCOMPLETE, Redrive.MOST_LETTERS + 500L);
+        failing.clear();
+        assertThat(plan.run("mended").handedOver()).isEqualTo(2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1);
+        assertThat(booked("alice")).containsExactly(1);
+    }
+
+    @Test
+    void a_large_plan_is_read_window_by_window_and_each_letter_goes_out_once() throws SQLException {
+        goingOn();
+        List<String> users = IntStream.range(0, 1_200).mapToObj(i -> "user" + i).toList();
+        users.forEach(user -> failing.add(user + "1"));
+        users.forEach(user -> publish(user, 1));
+        bus.runUntilIdle();
+        failing.clear();
+        assertThat(intoInbox().perSecond(10_000).plan().run("mended").handedOver())
+                .isEqualTo(1_200);
+        bus.runUntilIdle();
+        assertThat(outcomes("DONE")).isEqualTo(1_200);
+    }
+
+    @Test
     void a_letter_behind_one_of_its_key_that_somebody_has_in_hand_waits_for_it() throws SQLException {
         goingOn();
         failing.addAll(List.of("bob1", "bob2"));

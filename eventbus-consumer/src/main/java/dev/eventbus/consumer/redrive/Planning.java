@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -20,6 +21,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Makes a plan: reads the letters, asks the inbox or the topics how they stand, and counts what came after them. */
 final class Planning {
+
+    /** Less than this is not worth asking again. */
+    private static final int LEAST_ROOM = Redrive.MOST_LETTERS / 10;
 
     private final Source source;
     private final Selection selection;
@@ -30,6 +34,9 @@ final class Planning {
     private long copies;
     private long others;
     private boolean more;
+
+    /** Letters that cannot be redriven, and made room for others. */
+    private final Map<Standing, Long> unlisted = new TreeMap<>();
 
     Planning(Source source, Selection selection, Pace pace) {
         this.source = source;
@@ -44,13 +51,16 @@ final class Planning {
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             readLetters(reader);
-            List<Found> read = new ArrayList<>(byIdentity.values());
-            List<Found> letters = (store == null
-                            ? new OntoTopics(source, reader).standings(read)
-                            : store.standings(OntoTopics.ofTopicsRead(read, reader)))
-                    .stream().map(this::guarded).toList();
+            List<Found> letters = standings(reader).stream().map(this::guarded).toList();
             return plan(letters, store == null ? List.of() : store.parked(selection, letters), reader);
         }
+    }
+
+    private List<Found> standings(TopicReader reader) {
+        List<Found> read = new ArrayList<>(byIdentity.values());
+        return store == null
+                ? new OntoTopics(source, reader).standings(read)
+                : store.standings(OntoTopics.ofTopicsRead(read, reader));
     }
 
     private Found guarded(Found found) {
@@ -86,7 +96,7 @@ final class Planning {
                 new RedrivePlan.Asked(selection, pace),
                 checked,
                 keys,
-                new RedrivePlan.Aside(copies, others, more, events));
+                new RedrivePlan.Aside(copies, others, more, events, unlisted));
     }
 
     private void readLetters(TopicReader reader) {
@@ -110,12 +120,28 @@ final class Planning {
         if (known != null) {
             copies++;
             byIdentity.put(found.identity(), found.isNewerThan(known) ? found : known);
-        } else if (byIdentity.size() >= Redrive.MOST_LETTERS) {
-            more = true;
-        } else {
+        } else if (haveRoom()) {
             byIdentity.put(found.identity(), found);
+        } else {
+            more = true;
         }
         return true;
+    }
+
+    /** Letters that cannot be redriven are counted and forgotten when others need their room: else nobody would reach those. */
+    private boolean haveRoom() {
+        if (more || byIdentity.size() < Redrive.MOST_LETTERS) {
+            return !more;
+        }
+        try (TopicReader beside = new TopicReader(source.kafka(), source.group())) { // the first one is reading
+            for (Found found : standings(beside)) {
+                if (!found.isReady()) {
+                    byIdentity.remove(found.identity());
+                    unlisted.merge(found.standing(), 1L, Long::sum);
+                }
+            }
+        }
+        return byIdentity.size() <= Redrive.MOST_LETTERS - LEAST_ROOM;
     }
 
     private KafkaAccessException noTopic() {

@@ -63,7 +63,7 @@ final class RedriveRun {
             if (store == null) {
                 ontoTopics();
             } else {
-                intoInbox(store, bytes());
+                intoInbox(store);
                 if (stopped == null) {
                     RunLoop.await(asked.pace().waits(), () -> {
                         look(store, false);
@@ -125,20 +125,21 @@ final class RedriveRun {
         }
     }
 
-    /** The planned letters once more; Kafka is asked only if there are any. */
-    private Map<Position, ConsumerRecord<byte[], byte[]>> bytes() {
+    // ---- with an inbox
+
+    /** Kafka is asked only if there are letters. */
+    private void intoInbox(RedriveStore inbox) {
         List<Found> letters = keys.letters();
         if (letters.isEmpty()) {
-            return Map.of();
+            intoInbox(inbox, null);
+            return;
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
-            return Position.read(source, letters, reader);
+            intoInbox(inbox, new LetterWindow(source, reader, letters));
         }
     }
 
-    // ---- with an inbox
-
-    private void intoInbox(RedriveStore inbox, Map<Position, ConsumerRecord<byte[], byte[]>> bytes) {
+    private void intoInbox(RedriveStore inbox, @Nullable LetterWindow bytes) {
         for (OfKey key : keys.all()) {
             if (!mayGoOn(inbox)) {
                 return;
@@ -147,7 +148,7 @@ final class RedriveRun {
             List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
             boolean held = false; // then nothing behind it in its key may come first
             for (Found found : key.ready) {
-                ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
+                ConsumerRecord<byte[], byte[]> letter = bytes == null ? null : bytes.get(found);
                 Standing standing = letter == null ? Standing.GONE : Standing.HELD;
                 if (letter != null && !held) {
                     standing = admit(inbox, found, letter, !ids.isEmpty());
@@ -232,16 +233,16 @@ final class RedriveRun {
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             OntoTopics topics = new OntoTopics(source, reader);
-            putBack(topics, topics.standings(keys.letters()), Position.read(source, keys.letters(), reader));
+            putBack(topics, topics.standings(keys.letters()), new LetterWindow(source, reader, keys.letters()));
         }
     }
 
-    private void putBack(OntoTopics topics, List<Found> all, Map<Position, ConsumerRecord<byte[], byte[]>> bytes) {
+    private void putBack(OntoTopics topics, List<Found> all, LetterWindow bytes) {
         try (Producer<byte[], byte[]> producer = topics.producer()) {
             String failing = null; // the key whose later letters must not overtake one that did not arrive
             for (Found found : all) {
                 String key = found.origin().topic() + found.letter().keyHash();
-                ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
+                ConsumerRecord<byte[], byte[]> letter = found.isReady() ? bytes.get(found) : null;
                 if (!found.isReady() || letter == null) {
                     leaveAlone(found.isReady() ? Standing.GONE : found.standing(), 1);
                 } else if (key.equals(failing)) {

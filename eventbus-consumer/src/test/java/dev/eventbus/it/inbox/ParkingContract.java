@@ -364,8 +364,7 @@ public abstract class ParkingContract extends InboxDatabase {
                 .isTrue();
         assertThat(does(rows -> rows.outcome(mark("evt-2")) == Outcome.PARKED)).isTrue();
         ParkedKey key = alice();
-        assertThat(does(rows ->
-                        rows.parked().eventIds(rows.connection(), key).equals(List.of("evt-2", "evt-3"))))
+        assertThat(does(rows -> rows.parked().eventIds(rows.connection(), key).equals(List.of("evt-2", "evt-3"))))
                 .isTrue();
         assertThat(does(rows -> rows.parked().settle(rows.connection(), "evt-1", "SKIPPED")))
                 .isFalse();
