@@ -107,7 +107,8 @@ final class HandlerCall implements LaneWorkers.Work {
 
     @Override
     public Progress advance(InFlight record) {
-        Progress progress = step(record);
+        ParkedKeys keys = router.parkedKeys();
+        Progress progress = keys == null ? step(record) : keys.live(List.of(record.record()), () -> step(record));
         Event<?> event = record.event();
         if (crashes != null
                 && event != null
@@ -127,10 +128,6 @@ final class HandlerCall implements LaneWorkers.Work {
         if (letterHandler != null) {
             return handleLetter(record, letterHandler, new Delivered(group, topic, record));
         }
-        if (routes.skips(record.record(), group)) {
-            listener.skipped(record.eventType(), new Delivered(group, topic, record));
-            return Progress.ENDED;
-        }
         Event<?> event;
         try {
             event = decoded(record);
@@ -138,6 +135,10 @@ final class HandlerCall implements LaneWorkers.Work {
             return undecodable(record, e, topic);
         }
         Route route = routes.of(event);
+        if (routes.skips(record.record(), group, route)) {
+            listener.skipped(record.eventType(), new Delivered(group, topic, record));
+            return Progress.ENDED;
+        }
         if (route instanceof Route.Once && record.mark() == null) {
             record.mark(Mark.of(group, event.id(), record.record()));
         }
@@ -211,11 +212,6 @@ final class HandlerCall implements LaneWorkers.Work {
         }
     }
 
-    /** Whether a handler runs for this key now. */
-    boolean runs(String topic, byte[] key) {
-        return running.stream().anyMatch(call -> call.delivery.isOf(topic, key));
-    }
-
     /** Of a runner with an inbox. */
     ParkedKeys requireParkedKeys() {
         return Objects.requireNonNull(router.parkedKeys(), "parked keys of a runner without an inbox");
@@ -284,7 +280,7 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress undecodable(InFlight record, DecodeException e, String topic) {
-        if (routes.ignores(e)) {
+        if (routes.ignores(e) || routes.skips(record.record(), group, null)) {
             listener.skipped(e.eventType(), new Delivered(group, topic, record));
             return Progress.ENDED;
         }

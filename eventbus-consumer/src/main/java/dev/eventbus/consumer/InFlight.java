@@ -8,7 +8,6 @@ import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
 import java.sql.Connection;
 import java.time.Instant;
-import java.util.Arrays;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
@@ -300,11 +299,6 @@ final class InFlight {
             this.topic = topic;
             this.record = record;
             this.attempt = attempt;
-        }
-
-        /** Whether it is one of a key; the topic is a physical one. */
-        boolean isOf(String physicalTopic, byte[] key) {
-            return record.topic().equals(physicalTopic) && Arrays.equals(record.key(), key);
         }
 
         TransactionalDelivery in(Connection transaction) {

@@ -161,7 +161,7 @@ final class Parking {
     }
 
     private boolean mayGoOn(ParkedKey key) {
-        boolean suspectsRun = suspects.getAsBoolean() || crashes.isOneAlone() || call.runs(key.topic(), key.key());
+        boolean suspectsRun = suspects.getAsBoolean() || crashes.isOneAlone() || keys.isLive(key.topic(), key.key());
         return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
     }
 
@@ -255,7 +255,7 @@ final class Parking {
 
     private Came skip(ParkedKey key, ParkedEvent event, DecodeException ignored) throws SQLException {
         Delivered delivery = delivered(inFlight(event));
-        if (store.discard(group, key, event.eventId()) == 0) {
+        if (store.discard(group, key, event.eventId()::equals) == 0) {
             return Came.NOTHING;
         }
         listener.skipped(ignored.eventType(), delivery);

@@ -162,9 +162,14 @@ final class Routes {
         return route;
     }
 
-    /** Whether a record was redriven for another group; where there is an inbox, nothing of that kind is believed. */
-    boolean skips(ConsumerRecord<byte[], byte[]> record, String group) {
-        return inbox == null && RedriveHeaders.isForAnother(record.headers(), group);
+    /**
+     * Whether a record was redriven for another group; where effects happen once, nothing of that kind is believed.
+     *
+     * @param route null for a record that cannot be read
+     */
+    boolean skips(ConsumerRecord<byte[], byte[]> record, String group, @Nullable Route route) {
+        boolean believes = inbox == null || route instanceof Route.AtLeastOnce;
+        return believes && RedriveHeaders.isForAnother(record.headers(), group);
     }
 
     /** Whether a record that could not be read is of a type to be skipped. */

@@ -7,6 +7,9 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.it.inbox.HookedDataSource;
@@ -23,6 +26,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -226,5 +230,99 @@ class ParkingThreadsTest {
         redrive("bob");
         eventually(() -> handled.contains("b1"));
         assertThat(refused.get()).isNegative();
+    }
+
+    // ---- a key that is parked from outside, by a redrive
+
+    /** As a redrive does it: the runner is not told. */
+    private void comesBack(String user, String id) throws SQLException {
+        ConsumerRecord<byte[], byte[]> record = new ConsumerRecord<>(
+                MockKafka.TOPIC,
+                0,
+                0,
+                user.getBytes(UTF_8),
+                MockKafka.json(user, id).getBytes(UTF_8));
+        Mark mark = Mark.of("g", id, record);
+        ParkedEvent event = ParkedEvent.following(id, record).failed(0, "ATTEMPTS_EXHAUSTED", null);
+        assertThat(JdbcInbox.h2(database).parking().park(mark, event, State.REDRIVE, null))
+                .isEqualTo(new MarkResult.Decided());
+    }
+
+    /** Counts looks for keys that are due; the first mark of a live event waits for the latch. */
+    private JdbcInbox watched(AtomicInteger looks, CountDownLatch waits, CountDownLatch go) {
+        return JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            if (method.equals("prepareStatement")) {
+                String sql = String.valueOf(arguments[0]);
+                if (sql.contains("'REDRIVE')")) {
+                    looks.incrementAndGet();
+                } else if (sql.contains("INSERT INTO eventbus_inbox")
+                        && Thread.currentThread().getName().startsWith("handler")
+                        && waits.getCount() > 0) {
+                    waits.countDown();
+                    assertThat(go.await(20, TimeUnit.SECONDS)).isTrue();
+                }
+            }
+            return rest.call();
+        }));
+    }
+
+    @Test
+    void a_live_event_that_comes_while_a_redriven_one_of_its_key_runs_waits_behind_it() throws SQLException {
+        start(builder());
+        kafka.event(P0, "alice", "a1");
+        eventually(() -> handled.contains("a1"));
+        CountDownLatch letter = new CountDownLatch(1);
+        held.put("b1", letter);
+        comesBack("bob", "b1");
+        eventually(() -> begun.contains("b1"));
+        kafka.event(P0, "bob", "b2");
+        kafka.event(P0, "carol", "c1");
+        eventually(() -> handled.contains("c1"));
+        assertThat(begun).containsExactly("a1", "b1", "c1");
+        letter.countDown();
+        eventually(() -> handled.contains("b2"));
+        assertThat(handled).containsExactly("a1", "c1", "b1", "b2");
+    }
+
+    @Test
+    void a_redriven_event_does_not_begin_while_a_live_one_of_its_key_waits_for_its_mark() throws SQLException {
+        AtomicInteger looks = new AtomicInteger();
+        CountDownLatch waits = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        inbox = watched(looks, waits, go);
+        start(builder());
+        kafka.event(P0, "bob", "b2");
+        eventually(() -> waits.getCount() == 0);
+        comesBack("bob", "b1");
+        int before = looks.get();
+        eventually(() -> looks.get() > before + 2);
+        assertThat(begun).isEmpty();
+        go.countDown();
+        eventually(() -> handled.contains("b1"));
+        assertThat(handled).containsExactly("b2", "b1");
+    }
+
+    @Test
+    void a_redriven_event_does_not_begin_while_a_live_one_of_its_key_is_in_a_batch() throws SQLException {
+        AtomicInteger looks = new AtomicInteger();
+        CountDownLatch go = new CountDownLatch(1);
+        inbox = watched(looks, new CountDownLatch(0), go).batching(10);
+        held.put("first", go);
+        start(builder().concurrency(1));
+        kafka.event(P0, "carol", "first");
+        eventually(() -> begun.contains("first"));
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b2");
+        CountDownLatch alice = new CountDownLatch(1);
+        held.put("a1", alice);
+        go.countDown();
+        eventually(() -> begun.contains("a1")); // and b2 is in its transaction
+        comesBack("bob", "b1");
+        int before = looks.get();
+        eventually(() -> looks.get() > before + 2);
+        assertThat(begun).containsExactly("first", "a1");
+        alice.countDown();
+        eventually(() -> handled.contains("b1"));
+        assertThat(handled).containsExactly("first", "a1", "b2", "b1");
     }
 }

@@ -287,7 +287,7 @@ class ParkedKeysTest {
         assertThat(parked().redrives()).isEqualTo(1);
         assertThat(parked().events()).isEqualTo(2);
         assertThat(inbox.parking()
-                        .discard(GROUP, parked(), bus.events(BOOKING).get(2).id()))
+                        .discard(GROUP, parked(), bus.events(BOOKING).get(2).id()::equals))
                 .isEqualTo(1);
         redrive("bob");
         bus.runUntilIdle();

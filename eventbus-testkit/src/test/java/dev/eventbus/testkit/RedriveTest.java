@@ -12,6 +12,7 @@ import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.PlannedKey;
 import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.consumer.redrive.RedrivePlan;
@@ -214,6 +215,139 @@ class RedriveTest {
     }
 
     @Test
+    void a_group_that_handles_in_batches_skips_and_counts_what_was_put_back_for_another() {
+        plain();
+        bus.start(ConsumerRunner.builder(bus.kafka(), "audit")
+                .onBatch(
+                        BOOKING,
+                        200,
+                        (events, batch) -> events.forEach(event -> elsewhere.add(
+                                event.payload().user() + event.payload().n())))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void skipped(@Nullable String eventType, Delivery delivery) {
+                        skipped.add(delivery.topic() + "@" + delivery.offset());
+                    }
+                })
+                .afterRetries(AfterRetries.deadLetter("dlq"))
+                .build());
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        failing.clear();
+        ontoTopic().plan().run("mended");
+        publish("alice", 1, 2);
+        publish("bob", 2);
+        bus.runUntilIdle();
+        assertThat(elsewhere).containsExactlyInAnyOrder("bob1", "alice1", "alice2", "bob2");
+        assertThat(skipped).containsExactly("bookings@1");
+    }
+
+    @Test
+    void a_plain_type_of_a_runner_with_an_inbox_skips_what_was_put_back_for_another_group() {
+        plain();
+        bus.start(ConsumerRunner.builder(bus.kafka(), "audit")
+                .on(
+                        BOOKING,
+                        (event, delivery) -> elsewhere.add(
+                                event.payload().user() + event.payload().n()))
+                .inTransaction(inbox, CANCELLED, (event, tx) -> {})
+                .afterRetries(AfterRetries.deadLetter("dlq"))
+                .build());
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        failing.clear();
+        ontoTopic().plan().run("mended");
+        bus.runUntilIdle();
+        assertThat(elsewhere).containsExactly("bob1");
+        assertThat(handled).containsExactly("bob1");
+    }
+
+    @Test
+    void a_letter_with_a_time_that_no_clock_shows_is_no_letter_and_stops_no_plan() {
+        goingOn();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        DeadLetter letter = bus.deadLetters().get(0);
+        for (String time :
+                List.of("+999999999-12-31T23:59:59Z", "-999999999-01-01T00:00:00Z", "+10000-01-01T00:00:00Z")) {
+            Headers headers = letter.headers();
+            headers.remove("eventbus-dlq-timestamp").add("eventbus-dlq-timestamp", time.getBytes(UTF_8));
+            bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
+        }
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.size()).isEqualTo(1);
+        assertThat(plan.others()).isEqualTo(3);
+    }
+
+    @Test
+    void letters_behind_more_than_a_plan_takes_are_reached_and_those_that_cannot_be_redriven_are_counted()
+            throws SQLException {
+        goingOn();
+        failing.addAll(List.of("bob1", "alice1"));
+        publish("bob", 1);
+        bus.runUntilIdle();
+        DeadLetter letter = bus.deadLetters().get(0);
+        for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
+            Headers headers = letter.headers();
+            headers.add("eventbus-dlq-omitted", "headers".getBytes(UTF_8));
+            headers.remove("eventbus-dlq-event-id").add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
+            bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
+        }
+        publish("alice", 1);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.size()).isEqualTo(2);
+        assertThat(plan.hasMore()).isFalse();
+        assertThat(plan.standings()).containsEntry(Standing.INCOMPLETE, Redrive.MOST_LETTERS + 500L);
+        failing.clear();
+        assertThat(plan.run("mended").handedOver()).isEqualTo(2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1);
+        assertThat(booked("alice")).containsExactly(1);
+    }
+
+    @Test
+    void a_large_plan_is_read_window_by_window_and_each_letter_goes_out_once() throws SQLException {
+        goingOn();
+        List<String> users = IntStream.range(0, 1_200).mapToObj(i -> "user" + i).toList();
+        users.forEach(user -> failing.add(user + "1"));
+        users.forEach(user -> publish(user, 1));
+        bus.runUntilIdle();
+        failing.clear();
+        assertThat(intoInbox().perSecond(10_000).plan().run("mended").handedOver())
+                .isEqualTo(1_200);
+        bus.runUntilIdle();
+        assertThat(outcomes("DONE")).isEqualTo(1_200);
+    }
+
+    @Test
+    void a_letter_behind_one_of_its_key_that_somebody_has_in_hand_waits_for_it() throws SQLException {
+        goingOn();
+        failing.addAll(List.of("bob1", "bob2"));
+        publish("bob", 1, 2);
+        publish("alice", 1);
+        bus.runUntilIdle();
+        failing.clear();
+        RedrivePlan plan = intoInbox().plan();
+        execute("DELETE FROM eventbus_inbox WHERE outcome = 'DEAD' AND record_offset = 0");
+        try (Connection other = database.getConnection();
+                Statement statement = other.createStatement()) {
+            other.setAutoCommit(false);
+            statement.execute(
+                    "INSERT INTO eventbus_inbox (consumer_group, event_id, outcome, payload_hash, topic, partition_no, record_offset, decided_at) SELECT consumer_group, '%s', outcome, payload_hash, topic, partition_no, record_offset, decided_at FROM eventbus_inbox WHERE outcome = 'DEAD'"
+                            .formatted(bus.events(BOOKING).get(0).id()));
+            assertThat(plan.run("one is in hand").leftAlone(Standing.HELD)).isEqualTo(2);
+            other.rollback();
+        }
+        assertThat(intoInbox().plan().run("now").handedOver()).isEqualTo(2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+    }
+
+    @Test
     void without_an_inbox_nothing_can_be_discarded() {
         plain();
         failing.add("bob1");
@@ -396,6 +530,75 @@ class RedriveTest {
         assertThat(strings(
                         "SELECT requested_by || ' ' || note || ' ' || selection || ' ' || state FROM eventbus_redrive"))
                 .containsExactly("ann test data all DONE");
+    }
+
+    @Test
+    void an_old_plan_gives_up_what_it_saw_and_nothing_newer() throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        publish("bob", 3, 4);
+        bus.runUntilIdle();
+        RedriveResult result = plan.discard("test data");
+        assertThat(result.discarded()).isEqualTo(2);
+        assertThat(result.leftAlone(Standing.PARKED))
+                .as("newer ones, and the copy")
+                .isEqualTo(3);
+        assertThat(outcomes("SKIPPED")).isEqualTo(2);
+        assertThat(inbox.parking().load(GROUP))
+                .singleElement()
+                .satisfies(key -> assertThat(key.events()).isEqualTo(2));
+        assertThat(plan.discard("again").leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(2);
+        failing.clear();
+        intoInbox().plan().run("the rest");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(3, 4);
+    }
+
+    @Test
+    void an_old_plan_does_not_redrive_a_key_that_was_parked_anew() throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        RedrivePlan old = intoInbox().plan();
+        failing.clear();
+        intoInbox().plan().run("mended");
+        bus.runUntilIdle();
+        failing.add("bob2");
+        publish("bob", 2, 3);
+        bus.runUntilIdle();
+        RedriveResult result = old.run("late");
+        assertThat(result.handedOver()).isZero();
+        assertThat(result.leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(1);
+        assertThat(inbox.parking().load(GROUP))
+                .singleElement()
+                .satisfies(key -> assertThat(key.state()).isEqualTo(ParkedKey.State.PARKED));
+    }
+
+    @Test
+    void a_letter_does_not_set_going_a_key_that_was_parked_since_it_was_planned() throws SQLException {
+        ConsumerRunner first = goingOn();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        first.close();
+        RedrivePlan old = intoInbox().plan();
+        parking();
+        failing.add("bob2");
+        publish("bob", 2, 3);
+        bus.runUntilIdle();
+        failing.clear();
+        RedriveResult result = old.run("late");
+        bus.runUntilIdle();
+        assertThat(result.handedOver()).isZero();
+        assertThat(result.leftAlone(Standing.PARKED)).isEqualTo(1);
+        assertThat(booked("bob")).isEmpty();
+        intoInbox().plan().run("all of it");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3);
     }
 
     @Test

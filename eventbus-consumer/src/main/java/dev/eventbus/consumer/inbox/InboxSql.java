@@ -147,8 +147,8 @@ interface InboxSql {
     /** Gives a transaction that does not begin with a mark what {@link #insert} gives others; before its first statement. */
     default void begin(Connection connection) throws SQLException {}
 
-    /** Tells this transaction, which has written something, from every other one; for {@link #seal}. */
-    Insertion.Inserted transaction(Connection connection) throws SQLException;
+    /** Tells this transaction from every other one; for {@link #seal}. Null if it has written nothing, as far as the database can tell. */
+    Insertion.@Nullable Inserted transaction(Connection connection) throws SQLException;
 
     /** Whether this session cannot write. */
     boolean readOnly(Connection connection) throws SQLException;

@@ -198,7 +198,7 @@ public final class ParkingStore {
                 new RedriveRows(connection, sql, group).forget(event.eventId());
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
-            InboxSql.Insertion.Inserted transaction = sql.transaction(connection);
+            InboxSql.Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
             GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
             new RedriveRows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {
@@ -217,8 +217,10 @@ public final class ParkingStore {
                         instanceof InboxSql.Insertion.Inserted;
     }
 
+    /** Whether this transaction has written something, which the coming commit keeps for good. */
     private boolean sealed(Connection connection) throws SQLException {
-        return sql.seal(connection, sql.transaction(connection));
+        InboxSql.Insertion.Inserted written = sql.transaction(connection);
+        return written != null && sql.seal(connection, written);
     }
 
     /**
@@ -299,20 +301,12 @@ public final class ParkingStore {
     }
 
     /**
-     * Gives up one event of a key, on purpose: it counts as skipped. A key that has none left is lifted, by a transaction of its own.
+     * Gives up events of a key, on purpose: they count as skipped. A key that has none left is lifted, by a transaction of its own.
      *
-     * @return how many events were given up; 0 if it is not parked, or the key is being handled right now
+     * @param which tells by the id
+     * @return how many events were given up; 0 if none of them is parked, or the key is being handled right now
      */
-    public int discard(String group, ParkedKey key, String eventId) throws SQLException {
-        return discard(group, key, eventId::equals);
-    }
-
-    /** As {@link #discard(String, ParkedKey, String)}, for all events of a key that are parked now. */
-    public int discard(String group, ParkedKey key) throws SQLException {
-        return discard(group, key, eventId -> true);
-    }
-
-    private int discard(String group, ParkedKey key, Predicate<String> which) throws SQLException {
+    public int discard(String group, ParkedKey key, Predicate<String> which) throws SQLException {
         ParkedRows rows = rows(group);
         int discarded = transactions.runOurs((connection, watch) -> {
             sql.begin(connection);

@@ -165,11 +165,12 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
-    public Insertion.Inserted transaction(Connection connection) throws SQLException {
+    public Insertion.@Nullable Inserted transaction(Connection connection) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(TRANSACTION);
                 ResultSet row = statement.executeQuery()) {
             row.next();
-            return new Insertion.Inserted(row.getString(1));
+            String id = row.getString(1);
+            return id == null ? null : new Insertion.Inserted(id);
         }
     }
 

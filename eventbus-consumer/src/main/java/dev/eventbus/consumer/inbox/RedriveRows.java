@@ -13,6 +13,7 @@ public final class RedriveRows {
     private final InboxSql inbox;
     private final String group;
     private boolean kept;
+    private boolean refused;
 
     RedriveRows(Connection connection, InboxSql inbox, String group) {
         this.connection = connection;
@@ -46,10 +47,11 @@ public final class RedriveRows {
         return known == null ? null : known.outcome();
     }
 
-    /** Whether the mark is this transaction's now; false if another one has it. */
+    /** Whether the mark is this transaction's now; false if another one has it, and then nothing of this one is kept. */
     public boolean mark(Mark mark, Outcome outcome) throws SQLException {
-        return inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
-                instanceof InboxSql.Insertion.Inserted;
+        refused |= !(inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
+                instanceof InboxSql.Insertion.Inserted);
+        return !refused;
     }
 
     /** Forgets a parked event and its attempts. */
@@ -64,6 +66,6 @@ public final class RedriveRows {
     }
 
     boolean isKept() {
-        return kept;
+        return kept && !refused;
     }
 }

@@ -14,7 +14,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,6 +24,10 @@ import org.jspecify.annotations.Nullable;
  * here does no harm, as long as what was parked before a partition came is known: a key that is thought to be parked is asked for when
  * an event of it is added, and one that another runner has parked since is met by the mark of its first event. So only a lane that was
  * told by the database forgets its key.
+ *
+ * <p>A parked event and a live one of its key never run at once, though nobody waits for the other: a live one says that it begins and
+ * then asks whether its key is parked; whoever drains makes the key known here and then asks whether a live one has begun. Whatever the
+ * order, one of them sees the other, and comes later.
  *
  * <p>Thread-safe.
  */
@@ -70,6 +76,9 @@ public final class ParkedKeys {
     private Map<Id, Long> meanwhile = new HashMap<>();
 
     private long total;
+
+    /** How many events of a key are being handled live, or are about to be. */
+    private final ConcurrentHashMap<Id, Integer> live = new ConcurrentHashMap<>();
 
     private volatile boolean any;
     private volatile boolean stale;
@@ -186,6 +195,33 @@ public final class ParkedKeys {
     /** How many events are parked. */
     public synchronized long events() {
         return total;
+    }
+
+    // ---- live events
+
+    /** What is done with live records. */
+    @FunctionalInterface
+    public interface Work<T, E extends Exception> {
+        T run() throws E;
+    }
+
+    /** Handles live records; no parked event of their keys begins meanwhile. The work asks {@link #contains} before it runs a handler. */
+    public <T, E extends Exception> T live(List<ConsumerRecord<byte[], byte[]>> records, Work<T, E> work) throws E {
+        List<Id> ids = records.stream()
+                .filter(record -> record.key() != null)
+                .map(record -> Id.of(record.topic(), record.key()))
+                .toList();
+        ids.forEach(id -> live.merge(id, 1, Integer::sum));
+        try {
+            return work.run();
+        } finally {
+            ids.forEach(id -> live.computeIfPresent(id, (same, running) -> running == 1 ? null : running - 1));
+        }
+    }
+
+    /** Whether an event of the key is being handled live, or is about to be. */
+    public boolean isLive(String topic, byte[] key) {
+        return live.containsKey(Id.of(topic, key));
     }
 
     // ---- adding

@@ -79,6 +79,16 @@ public final class ParkedRows {
         return isThere(connection, sql.lockToChange(), topic, key);
     }
 
+    /** As {@link #lockToChange}; whether its events are being handled, so that nobody has to say so. */
+    public boolean lockRedriven(Connection connection, String topic, byte[] key) throws SQLException {
+        try (PreparedStatement lock = connection.prepareStatement(sql.lockToChange())) {
+            bind(lock, 1, topic, key);
+            try (ResultSet row = lock.executeQuery()) {
+                return row.next() && ParkedKey.State.named(row.getString(1)) == ParkedKey.State.REDRIVE;
+            }
+        }
+    }
+
     /** As {@link #lockToChange}; false also if it is not any more as it was read, because others have changed it. */
     public boolean lockUnchanged(Connection connection, ParkedKey read) throws SQLException {
         try (PreparedStatement lock = connection.prepareStatement(sql.lockToChange())) {

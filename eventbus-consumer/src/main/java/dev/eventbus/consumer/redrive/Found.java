@@ -16,9 +16,10 @@ import org.jspecify.annotations.Nullable;
  *
  * @param key raw key
  * @param mark how its group's inbox knows the event, or would
+ * @param bytes length of its value
  */
 @SuppressWarnings("ArrayRecordComponent") // compared by its reader
-record Found(PlannedLetter letter, byte @Nullable [] key, Mark mark) {
+record Found(PlannedLetter letter, byte @Nullable [] key, Mark mark, int bytes) {
 
     static Found of(ConsumerRecord<byte[], byte[]> record, Origin origin) {
         byte[] key = record.key();
@@ -33,7 +34,8 @@ record Found(PlannedLetter letter, byte @Nullable [] key, Mark mark) {
                         key == null ? null : KeyHash.of(key),
                         incomplete ? Standing.INCOMPLETE : Standing.READY),
                 key,
-                mark);
+                mark,
+                record.value() == null ? 0 : record.value().length);
     }
 
     /** A letter of a group; null for any other record. */
@@ -43,7 +45,7 @@ record Found(PlannedLetter letter, byte @Nullable [] key, Mark mark) {
     }
 
     Found as(Standing standing) {
-        return new Found(letter.as(standing), key, mark);
+        return new Found(letter.as(standing), key, mark, bytes);
     }
 
     Origin origin() {

@@ -16,7 +16,6 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.util.Base64;
 import java.util.List;
-import java.util.Map;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
@@ -42,9 +41,9 @@ final class LetterExport {
         long lines = 0;
         if (!letters.isEmpty()) {
             try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
-                Map<Position, ConsumerRecord<byte[], byte[]>> bytes = Position.read(source, letters, reader);
+                LetterWindow bytes = new LetterWindow(source, reader, letters);
                 for (Found found : letters) {
-                    ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
+                    ConsumerRecord<byte[], byte[]> letter = bytes.get(found);
                     if (letter != null) {
                         out.append(line(found, letter)).append('\n');
                         lines++;

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.redrive;
 
+import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.TopicReader.Range;
 import java.nio.ByteBuffer;
@@ -8,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -42,12 +44,15 @@ final class PlannedKeys {
         @Nullable
         ParkedKey parked;
 
+        /** The events that were parked when it was planned; what comes later is no part of the plan. */
+        Set<String> parkedIds = Set.of();
+
         long later;
         boolean exact = true;
 
         /** How many events it comes to. */
         long events() {
-            return ready.size() + (parked == null ? 0 : parked.events());
+            return ready.size() + parkedIds.size();
         }
 
         private Instant oldest() {
@@ -61,10 +66,13 @@ final class PlannedKeys {
 
     private final Map<Id, OfKey> keys = new LinkedHashMap<>();
 
-    PlannedKeys(List<Found> letters, List<ParkedKey> parked) {
-        for (ParkedKey key : parked) {
-            of(Id.of(key)).parked = key;
-        }
+    /** @param parked keys, each with the ids of its events in order */
+    PlannedKeys(List<Found> letters, Map<ParkedKey, List<String>> parked) {
+        parked.forEach((key, ids) -> {
+            OfKey of = of(Id.of(key));
+            of.parked = key;
+            of.parkedIds = new LinkedHashSet<>(ids);
+        });
         letters.stream()
                 .filter(Found::isReady)
                 .sorted(Planning.IN_ORDER)
@@ -94,7 +102,7 @@ final class PlannedKeys {
                 id.topic(),
                 id.key() == null ? "" : KeyHash.of(id.key().array()),
                 of.ready.size(),
-                of.parked == null ? 0 : of.parked.events(),
+                of.parkedIds.size(),
                 of.oldest(),
                 of.later,
                 of.exact)));
@@ -114,8 +122,12 @@ final class PlannedKeys {
         if (behind.isEmpty()) {
             return;
         }
-        Map<TopicPartition, Long> committed = reader.committed(Set.copyOf(behind.keySet()));
-        behind.forEach((partition, of) -> count(reader, partition, of, committed.get(partition)));
+        try {
+            Map<TopicPartition, Long> committed = reader.committed(Set.copyOf(behind.keySet()));
+            behind.forEach((partition, of) -> count(reader, partition, of, committed.get(partition)));
+        } catch (KafkaAccessException e) { // a topic that is gone, or may not be read, forbids no redrive
+            behind.values().forEach(of -> of.values().forEach(key -> key.exact = false));
+        }
     }
 
     private static void count(

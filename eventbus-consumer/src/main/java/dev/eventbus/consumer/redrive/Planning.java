@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -21,35 +22,45 @@ import org.jspecify.annotations.Nullable;
 /** Makes a plan: reads the letters, asks the inbox or the topics how they stand, and counts what came after them. */
 final class Planning {
 
+    /** Less than this is not worth asking again. */
+    private static final int LEAST_ROOM = Redrive.MOST_LETTERS / 10;
+
     private final Source source;
     private final Selection selection;
     private final Pace pace;
+    private final @Nullable RedriveStore store;
 
     private final Map<String, Found> byIdentity = new LinkedHashMap<>();
     private long copies;
     private long others;
     private boolean more;
 
+    /** Letters that cannot be redriven, and made room for others. */
+    private final Map<Standing, Long> unlisted = new TreeMap<>();
+
     Planning(Source source, Selection selection, Pace pace) {
         this.source = source;
         this.selection = selection;
         this.pace = pace;
+        this.store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
     }
 
     RedrivePlan plan() {
-        RedriveStore store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
         if (store != null && source.letters() == null) {
             return plan(List.of(), store.parked(selection, List.of()), null);
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             readLetters(reader);
-            List<Found> read = new ArrayList<>(byIdentity.values());
-            List<Found> letters = (store == null
-                            ? new OntoTopics(source, reader).standings(read)
-                            : store.standings(OntoTopics.ofTopicsRead(read, reader)))
-                    .stream().map(this::guarded).toList();
+            List<Found> letters = standings(reader).stream().map(this::guarded).toList();
             return plan(letters, store == null ? List.of() : store.parked(selection, letters), reader);
         }
+    }
+
+    private List<Found> standings(TopicReader reader) {
+        List<Found> read = new ArrayList<>(byIdentity.values());
+        return store == null
+                ? new OntoTopics(source, reader).standings(read)
+                : store.standings(OntoTopics.ofTopicsRead(read, reader));
     }
 
     private Found guarded(Found found) {
@@ -76,7 +87,7 @@ final class Planning {
                         ? found.as(Standing.TOO_OFTEN)
                         : found)
                 .toList();
-        PlannedKeys keys = new PlannedKeys(checked, ready);
+        PlannedKeys keys = new PlannedKeys(checked, store == null ? Map.of() : store.eventIds(ready));
         if (reader != null) {
             keys.countLater(reader);
         }
@@ -85,7 +96,7 @@ final class Planning {
                 new RedrivePlan.Asked(selection, pace),
                 checked,
                 keys,
-                new RedrivePlan.Aside(copies, others, more, events));
+                new RedrivePlan.Aside(copies, others, more, events, unlisted));
     }
 
     private void readLetters(TopicReader reader) {
@@ -109,12 +120,28 @@ final class Planning {
         if (known != null) {
             copies++;
             byIdentity.put(found.identity(), found.isNewerThan(known) ? found : known);
-        } else if (byIdentity.size() >= Redrive.MOST_LETTERS) {
-            more = true;
-        } else {
+        } else if (haveRoom()) {
             byIdentity.put(found.identity(), found);
+        } else {
+            more = true;
         }
         return true;
+    }
+
+    /** Letters that cannot be redriven are counted and forgotten when others need their room: else nobody would reach those. */
+    private boolean haveRoom() {
+        if (more || byIdentity.size() < Redrive.MOST_LETTERS) {
+            return !more;
+        }
+        try (TopicReader beside = new TopicReader(source.kafka(), source.group())) { // the first one is reading
+            for (Found found : standings(beside)) {
+                if (!found.isReady()) {
+                    byIdentity.remove(found.identity());
+                    unlisted.merge(found.standing(), 1L, Long::sum);
+                }
+            }
+        }
+        return byIdentity.size() <= Redrive.MOST_LETTERS - LEAST_ROOM;
     }
 
     private KafkaAccessException noTopic() {

@@ -25,7 +25,7 @@ public final class RedrivePlan {
     record Asked(Selection selection, Pace pace) {}
 
     /** What is no part of it. */
-    record Aside(long copies, long others, boolean more, long parkedTooOften) {}
+    record Aside(long copies, long others, boolean more, long parkedTooOften, Map<Standing, Long> unlisted) {}
 
     private final Source source;
     private final Asked asked;
@@ -41,7 +41,10 @@ public final class RedrivePlan {
         this.aside = aside;
     }
 
-    /** The selected letters, one for each event, those that cannot be redriven too, oldest first. */
+    /**
+     * The selected letters, one for each event, those that cannot be redriven too, oldest first. Of more than {@value
+     * Redrive#MOST_LETTERS} only those that can; the others are counted in {@link #standings}.
+     */
     public List<PlannedLetter> letters() {
         return found.stream().map(Found::letter).toList();
     }
@@ -65,9 +68,9 @@ public final class RedrivePlan {
 
     /** How many of the selected letters stand how; of parked events only those are counted whose key was redriven too often. */
     public Map<Standing, Long> standings() {
-        Map<Standing, Long> standings = new TreeMap<>();
+        Map<Standing, Long> standings = new TreeMap<>(aside.unlisted());
         if (aside.parkedTooOften() > 0) {
-            standings.put(Standing.TOO_OFTEN, aside.parkedTooOften());
+            standings.merge(Standing.TOO_OFTEN, aside.parkedTooOften(), Long::sum);
         }
         letters().forEach(letter -> standings.merge(letter.standing(), 1L, Long::sum));
         return standings;
@@ -88,7 +91,7 @@ public final class RedrivePlan {
         return aside.others();
     }
 
-    /** Whether there are more letters than a plan takes, {@value Redrive#MOST_LETTERS}: run this one, then plan again. */
+    /** Whether there are more letters to redrive than a plan takes, {@value Redrive#MOST_LETTERS}: run this one, then plan again. */
     public boolean hasMore() {
         return aside.more();
     }

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -62,7 +63,7 @@ final class RedriveRun {
             if (store == null) {
                 ontoTopics();
             } else {
-                intoInbox(store, bytes());
+                intoInbox(store);
                 if (stopped == null) {
                     RunLoop.await(asked.pace().waits(), () -> {
                         look(store, false);
@@ -92,10 +93,22 @@ final class RedriveRun {
                     leaveAlone(standing, 1);
                 }
             }
-            ParkedKey parked = key.parked;
-            discarded += parked == null ? 0 : inbox.discard(parked);
+            if (key.parked != null) {
+                discardParked(inbox, key.parked, key.parkedIds);
+            }
         }
         return end("DONE");
+    }
+
+    /** Those that were planned and no others; what has been parked since stays. */
+    private void discardParked(RedriveStore inbox, ParkedKey parked, Set<String> planned) {
+        long gone = inbox.discard(parked, planned);
+        List<String> left = inbox.eventIds(parked);
+        long held = left.stream().filter(planned::contains).count();
+        discarded += gone;
+        leaveAlone(Standing.HELD, held);
+        leaveAlone(Standing.ALREADY_APPLIED, planned.size() - gone - held);
+        leaveAlone(Standing.PARKED, left.size() - held);
     }
 
     private void leaveAlone(Map<Standing, Long> standings) {
@@ -107,32 +120,40 @@ final class RedriveRun {
     }
 
     private void leaveAlone(Standing standing, long events) {
-        leftAlone.merge(standing, events, Long::sum);
-    }
-
-    /** The planned letters once more; Kafka is asked only if there are any. */
-    private Map<Position, ConsumerRecord<byte[], byte[]>> bytes() {
-        List<Found> letters = keys.letters();
-        if (letters.isEmpty()) {
-            return Map.of();
-        }
-        try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
-            return Position.read(source, letters, reader);
+        if (events > 0) {
+            leftAlone.merge(standing, events, Long::sum);
         }
     }
 
     // ---- with an inbox
 
-    private void intoInbox(RedriveStore inbox, Map<Position, ConsumerRecord<byte[], byte[]>> bytes) {
+    /** Kafka is asked only if there are letters. */
+    private void intoInbox(RedriveStore inbox) {
+        List<Found> letters = keys.letters();
+        if (letters.isEmpty()) {
+            intoInbox(inbox, null);
+            return;
+        }
+        try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
+            intoInbox(inbox, new LetterWindow(source, reader, letters));
+        }
+    }
+
+    private void intoInbox(RedriveStore inbox, @Nullable LetterWindow bytes) {
         for (OfKey key : keys.all()) {
             if (!mayGoOn(inbox)) {
                 return;
             }
             ParkedKey parked = key.parked;
-            List<String> ids = parked == null ? List.of() : inbox.eventIds(parked); // before a letter is added to it
+            List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
+            boolean held = false; // then nothing behind it in its key may come first
             for (Found found : key.ready) {
-                ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
-                Standing standing = letter == null ? Standing.GONE : admit(inbox, found, letter);
+                ConsumerRecord<byte[], byte[]> letter = bytes == null ? null : bytes.get(found);
+                Standing standing = letter == null ? Standing.GONE : Standing.HELD;
+                if (letter != null && !held) {
+                    standing = admit(inbox, found, letter, !ids.isEmpty());
+                    held = standing == Standing.HELD;
+                }
                 if (letter != null && standing == Standing.READY) {
                     handedOver++;
                     underWay.add(new Handed(
@@ -144,8 +165,9 @@ final class RedriveRun {
             if (parked != null) {
                 Standing standing = ids.isEmpty() ? Standing.ALREADY_APPLIED : inbox.redrive(parked);
                 if (standing != Standing.READY) {
-                    leaveAlone(standing, parked.events());
+                    leaveAlone(standing, key.parkedIds.size());
                 } else {
+                    leaveAlone(Standing.ALREADY_APPLIED, key.parkedIds.size() - ids.size());
                     handedOver += ids.size();
                     ids.forEach(event -> underWay.add(new Handed(parked.topic(), parked.key(), event)));
                 }
@@ -153,10 +175,16 @@ final class RedriveRun {
         }
     }
 
-    private static Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter) {
+    /** The planned events of a key that are still parked; none if it has been parked anew since, for reasons that nobody looked at. */
+    private static List<String> plannedAndThere(RedriveStore inbox, ParkedKey parked, Set<String> planned) {
+        return inbox.eventIds(parked).stream().filter(planned::contains).toList();
+    }
+
+    private static Standing admit(
+            RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         Standing[] standing = {Standing.HELD};
         RunLoop.await(LOOKS, () -> {
-            standing[0] = inbox.admit(found, letter);
+            standing[0] = inbox.admit(found, letter, wholeKey);
             return standing[0] != Standing.HELD;
         });
         return standing[0];
@@ -205,16 +233,16 @@ final class RedriveRun {
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             OntoTopics topics = new OntoTopics(source, reader);
-            putBack(topics, topics.standings(keys.letters()), Position.read(source, keys.letters(), reader));
+            putBack(topics, topics.standings(keys.letters()), new LetterWindow(source, reader, keys.letters()));
         }
     }
 
-    private void putBack(OntoTopics topics, List<Found> all, Map<Position, ConsumerRecord<byte[], byte[]>> bytes) {
+    private void putBack(OntoTopics topics, List<Found> all, LetterWindow bytes) {
         try (Producer<byte[], byte[]> producer = topics.producer()) {
             String failing = null; // the key whose later letters must not overtake one that did not arrive
             for (Found found : all) {
                 String key = found.origin().topic() + found.letter().keyHash();
-                ConsumerRecord<byte[], byte[]> letter = bytes.get(Position.of(found));
+                ConsumerRecord<byte[], byte[]> letter = found.isReady() ? bytes.get(found) : null;
                 if (!found.isReady() || letter == null) {
                     leaveAlone(found.isReady() ? Standing.GONE : found.standing(), 1);
                 } else if (key.equals(failing)) {

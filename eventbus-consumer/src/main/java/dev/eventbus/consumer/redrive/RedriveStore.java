@@ -20,6 +20,7 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -143,13 +144,18 @@ final class RedriveStore {
         });
     }
 
-    /** Makes a letter an event that waits, in its place; what came of it. */
-    Standing admit(Found found, ConsumerRecord<byte[], byte[]> letter) {
+    /**
+     * Makes a letter an event that waits, in its place; what came of it.
+     *
+     * @param wholeKey whether all that is parked of its key is to be handled again too; else the letter of a key that waits for a person or
+     *     for its time is left alone
+     */
+    Standing admit(Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         ParkedEvent event = found.parked(letter);
-        return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event)));
+        return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event, wholeKey)));
     }
 
-    private Standing admit(RedriveRows rows, Found found, ParkedEvent event) throws SQLException {
+    private Standing admit(RedriveRows rows, Found found, ParkedEvent event, boolean wholeKey) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -162,6 +168,9 @@ final class RedriveStore {
         if (!rows.parked().lockToLift(rows.connection(), keyOf(event, reason))) {
             return Standing.HELD;
         }
+        if (!wholeKey && !rows.parked().lockRedriven(rows.connection(), event.topic(), event.key())) {
+            return Standing.PARKED;
+        }
         boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
         if (!there) {
             insertInPlace(rows, event, keyOf(event, reason));
@@ -172,13 +181,16 @@ final class RedriveStore {
         return there ? Standing.UNDER_WAY : Standing.READY;
     }
 
-    /** Before those of its key that stood behind it in the topic: these are written anew, in their order. */
+    /**
+     * Before those of its key that stood behind it in the topic: these are written anew, in their order. Where the number of partitions was
+     * changed, time tells.
+     */
     private static void insertInPlace(RedriveRows rows, ParkedEvent event, ParkedKey key) throws SQLException {
         List<ParkedEvent> behind = new ArrayList<>();
         for (String id : rows.parked().eventIds(rows.connection(), key)) {
             ParkedEvent there =
                     Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
-            if (!behind.isEmpty() || there.partition() == event.partition() && there.offset() > event.offset()) {
+            if (!behind.isEmpty() || isBehind(there, event)) {
                 behind.add(there);
             }
         }
@@ -189,6 +201,12 @@ final class RedriveStore {
         for (ParkedEvent later : behind) {
             rows.parked().insertEvent(rows.connection(), later);
         }
+    }
+
+    private static boolean isBehind(ParkedEvent there, ParkedEvent event) {
+        return there.partition() == event.partition()
+                ? there.offset() > event.offset()
+                : there.recordTime().isAfter(event.recordTime());
     }
 
     private void raiseRedrives(RedriveRows rows, ParkedEvent event, int redrives) throws SQLException {
@@ -243,23 +261,37 @@ final class RedriveStore {
             if (waiting != null && !rows.parked().lockToLift(rows.connection(), keyOf(waiting, ""))) {
                 return Standing.HELD;
             }
-            rows.parked().settle(rows.connection(), found.mark().eventId(), Outcome.SKIPPED.name());
+            if (!rows.parked().settle(rows.connection(), found.mark().eventId(), Outcome.SKIPPED.name())) {
+                return before(rows, found); // somebody has just handled it
+            }
             rows.forget(found.mark().eventId());
             rows.keep();
             return Standing.READY;
         }));
     }
 
-    /** Gives up all events of a parked key; how many. */
-    long discard(ParkedKey key) {
-        return ask(() -> parking.discard(group, key));
+    /** Gives up those events of a parked key; how many. */
+    long discard(ParkedKey key, Set<String> eventIds) {
+        return ask(() -> parking.discard(group, key, eventIds::contains));
     }
 
     // ---- how those fare that were handed over
 
-    /** The events of parked keys, by id, for a look later. */
+    /** The events of a parked key now, by id, in order. */
     List<String> eventIds(ParkedKey key) {
         return ask(() -> parking.inTransaction(group, rows -> rows.parked().eventIds(rows.connection(), key)));
+    }
+
+    /** The same of many; keys whose events have ended by now are left out. */
+    Map<ParkedKey, List<String>> eventIds(List<ParkedKey> keys) {
+        Map<ParkedKey, List<String>> ids = new LinkedHashMap<>();
+        for (ParkedKey key : keys) {
+            List<String> events = eventIds(key);
+            if (!events.isEmpty()) {
+                ids.put(key, events);
+            }
+        }
+        return ids;
     }
 
     /** One event that was handed over. */

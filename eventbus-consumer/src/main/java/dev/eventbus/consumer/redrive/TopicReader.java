@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -20,7 +21,10 @@ import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.InvalidTopicException;
 import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.common.errors.TopicAuthorizationException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 
 /** Reads parts of topics beside the group, without joining it and without committing anything. One thread. */
 final class TopicReader implements AutoCloseable {
@@ -85,14 +89,33 @@ final class TopicReader implements AutoCloseable {
 
     /** How far the group has come; of a partition that it has never read there is nothing. */
     Map<TopicPartition, Long> committed(Set<TopicPartition> partitions) {
-        Map<TopicPartition, OffsetAndMetadata> known = ask(() -> consumer.committed(partitions, QUESTION));
+        Map<String, Set<TopicPartition>> byTopic = new TreeMap<>();
+        partitions.forEach(partition -> byTopic.computeIfAbsent(partition.topic(), topic -> new HashSet<>())
+                .add(partition));
         Map<TopicPartition, Long> committed = new HashMap<>();
-        known.forEach((partition, offset) -> {
-            if (offset != null) {
-                committed.put(partition, offset.offset());
-            }
-        });
+        for (Set<TopicPartition> ofTopic :
+                byTopic.values()) { // apart, so that a name that somebody made up spoils no other
+            ask(() -> committedOf(ofTopic)).forEach((partition, offset) -> {
+                if (offset != null) {
+                    committed.put(partition, offset.offset());
+                }
+            });
+        }
         return committed;
+    }
+
+    private Map<TopicPartition, OffsetAndMetadata> committedOf(Set<TopicPartition> partitions) {
+        try {
+            return consumer.committed(partitions, QUESTION);
+        } catch (TopicAuthorizationException | InvalidTopicException | UnknownTopicOrPartitionException e) {
+            return Map.of();
+        } catch (KafkaException e) {
+            if (e.getClass()
+                    == KafkaException.class) { // the client's answer for a topic or partition that does not exist
+                return Map.of();
+            }
+            throw e;
+        }
     }
 
     /** Reads a range in order, until it ends or somebody has had enough; what is gone by now is left out. */

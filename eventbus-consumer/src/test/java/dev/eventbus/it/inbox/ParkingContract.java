@@ -316,7 +316,7 @@ public abstract class ParkingContract extends InboxDatabase {
         await(runs);
         assertThat(drain()).isEqualTo(new Drained.Nothing());
         assertThat(parking().lift(GROUP, key)).isFalse();
-        assertThat(parking().discard(GROUP, key)).isZero();
+        assertThat(parking().discard(GROUP, key, id -> true)).isZero();
         Optional<?> meanwhile = parking().follow(mark("evt-2"), event("evt-2", null));
         assertThat(meanwhile.orElseThrow()).isIn(new Decided(), new HeldElsewhere());
         assertThat(parking().park(mark("evt-3"), event("evt-3", "X"), State.PARKED, null))
@@ -338,16 +338,84 @@ public abstract class ParkingContract extends InboxDatabase {
         park("evt-1", State.PARKED);
         follow("evt-2");
         follow("evt-3");
-        assertThat(parking().discard(GROUP, alice(), "another")).isZero();
-        assertThat(parking().discard(GROUP, alice(), "evt-2")).isEqualTo(1);
+        assertThat(parking().discard(GROUP, alice(), "another"::equals)).isZero();
+        assertThat(parking().discard(GROUP, alice(), "evt-2"::equals)).isEqualTo(1);
         assertThat(outcome("evt-2")).isEqualTo("SKIPPED");
         assertThat(alice().events()).isEqualTo(2);
-        assertThat(parking().discard(GROUP, alice())).isEqualTo(2);
+        assertThat(parking().discard(GROUP, alice(), id -> true)).isEqualTo(2);
         assertThat(outcome("evt-1")).isEqualTo("SKIPPED");
         assertThat(parking().load(GROUP)).isEmpty();
         park("evt-4", State.PARKED);
-        assertThat(parking().discard(GROUP, alice(), "evt-4")).isEqualTo(1);
+        assertThat(parking().discard(GROUP, alice(), "evt-4"::equals)).isEqualTo(1);
         assertThat(parking().load(GROUP)).as("nothing left to wait for").isEmpty();
+    }
+
+    private boolean does(ParkingStore.RowsWork<Boolean> work) throws SQLException {
+        return parking().inTransaction(GROUP, work);
+    }
+
+    @Test
+    void a_redrive_that_finds_nothing_to_write_says_what_it_has_seen() throws Exception {
+        inbox().run(mark("evt-1"), book("evt-1"));
+        park("evt-2", State.PARKED);
+        follow("evt-3");
+        assertThat(does(rows -> rows.decided(mark("none")) == null)).isTrue();
+        assertThat(does(rows -> new Known(Outcome.DONE).equals(rows.decided(mark("evt-1")))))
+                .isTrue();
+        assertThat(does(rows -> rows.outcome(mark("evt-2")) == Outcome.PARKED)).isTrue();
+        ParkedKey key = alice();
+        assertThat(does(rows -> rows.parked().eventIds(rows.connection(), key).equals(List.of("evt-2", "evt-3"))))
+                .isTrue();
+        assertThat(does(rows -> rows.parked().settle(rows.connection(), "evt-1", "SKIPPED")))
+                .isFalse();
+        assertThat(does(rows -> rows.parked().lockToLift(rows.connection(), key)))
+                .isTrue();
+        assertThat(does(rows -> rows.parked().redrive(rows.connection(), TOPIC, new byte[] {1})))
+                .isFalse();
+        assertThat(outcome("evt-1")).isEqualTo("DONE");
+        assertThat(alice().events()).isEqualTo(2);
+    }
+
+    @Test
+    void what_a_redrive_writes_is_kept() throws Exception {
+        park("evt-1", State.REDRIVE);
+        assertThat(does(rows -> {
+                    rows.forget("evt-1");
+                    rows.keep();
+                    return rows.parked().settle(rows.connection(), "evt-1", "DEAD")
+                            && rows.mark(mark("evt-2"), Outcome.DEAD)
+                            && rows.parked().insertEvent(rows.connection(), event("evt-2", null));
+                }))
+                .isTrue();
+        assertThat(outcome("evt-1")).isEqualTo("DEAD");
+        assertThat(outcome("evt-2")).isEqualTo("DEAD");
+        assertThat(drain()).isInstanceOf(Drained.Ran.class);
+        assertThat(effects()).containsExactly("evt-2");
+    }
+
+    @Test
+    void a_redrive_that_meets_a_mark_which_another_transaction_holds_says_so_and_keeps_nothing() throws Exception {
+        park("evt-1", State.PARKED);
+        CountDownLatch runs = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        Future<?> owner = others().submit(() -> inbox().run(mark("evt-2"), transaction -> {
+            runs.countDown();
+            await(go);
+        }));
+        await(runs);
+        assertThat(does(rows -> {
+                    rows.parked().deleteEvent(rows.connection(), "evt-1");
+                    rows.keep();
+                    return rows.mark(mark("evt-2"), Outcome.SKIPPED);
+                }))
+                .isFalse();
+        go.countDown();
+        owner.get(10, TimeUnit.SECONDS);
+        assertThat(alice().events()).isEqualTo(1);
+        assertThat(outcome("evt-2")).isEqualTo("DONE");
+        assertThat(does(rows -> rows.mark(mark("evt-2"), Outcome.SKIPPED)))
+                .as("decided by now")
+                .isFalse();
     }
 
     @Test
