@@ -18,6 +18,7 @@ import java.util.TreeMap;
 import java.util.UUID;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.Producer;
+import org.apache.kafka.common.errors.InterruptException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -72,6 +73,8 @@ final class RedriveRun {
                     look(store, true);
                 }
             }
+        } catch (InterruptException e) { // while Kafka was read, or let go
+            stopped = "interrupted";
         } catch (RuntimeException e) {
             stopped = e.getClass().getSimpleName();
             end("STOPPED");
