@@ -2,7 +2,7 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
-import dev.eventbus.consumer.HandlerCall.Delivered;
+import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.Routes.Batching;
 import dev.eventbus.consumer.Routes.Route;
@@ -14,6 +14,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.topics.KafkaCluster;
 import java.nio.ByteBuffer;
 import java.sql.Connection;
@@ -91,7 +92,7 @@ final class BatchCall implements LaneWorkers.Work {
 
     /** A record that may share a step; null if it must run by itself. */
     private @Nullable Member member(InFlight record) {
-        if (!record.isUntried() || isFailing(record)) {
+        if (!record.isUntried() || isFailing(record) || !call.mayShare(record.record())) {
             return null;
         }
         String topic = kafka.logicalTopic(record.record().topic());
@@ -100,7 +101,12 @@ final class BatchCall implements LaneWorkers.Work {
         }
         try {
             Event<?> event = call.decoded(record);
-            return new Member(record, event, routes.of(event), new Delivered(group, topic, record));
+            Route route = routes.of(event);
+            if (routes.skips(record.record(), group, route)) {
+                record.runsByItself();
+                return null;
+            }
+            return new Member(record, event, route, new Delivered(group, topic, record));
         } catch (DecodeException | IllegalStateException | StackOverflowError e) { // by itself that is dealt with
             record.runsByItself();
             return null;
@@ -201,11 +207,26 @@ final class BatchCall implements LaneWorkers.Work {
 
         @Override
         public List<Progress> advance() {
+            ParkedKeys keys = router.parkedKeys();
             try {
-                return once ? inTransaction() : atLeastOnce();
+                return keys == null
+                        ? handle()
+                        : keys.live(
+                                members.stream()
+                                        .map(member -> member.record.record())
+                                        .toList(),
+                                this::handle);
             } catch (Throwable e) {
                 return failed(e);
             }
+        }
+
+        /** Their keys may have been parked since they were taken. */
+        private List<Progress> handle() throws Exception {
+            if (!members.stream().allMatch(member -> call.mayShare(member.record.record()))) {
+                return Collections.nCopies(members.size(), Progress.BY_ITSELF);
+            }
+            return once ? inTransaction() : atLeastOnce();
         }
 
         private List<Progress> atLeastOnce() throws Exception {

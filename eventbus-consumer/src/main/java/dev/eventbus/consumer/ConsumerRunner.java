@@ -10,6 +10,7 @@ import dev.eventbus.consumer.deadletter.FailureText;
 import dev.eventbus.consumer.inbox.InboxPurge;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.internal.DrainLoop;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.NamedThreads;
 import dev.eventbus.internal.RunLoop;
@@ -26,6 +27,7 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -39,9 +41,7 @@ import org.slf4j.LoggerFactory;
  *     .on(ASSET_UPDATED, (event, delivery) -> redis.del("asset:" + event.key()))
  *     .afterRetries(AfterRetries.deadLetter("dlq.events"))
  *     .build();
- * runner.start();
- * ...
- * runner.close();
+ * runner.start(); ... runner.close();
  * }</pre>
  *
  * <p>Defaults: {@link ConsumerRunnerBuilder}. A record's offset is committed once it has ended: its handler has succeeded (with an
@@ -101,8 +101,7 @@ public final class ConsumerRunner implements AutoCloseable {
         lock.lock();
         try {
             if (state != State.NEW) {
-                throw new IllegalStateException(
-                        "runner %s is %s and cannot be started; build a new one".formatted(settings.group(), state));
+                throw new IllegalStateException("%s is %s; build a new one".formatted(this, state));
             }
             state = State.STARTED;
             PollLoop loop = new PollLoop(settings, executor());
@@ -242,8 +241,7 @@ public final class ConsumerRunner implements AutoCloseable {
         lock.lock();
         try {
             if (state != State.NEW && state != State.STEPPED) {
-                throw new IllegalStateException(
-                        "runner %s is %s and cannot be stepped".formatted(settings.group(), state));
+                throw new IllegalStateException("%s is %s and cannot be stepped".formatted(this, state));
             }
             if (poll == null) {
                 verifyInbox();
@@ -283,9 +281,10 @@ public final class ConsumerRunner implements AutoCloseable {
         if (yours != null) {
             return yours;
         }
+        int threads = settings.concurrency() + (settings.routes().inbox() == null ? 0 : DrainLoop.MOST_AT_ONCE);
         ThreadPoolExecutor ours = new ThreadPoolExecutor(
-                settings.concurrency(),
-                settings.concurrency(),
+                threads,
+                threads,
                 IDLE_THREAD_LIVES.toSeconds(),
                 TimeUnit.SECONDS,
                 new LinkedBlockingQueue<>(),
@@ -311,16 +310,13 @@ public final class ConsumerRunner implements AutoCloseable {
                         settings.concurrency(),
                         once.isEmpty()
                                 ? ""
-                                : ", which want as many connections of the inbox's database and one for its purge: size its pool for %d"
-                                        .formatted(settings.concurrency() + 1));
+                                : ", which want as many connections of the inbox's database, and 6 for parked events and its purge: size its pool for %d"
+                                        .formatted(settings.concurrency() + DrainLoop.MOST_AT_ONCE + 2));
     }
 
     private static List<String> names(Collection<Route> routes, Class<? extends Route> kind) {
-        return routes.stream()
-                .filter(kind::isInstance)
-                .map(route -> route.type().name())
-                .sorted()
-                .toList();
+        Stream<Route> some = routes.stream().filter(kind::isInstance);
+        return some.map(route -> route.type().name()).sorted().toList();
     }
 
     /** Keeps what a listener throws away from the engine. */
@@ -355,6 +351,11 @@ public final class ConsumerRunner implements AutoCloseable {
         @Override
         public void deadLettered(@Nullable String eventType, Delivery delivery, FailureReason reason) {
             tell(() -> guarded.deadLettered(eventType, delivery, reason));
+        }
+
+        @Override
+        public void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {
+            tell(() -> guarded.parked(eventType, delivery, reason));
         }
 
         @Override

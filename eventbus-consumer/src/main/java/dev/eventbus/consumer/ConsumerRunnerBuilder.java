@@ -14,6 +14,7 @@ import dev.eventbus.consumer.batch.BatchHandler;
 import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.internal.Backoff;
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.core.IntervalFunction;
@@ -370,10 +371,14 @@ public final class ConsumerRunnerBuilder {
                     "dead letters would go to %s, which is read for events: they would come back for ever; use another topic"
                             .formatted(afterRetries.topic()));
         }
+        if (afterRetries != null && afterRetries.inbox() != null) {
+            found.addAll(afterRetries.contradictions(inboxes, routes));
+            return found;
+        }
         Duration longest = new Backoff(retry).longest(retry.getMaxAttempts());
         if (longest.compareTo(Backoff.LONGEST_IN_MEMORY) > 0) {
             found.add(
-                    "its retry policy may wait %s between two attempts; a key that waits is kept in memory, for %s at most: give the interval function a cap, jitter included"
+                    "its retry policy may wait %s between two attempts; a key that waits is kept in memory, for %s at most: give the interval function a cap, jitter included, or say parkKey"
                             .formatted(longest, Backoff.LONGEST_IN_MEMORY));
         }
         return found;

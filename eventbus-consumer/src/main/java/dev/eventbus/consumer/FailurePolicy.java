@@ -43,6 +43,11 @@ final class FailurePolicy {
     /** What went wrong, and where. */
     sealed interface Failure {
 
+        /** Null if nothing was thrown. */
+        default @Nullable Throwable cause() {
+            return null;
+        }
+
         /** The record is no event of a known type. */
         record Undecodable(DecodeException cause) implements Failure {}
 
@@ -71,6 +76,16 @@ final class FailurePolicy {
     /** What becomes of it. */
     sealed interface Disposition {
 
+        /** Until the next try; null if there is none by itself. */
+        default @Nullable Duration delay() {
+            return null;
+        }
+
+        /** Why nothing is tried again, if nothing is. */
+        default FailureReason reason() {
+            return FailureReason.ATTEMPTS_EXHAUSTED;
+        }
+
         /** The handler runs again after the delay; the failure has used an attempt. */
         record RetryAfter(Duration delay) implements Disposition {}
 
@@ -80,6 +95,13 @@ final class FailurePolicy {
         /** The record goes to the dead-letter topic; its handler never runs again. */
         record SetAside(FailureReason reason) implements Disposition {}
 
+        /**
+         * The record's key is parked, with this record first.
+         *
+         * @param delay until its next try, without a copy being sent; null if it has failed for the last time
+         */
+        record ParkKey(FailureReason reason, @Nullable Duration delay) implements Disposition {}
+
         /** The record's partition stops, with the record unfinished. */
         record StopPartition(FailureReason reason) implements Disposition {}
     }
@@ -88,15 +110,22 @@ final class FailurePolicy {
     private final Backoff backoff;
     private final Function<? super Throwable, ? extends @Nullable FailureKind> classify;
     private final boolean stopsPartition;
+    private final boolean parksKey;
 
     FailurePolicy(
             RetryConfig retry,
             Function<? super Throwable, ? extends @Nullable FailureKind> classify,
             @Nullable AfterRetries afterRetries) {
         this.retry = retry;
-        this.backoff = new Backoff(retry);
+        this.parksKey = afterRetries != null && afterRetries.inbox() != null;
+        this.backoff = new Backoff(retry, parksKey ? Backoff.LONGEST_PARKED : Backoff.LONGEST_IN_MEMORY);
         this.classify = classify;
         this.stopsPartition = afterRetries != null && afterRetries.stopsPartition();
+    }
+
+    /** Whether later events of a key pass one that fails for good. */
+    boolean goesOn() {
+        return !parksKey && !stopsPartition;
     }
 
     /** Decides, and counts what it decides on the record: an attempt used, or one more wait. */
@@ -117,7 +146,7 @@ final class FailurePolicy {
             return waiting(record);
         }
         if (failure instanceof Failure.EndedTheProcess) {
-            return last(FailureReason.CRASHED_HANDLER);
+            return last(FailureReason.CRASHED_HANDLER, record);
         }
         if (failure instanceof Failure.LetterHandlerFailed letter) {
             return foreverAgain(letter.cause(), record);
@@ -151,12 +180,18 @@ final class FailurePolicy {
         }
         record.usedAttempt();
         if (kind == FailureKind.FINAL || !isRetryable(failure.cause())) {
-            return last(FailureReason.NOT_RETRYABLE);
+            return last(FailureReason.NOT_RETRYABLE, record);
         }
         if (record.attempts() >= retry.getMaxAttempts()) {
-            return last(FailureReason.ATTEMPTS_EXHAUSTED);
+            return last(FailureReason.ATTEMPTS_EXHAUSTED, record);
         }
-        return new Disposition.RetryAfter(backoff.afterAttempt(record.attempts(), failure.cause()));
+        Duration delay = backoff.afterAttempt(record.attempts(), failure.cause());
+        if (delay.compareTo(Backoff.LONGEST_IN_MEMORY) <= 0) {
+            return new Disposition.RetryAfter(delay);
+        }
+        return isParkable(record)
+                ? new Disposition.ParkKey(FailureReason.ATTEMPTS_EXHAUSTED, delay)
+                : new Disposition.RetryAfter(Backoff.LONGEST_IN_MEMORY);
     }
 
     private Disposition foreverAgain(Throwable cause, InFlight record) {
@@ -164,12 +199,20 @@ final class FailurePolicy {
             return waiting(record);
         }
         record.usedAttempt();
-        Duration policy = backoff.afterAttempt(Math.min(record.attempts(), retry.getMaxAttempts()), cause);
+        Duration policy = backoff.inMemory(Math.min(record.attempts(), retry.getMaxAttempts()), cause);
         Duration least = Backoff.waiting(record.attempts(), record.record().offset());
         return new Disposition.RetryAfter(policy.compareTo(least) > 0 ? policy : least);
     }
 
-    private Disposition last(FailureReason reason) {
+    /** One without a key has no later events that would have to wait. */
+    private boolean isParkable(InFlight record) {
+        return parksKey && record.record().key() != null;
+    }
+
+    private Disposition last(FailureReason reason, InFlight record) {
+        if (isParkable(record)) {
+            return new Disposition.ParkKey(reason, null);
+        }
         return stopsPartition ? new Disposition.StopPartition(reason) : new Disposition.SetAside(reason);
     }
 

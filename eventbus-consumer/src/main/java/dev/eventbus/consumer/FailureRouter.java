@@ -3,9 +3,10 @@ package dev.eventbus.consumer;
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
 import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.FailurePolicy.Disposition;
 import dev.eventbus.consumer.FailurePolicy.Failure;
-import dev.eventbus.consumer.HandlerCall.Delivered;
+import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.InFlight.Step;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
@@ -16,13 +17,20 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.internal.Backoff;
+import dev.eventbus.consumer.internal.ParkedKeys;
+import dev.eventbus.consumer.internal.SparseLog;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Arrays;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
-import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -33,6 +41,7 @@ import org.slf4j.LoggerFactory;
  *
  * <pre>
  *   DECIDE   the inbox notes DYING      whoever meets the mark from now on only publishes
+ *   PARK     its key is parked instead  whoever meets the mark from now on follows it
  *   PUBLISH  the letter is sent         the lane is left while it is on its way
  *   SETTLE   the inbox notes DEAD       after the broker's acknowledgement; only then the offset is finished
  * </pre>
@@ -46,9 +55,13 @@ final class FailureRouter {
      *
      * @param topic logical dead-letter topic
      * @param inbox null if the runner has none
+     * @param parked keys that are, whatever the policy now; null without an inbox
      */
     record LettersOut(
-            DeadLetterSink sink, String topic, @Nullable JdbcInbox inbox) {}
+            DeadLetterSink sink,
+            String topic,
+            @Nullable JdbcInbox inbox,
+            @Nullable ParkedKeys parked) {}
 
     private static final Duration HELD_TOO_LONG = Duration.ofSeconds(30);
 
@@ -61,18 +74,16 @@ final class FailureRouter {
     private final RunnerListener listener;
     private final SparseLog sparse = new SparseLog();
 
-    /** @param letters null if the runner only reads dead letters, which never die themselves */
-    FailureRouter(
-            String group,
-            KafkaCluster kafka,
-            FailurePolicy policy,
-            @Nullable LettersOut letters,
-            RunnerListener listener) {
-        this.group = group;
-        this.kafka = kafka;
-        this.policy = policy;
-        this.letters = letters;
-        this.listener = listener;
+    /** @param sink null if the runner only reads dead letters, which never die themselves */
+    FailureRouter(Settings settings, @Nullable DeadLetterSink sink) {
+        this.group = settings.group();
+        this.kafka = settings.kafka();
+        this.policy = new FailurePolicy(settings.retry(), settings.classify(), settings.afterRetries());
+        this.listener = settings.listener();
+        AfterRetries after = settings.afterRetries();
+        JdbcInbox inbox = settings.routes().inbox();
+        ParkedKeys parked = inbox == null ? null : new ParkedKeys(inbox.parking(), group);
+        this.letters = sink == null || after == null ? null : new LettersOut(sink, after.topic(), inbox, parked);
     }
 
     /** Decides about a failure and takes the first step. */
@@ -80,9 +91,9 @@ final class FailureRouter {
         Instant now = kafka.clock().instant();
         Delivery delivery = delivered(record);
         Disposition disposition = policy.decide(failure, record, now);
-        Throwable cause = causeOf(failure);
+        Throwable cause = failure.cause();
         if (cause != null) {
-            record.failed(now, nameOf(cause));
+            record.failed(now, FailureText.nameOf(cause));
         }
         if (disposition instanceof Disposition.RetryAfter retry) {
             return retry(record, delivery, cause, retry.delay());
@@ -91,7 +102,13 @@ final class FailureRouter {
             return waits(record, failure, cause, wait.delay());
         }
         if (disposition instanceof Disposition.StopPartition stop) {
-            return stop(record, "%s (%s)".formatted(stop.reason(), nameOf(cause)));
+            return stop(record, "%s (%s)".formatted(stop.reason(), FailureText.nameOf(cause)));
+        }
+        if (disposition instanceof Disposition.ParkKey park) {
+            record.dies(origin(record, park.reason(), cause, now));
+            record.parks(park.delay() == null ? Instant.MIN : now.plus(park.delay()));
+            record.step(Step.PARK);
+            return proceed(record);
         }
         if (disposition instanceof Disposition.SetAside aside) {
             Origin origin = origin(record, aside.reason(), cause, now);
@@ -111,8 +128,12 @@ final class FailureRouter {
      */
     private Progress dyingAlready(InFlight record) {
         Attempts noted;
+        Mark mark = record.mark();
+        JdbcInbox inbox = letters == null ? null : letters.inbox();
         try {
-            noted = noted(record);
+            noted = mark == null || inbox == null
+                    ? Attempts.NONE
+                    : inbox.attempts().of(mark);
         } catch (SQLException e) {
             return failed(record, new Failure.DeadLetteringFailed(e));
         }
@@ -125,12 +146,6 @@ final class FailureRouter {
         return proceed(record);
     }
 
-    private Attempts noted(InFlight record) throws SQLException {
-        Mark mark = record.mark();
-        JdbcInbox inbox = letters == null ? null : letters.inbox();
-        return mark == null || inbox == null ? Attempts.NONE : inbox.attempts().of(mark);
-    }
-
     /** Takes a dying record as far as it gets without waiting. */
     Progress proceed(InFlight record) {
         Origin origin = record.origin();
@@ -139,27 +154,31 @@ final class FailureRouter {
             throw new IllegalStateException("a record in step %s that does not die".formatted(record.step()));
         }
         try {
-            if (record.step() == Step.DECIDE) {
-                Progress decided = decide(record, out);
-                if (decided != null) {
-                    return decided;
-                }
-            }
-            if (record.step() == Step.PUBLISH) {
-                Progress published = publish(record, origin, out);
-                if (published != null) {
-                    return published;
-                }
+            Progress left = record.step() == Step.DECIDE ? decide(record, out) : null;
+            left = left == null && record.step() == Step.PARK ? park(record, origin, out) : left;
+            left = left == null && record.step() == Step.PUBLISH ? publish(record, origin, out) : left;
+            if (left != null) {
+                return left;
             }
             Mark mark = record.mark();
-            if (mark != null && out.inbox() != null) {
+            if (mark != null && out.inbox() != null && !record.isParked()) {
                 out.inbox().dead(mark);
             }
         } catch (SQLException e) {
             return failed(record, new Failure.DeadLetteringFailed(e));
         }
-        listener.deadLettered(typeOf(record), delivered(record), origin.reason());
-        logDeath(record, origin, out);
+        if (record.isParked()) {
+            return parked(record, origin.reason());
+        }
+        listener.deadLettered(record.eventType(), delivered(record), origin.reason());
+        warn(
+                "dead " + origin.reason(),
+                "{} was dead-lettered to {} after {} attempts: {}{}{}",
+                record.where(),
+                out.topic(),
+                origin.attempts(),
+                origin.reason(),
+                origin.message() == null ? "" : ", " + origin.message());
         return Progress.ENDED;
     }
 
@@ -181,6 +200,96 @@ final class FailureRouter {
         }
         record.step(Step.PUBLISH);
         return null;
+    }
+
+    /** Null if the key is parked and a copy is to be sent. */
+    private @Nullable Progress park(InFlight record, Origin origin, LettersOut out) throws SQLException {
+        Mark mark = record.mark();
+        ParkedKeys keys = out.parked();
+        Instant due = record.parkedUntil();
+        if (mark == null || keys == null || due == null) {
+            throw new IllegalStateException("a record that cannot be parked");
+        }
+        boolean later = due.isAfter(Instant.MIN);
+        if (!keys.haveRoom(mark.topic(), record.record().key())) {
+            return new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
+        }
+        String reason = later ? ParkedEvent.RETRY_LATER : origin.reason().name();
+        ParkedEvent event = ParkedEvent.following(mark.eventId(), record.record())
+                .failed(record.attempts(), reason, origin.message());
+        ParkedKey.State state = later ? ParkedKey.State.WAITING : ParkedKey.State.PARKED;
+        MarkResult result = keys.park(mark, event, state, later ? due : null);
+        if (result instanceof MarkResult.HeldElsewhere) {
+            return failed(record, new Failure.HeldElsewhere());
+        }
+        if (result instanceof MarkResult.Known known) {
+            return known(record, known.outcome());
+        }
+        if (result instanceof MarkResult.IdConflict) {
+            record.mark(null); // the mark is another event's, so this one only dies
+            record.parks(null);
+        } else if (later) {
+            warn(
+                    "later " + record.typeName(),
+                    "{} is tried again at {}: its key is parked until then{}",
+                    record.where(),
+                    due);
+            listener.parked(record.typeName(), delivered(record), null);
+            return Progress.ENDED;
+        }
+        record.step(Step.PUBLISH);
+        return null;
+    }
+
+    private Progress parked(InFlight record, FailureReason reason) {
+        warn(
+                "parked " + reason,
+                "{} is parked with its key: {} after {} attempts; later events of the key wait behind it: mend the cause, then redrive or discard the key{}",
+                record.where(),
+                reason,
+                record.attempts());
+        listener.parked(record.typeName(), delivered(record), reason);
+        return Progress.ENDED;
+    }
+
+    /** At most one line a second for each subject; the last parameter says how many it stands for. */
+    private void warn(String subject, String text, Object... arguments) {
+        int lines = sparse.due(subject, kafka.clock().instant());
+        if (lines > 0) {
+            Object[] all = Arrays.copyOf(arguments, arguments.length + 1);
+            all[arguments.length] = SparseLog.standingFor(lines);
+            LOG.warn(text, all);
+        }
+    }
+
+    /** The event was parked before, so that its key is; whether a copy of one that failed has arrived nobody knows. */
+    private Progress parkedAlready(InFlight record, LettersOut out, ParkedKeys keys, Mark mark) {
+        keys.add(mark.topic(), record.record().key());
+        Optional<ParkedEvent> parked;
+        try {
+            parked = Objects.requireNonNull(out.inbox()).parking().find(group, mark.eventId());
+        } catch (SQLException e) {
+            return failed(record, new Failure.NotNoted(e));
+        }
+        if (parked.isEmpty()) {
+            return new Progress.Waits(Backoff.HELD_ELSEWHERE, null); // it was handled meanwhile: the mark says so now
+        }
+        if (!parked.get().hasFailedForGood()) {
+            listener.repeated(record.typeName(), delivered(record), Outcome.PARKED);
+            return Progress.ENDED;
+        }
+        record.dies(
+                origin(record, parked.get().failureReason(), null, kafka.clock().instant())
+                        .withError(parked.get().error(), parked.get().attempts()));
+        record.parks(Instant.MIN);
+        record.step(Step.PUBLISH);
+        return proceed(record);
+    }
+
+    /** Null if keys are not parked. */
+    @Nullable
+    ParkedKeys parkedKeys() {
+        return letters == null ? null : letters.parked();
     }
 
     /** Null if the broker has the letter. */
@@ -206,27 +315,27 @@ final class FailureRouter {
         if (outcome == Outcome.DYING) {
             return dyingAlready(record);
         }
-        if (outcome == Outcome.PARKED) {
-            return stop(record, "the event is parked, and this version cannot follow parked keys");
+        LettersOut out = letters;
+        Mark mark = record.mark();
+        if (outcome == Outcome.PARKED && out != null && out.parked() != null && mark != null) {
+            return record.record().key() == null
+                    ? stop(record, "the event is parked, and it has no key")
+                    : parkedAlready(record, out, out.parked(), mark);
         }
-        LOG.debug("{} is a repeat: {}", record.record().offset(), outcome);
-        listener.repeated(typeNameOf(record), delivered(record), outcome);
+        listener.repeated(record.typeName(), delivered(record), outcome);
         return Progress.ENDED;
     }
 
     private Progress retry(InFlight record, Delivery delivery, @Nullable Throwable cause, Duration delay) {
-        String type = typeNameOf(record);
-        int lines = sparse.due(type + nameOf(cause), kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn(
-                    "{} failed attempt {} with {} and is tried again in {}; its key waits{}",
-                    where(record),
-                    record.attempts(),
-                    nameOf(cause),
-                    delay,
-                    SparseLog.standingFor(lines));
-        }
-        LOG.debug("{} failed attempt {}: {}", where(record), record.attempts(), textOf(cause));
+        String type = record.typeName();
+        warn(
+                type + FailureText.nameOf(cause),
+                "{} failed attempt {} with {} and is tried again in {}; its key waits{}",
+                record.where(),
+                record.attempts(),
+                FailureText.nameOf(cause),
+                delay);
+        LOG.debug("{} failed attempt {}: {}", record.where(), record.attempts(), FailureText.textOf(cause));
         if (cause != null) {
             listener.retried(type, delivery, cause, delay);
         }
@@ -235,17 +344,15 @@ final class FailureRouter {
 
     private Progress waits(InFlight record, Failure failure, @Nullable Throwable cause, Duration delay) {
         String problem = problemOf(record, failure, cause);
-        int lines = problem == null ? 0 : sparse.due(problem, kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn(
+        if (problem != null) {
+            warn(
+                    problem,
                     "{}: {} waits and is tried again in {}, without using an attempt{}",
                     problem,
-                    where(record),
-                    delay,
-                    SparseLog.standingFor(lines));
+                    record.where(),
+                    delay);
         }
-        LOG.debug("{} waits {}: {}", where(record), delay, textOf(cause));
-        listener.waited(typeOf(record), delivered(record), cause, delay);
+        listener.waited(record.eventType(), delivered(record), cause, delay);
         return new Progress.Waits(delay, problem);
     }
 
@@ -254,144 +361,40 @@ final class FailureRouter {
             Instant now = kafka.clock().instant();
             return record.heldElsewhere(now).plus(HELD_TOO_LONG).isAfter(now)
                     ? null // the ordinary end of a hand-over
-                    : "the mark of %s is held by a transaction that does not end".formatted(where(record));
+                    : "the mark of %s is held by a transaction that does not end".formatted(record.where());
         }
         if (failure instanceof Failure.NotNoted) {
-            return "the inbox cannot note that a handler starts (%s)".formatted(nameOf(cause));
+            return "the inbox cannot note that a handler starts (%s)".formatted(FailureText.nameOf(cause));
         }
         if (failure instanceof Failure.DeadLetteringFailed) {
             return cause instanceof SQLException
-                    ? "the inbox cannot note a dead letter (%s)".formatted(nameOf(cause))
+                    ? "the inbox cannot note a dead letter (%s)".formatted(FailureText.nameOf(cause))
                     : "dead-letter topic %s cannot be written (%s)"
-                            .formatted(letters == null ? "" : letters.topic(), nameOf(tellingOf(cause)));
+                            .formatted(
+                                    letters == null ? "" : letters.topic(),
+                                    FailureText.nameOf(FailureText.tellingOf(cause)));
         }
-        return "what %s depends on is out of order (%s)".formatted(typeNameOf(record), nameOf(tellingOf(cause)));
+        return "what %s depends on is out of order (%s)"
+                .formatted(record.typeName(), FailureText.nameOf(FailureText.tellingOf(cause)));
     }
 
     private Progress stop(InFlight record, String why) {
         LOG.error(
                 "{} stops its partition: {}. Nothing behind it is committed or started; mend the cause and start the runner again",
-                where(record),
+                record.where(),
                 why);
-        return new Progress.Stops("%s: %s".formatted(where(record), why));
-    }
-
-    private void logDeath(InFlight record, Origin origin, LettersOut out) {
-        int lines = sparse.due("dead " + origin.reason(), kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn(
-                    "{} was dead-lettered to {} after {} attempts: {}{}{}",
-                    where(record),
-                    out.topic(),
-                    origin.attempts(),
-                    origin.reason(),
-                    origin.message() == null ? "" : ", " + origin.message(),
-                    SparseLog.standingFor(lines));
-        }
+        return new Progress.Stops("%s: %s".formatted(record.where(), why));
     }
 
     private Origin origin(InFlight record, FailureReason reason, @Nullable Throwable cause, Instant now) {
         Event<?> event = record.event();
         String id = event != null ? event.id() : cause instanceof DecodeException e ? e.eventId() : null;
-        Origin origin = Origin.of(record.record(), group, reason, now).withEventId(id);
+        Origin origin = record.origin(group, reason, now, parkedKeys() == null).withEventId(id);
         Instant first = record.firstFailedAt();
         return cause == null ? origin : origin.withFailure(cause, record.attempts(), first == null ? now : first);
     }
 
     private Delivery delivered(InFlight record) {
         return new Delivered(group, kafka.logicalTopic(record.record().topic()), record);
-    }
-
-    private static @Nullable Throwable causeOf(Failure failure) {
-        if (failure instanceof Failure.Undecodable undecodable) {
-            return undecodable.cause();
-        }
-        if (failure instanceof Failure.HandlerFailed handler) {
-            return handler.cause();
-        }
-        if (failure instanceof Failure.LetterHandlerFailed letter) {
-            return letter.cause();
-        }
-        if (failure instanceof Failure.NotNoted start) {
-            return start.cause();
-        }
-        return failure instanceof Failure.DeadLetteringFailed dying ? dying.cause() : null;
-    }
-
-    private static @Nullable String typeOf(InFlight record) {
-        Event<?> event = record.event();
-        return event == null ? null : event.type().name();
-    }
-
-    private static String typeNameOf(InFlight record) {
-        String type = typeOf(record);
-        return type == null ? "record" : type;
-    }
-
-    private static String where(InFlight record) {
-        return "%s at %s/%d@%d"
-                .formatted(
-                        typeNameOf(record),
-                        record.record().topic(),
-                        record.record().partition(),
-                        record.record().offset());
-    }
-
-    /** What says most of a failure: the database's own word, else the cause of all. */
-    private static @Nullable Throwable tellingOf(@Nullable Throwable failure) {
-        Throwable telling = failure;
-        for (int depth = 0; depth < 32 && telling != null && telling.getCause() != null; depth++) {
-            if (telling instanceof SQLException sql && sql.getSQLState() != null) {
-                return telling;
-            }
-            telling = telling.getCause();
-        }
-        return telling;
-    }
-
-    private static String textOf(@Nullable Throwable failure) {
-        return failure == null ? "no exception" : FailureText.of(failure);
-    }
-
-    /** The class alone: the text may hold values of the event. */
-    private static String nameOf(@Nullable Throwable failure) {
-        if (failure == null) {
-            return "no exception";
-        }
-        String state = FailureText.sqlStateOf(failure);
-        String code = failure instanceof SQLException sql && sql.getErrorCode() != 0 ? "/" + sql.getErrorCode() : "";
-        return failure.getClass().getName() + (state == null ? "" : " " + state + code);
-    }
-
-    /** One line a second for each subject; what is left out is counted. Thread-safe; subjects are few: types and classes. */
-    private static final class SparseLog {
-
-        private static final Duration PERIOD = Duration.ofSeconds(1);
-        private static final int MOST_SUBJECTS = 1_000;
-
-        private record Spoken(Instant at, int unspoken) {}
-
-        private final ConcurrentHashMap<String, Spoken> spoken = new ConcurrentHashMap<>();
-
-        /** How many lines one line stands for now; 0 if it is not yet time for one. */
-        int due(String subject, Instant now) {
-            if (spoken.size() > MOST_SUBJECTS) {
-                spoken.clear();
-            }
-            Spoken before = spoken.get(subject);
-            Spoken after = spoken.compute(
-                    subject,
-                    (name, last) -> last == null || !now.isBefore(last.at().plus(PERIOD))
-                            ? new Spoken(now, 0)
-                            : new Spoken(last.at(), last.unspoken() + 1));
-            if (after.unspoken() > 0) {
-                return 0;
-            }
-            return before == null ? 1 : before.unspoken() + 1;
-        }
-
-        static String standingFor(int lines) {
-            return lines == 1 ? "" : " (one line for %d such)".formatted(lines);
-        }
     }
 }

@@ -7,6 +7,7 @@ import dev.eventbus.Event;
 import dev.eventbus.EventHeaders;
 import dev.eventbus.consumer.FailurePolicy.Failure;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
+import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.deadletter.DeadLetter;
@@ -14,20 +15,20 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.internal.ParkedKeys;
+import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
-import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
-import org.apache.kafka.common.header.Headers;
-import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -65,7 +66,6 @@ final class HandlerCall implements LaneWorkers.Work {
     private static final int MAX_TRACE = 512;
 
     /** The user's code, whatever it is. */
-    @FunctionalInterface
     interface UserCode {
         void run() throws Exception;
     }
@@ -107,7 +107,8 @@ final class HandlerCall implements LaneWorkers.Work {
 
     @Override
     public Progress advance(InFlight record) {
-        Progress progress = step(record);
+        ParkedKeys keys = router.parkedKeys();
+        Progress progress = keys == null ? step(record) : keys.live(List.of(record.record()), () -> step(record));
         Event<?> event = record.event();
         if (crashes != null
                 && event != null
@@ -134,8 +135,17 @@ final class HandlerCall implements LaneWorkers.Work {
             return undecodable(record, e, topic);
         }
         Route route = routes.of(event);
+        if (routes.skips(record.record(), group, route)) {
+            listener.skipped(record.eventType(), new Delivered(group, topic, record));
+            return Progress.ENDED;
+        }
         if (route instanceof Route.Once && record.mark() == null) {
             record.mark(Mark.of(group, event.id(), record.record()));
+        }
+        ParkedKeys parked = router.parkedKeys();
+        Progress follows = parked == null || record.record().key() == null ? null : follows(record, event, parked);
+        if (follows != null) {
+            return follows;
         }
         Progress held = record.suspicion().isNone() ? null : held(record, event);
         if (held != null) {
@@ -145,6 +155,66 @@ final class HandlerCall implements LaneWorkers.Work {
         return route instanceof Route.Once once
                 ? handleOnce(record, event, once, delivery)
                 : handle(record, event, (Route.AtLeastOnce) route, delivery);
+    }
+
+    /** Null if its key is not parked, so that it may run now. */
+    private @Nullable Progress follows(InFlight record, Event<?> event, ParkedKeys parked) {
+        try {
+            parked.know();
+        } catch (SQLException | RuntimeException e) {
+            return router.failed(record, new Failure.NotNoted(e));
+        }
+        return parked.contains(record.record().topic(), record.record().key()) ? follow(record, event, parked) : null;
+    }
+
+    /** Adds the next event of a parked key to it; null if the key is not parked any more, so that the event is live. */
+    private @Nullable Progress follow(InFlight record, Event<?> event, ParkedKeys keys) {
+        Mark mark = markOf(record, event);
+        byte[] key = record.record().key();
+        boolean room = keys.haveRoom(mark.topic(), key);
+        Optional<MarkResult> followed;
+        try {
+            followed = room
+                    ? keys.follow(mark, ParkedEvent.following(mark.eventId(), record.record()))
+                    : routes.requireInbox().parking().decided(mark); // a repeat needs no room
+        } catch (SQLException e) {
+            return router.failed(record, new Failure.NotNoted(e));
+        }
+        if (followed.isEmpty()) {
+            return room ? null : new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
+        }
+        if (followed.get() instanceof MarkResult.Known known) {
+            record.mark(mark);
+            return router.known(record, known.outcome());
+        }
+        if (followed.get() instanceof MarkResult.HeldElsewhere) {
+            return router.failed(record, new Failure.HeldElsewhere());
+        }
+        if (followed.get() instanceof MarkResult.IdConflict) {
+            record.mark(null); // the mark is another event's, so this one dies without
+            return router.failed(record, new Failure.IdConflict());
+        }
+        listener.parked(event.type().name(), new Delivered(group, kafka.logicalTopic(mark.topic()), record), null);
+        return Progress.ENDED;
+    }
+
+    /** Whether a record may run together with others: it is known not to follow a parked key. */
+    boolean mayShare(ConsumerRecord<byte[], byte[]> record) {
+        ParkedKeys parked = router.parkedKeys();
+        if (parked == null || record.key() == null) {
+            return true;
+        }
+        try {
+            parked.know();
+            return !parked.contains(record.topic(), record.key());
+        } catch (SQLException | RuntimeException e) {
+            return false; // by itself that is dealt with
+        }
+    }
+
+    /** Of a runner with an inbox. */
+    ParkedKeys requireParkedKeys() {
+        return Objects.requireNonNull(router.parkedKeys(), "parked keys of a runner without an inbox");
     }
 
     /** As this, and several records in one step where their types allow it. */
@@ -180,6 +250,10 @@ final class HandlerCall implements LaneWorkers.Work {
         interrupted = true;
     }
 
+    boolean wasInterrupted() {
+        return interrupted;
+    }
+
     /** Poll thread: names handlers that have been running for long, each once. */
     void warnOfSlow() {
         long now = System.nanoTime();
@@ -206,7 +280,7 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress undecodable(InFlight record, DecodeException e, String topic) {
-        if (routes.ignores(e)) {
+        if (routes.ignores(e) || routes.skips(record.record(), group, null)) {
             listener.skipped(e.eventType(), new Delivered(group, topic, record));
             return Progress.ENDED;
         }
@@ -317,81 +391,6 @@ final class HandlerCall implements LaneWorkers.Work {
             if (!text.isEmpty() && text.length() <= MAX_TRACE && Checks.isPrintable(text)) {
                 MDC.put(name, text); // whole or not at all: anybody may have written it
             }
-        }
-    }
-
-    /** A delivery as the handler sees it; the attempt is the one it was made for. */
-    static class Delivered implements Delivery {
-
-        private final String group;
-        private final String topic;
-        private final ConsumerRecord<byte[], byte[]> record;
-        private final int attempt;
-
-        /** @param topic logical topic */
-        Delivered(String group, String topic, InFlight inFlight) {
-            this(group, topic, inFlight.record(), inFlight.attempt());
-        }
-
-        private Delivered(String group, String topic, ConsumerRecord<byte[], byte[]> record, int attempt) {
-            this.group = group;
-            this.topic = topic;
-            this.record = record;
-            this.attempt = attempt;
-        }
-
-        TransactionalDelivery in(Connection transaction) {
-            return new DeliveredInTransaction(this, transaction);
-        }
-
-        @Override
-        public String group() {
-            return group;
-        }
-
-        @Override
-        public String topic() {
-            return topic;
-        }
-
-        @Override
-        public int partition() {
-            return record.partition();
-        }
-
-        @Override
-        public long offset() {
-            return record.offset();
-        }
-
-        @Override
-        public int attempt() {
-            return attempt;
-        }
-
-        @Override
-        public Instant timestamp() {
-            return Instant.ofEpochMilli(record.timestamp());
-        }
-
-        @Override
-        public Headers headers() {
-            return new RecordHeaders(record.headers());
-        }
-    }
-
-    private static final class DeliveredInTransaction extends Delivered implements TransactionalDelivery {
-
-        private final Connection connection;
-
-        DeliveredInTransaction(Delivered delivered, Connection connection) {
-            super(delivered.group, delivered.topic, delivered.record, delivered.attempt);
-            this.connection = connection;
-        }
-
-        @Override
-        public Connection connection() {
-            return connection;
         }
     }
 }

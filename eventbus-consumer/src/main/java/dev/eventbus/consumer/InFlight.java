@@ -1,13 +1,17 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.Event;
+import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
-import dev.eventbus.consumer.internal.OffsetTracker;
+import java.sql.Connection;
 import java.time.Instant;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.Headers;
+import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,6 +28,8 @@ final class InFlight {
         HANDLE,
         /** The inbox is to note DYING, so that nobody else runs the handler either. */
         DECIDE,
+        /** Its key is to be parked with it, so that nobody else runs the handler either. */
+        PARK,
         /** The letter is to be sent. */
         PUBLISH,
         /** The broker has the letter; the inbox is to note DEAD. */
@@ -52,9 +58,10 @@ final class InFlight {
     private final CrashWatch.Suspicion suspicion = new CrashWatch.Suspicion();
 
     private @Nullable Origin origin;
+    private @Nullable Instant parkedUntil;
     private @Nullable Sent sent;
 
-    /** @param slot the record's place in its partition's {@link OffsetTracker} */
+    /** @param slot the record's place in its partition's {@code OffsetTracker} */
     InFlight(ConsumerRecord<byte[], byte[]> record, long slot) {
         this.record = record;
         this.slot = slot;
@@ -110,6 +117,24 @@ final class InFlight {
     String eventId() {
         Event<?> read = event;
         return read == null ? null : read.id();
+    }
+
+    /** Null until the record was read as an event, and if it is none. */
+    @Nullable
+    String eventType() {
+        Event<?> read = event;
+        return read == null ? null : read.type().name();
+    }
+
+    /** For people: its type, or that it is a record. */
+    String typeName() {
+        String type = eventType();
+        return type == null ? "record" : type;
+    }
+
+    /** For people: what stands where. */
+    String where() {
+        return "%s at %s/%d@%d".formatted(typeName(), record.topic(), record.partition(), record.offset());
     }
 
     /** How the inbox knows the record; null while unknown, and for good if its handler works without one. */
@@ -205,6 +230,16 @@ final class InFlight {
         outage = seen;
     }
 
+    /**
+     * Where the record comes from and why it dies.
+     *
+     * @param redriven whether it may have come by a redrive, whose number of times it then carries
+     */
+    Origin origin(String group, FailureReason why, Instant now, boolean redriven) {
+        return Origin.of(record, group, why, now)
+                .withRedrives(redriven ? RedriveHeaders.redrives(record.headers()) : 0);
+    }
+
     /** Why the record dies; set with the first step of dying. */
     @Nullable
     Origin origin() {
@@ -213,6 +248,20 @@ final class InFlight {
 
     void dies(Origin why) {
         origin = why;
+    }
+
+    /** When it is tried again with its parked key, {@link Instant#MIN} if a person must say so; null if it is not parked. */
+    @Nullable
+    Instant parkedUntil() {
+        return parkedUntil;
+    }
+
+    void parks(@Nullable Instant until) {
+        parkedUntil = until;
+    }
+
+    boolean isParked() {
+        return parkedUntil != null;
     }
 
     /** The sending has ended; see the lane for who may see this. */
@@ -230,5 +279,80 @@ final class InFlight {
         Sent result = sent;
         sent = null;
         return result;
+    }
+
+    /** A delivery as the handler sees it; the attempt is the one it was made for. */
+    static class Delivered implements Delivery {
+
+        private final String group;
+        private final String topic;
+        final ConsumerRecord<byte[], byte[]> record;
+        private final int attempt;
+
+        /** @param topic logical topic */
+        Delivered(String group, String topic, InFlight inFlight) {
+            this(group, topic, inFlight.record(), inFlight.attempt());
+        }
+
+        private Delivered(String group, String topic, ConsumerRecord<byte[], byte[]> record, int attempt) {
+            this.group = group;
+            this.topic = topic;
+            this.record = record;
+            this.attempt = attempt;
+        }
+
+        TransactionalDelivery in(Connection transaction) {
+            return new DeliveredInTransaction(this, transaction);
+        }
+
+        @Override
+        public String group() {
+            return group;
+        }
+
+        @Override
+        public String topic() {
+            return topic;
+        }
+
+        @Override
+        public int partition() {
+            return record.partition();
+        }
+
+        @Override
+        public long offset() {
+            return record.offset();
+        }
+
+        @Override
+        public int attempt() {
+            return attempt;
+        }
+
+        @Override
+        public Instant timestamp() {
+            return Instant.ofEpochMilli(record.timestamp());
+        }
+
+        @Override
+        public Headers headers() {
+            return new RecordHeaders(record.headers());
+        }
+    }
+
+    private static final class DeliveredInTransaction extends Delivered implements TransactionalDelivery {
+
+        private final Connection connection;
+
+        DeliveredInTransaction(Delivered delivered, Connection connection) {
+            super(delivered.group, delivered.topic, delivered.record, delivered.attempt);
+            this.connection = connection;
+        }
+
+        @Override
+        public Connection connection() {
+            return connection;
+        }
     }
 }

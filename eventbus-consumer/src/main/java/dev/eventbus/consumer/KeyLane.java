@@ -269,7 +269,6 @@ final class KeyLane implements Timers.Waiting {
         return state == State.READY;
     }
 
-    /** Whether its first record waits for its next try. */
     @Override
     public synchronized boolean isWaiting() {
         return state == State.WAITING;

@@ -161,7 +161,7 @@ final class LaneWorkers {
     /** What keeps ready lanes from running, in words; null if nothing does. */
     @Nullable
     String problem() {
-        if (aloneSince != 0 || !suspects.isEmpty()) {
+        if (haveSuspects()) {
             return RunnerHealth.suspects(suspects.size());
         }
         Refusal now = refusal;
@@ -172,16 +172,17 @@ final class LaneWorkers {
                 .formatted(now.since(), now.cause());
     }
 
+    /** Whether records that may end the process run or wait. */
+    boolean haveSuspects() {
+        return aloneSince != 0 || !suspects.isEmpty();
+    }
+
     /** Calls for a worker if lanes are ready and there may be one more. */
     private void hireOne() {
         if (executor == null || !maySomethingStart()) {
             return;
         }
-        int now = workers.get();
-        while (now < concurrency && !workers.compareAndSet(now, now + 1)) {
-            now = workers.get();
-        }
-        if (now >= concurrency) {
+        if (workers.getAndUpdate(now -> Math.min(concurrency, now + 1)) >= concurrency) {
             return;
         }
         try {
@@ -201,10 +202,9 @@ final class LaneWorkers {
         Instant now = clock.instant();
         Refusal before = refusal;
         Instant since = before == null ? now : before.since();
-        boolean told = before != null && before.told();
         boolean tooLong = !now.isBefore(since.plus(REFUSED_TOO_LONG));
         String name = cause.getClass().getName();
-        if (tooLong && !told) {
+        if (tooLong && (before == null || !before.told())) {
             LOG.warn("the executor has taken no work since {} ({}); events wait, and it is asked again", since, name);
         }
         refusal = new Refusal(since, name, tooLong);

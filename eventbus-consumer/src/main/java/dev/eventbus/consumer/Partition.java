@@ -1,5 +1,6 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.OffsetTracker;
 import java.time.Instant;
 import java.util.List;
@@ -14,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Poll thread only, except {@link #startNothing()}, {@link #mayStart}, {@link #mayStay} and {@link #isClosed()}.
  */
-final class Partition {
+final class Partition implements FlowControl.Read {
 
     /** Instead of a slot: nothing is started now, and what becomes of the records that have not ended is about to be decided. */
     private static final long UNDECIDED = OffsetTracker.NOTHING - 1;
@@ -43,8 +44,19 @@ final class Partition {
         this.epoch = epoch;
     }
 
-    TopicPartition id() {
+    @Override
+    public TopicPartition id() {
         return id;
+    }
+
+    @Override
+    public int span() {
+        return offsets.span();
+    }
+
+    @Override
+    public long committable() {
+        return offsets.committable();
     }
 
     OffsetTracker offsets() {
@@ -66,7 +78,8 @@ final class Partition {
     }
 
     /** Records that are queued, running or waiting. */
-    int inFlight() {
+    @Override
+    public int inFlight() {
         return inFlight;
     }
 
@@ -82,7 +95,8 @@ final class Partition {
     }
 
     /** Bytes of these. */
-    long bytes() {
+    @Override
+    public long bytes() {
         return bytes;
     }
 
@@ -96,8 +110,8 @@ final class Partition {
     }
 
     /** Why a policy stopped the partition; null if none did. */
-    @Nullable
-    String stoppedBecause() {
+    @Override
+    public @Nullable String stoppedBecause() {
         return stoppedBecause;
     }
 
@@ -124,7 +138,8 @@ final class Partition {
     }
 
     /** Any thread: whether it is on its way out, so that nothing new is taken. */
-    boolean isClosed() {
+    @Override
+    public boolean isClosed() {
         return startable.get() != Long.MAX_VALUE;
     }
 

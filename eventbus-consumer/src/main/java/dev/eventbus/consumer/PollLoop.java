@@ -1,11 +1,13 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
-import dev.eventbus.consumer.FailureRouter.LettersOut;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.RunnerHealth.PartitionWatch;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
+import dev.eventbus.consumer.internal.ClosingTime;
+import dev.eventbus.consumer.internal.DrainLoop;
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.Timers;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
@@ -55,6 +57,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private final RecordSource source;
     private final OffsetCommitter committer;
     private final @Nullable DeadLetterSink sink;
+    private final @Nullable Parking parking;
 
     // Poll thread only.
     private final Timers<KeyLane> timers = new Timers<>();
@@ -64,8 +67,7 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     // Read by any thread.
     private volatile boolean closing;
-    private volatile long closeNanos;
-    private volatile long endNanos;
+    private volatile ClosingTime time = new ClosingTime(0, 0);
     private volatile boolean drained;
     private volatile @Nullable VirtualMachineError fatal;
     private volatile RunnerHealth health = RunnerHealth.of(Status.NEW);
@@ -77,14 +79,14 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.threads = executor != null;
         AfterRetries afterRetries = settings.afterRetries();
         this.sink = afterRetries == null ? null : new DeadLetterSink(kafka, afterRetries.topic());
-        LettersOut letters = sink == null || afterRetries == null
-                ? null
-                : new LettersOut(sink, afterRetries.topic(), settings.routes().inbox());
-        FailurePolicy policy = new FailurePolicy(settings.retry(), settings.classify(), afterRetries);
-        FailureRouter router = new FailureRouter(settings.group(), kafka, policy, letters, settings.listener());
+        FailureRouter router = new FailureRouter(settings, sink);
         this.call = new HandlerCall(settings.group(), kafka, settings.routes(), router, settings.listener());
         this.workers =
                 new LaneWorkers(executor, settings.concurrency(), call.inBatches(), kafka.clock(), e -> fatal = e);
+        DrainLoop.Lent lent = new DrainLoop.Lent(kafka.clock(), executor, e -> fatal = e);
+        this.parking = sink == null || settings.routes().inbox() == null
+                ? null
+                : new Parking(settings, sink, call, lent, workers::haveSuspects);
         this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
         this.watch = new PartitionWatch(kafka, flow);
         this.assigned = new AssignedPartitions(this, workers::ready, settings.listener(), settings.handOverLimit());
@@ -107,7 +109,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         int done = pump();
         if (closing && !drained) {
             assigned.closeAll();
-            drained = flow.records() == 0;
+            drained = flow.records() == 0 && (parking == null || parking.loop().isIdle());
         }
         consumer = source.open(assigned);
         if (consumer != null && fatal == null) {
@@ -121,6 +123,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         committer.commitIfDue(opened, assigned.all(), now);
         flow.apply(opened, assigned.all());
         int read = register(opened, source.poll(opened, pollTimeout(now), this::gap, assigned));
+        read += parking == null ? 0 : parking.loop().round();
         if (threads) {
             return read;
         }
@@ -141,19 +144,11 @@ final class PollLoop implements AssignedPartitions.Loop {
      * @param limit for all of it, {@link #end()} included
      */
     void close(Duration limit) {
-        closeNanos = System.nanoTime();
-        endNanos = closeNanos + limit.toNanos();
+        time = ClosingTime.of(limit);
         closing = true;
-    }
-
-    /** A third of the time that is left, for each of the three things that {@link #end()} waits for. */
-    private Duration third() {
-        return Duration.ofNanos(Math.max(1_000_000, (endNanos - System.nanoTime()) / 3));
-    }
-
-    /** What is left until the n-th fifth of the time to close is over. */
-    private Duration untilFifth(int n) {
-        return Duration.ofNanos(Math.max(0, closeNanos + (endNanos - closeNanos) / 5 * n - System.nanoTime()));
+        if (parking != null) {
+            parking.loop().stop();
+        }
     }
 
     /** Any thread: whether nothing runs any more since {@link #close()}. */
@@ -172,7 +167,6 @@ final class PollLoop implements AssignedPartitions.Loop {
         return fatal;
     }
 
-    /** Any thread. */
     RunnerHealth health() {
         return health;
     }
@@ -182,12 +176,15 @@ final class PollLoop implements AssignedPartitions.Loop {
         if (!closing) {
             close(OffsetCommitter.LONGEST_SYNC);
         }
-        Duration third = third();
+        Duration third = time.third(); // for each of the three things that are waited for
         assigned.closeAll();
         assigned.startNothingMore();
         pumpUntil(() -> flow.records() == 0, threads ? Duration.ZERO : third);
         commitNow(assigned.all());
         ending = true;
+        if (parking != null && !parking.loop().close(third)) {
+            LOG.warn("{} closed while a parked event was handled; it has ended or is handled again", settings.group());
+        }
         try {
             source.close(third);
         } finally {
@@ -215,27 +212,27 @@ final class PollLoop implements AssignedPartitions.Loop {
                 workers.runHere();
                 takeReports();
             }
-            return condition.getAsBoolean() || closing && untilFifth(4).isZero();
+            return condition.getAsBoolean() || closing && time.untilFifth(4).isZero();
         });
         return condition.getAsBoolean();
     }
 
     @Override
     public Instant finishBy() {
-        Duration longest = closing ? untilFifth(1) : AssignedPartitions.FINISHING;
+        Duration longest = closing ? time.untilFifth(1) : AssignedPartitions.FINISHING;
         return kafka.clock().instant().plus(threads ? longest : Duration.ZERO);
     }
 
     @Override
     public void commitNow(Collection<Partition> partitions) {
         if (consumer != null && fatal == null) {
-            committer.commitNow(consumer, partitions, closing ? third() : OffsetCommitter.LONGEST_SYNC);
+            committer.commitNow(consumer, partitions, closing ? time.third() : OffsetCommitter.LONGEST_SYNC);
         }
     }
 
     @Override
     public void dropped(Collection<InFlight> records) {
-        records.forEach(flow::returned);
+        records.forEach(record -> flow.returned(record.bytes()));
         timers.forgetDropped();
     }
 
@@ -244,7 +241,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private int pump() {
         if (closing) { // here, since a hand-over may be under way
             assigned.closeAll();
-            if (untilFifth(1).isZero()) {
+            if (time.untilFifth(1).isZero()) {
                 assigned.startNothingMore();
             }
         }
@@ -270,7 +267,7 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     /** A record has left its lane; only if it has ended, and in the epoch that is current, its offset is finished. */
     private void left(Report report) {
-        flow.returned(report.record());
+        flow.returned(report.record().bytes());
         Partition partition = report.lane().partition();
         boolean current = assigned.isCurrent(partition);
         if (current && report instanceof Report.Ended) {
@@ -322,6 +319,9 @@ final class PollLoop implements AssignedPartitions.Loop {
         List<KeyLane> ready = new ArrayList<>();
         try {
             committer.takeOver(opened, records, assigned);
+            if (parking != null) {
+                parking.owns(assigned.all(), opened);
+            }
             register(records, ready);
         } catch (RuntimeException | Error e) {
             assigned.readAgain(opened, records);
@@ -341,7 +341,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             if (partition != null && !partition.isClosed()) {
                 for (ConsumerRecord<byte[], byte[]> record : read) {
                     InFlight inFlight = committer.watched(partition, partition.register(record));
-                    flow.took(inFlight);
+                    flow.took(inFlight.bytes());
                     KeyLane lane = assigned.laneOf(partition, record.key());
                     if (lane.add(inFlight)) {
                         ready.add(lane);
@@ -356,8 +356,6 @@ final class PollLoop implements AssignedPartitions.Loop {
             }
         });
     }
-
-    // ---- health
 
     private void publishHealth() {
         Instant now = kafka.clock().instant();
@@ -378,7 +376,8 @@ final class PollLoop implements AssignedPartitions.Loop {
                 watch.look(assigned.all(), source.opened(), now),
                 workers.running(),
                 timers.size(),
-                timers.next());
+                parking == null ? timers.next() : parking.loop().sooner(timers.next()),
+                parking == null ? RunnerHealth.NOTHING_PARKED : parking.parked());
         settings.listener().observed(health);
     }
 
@@ -389,7 +388,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             problems.add(RunnerHealth.text(fatal));
         }
         problems.addAll(source.problems());
-        Stream.of(committer.problem(), workers.problem())
+        Stream.of(committer.problem(), workers.problem(), parking == null ? null : parking.problem())
                 .filter(Objects::nonNull)
                 .forEach(problems::add);
         problems.addAll(flow.problems(assigned.all(), timers.size() > 0));

@@ -1,5 +1,7 @@
 package dev.eventbus.consumer;
 
+import static java.util.stream.Collectors.toSet;
+
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
 import dev.eventbus.EventDecoder;
@@ -8,7 +10,9 @@ import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
 import dev.eventbus.consumer.batch.BatchHandler;
 import dev.eventbus.consumer.batch.TransactionalBatch;
+import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.topics.KafkaCluster;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -110,6 +114,11 @@ final class Routes {
         return topics;
     }
 
+    /** The same as Kafka and the inbox have them. */
+    Set<String> physicalTopics(KafkaCluster kafka) {
+        return topics().stream().map(kafka::physicalTopic).collect(toSet());
+    }
+
     Collection<Route> all() {
         return byType.values();
     }
@@ -151,6 +160,16 @@ final class Routes {
                     .formatted(event.type().name()));
         }
         return route;
+    }
+
+    /**
+     * Whether a record was redriven for another group; where effects happen once, nothing of that kind is believed.
+     *
+     * @param route null for a record that cannot be read
+     */
+    boolean skips(ConsumerRecord<byte[], byte[]> record, String group, @Nullable Route route) {
+        boolean believes = inbox == null || route instanceof Route.AtLeastOnce;
+        return believes && RedriveHeaders.isForAnother(record.headers(), group);
     }
 
     /** Whether a record that could not be read is of a type to be skipped. */

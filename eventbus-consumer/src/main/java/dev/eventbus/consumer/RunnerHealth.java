@@ -1,5 +1,6 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.OffsetTracker;
 import dev.eventbus.topics.KafkaCluster;
 import java.security.MessageDigest;
@@ -31,6 +32,7 @@ import org.jspecify.annotations.Nullable;
  * @param running handlers that run now
  * @param waitingKeys keys that wait for their next try
  * @param nextRetry when the first of them is due; null if none waits
+ * @param parked what waits in the inbox's database
  */
 public record RunnerHealth(
         Status status,
@@ -38,7 +40,18 @@ public record RunnerHealth(
         List<PartitionHealth> partitions,
         int running,
         int waitingKeys,
-        @Nullable Instant nextRetry) {
+        @Nullable Instant nextRetry,
+        Parked parked) {
+
+    static final Parked NOTHING_PARKED = new Parked(0, 0);
+
+    /**
+     * What waits in the inbox's database, of the whole group, as this runner saw it last.
+     *
+     * @param keys that are parked
+     * @param events of these
+     */
+    public record Parked(int keys, long events) {}
 
     /** How a runner is doing, in one word. */
     public enum Status {
@@ -97,7 +110,7 @@ public record RunnerHealth(
 
     /** Of a runner whose JVM is out of order. */
     static RunnerHealth of(VirtualMachineError broken) {
-        return new RunnerHealth(Status.DOWN, List.of(text(broken)), List.of(), 0, 0, null);
+        return new RunnerHealth(Status.DOWN, List.of(text(broken)), List.of(), 0, 0, null, NOTHING_PARKED);
     }
 
     static String text(VirtualMachineError broken) {
@@ -126,11 +139,17 @@ public record RunnerHealth(
         }
         List<String> all = Stream.concat(problems.stream(), Stream.of(problem)).toList();
         return new RunnerHealth(
-                status == Status.UP ? Status.DEGRADED : status, all, partitions, running, waitingKeys, nextRetry);
+                status == Status.UP ? Status.DEGRADED : status,
+                all,
+                partitions,
+                running,
+                waitingKeys,
+                nextRetry,
+                parked);
     }
 
     static RunnerHealth of(Status status) {
-        return new RunnerHealth(status, List.of(), List.of(), 0, 0, null);
+        return new RunnerHealth(status, List.of(), List.of(), 0, 0, null, NOTHING_PARKED);
     }
 
     /**

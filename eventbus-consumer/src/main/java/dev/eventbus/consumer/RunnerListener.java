@@ -39,7 +39,14 @@ public interface RunnerListener {
     /** The dead-letter topic's broker has acknowledged the record. */
     default void deadLettered(@Nullable String eventType, Delivery delivery, FailureReason reason) {}
 
-    /** An event of a type that the runner was told to ignore was skipped. */
+    /**
+     * An event waits in the database now, in its place behind those of its key.
+     *
+     * @param reason why it failed for the last time; null if it follows another, or waits for its next try
+     */
+    default void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {}
+
+    /** An event of a type that the runner was told to ignore was skipped, or one that was redriven for another group. */
     default void skipped(@Nullable String eventType, Delivery delivery) {}
 
     /** Records were gone before they could be read. */

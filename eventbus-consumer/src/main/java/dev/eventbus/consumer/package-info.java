@@ -12,6 +12,7 @@
  *     on success: OffsetTracker ► OffsetCommitter
  *     on failure: FailurePolicy.decide(Failure) = Disposition ► FailureRouter ► timer ► the same lane, or the DeadLetterSink
  *     in batches: SharedTurn ► BatchCall (many handlers, one transaction; or one handler, many events); what fails in it ► HandlerCall
+ *     parked:     HandlerCall (follows) or FailureRouter (parks) ► ParkedKeys; DrainLoop (which, when) ► Parking (runs them, one by one)
  *     beside it:  FlowControl (how much at once), Backoff (how long until the next try), SqlFaults (whose fault)
  * </pre>
  *

@@ -92,6 +92,8 @@ class ConsumerMetricsTest extends SteppedRunner {
                         "eventbus.consumer.in.flight GAUGE records {group}",
                         "eventbus.consumer.lag GAUGE records {group,partition,topic}",
                         "eventbus.consumer.offset.gaps COUNTER gaps {group,topic}",
+                        "eventbus.consumer.parked.events GAUGE events {group}",
+                        "eventbus.consumer.parked.keys GAUGE keys {group}",
                         "eventbus.consumer.paused.partitions GAUGE partitions {group}",
                         "eventbus.consumer.process TIMER seconds {event.type,group,topic}",
                         "eventbus.consumer.rebalances COUNTER rebalances {group,kind}",
@@ -104,6 +106,35 @@ class ConsumerMetricsTest extends SteppedRunner {
         assertThat(count("eventbus.dlq.published", "reason", "MALFORMED_JSON")).isEqualTo(1);
         assertThat(count("eventbus.consumer.skipped", "topic", TOPIC)).isEqualTo(1);
         assertThat(count("eventbus.consumer.rebalances", "kind", "assigned")).isEqualTo(1);
+    }
+
+    @Test
+    void what_is_parked_is_counted_by_reason() throws SQLException {
+        JdbcDataSource database = new JdbcDataSource();
+        database.setURL("jdbc:h2:mem:parked;DB_CLOSE_DELAY=-1");
+        JdbcInbox inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .inTransaction(inbox, ASSET, (event, tx) -> {
+                    throw new IllegalStateException("no luck");
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.parkKey(inbox, LETTERS))
+                .listener(metrics)
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "bob", "b1");
+        kafka.event(P0, "bob", "b2");
+        kafka.event(P0, "bob", "b3");
+        settle(runner);
+        assertThat(count("eventbus.consumer.parkings", "reason", "ATTEMPTS_EXHAUSTED"))
+                .isEqualTo(1);
+        assertThat(count("eventbus.consumer.parkings", "reason", "WAITS")).isEqualTo(2);
+        assertThat(registry.getMeters())
+                .extracting(ConsumerMetricsTest::described)
+                .contains("eventbus.consumer.parkings COUNTER events {group,reason,topic}");
+        assertThat(gauge("eventbus.consumer.parked.events")).isEqualTo(3);
     }
 
     @Test

@@ -10,6 +10,7 @@ import dev.eventbus.EventType;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.parking.ParkedKey;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.Connection;
 import java.sql.ResultSet;
@@ -82,6 +83,43 @@ class CrashWatchTest {
         assertThat(letters).containsExactly("poison CRASHED_HANDLER 6");
         assertThat(runs).endsWith("b2");
         assertThat(noted()).isEmpty();
+    }
+
+    @Test
+    void a_parked_event_that_ends_the_process_is_parked_as_such_and_convicts_nobody_else() throws SQLException {
+        UnaryOperator<ConsumerRunnerBuilder> parking =
+                runner -> inTransaction(runner).afterRetries(AfterRetries.parkKey(inbox, LETTERS));
+        failing.addAll(List.of("a1", "poison", "c1"));
+        send("alice a1", "alice a2", "bob poison", "bob b2", "carol c1", "carol c2");
+        assertThat(process(parking)).isTrue();
+        failing.clear();
+        deadly.add("poison");
+        for (String user : List.of("alice", "bob", "carol")) {
+            redrive(user);
+        }
+        send("dave d1");
+        int crashes = 0;
+        while (!process(parking) && crashes < 20) {
+            crashes++;
+        }
+        assertThat(crashes).isEqualTo(CrashWatch.MAX_STARTS);
+        assertThat(outcomes())
+                .containsExactly("a1 DONE", "a2 DONE", "b2 PARKED", "c1 DONE", "c2 DONE", "d1 DONE", "poison PARKED");
+        assertThat(inbox.parking().load("ledger")).singleElement().satisfies(key -> {
+            assertThat(key.state()).isEqualTo(ParkedKey.State.PARKED);
+            assertThat(key.reason()).isEqualTo("CRASHED_HANDLER");
+        });
+        assertThat(noted()).as("it has its starts again").isEmpty();
+        deadly.clear();
+        redrive("bob");
+        assertThat(process(parking)).isTrue();
+        assertThat(inbox.parking().load("ledger")).isEmpty();
+        assertThat(letters).hasSize(3);
+    }
+
+    private void redrive(String user) throws SQLException {
+        assertThat(inbox.parking().redrive("ledger", P0.topic(), user.getBytes(UTF_8)))
+                .isTrue();
     }
 
     @Test

@@ -6,6 +6,7 @@ import static dev.eventbus.consumer.MockKafka.TOPIC;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.internal.FlowControl;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;

@@ -302,7 +302,7 @@ class RunnerWithInboxTest {
             log.setLevel(null);
         }
         assertThat(lines.list.get(0).getFormattedMessage())
-                .contains("at least once: [SEEN]", "effects once: [ASSET_UPDATED]", "size its pool for 8");
+                .contains("at least once: [SEEN]", "effects once: [ASSET_UPDATED]", "size its pool for 13");
     }
 
     private ConsumerRunner runner(MockKafka kafka) {

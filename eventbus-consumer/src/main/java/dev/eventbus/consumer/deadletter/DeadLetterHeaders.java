@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class DeadLetterHeaders {
 
-    private static final String PREFIX = "eventbus-dlq-";
+    static final String PREFIX = "eventbus-dlq-";
 
     static final String TOPIC = "eventbus-dlq-topic";
     static final String PARTITION = "eventbus-dlq-partition";
@@ -47,6 +47,9 @@ final class DeadLetterHeaders {
     private static final int MAX_NUMBER_BYTES = 19;
     private static final int MAX_TIME_BYTES = 40;
     private static final int MAX_REASON_BYTES = 40;
+
+    private static final Instant FIRST_TIME = Instant.EPOCH.minusMillis(1); // of a record without a time
+    private static final Instant LAST_TIME = Instant.parse("9999-12-31T23:59:59.999999999Z");
     private static final int MAX_KEPT_BYTES = 512;
 
     private static final List<String> KEPT_WHEN_CUT = List.of(
@@ -145,7 +148,11 @@ final class DeadLetterHeaders {
     }
 
     private static Instant time(Headers headers, String name) {
-        return Instant.parse(required(headers, name, MAX_TIME_BYTES));
+        Instant time = Instant.parse(required(headers, name, MAX_TIME_BYTES));
+        if (time.isBefore(FIRST_TIME) || time.isAfter(LAST_TIME)) {
+            throw new IllegalArgumentException(name + " must be a time that milliseconds and every database can hold");
+        }
+        return time;
     }
 
     private static String required(Headers headers, String name, int maxBytes) {

@@ -83,4 +83,31 @@ public final class FailureText {
         text.chars().limit(MAX_BYTES).forEach(c -> safe.append(c >= ' ' && c < 127 ? (char) c : '?'));
         return safe.toString();
     }
+
+    /** What says most of a failure: the database's own word, else the cause of all. */
+    public static @Nullable Throwable tellingOf(@Nullable Throwable failure) {
+        Throwable telling = failure;
+        for (int depth = 0; depth < 32 && telling != null && telling.getCause() != null; depth++) {
+            if (telling instanceof SQLException sql && sql.getSQLState() != null) {
+                return telling;
+            }
+            telling = telling.getCause();
+        }
+        return telling;
+    }
+
+    /** As {@link #of}; also of none. */
+    public static String textOf(@Nullable Throwable failure) {
+        return failure == null ? "no exception" : of(failure);
+    }
+
+    /** The class alone: the text may hold values of the event. */
+    public static String nameOf(@Nullable Throwable failure) {
+        if (failure == null) {
+            return "no exception";
+        }
+        String state = sqlStateOf(failure);
+        String code = failure instanceof SQLException sql && sql.getErrorCode() != 0 ? "/" + sql.getErrorCode() : "";
+        return failure.getClass().getName() + (state == null ? "" : " " + state + code);
+    }
 }

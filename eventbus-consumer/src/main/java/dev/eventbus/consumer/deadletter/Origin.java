@@ -118,6 +118,47 @@ public record Origin(
                 redrives);
     }
 
+    /**
+     * With how often the handler was run, and the text that was kept of its last failure.
+     *
+     * @param error as {@link FailureText#of} has made it; null if nothing is known
+     */
+    public Origin withError(@Nullable String error, int runs) {
+        String thrown = error == null ? null : error.split("[ :,]", 2)[0];
+        return new Origin(
+                topic,
+                partition,
+                offset,
+                timestamp,
+                group,
+                eventId,
+                runs,
+                firstFailedAt,
+                failedAt,
+                reason,
+                thrown,
+                error,
+                redrives);
+    }
+
+    /** With how often it was redriven before. */
+    public Origin withRedrives(int times) {
+        return new Origin(
+                topic,
+                partition,
+                offset,
+                timestamp,
+                group,
+                eventId,
+                attempts,
+                firstFailedAt,
+                failedAt,
+                reason,
+                exception,
+                message,
+                times);
+    }
+
     /** One line, safe to print. */
     @Override
     public String toString() {

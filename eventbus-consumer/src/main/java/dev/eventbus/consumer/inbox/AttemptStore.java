@@ -34,10 +34,10 @@ public final class AttemptStore {
     }
 
     private final InboxTransactions transactions;
-    private final AttemptSql sql;
+    private final InboxSql.AttemptSql sql;
     private final Semaphore alone;
 
-    AttemptStore(InboxTransactions transactions, AttemptSql sql, Semaphore alone) {
+    AttemptStore(InboxTransactions transactions, InboxSql.AttemptSql sql, Semaphore alone) {
         this.transactions = transactions;
         this.sql = sql;
         this.alone = alone;

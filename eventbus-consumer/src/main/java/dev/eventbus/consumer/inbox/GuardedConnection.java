@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
+import dev.eventbus.internal.StatementPolicy;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;

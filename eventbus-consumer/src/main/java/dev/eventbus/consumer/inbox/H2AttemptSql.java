@@ -10,7 +10,7 @@ import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** H2 2.x, in every compatibility mode. Ids and groups are binary columns. */
-final class H2AttemptSql implements AttemptSql {
+final class H2AttemptSql implements InboxSql.AttemptSql {
 
     private final String find;
     private final String insert;

@@ -2,6 +2,8 @@ package dev.eventbus.consumer.inbox;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.eventbus.consumer.parking.H2ParkingSql;
+import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -74,6 +76,16 @@ final class H2InboxSql implements InboxSql {
     @Override
     public AttemptSql attempts() {
         return new H2AttemptSql(schema);
+    }
+
+    @Override
+    public ParkingSql parking() {
+        return new H2ParkingSql(schema);
+    }
+
+    @Override
+    public Insertion.Inserted transaction(Connection connection) throws SQLException {
+        return new Insertion.Inserted(transactionId(connection));
     }
 
     @Override

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -140,6 +141,15 @@ interface InboxSql {
     /** The statements about attempts, in the same schema. */
     AttemptSql attempts();
 
+    /** The statements about parked keys, in the same schema. */
+    ParkingSql parking();
+
+    /** Gives a transaction that does not begin with a mark what {@link #insert} gives others; before its first statement. */
+    default void begin(Connection connection) throws SQLException {}
+
+    /** Tells this transaction from every other one; for {@link #seal}. Null if it has written nothing, as far as the database can tell. */
+    Insertion.@Nullable Inserted transaction(Connection connection) throws SQLException;
+
     /** Whether this session cannot write. */
     boolean readOnly(Connection connection) throws SQLException;
 
@@ -148,4 +158,27 @@ interface InboxSql {
 
     /** A name as this database quotes it. */
     String quoted(String name);
+
+    /** The statements about {@code eventbus_attempt} of one database. Each works in the connection's transaction. */
+    interface AttemptSql {
+
+        /** What is noted of an event; null if nothing is. */
+        AttemptStore.@Nullable Attempts find(Connection connection, String group, String eventId) throws SQLException;
+
+        /** Notes an event that nothing is noted of. */
+        void insert(Connection connection, String group, String eventId, AttemptStore.Attempts attempts)
+                throws SQLException;
+
+        /** Replaces what is noted of an event. */
+        void update(Connection connection, String group, String eventId, AttemptStore.Attempts attempts)
+                throws SQLException;
+
+        /** Forgets an event. */
+        void delete(Connection connection, String group, String eventId) throws SQLException;
+
+        /**
+         * Forgets events of a group that are neither dying nor parked and were noted longer ago than that by the database's clock, 1,000 at most; how many.
+         */
+        int purge(Connection connection, String group, Duration olderThan) throws SQLException;
+    }
 }

@@ -6,6 +6,8 @@ import java.sql.SQLException;
 /** Where the inbox's transactions come from: connections of its own, or the user's {@link Transactions}. Thread-safe. */
 interface InboxTransactions {
 
+    String FAILED = "the inbox's transaction failed";
+
     /**
      * How a transaction ends.
      *
@@ -38,14 +40,21 @@ interface InboxTransactions {
     default <T> T runOurs(Step<T> step) throws SQLException {
         try {
             return run(step);
-        } catch (SQLException e) {
-            throw e;
         } catch (Exception e) {
-            String state = null;
-            for (Throwable cause = e; cause != null && state == null; cause = cause.getCause()) {
-                state = cause instanceof SQLException database ? database.getSQLState() : null;
-            }
-            throw new SQLException("the inbox's transaction failed", state, e);
+            throw unwrapped(e);
         }
+    }
+
+    /** As the database said it, with its state and code, whatever a framework has made of it. */
+    static SQLException unwrapped(Exception e) {
+        if (e instanceof SQLException plain) {
+            return plain;
+        }
+        for (Throwable cause = e.getCause(); cause != null; cause = cause.getCause()) {
+            if (cause instanceof SQLException database && database.getSQLState() != null) {
+                return new SQLException(FAILED, database.getSQLState(), database.getErrorCode(), e);
+            }
+        }
+        return new SQLException(FAILED, e);
     }
 }

@@ -91,7 +91,8 @@ public final class JdbcInbox {
     private final InboxSql sql;
     private final InboxTransactions transactions;
     private final AttemptStore attempts;
-    private final HeldMarks held = new HeldMarks();
+    private final FirstDecision first;
+    private final ParkingStore parking;
 
     private JdbcInbox(
             Database database, String schema, Duration idleLimit, @Nullable Duration retention, int batching) {
@@ -105,6 +106,8 @@ public final class JdbcInbox {
         this.sql = schema.isEmpty() ? plain : database.dialect().apply(plain.quoted(schema) + ".", session);
         this.transactions = database.transactions().apply(sql);
         this.attempts = new AttemptStore(transactions, sql.attempts(), database.alone());
+        this.first = new FirstDecision(sql);
+        this.parking = new ParkingStore(transactions, sql, first);
     }
 
     private static JdbcInbox on(Database database) {
@@ -250,7 +253,7 @@ public final class JdbcInbox {
      */
     public MarkResult run(Mark mark, Work work) throws Exception {
         for (int i = 0; i < TRIES; i++) {
-            Optional<MarkResult> result = transactions.run((connection, watch) -> decideFirst(
+            Optional<MarkResult> result = transactions.run((connection, watch) -> first.decide(
                     connection,
                     mark,
                     Outcome.DONE,
@@ -285,7 +288,7 @@ public final class JdbcInbox {
         }
         for (int i = 0; i < TRIES; i++) {
             Optional<MarkResult> result =
-                    transactions.runOurs((connection, watch) -> decideFirst(connection, mark, outcome, () -> {}));
+                    transactions.runOurs((connection, watch) -> first.decide(connection, mark, outcome, () -> {}));
             if (result.isPresent()) {
                 return result.get();
             }
@@ -336,39 +339,9 @@ public final class JdbcInbox {
         return attempts;
     }
 
-    /** What runs between the mark and its commit. */
-    private interface Effect {
-        void run() throws Exception;
-    }
-
-    /** Empty if the row that stood in the way is gone. */
-    private Ending<Optional<MarkResult>> decideFirst(Connection connection, Mark mark, Outcome outcome, Effect effect)
-            throws Exception {
-        boolean again = held.contains(mark);
-        InboxSql.Insertion insertion = sql.insert(
-                connection,
-                mark,
-                outcome,
-                again ? InboxSql.AGAIN_LOCK_TIMEOUT_MILLIS : InboxSql.MARK_LOCK_TIMEOUT_MILLIS);
-        if (insertion instanceof InboxSql.Insertion.Held) {
-            held.add(mark);
-            return new Ending<>(Optional.of(new MarkResult.HeldElsewhere()), false);
-        }
-        if (again) {
-            held.remove(mark);
-        }
-        if (insertion instanceof InboxSql.Insertion.Inserted ours) {
-            effect.run();
-            if (!sql.seal(connection, ours)) {
-                throw new HandlerTransactionException(mark);
-            }
-            return new Ending<>(Optional.of(new MarkResult.Decided()), true);
-        }
-        InboxSql.Decision known = sql.decision(connection, mark);
-        if (known == null) {
-            return new Ending<>(Optional.empty(), false);
-        }
-        return new Ending<>(Optional.of(known.about(mark)), false);
+    /** Keys whose events wait to be handled later. */
+    public ParkingStore parking() {
+        return parking;
     }
 
     private static JdbcInbox on(DataSource dataSource) throws SQLException {

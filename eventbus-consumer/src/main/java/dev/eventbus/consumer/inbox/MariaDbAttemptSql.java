@@ -10,7 +10,7 @@ import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** MariaDB 10.6 and later. Ids and groups are columns of bytes. */
-final class MariaDbAttemptSql implements AttemptSql {
+final class MariaDbAttemptSql implements InboxSql.AttemptSql {
 
     private final String find;
     private final String insert;

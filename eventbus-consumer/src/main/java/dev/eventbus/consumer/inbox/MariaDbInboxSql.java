@@ -2,6 +2,8 @@ package dev.eventbus.consumer.inbox;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.eventbus.consumer.parking.MariaDbParkingSql;
+import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -95,6 +97,16 @@ final class MariaDbInboxSql implements InboxSql {
     @Override
     public AttemptSql attempts() {
         return new MariaDbAttemptSql(schema);
+    }
+
+    @Override
+    public ParkingSql parking() {
+        return new MariaDbParkingSql(schema);
+    }
+
+    @Override
+    public Insertion.Inserted transaction(Connection connection) throws SQLException {
+        return new Insertion.Inserted(savepoint(connection));
     }
 
     @Override

@@ -8,7 +8,7 @@ import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** PostgreSQL 13 and later. */
-final class PostgresAttemptSql implements AttemptSql {
+final class PostgresAttemptSql implements InboxSql.AttemptSql {
 
     private final String find;
     private final String insert;

@@ -1,5 +1,7 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.parking.ParkingSql;
+import dev.eventbus.consumer.parking.PostgresParkingSql;
 import java.sql.Array;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -96,6 +98,8 @@ final class PostgresInboxSql implements InboxSql {
                    set_config('lock_timeout', current_setting('eventbus.lock_timeout'), true)
             """;
 
+    private static final String TRANSACTION = "SELECT pg_current_xact_id_if_assigned()::text";
+
     private static final String WITHOUT_THAT_MARK = "ROLLBACK TO SAVEPOINT eventbus_mark";
 
     // What synchronous_commit is when COMMIT comes decides; remote_apply is the one setting that waits for more than
@@ -144,6 +148,30 @@ final class PostgresInboxSql implements InboxSql {
     @Override
     public AttemptSql attempts() {
         return new PostgresAttemptSql(schema);
+    }
+
+    @Override
+    public ParkingSql parking() {
+        return new PostgresParkingSql(schema);
+    }
+
+    @Override
+    public void begin(Connection connection) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(begin + END)) {
+            statement.setString(1, MARK_LOCK_TIMEOUT_MILLIS + "ms");
+            statement.setString(2, session.idleLimit().toMillis() + "ms");
+            statement.execute();
+        }
+    }
+
+    @Override
+    public Insertion.@Nullable Inserted transaction(Connection connection) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(TRANSACTION);
+                ResultSet row = statement.executeQuery()) {
+            row.next();
+            String id = row.getString(1);
+            return id == null ? null : new Insertion.Inserted(id);
+        }
     }
 
     @Override

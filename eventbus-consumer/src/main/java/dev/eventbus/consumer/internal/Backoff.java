@@ -16,6 +16,9 @@ public final class Backoff {
     /** Longest delay that is kept in memory; a policy that asks for more is refused when the runner is built. */
     public static final Duration LONGEST_IN_MEMORY = Duration.ofSeconds(30);
 
+    /** Longest delay of an event that waits in the database with its parked key. */
+    public static final Duration LONGEST_PARKED = Duration.ofDays(365);
+
     /** How long a lane whose mark another owner holds waits before it asks again. */
     public static final Duration HELD_ELSEWHERE = Duration.ofMillis(250);
 
@@ -26,12 +29,19 @@ public final class Backoff {
     private static final int DRAWS = 100;
 
     private final IntervalBiFunction<Object> interval;
+    private final Duration cap;
 
     public Backoff(RetryConfig retry) {
-        this.interval = retry.getIntervalBiFunction();
+        this(retry, LONGEST_IN_MEMORY);
     }
 
-    /** The policy's delay after the given attempt (1 for the first), within 0 and 30 s; our own if the policy fails. */
+    /** @param cap of what the policy says */
+    public Backoff(RetryConfig retry, Duration cap) {
+        this.interval = retry.getIntervalBiFunction();
+        this.cap = cap;
+    }
+
+    /** The policy's delay after the given attempt (1 for the first), within 0 and the cap; our own if the policy fails. */
     public Duration afterAttempt(int attempt, Throwable cause) {
         Long millis;
         try {
@@ -40,7 +50,13 @@ public final class Backoff {
             return waiting(attempt, attempt);
         }
         long wanted = millis == null ? 0 : millis;
-        return Duration.ofMillis(Math.max(0, Math.min(wanted, LONGEST_IN_MEMORY.toMillis())));
+        return Duration.ofMillis(Math.max(0, Math.min(wanted, cap.toMillis())));
+    }
+
+    /** As {@link #afterAttempt}, within 0 and 30 s. */
+    public Duration inMemory(int attempt, Throwable cause) {
+        Duration delay = afterAttempt(attempt, cause);
+        return delay.compareTo(LONGEST_IN_MEMORY) > 0 ? LONGEST_IN_MEMORY : delay;
     }
 
     /**

@@ -4,6 +4,7 @@ import dev.eventbus.consumer.inbox.AttemptStore;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.Mark;
 import java.sql.SQLException;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -38,6 +39,11 @@ public final class CrashWatch {
         RUN_ALONE,
         /** It has ended the process too often. */
         CONVICTED
+    }
+
+    /** A handler of a parked event, which has no lane. */
+    public interface Started<T> {
+        T run() throws SQLException;
     }
 
     private enum Suspected {
@@ -130,6 +136,41 @@ public final class CrashWatch {
                 mark,
                 MAX_STARTS - before - 1);
         return Verdict.RUN;
+    }
+
+    /**
+     * Runs the handler of a parked event, each of which is watched; a suspect alone, as far as other suspects go.
+     *
+     * @return what it came to; null if it must wait until nothing else runs alone
+     */
+    public <T> @Nullable T run(Suspicion of, Mark mark, Started<T> handler, Started<T> convicted) throws SQLException {
+        if (of.isNone()) {
+            of.watch();
+        }
+        Verdict verdict = begin(of, mark);
+        if (verdict != Verdict.RUN_ALONE) {
+            return verdict == Verdict.RUN ? handler.run() : convicted.run();
+        }
+        if (!attempts.alone().tryAcquire()) {
+            return null;
+        }
+        of.alone = true;
+        try {
+            return begin(of, mark) == Verdict.RUN ? handler.run() : convicted.run();
+        } finally {
+            of.alone = false;
+            attempts.alone().release();
+        }
+    }
+
+    /** Whether an event runs alone, here or in a runner beside this one. */
+    public boolean isOneAlone() {
+        return attempts.alone().availablePermits() == 0;
+    }
+
+    /** The event was given up, so that it has as many starts again if somebody says that it is to be run once more. */
+    public void forget(Mark mark) throws SQLException {
+        attempts.ended(mark);
     }
 
     /**

@@ -64,13 +64,16 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     /** Guarded by "this". */
     private boolean closed;
 
-    private volatile RunnerHealth health = new RunnerHealth(Status.NEW, List.of(), List.of(), 0, 0, null);
+    private volatile RunnerHealth health =
+            new RunnerHealth(Status.NEW, List.of(), List.of(), 0, 0, null, new RunnerHealth.Parked(0, 0));
 
     private ConsumerMetrics(MeterRegistry registry, String group) {
         this.registry = registry;
         this.group = group;
         gauge("eventbus.consumer.in.flight", "records", now -> sum(now, PartitionHealth::inFlight));
         gauge("eventbus.consumer.waiting.keys", "keys", RunnerHealth::waitingKeys);
+        gauge("eventbus.consumer.parked.keys", "keys", now -> now.parked().keys());
+        gauge("eventbus.consumer.parked.events", "events", now -> now.parked().events());
         gauge(
                 "eventbus.consumer.paused.partitions",
                 "partitions",
@@ -121,11 +124,20 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     }
 
     @Override
+    public void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {
+        because("eventbus.consumer.parkings", "events", delivery, reason == null ? "WAITS" : reason.name());
+    }
+
+    @Override
     public void deadLettered(@Nullable String eventType, Delivery delivery, FailureReason reason) {
+        because("eventbus.dlq.published", "messages", delivery, reason.name());
+    }
+
+    private void because(String name, String unit, Delivery delivery, String reason) {
         counters.computeIfAbsent(
-                        new Named("eventbus.dlq.published", delivery.topic(), reason.name()),
+                        new Named(name, delivery.topic(), reason),
                         of -> registered(Counter.builder(of.name())
-                                .baseUnit("messages")
+                                .baseUnit(unit)
                                 .tag("group", group)
                                 .tag(TOPIC, of.topic())
                                 .tag("reason", of.tag())::register))

@@ -11,13 +11,17 @@ import dev.eventbus.consumer.inbox.MarkResult.HeldElsewhere;
 import dev.eventbus.consumer.inbox.MarkResult.Known;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.Transactions;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
 import java.io.IOException;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 
 /** The inbox in transactions that somebody else begins and ends. */
@@ -109,6 +113,35 @@ public abstract class TransactionsContract extends InboxDatabase {
         JdbcInbox joined = inboxIn(this::inTransaction);
         assertThat(joined.run(mark("evt-1"), book("evt-1"))).isEqualTo(new Known(Outcome.DONE));
         assertThat(effects()).containsExactly("evt-1");
+    }
+
+    @Test
+    void what_the_database_says_of_an_outage_is_told_of_parking_too() {
+        JdbcInbox broken = inboxIn(work -> {
+            throw new IllegalStateException("framework", new SQLException("connection lost", "08006", 42));
+        });
+        ParkedEvent event = new ParkedEvent(
+                "asset.events",
+                new byte[] {1},
+                "evt-1",
+                0,
+                7,
+                new byte[] {2},
+                new byte[4],
+                Instant.EPOCH,
+                1,
+                "X",
+                null);
+        for (ThrowingCallable call : new ThrowingCallable[] {
+            () -> broken.parking().park(mark("evt-1"), event, ParkedKey.State.PARKED, null),
+            () -> broken.parking().follow(mark("evt-1"), event),
+            () -> broken.parking().load(GROUP)
+        }) {
+            assertThatThrownBy(call).isInstanceOfSatisfying(SQLException.class, e -> {
+                assertThat(e.getSQLState()).isEqualTo("08006");
+                assertThat(e.getErrorCode()).isEqualTo(42);
+            });
+        }
     }
 
     @Test

@@ -6,17 +6,26 @@ import static java.time.Duration.ofMillis;
 import static java.time.Duration.ofSeconds;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.FailureKind;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.redrive.PlannedKey;
+import dev.eventbus.consumer.redrive.Redrive;
+import dev.eventbus.consumer.redrive.RedrivePlan;
+import dev.eventbus.consumer.redrive.RedriveResult;
 import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.testkit.FakeEventBus;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.retry.RetryConfig;
+import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
+import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.Test;
 
 /** The samples of docs/retry-and-dead-letters.md, run. */
@@ -98,6 +107,69 @@ class RetrySamplesTest {
         bus.runUntilIdle();
         assertThat(alerts)
                 .containsExactly("a record of unknown origin", "ATTEMPTS_EXHAUSTED in calculator.asset.events");
+    }
+
+    @Test
+    void a_parked_key_waits_until_a_person_says_how_to_go_on() throws SQLException {
+        JdbcDataSource database = new JdbcDataSource();
+        database.setURL("jdbc:h2:mem:parking;DB_CLOSE_DELAY=-1");
+        JdbcInbox inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+        // region: parking
+        ConsumerRunner ledger = ConsumerRunner.builder(kafka, "ledger.asset.events")
+                .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> cache.evict(event.key()))
+                .afterRetries(AfterRetries.parkKey(inbox, "dlq.events"))
+                .build();
+        // end: parking
+        bus.start(ledger);
+        cache.timesDown = 4;
+        bus.publish(ASSET_UPDATED, AssetUpdated.amount("alice", 1), AssetUpdated.amount("alice", 2));
+        bus.runUntilIdle();
+        assertThat(cache.evicted).isEmpty();
+        bus.publish(ASSET_UPDATED, AssetUpdated.amount("carol", 1));
+        bus.runUntilIdle();
+        assertThat(cache.evicted).containsExactly("carol");
+        // region: redrive
+        for (ParkedKey key : inbox.parking().load("ledger.asset.events")) {
+            inbox.parking().redrive("ledger.asset.events", key.topic(), key.key());
+        }
+        // end: redrive
+        bus.runUntilIdle();
+        assertThat(cache.evicted).containsExactly("carol", "alice", "alice");
+    }
+
+    @Test
+    void dead_letters_are_planned_and_redriven() throws SQLException {
+        JdbcDataSource database = new JdbcDataSource();
+        database.setURL("jdbc:h2:mem:redrive;DB_CLOSE_DELAY=-1");
+        JdbcInbox inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+        bus.start(ConsumerRunner.builder(kafka, "ledger.asset.events")
+                .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> cache.evict(event.key()))
+                .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                .build());
+        cache.timesDown = 4;
+        bus.publish(ASSET_UPDATED, AssetUpdated.amount("alice", 1), AssetUpdated.amount("alice", 2));
+        bus.runUntilIdle();
+        List<String> log = new ArrayList<>();
+        // region: plan
+        RedrivePlan plan = Redrive.of(kafka, "ledger.asset.events", "dlq.events", inbox)
+                .reason(FailureReason.ATTEMPTS_EXHAUSTED)
+                .plan();
+        for (PlannedKey key : plan.keys()) {
+            if (key.laterHandled() > 0) { // the old event would be applied after newer ones
+                log.add("%s: %d later events are handled".formatted(key.keyHash(), key.laterHandled()));
+            }
+        }
+        // end: plan
+        assertThat(log).singleElement().asString().endsWith(": 1 later events are handled");
+        // region: run
+        RedriveResult result = plan.run("the cache was down, ticket 4711");
+        log.add("%d handed over, %s left alone".formatted(result.handedOver(), result.leftAlone()));
+        // end: run
+        bus.runUntilIdle();
+        assertThat(result.handedOver()).isEqualTo(1);
+        assertThat(cache.evicted).containsExactly("alice", "alice");
     }
 
     private static String reason(DeadLetter letter) {

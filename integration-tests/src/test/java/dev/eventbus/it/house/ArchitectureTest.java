@@ -38,6 +38,8 @@ class ArchitectureTest {
                         "dev.eventbus.consumer.inbox",
                         "dev.eventbus.consumer.deadletter",
                         "dev.eventbus.consumer.metrics",
+                        "dev.eventbus.consumer.redrive",
+                        "dev.eventbus.cli",
                         "dev.eventbus.testkit",
                         "dev.eventbus.embedded");
     }
@@ -77,6 +79,17 @@ class ArchitectureTest {
                         "belong to the rest of the library",
                         type -> type.getPackageName().startsWith("dev.eventbus")
                                 && !type.getPackageName().startsWith("dev.eventbus.embedded")))
+                .check(LIBRARY);
+    }
+
+    @Test
+    void nobody_knows_the_command_line() {
+        noClasses()
+                .that()
+                .resideOutsideOfPackage("dev.eventbus.cli..")
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("dev.eventbus.cli..")
                 .check(LIBRARY);
     }
 

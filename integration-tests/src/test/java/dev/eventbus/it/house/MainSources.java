@@ -12,8 +12,13 @@ import java.util.stream.Stream;
 final class MainSources {
 
     static final Path ROOT = Path.of("..").toAbsolutePath().normalize();
-    static final List<String> MODULES =
-            List.of("eventbus-core", "eventbus-outbox", "eventbus-consumer", "eventbus-testkit", "eventbus-embedded");
+    static final List<String> MODULES = List.of(
+            "eventbus-core",
+            "eventbus-outbox",
+            "eventbus-consumer",
+            "eventbus-testkit",
+            "eventbus-embedded",
+            "eventbus-cli");
 
     /** A source file; {@code code} is its text without comments. */
     record Source(Path path, String text, String code) {

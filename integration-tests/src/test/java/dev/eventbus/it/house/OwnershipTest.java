@@ -23,17 +23,17 @@ class OwnershipTest {
     }
 
     @Test
-    void only_the_record_source_polls_kafka() {
+    void only_the_record_source_polls_kafka_for_the_group_and_a_redrive_beside_it() {
         assertThat(MainSources.filesWhere(
                         consumer, code -> code.matches("(?s).*\\b(consumer|opened|kafka)\\.poll\\(.*")))
-                .containsExactly("RecordSource.java");
+                .containsExactly("RecordSource.java", "TopicReader.java");
     }
 
     @Test
     void only_the_two_header_classes_spell_the_names_of_our_own_headers() {
         assertThat(MainSources.filesWhere(
                         all, code -> code.contains("\"eventbus-dlq") || code.contains("\"eventbus-redrive")))
-                .containsExactly("DeadLetterHeaders.java");
+                .containsExactly("DeadLetterHeaders.java", "RedriveHeaders.java");
         assertThat(MainSources.filesWhere(all, code -> code.contains("\"eventbus-\";")))
                 .containsExactly("EventHeaders.java");
     }

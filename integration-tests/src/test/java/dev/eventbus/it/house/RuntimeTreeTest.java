@@ -34,7 +34,8 @@ class RuntimeTreeTest {
                 "eventbus-core     | ",
                 "eventbus-outbox   | eventbus-core HdrHistogram micrometer-commons micrometer-core micrometer-observation",
                 "eventbus-consumer | eventbus-core HdrHistogram micrometer-commons micrometer-core micrometer-observation resilience4j-core resilience4j-retry",
-                "eventbus-testkit  | eventbus-core eventbus-outbox eventbus-consumer HdrHistogram micrometer-commons micrometer-core micrometer-observation resilience4j-core resilience4j-retry"
+                "eventbus-testkit  | eventbus-core eventbus-outbox eventbus-consumer HdrHistogram micrometer-commons micrometer-core micrometer-observation resilience4j-core resilience4j-retry",
+                "eventbus-cli      | eventbus-core eventbus-outbox eventbus-consumer HdrHistogram micrometer-commons micrometer-core micrometer-observation resilience4j-core resilience4j-retry checker-qual mariadb-java-client picocli postgresql slf4j-simple"
             })
     void the_runtime_tree_of_a_published_module_does_not_grow(String module, String beyondCore) throws IOException {
         Path tree = MainSources.ROOT.resolve(module).resolve("target/runtime-tree.txt");

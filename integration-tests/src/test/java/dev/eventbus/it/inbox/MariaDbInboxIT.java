@@ -62,7 +62,40 @@ class MariaDbInboxIT {
     }
 
     @Nested
+    class Parking extends ParkingContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return database;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+
+        @Override
+        protected int races() {
+            return 1_000;
+        }
+    }
+
+    @Nested
     class Attempts extends AttemptContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return database;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.mariaDb(dataSource);
+        }
+    }
+
+    @Nested
+    class Redrives extends RedriveContract {
 
         @Override
         protected DataSource openDatabase() {

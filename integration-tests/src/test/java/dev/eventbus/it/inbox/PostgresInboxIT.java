@@ -2,6 +2,8 @@ package dev.eventbus.it.inbox;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.zaxxer.hikari.HikariConfig;
+import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.PurgeContract;
@@ -15,6 +17,7 @@ import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
 import javax.sql.DataSource;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
@@ -29,11 +32,23 @@ class PostgresInboxIT {
 
     private static final PGSimpleDataSource DATABASE = new PGSimpleDataSource();
 
+    /** For what takes ten thousand transactions. */
+    private static HikariDataSource pool;
+
     @BeforeAll
     static void createDatabase(PostgresServer postgres) {
         DATABASE.setUrl(postgres.createDatabase(postgres.uniqueName("inbox")));
         DATABASE.setUser(postgres.user());
         DATABASE.setPassword(postgres.password());
+        HikariConfig pooled = new HikariConfig();
+        pooled.setDataSource(DATABASE);
+        pooled.setMinimumIdle(0);
+        pool = new HikariDataSource(pooled);
+    }
+
+    @AfterAll
+    static void closePool() {
+        pool.close();
     }
 
     @Nested
@@ -51,7 +66,40 @@ class PostgresInboxIT {
     }
 
     @Nested
+    class Parking extends ParkingContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return pool;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+
+        @Override
+        protected int races() {
+            return 10_000;
+        }
+    }
+
+    @Nested
     class Attempts extends AttemptContract {
+
+        @Override
+        protected DataSource openDatabase() {
+            return DATABASE;
+        }
+
+        @Override
+        protected JdbcInbox inboxOn(DataSource dataSource) {
+            return JdbcInbox.postgres(dataSource);
+        }
+    }
+
+    @Nested
+    class Redrives extends RedriveContract {
 
         @Override
         protected DataSource openDatabase() {

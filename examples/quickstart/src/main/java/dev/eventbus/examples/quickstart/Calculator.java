@@ -33,7 +33,7 @@ final class Calculator {
                         .maxAttempts(4)
                         .intervalFunction(ofExponentialRandomBackoff(ofMillis(200), 2.0, 0.2, ofSeconds(10)))
                         .build())
-                .afterRetries(AfterRetries.deadLetter(Events.DEAD_LETTERS))
+                .afterRetries(AfterRetries.parkKey(inbox, Events.DEAD_LETTERS))
                 .listener(listener)
                 .build();
     }

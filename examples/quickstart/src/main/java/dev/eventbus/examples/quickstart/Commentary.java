@@ -2,6 +2,7 @@ package dev.eventbus.examples.quickstart;
 
 import dev.eventbus.Event;
 import dev.eventbus.EventHeaders;
+import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetter;
@@ -14,6 +15,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.common.header.Header;
+import org.jspecify.annotations.Nullable;
 
 /** Says on the screen what the runners do, and how long it took since the commit. */
 final class Commentary implements RunnerListener {
@@ -22,7 +24,7 @@ final class Commentary implements RunnerListener {
     private final Map<String, Instant> committedAt = new ConcurrentHashMap<>();
     private final Map<String, Instant> lastTry = new ConcurrentHashMap<>();
     private final AtomicInteger repeats = new AtomicInteger();
-    private final AtomicInteger letters = new AtomicInteger();
+    private final AtomicInteger parked = new AtomicInteger();
 
     Commentary(Screen screen) {
         this.screen = screen;
@@ -77,21 +79,31 @@ final class Commentary implements RunnerListener {
         repeats.incrementAndGet();
     }
 
+    @Override
+    public void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {
+        screen.happened(
+                delivery.group(),
+                "%s waits in the database%s"
+                        .formatted(
+                                shortId(header(delivery, EventHeaders.ID)),
+                                reason == null ? " behind those of its key" : ", and its key with it: " + reason));
+        parked.incrementAndGet();
+    }
+
     void deadLetter(DeadLetter letter) {
         Origin origin = letter.origin();
         String why = origin == null
                 ? "of unknown origin"
                 : "%s after %d attempts".formatted(origin.reason(), origin.attempts());
         screen.happened("monitoring", "%-6s dead letter: %s".formatted(letter.keyText(), why));
-        letters.incrementAndGet();
     }
 
     int repeats() {
         return repeats.get();
     }
 
-    int letters() {
-        return letters.get();
+    int parked() {
+        return parked.get();
     }
 
     private static String shortId(String id) {

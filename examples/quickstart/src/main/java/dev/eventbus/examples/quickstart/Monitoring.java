@@ -2,10 +2,13 @@ package dev.eventbus.examples.quickstart;
 
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.redrive.Redrive;
+import dev.eventbus.consumer.redrive.RedrivePlan;
 import dev.eventbus.topics.KafkaCluster;
 import java.util.function.Consumer;
 
-/** Watches the dead letters. */
+/** Watches the dead letters, and brings back what was set aside. */
 final class Monitoring {
 
     private Monitoring() {}
@@ -15,4 +18,12 @@ final class Monitoring {
                 .onDeadLetters(Events.DEAD_LETTERS, (letter, delivery) -> alarm.accept(letter))
                 .build();
     }
+
+    // region: redrive
+    static RedrivePlan plan(KafkaCluster kafka, JdbcInbox inbox) {
+        return Redrive.of(kafka, "calculator.asset.events", Events.DEAD_LETTERS, inbox)
+                .requestedBy("monitoring")
+                .plan();
+    }
+    // end: redrive
 }

@@ -30,7 +30,8 @@ public final class Quickstart {
                 story.failForBob();
                 converse(story, screen);
             } else {
-                story.failForBobAndFix();
+                story.failForBobThenRedrive();
+                story.awaitHandled();
             }
             story.awaitSettled();
             tally = story.tally();
@@ -44,15 +45,17 @@ public final class Quickstart {
     private static void converse(Story story, Screen screen) throws Exception {
         BufferedReader keyboard = new BufferedReader(new InputStreamReader(System.in, Charset.defaultCharset()));
         while (true) {
-            screen.say("\n f Enter: fix the handler, or break it for bob   p Enter: publish more   s Enter: stop\n");
+            screen.say(
+                    "\n f Enter: fix the handler, or break it for bob   r Enter: redrive   p Enter: publish more   s Enter: stop\n");
             String letter = keyboard.readLine();
             if (letter == null || letter.strip().equals("s")) {
                 return;
             }
             switch (letter.strip()) {
                 case "f" -> story.fixOrBreak();
+                case "r" -> story.redrive();
                 case "p" -> story.publishForEverybody();
-                default -> screen.say(" that is none of f, p, s");
+                default -> screen.say(" that is none of f, r, p, s");
             }
         }
     }

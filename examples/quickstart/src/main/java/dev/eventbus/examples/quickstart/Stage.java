@@ -29,6 +29,7 @@ final class Stage implements AutoCloseable {
     private final EmbeddedKafka broker;
     private final HikariDataSource dataSource;
     private final KafkaCluster kafka;
+    private final JdbcInbox inbox;
     private final AssetService assets;
     private final HousingService housing;
     private final ConsumerRunner assetRunner;
@@ -51,7 +52,7 @@ final class Stage implements AutoCloseable {
         OutboxRelay relay = keep(OutboxRelay.builder(outbox, dataSource, kafka).build());
         relay.start();
 
-        JdbcInbox inbox = JdbcInbox.postgres(dataSource);
+        inbox = JdbcInbox.postgres(dataSource);
         assetRunner = keep(Calculator.runner(kafka, inbox, Events.ASSET_UPDATED, this::dropCachedResult, commentary));
         assetRunner.start();
         // end: wire
@@ -80,6 +81,10 @@ final class Stage implements AutoCloseable {
 
     KafkaCluster kafka() {
         return kafka;
+    }
+
+    JdbcInbox inbox() {
+        return inbox;
     }
 
     HikariDataSource dataSource() {

@@ -3,6 +3,8 @@ package dev.eventbus.examples.quickstart;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.EventHeaders;
+import dev.eventbus.consumer.redrive.RedrivePlan;
+import dev.eventbus.consumer.redrive.RedriveResult;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
@@ -43,25 +45,34 @@ final class Story {
         deliverAgain();
     }
 
-    /** One user fails; ends with the first dead letter. */
+    /** One user fails; ends when the user's events wait. */
     void failForBob() throws Exception {
-        screen.say("\n4  One user fails: 4 attempts with growing delays, then the dead letter; all others flow");
-        int letters = commentary.letters();
+        screen.say("\n4  One user fails: 4 attempts with growing delays, then the key is parked; all others flow");
+        int parked = commentary.parked();
         stage.breakHandlerFor("bob");
         addAsset("bob", 1);
         addAsset("bob", 2);
         publishSome();
-        await("bob's dead letter", () -> commentary.letters() > letters);
+        await("bob's events to be parked", () -> commentary.parked() == parked + 2);
     }
 
-    void failForBobAndFix() throws Exception {
+    void failForBobThenRedrive() throws Exception {
         failForBob();
+        screen.say("\n5  The handler is fixed, and what was set aside comes back in order");
         fixOrBreak();
+        redrive();
+    }
+
+    void redrive() throws Exception {
+        RedrivePlan plan = Monitoring.plan(stage.kafka(), stage.inbox());
+        screen.happened("redrive", "plan: " + plan);
+        RedriveResult result = plan.run("the price service answers again");
+        screen.happened("redrive", "%d events go back to their group".formatted(result.handedOver()));
     }
 
     void fixOrBreak() {
         if (stage.fixHandler()) {
-            screen.happened("you", "the handler is fixed: bob's later events are handled");
+            screen.happened("you", "the handler is fixed");
         } else {
             stage.breakHandlerFor("bob");
             screen.happened("you", "the handler is broken for bob");
@@ -82,7 +93,11 @@ final class Story {
     }
 
     void awaitSettled() throws Exception {
-        await("every event handled or dead-lettered", () -> tally().isSettled());
+        await("every event handled or set aside", () -> tally().isSettled());
+    }
+
+    void awaitHandled() throws Exception {
+        await("every event handled", () -> tally().isHandled());
     }
 
     Tally tally() throws SQLException {

@@ -20,11 +20,21 @@ import org.apache.kafka.common.header.Header;
  * @param published changes that were committed
  * @param handled of these, with an effect
  * @param deadLettered of these, with a letter in the dead-letter topic
- * @param lost changes without a record in their topic, or with neither an effect nor a letter
- * @param doubled effects beyond the first of an event, and effects of dead-lettered events
+ * @param redriven events that came back to their group after they had been set aside, as the audit says
+ * @param waiting of these without an effect, those that a letter or a parked row has
+ * @param lost changes without a record in their topic, or with neither an effect nor a letter nor a parked row
+ * @param doubled effects beyond the first of an event, and effects of dead-lettered events if nobody redrove any
  * @param reordered effects that came after the effect of a later change of the same user
  */
-record Tally(long published, long handled, long deadLettered, long lost, long doubled, long reordered) {
+record Tally(
+        long published,
+        long handled,
+        long deadLettered,
+        long redriven,
+        long waiting,
+        long lost,
+        long doubled,
+        long reordered) {
 
     static Tally take(DataSource dataSource, KafkaCluster kafka) throws SQLException {
         Set<String> sent = idsIn(kafka, Events.ASSET_UPDATED.topic());
@@ -33,17 +43,24 @@ record Tally(long published, long handled, long deadLettered, long lost, long do
         try (Connection connection = dataSource.getConnection()) {
             Set<String> changed = ids(connection, "SELECT event_id FROM change");
             Set<String> effects = ids(connection, "SELECT event_id FROM effect");
-            long settled = changed.stream()
-                    .filter(id -> sent.contains(id) && (effects.contains(id) || letters.contains(id)))
+            Set<String> aside = ids(connection, "SELECT event_id FROM eventbus_parked_event");
+            aside.addAll(letters);
+            long redriven = count(connection, "SELECT COALESCE(sum(done), 0) FROM eventbus_redrive");
+            long handled = changed.stream().filter(effects::contains).count();
+            long waiting = changed.stream()
+                    .filter(id -> aside.contains(id) && !effects.contains(id))
                     .count();
+            long unsent = changed.stream().filter(id -> !sent.contains(id)).count();
             long repeats = count(connection, "SELECT count(*) - count(DISTINCT (topic, event_id)) FROM effect");
             long both = effects.stream().filter(letters::contains).count();
             return new Tally(
                     changed.size(),
-                    changed.stream().filter(effects::contains).count(),
+                    handled,
                     changed.stream().filter(letters::contains).count(),
-                    changed.size() - settled,
-                    repeats + both,
+                    redriven,
+                    waiting,
+                    unsent + changed.size() - handled - waiting,
+                    repeats + (redriven == 0 ? both : 0),
                     count(connection, """
                             SELECT count(*) FROM (
                               SELECT c.n - max(c.n) OVER (PARTITION BY c.topic, c.user_id ORDER BY e.ord
@@ -53,9 +70,13 @@ record Tally(long published, long handled, long deadLettered, long lost, long do
         }
     }
 
-    /** Whether every published event has been handled or dead-lettered. */
+    /** Whether every published event has been handled or waits for a person. */
     boolean isSettled() {
-        return published == handled + deadLettered;
+        return published == handled + waiting;
+    }
+
+    boolean isHandled() {
+        return published == handled;
     }
 
     boolean isGood() {
@@ -64,8 +85,8 @@ record Tally(long published, long handled, long deadLettered, long lost, long do
 
     @Override
     public String toString() {
-        return "published %d · handled %d · dead-lettered %d · lost %d · doubled %d · reordered %d"
-                .formatted(published, handled, deadLettered, lost, doubled, reordered);
+        return "published %d · handled %d · dead-lettered %d · redriven %d · lost %d · doubled %d · reordered %d"
+                .formatted(published, handled, deadLettered, redriven, lost, doubled, reordered);
     }
 
     private static Set<String> idsIn(KafkaCluster kafka, String topic) {

@@ -1,4 +1,4 @@
-package dev.eventbus.consumer;
+package dev.eventbus.consumer.internal;
 
 import static java.util.stream.Collectors.toSet;
 
@@ -20,16 +20,41 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Poll thread only. Budgets are looked at before each poll, so one poll's worth may lie above them.
  */
-final class FlowControl {
+public final class FlowControl {
+
+    /** A partition, as back-pressure sees it. */
+    public interface Read {
+
+        TopicPartition id();
+
+        /** Records from the lowest unfinished one to the last one read. */
+        int span();
+
+        /** The lowest unfinished offset. */
+        long committable();
+
+        /** Records that are queued, running or waiting. */
+        int inFlight();
+
+        /** Bytes of these. */
+        long bytes();
+
+        /** Whether nothing new of it is taken. */
+        boolean isClosed();
+
+        /** Why a policy stopped it; null if none did. */
+        @Nullable
+        String stoppedBecause();
+    }
 
     /** Default of records in flight. */
-    static final int MAX_RECORDS = 10_000;
+    public static final int MAX_RECORDS = 10_000;
 
     /** Default of bytes in flight: 64 MiB. */
-    static final long MAX_BYTES = 64L * 1024 * 1024;
+    public static final long MAX_BYTES = 64L * 1024 * 1024;
 
     /** Records from the lowest unfinished one to the last one read, for each partition. */
-    static final int MAX_SPAN = 10_000;
+    public static final int MAX_SPAN = 10_000;
 
     private static final double RESUME_BELOW = 0.7;
 
@@ -44,41 +69,45 @@ final class FlowControl {
     private boolean full;
 
     /** Partitions whose open span has reached its budget, and has not come down far enough since. */
-    private Set<Partition> spanFull = Set.of();
+    private Set<Read> spanFull = Set.of();
 
     /** Partitions that hold their share of what all may have in flight, and have not come down far enough since. */
-    private Set<Partition> shareFull = Set.of();
+    private Set<Read> shareFull = Set.of();
 
-    FlowControl(int maxRecords, long maxBytes) {
+    public FlowControl(int maxRecords, long maxBytes) {
         this.maxRecords = maxRecords;
         this.maxBytes = maxBytes;
     }
 
-    void took(InFlight record) {
+    /** A record of so many bytes was read. */
+    public void took(int recordBytes) {
         records++;
-        bytes += record.bytes();
+        bytes += recordBytes;
     }
 
-    void returned(InFlight record) {
+    /** Such a record has ended, or was dropped. */
+    public void returned(int recordBytes) {
         records--;
-        bytes -= record.bytes();
+        bytes -= recordBytes;
     }
 
-    int records() {
+    /** Records in flight. */
+    public int records() {
         return records;
     }
 
-    long bytes() {
+    /** Bytes in flight. */
+    public long bytes() {
         return bytes;
     }
 
     /** Whether reading pauses because the budget of records or bytes is spent. */
-    boolean isFull() {
+    public boolean isFull() {
         return full;
     }
 
     /** Pauses and resumes Kafka's reading as the budgets ask, whatever a rebalance has left. */
-    void apply(Consumer<?, ?> consumer, Collection<Partition> partitions) {
+    public void apply(Consumer<?, ?> consumer, Collection<? extends Read> partitions) {
         full = full
                 ? records >= maxRecords * RESUME_BELOW || bytes >= maxBytes * RESUME_BELOW
                 : records >= maxRecords || bytes >= maxBytes;
@@ -89,7 +118,7 @@ final class FlowControl {
         shareFull = partitions.size() > 1
                 ? partitions.stream().filter(this::holdsShare).collect(toSet())
                 : Set.of();
-        for (Partition partition : partitions) {
+        for (Read partition : partitions) {
             boolean pause = pausedBecause(partition) != null;
             if (pause != paused.contains(partition.id())) {
                 (pause ? toPause : toResume).add(partition.id());
@@ -104,12 +133,12 @@ final class FlowControl {
         }
     }
 
-    private boolean isSpanFull(Partition partition) {
+    private boolean isSpanFull(Read partition) {
         double most = spanFull.contains(partition) ? MAX_SPAN * RESUME_BELOW : MAX_SPAN;
-        return partition.offsets().span() >= most;
+        return partition.span() >= most;
     }
 
-    private boolean holdsShare(Partition partition) {
+    private boolean holdsShare(Read partition) {
         double share = shareFull.contains(partition) ? SHARE * RESUME_BELOW : SHARE;
         return partition.inFlight() >= maxRecords * share || partition.bytes() >= maxBytes * share;
     }
@@ -118,9 +147,9 @@ final class FlowControl {
      * What a person should know of partitions that are not read, in words. A budget that is spent by work that flows is how
      * back-pressure works; spent while keys wait it is a problem.
      */
-    List<String> problems(Collection<Partition> partitions, boolean keysWait) {
+    public List<String> problems(Collection<? extends Read> partitions, boolean keysWait) {
         List<String> problems = new ArrayList<>();
-        for (Partition partition : partitions) {
+        for (Read partition : partitions) {
             boolean held = spanFull.contains(partition) || keysWait && (full || shareFull.contains(partition));
             if (partition.stoppedBecause() != null || held) {
                 problems.add("%s is not read: %s".formatted(partition.id(), pausedBecause(partition)));
@@ -130,8 +159,7 @@ final class FlowControl {
     }
 
     /** Why the partition is not read, in words; null if it is. */
-    @Nullable
-    String pausedBecause(Partition partition) {
+    public @Nullable String pausedBecause(Read partition) {
         if (partition.stoppedBecause() != null) {
             return "stopped: " + partition.stoppedBecause();
         }
@@ -140,7 +168,7 @@ final class FlowControl {
         }
         if (spanFull.contains(partition)) {
             return "open span of %d records reached; offset %d holds it up"
-                    .formatted(MAX_SPAN, partition.offsets().committable());
+                    .formatted(MAX_SPAN, partition.committable());
         }
         if (shareFull.contains(partition)) {
             return "it holds half of the budget of %d records or %d bytes in flight".formatted(maxRecords, maxBytes);

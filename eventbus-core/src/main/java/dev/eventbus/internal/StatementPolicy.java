@@ -1,4 +1,4 @@
-package dev.eventbus.consumer.inbox;
+package dev.eventbus.internal;
 
 import java.util.Locale;
 import java.util.Set;
@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  * something in the session behind it. It looks at how each statement of the text begins, outside of quotes and comments; that a
  * procedure ended the transaction is found after the handler.
  */
-final class StatementPolicy {
+public final class StatementPolicy {
 
     /**
      * What is thought of a text.
@@ -20,7 +20,7 @@ final class StatementPolicy {
      * @param leavesSomething whether settings, temporary tables, session locks, cursors may outlive the transaction; SET LOCAL counts,
      *     since what the session had must be known before the first SET of either kind
      */
-    record Verdict(@Nullable String refused, boolean leavesSomething) {}
+    public record Verdict(@Nullable String refused, boolean leavesSomething) {}
 
     private static final Set<String> ENDING = Set.of("COMMIT", "END", "ABORT", "BEGIN");
     private static final Set<String> DDL = Set.of(
@@ -62,7 +62,8 @@ final class StatementPolicy {
         this.sql = sql;
     }
 
-    static Verdict of(String sql, boolean ddlCommits) {
+    /** What is thought of a text, which may be several statements. */
+    public static Verdict of(String sql, boolean ddlCommits) {
         StatementPolicy policy = new StatementPolicy(sql);
         String refused = policy.refused(ddlCommits);
         return new Verdict(refused, policy.leaves || LEAVING_INSIDE.matcher(sql).find());

@@ -1,0 +1,215 @@
+package dev.eventbus.cli;
+
+import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.redrive.PlannedKey;
+import dev.eventbus.consumer.redrive.PlannedLetter;
+import dev.eventbus.consumer.redrive.Redrive;
+import dev.eventbus.consumer.redrive.RedrivePlan;
+import dev.eventbus.consumer.redrive.RedriveResult;
+import dev.eventbus.consumer.redrive.Standing;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** What commands about dead letters and parked keys have: which group, which events, and how they are shown. */
+abstract class LetterAction extends Action {
+
+    private static final Instant EVER = Instant.EPOCH;
+    private static final Instant NEVER = Instant.parse("9999-12-31T00:00:00Z");
+
+    @Option(names = "--group", paramLabel = "GROUP", description = "The group that failed; default: setting group.")
+    @Nullable
+    String group;
+
+    @Option(names = "--key", paramLabel = "KEY", description = "Only events of this key.")
+    @Nullable
+    String key;
+
+    @Option(
+            names = "--reason",
+            paramLabel = "REASON",
+            description = "Only what failed for this reason: ${COMPLETION-CANDIDATES}.")
+    @Nullable
+    FailureReason reason;
+
+    @Option(
+            names = "--from",
+            paramLabel = "TIME",
+            description = "Only what failed then or later, 2026-01-31T03:00:00Z.")
+    @Nullable
+    Instant from;
+
+    @Option(names = "--to", paramLabel = "TIME", description = "Only what failed before.")
+    @Nullable
+    Instant to;
+
+    @Option(
+            names = "--most-redrives",
+            paramLabel = "N",
+            defaultValue = "" + Redrive.DEFAULT_MOST_REDRIVES,
+            description = "How often an event is redriven at most; default ${DEFAULT-VALUE}.")
+    int mostRedrives = Redrive.DEFAULT_MOST_REDRIVES;
+
+    String group(CliSettings settings) {
+        String named = group;
+        return named == null ? settings.require("group") : named;
+    }
+
+    /** All that was selected. */
+    Redrive selected(Redrive all) {
+        Redrive some = all.mostRedrives(mostRedrives);
+        String onlyKey = key;
+        FailureReason onlyReason = reason;
+        some = onlyKey == null ? some : some.key(onlyKey);
+        some = onlyReason == null ? some : some.reason(onlyReason);
+        return from == null && to == null ? some : some.between(from == null ? EVER : from, to == null ? NEVER : to);
+    }
+
+    // ---- showing
+
+    static Report letters(Report report, List<PlannedLetter> letters) {
+        List<List<@Nullable Object>> rows = new ArrayList<>();
+        for (PlannedLetter letter : letters) {
+            List<@Nullable Object> row = new ArrayList<>();
+            row.add("%d@%d".formatted(letter.partition(), letter.offset()));
+            row.add("%s/%d@%d"
+                    .formatted(
+                            letter.origin().topic(),
+                            letter.origin().partition(),
+                            letter.origin().offset()));
+            row.add(letter.eventId());
+            row.add(letter.keyHash());
+            row.add(letter.origin().reason());
+            row.add(letter.origin().attempts());
+            row.add(letter.origin().redrives());
+            row.add(letter.origin().failedAt());
+            row.add(letter.standing());
+            rows.add(row);
+        }
+        return report.table(
+                "letters",
+                List.of(
+                        "letter",
+                        "event",
+                        "eventId",
+                        "keyHash",
+                        "reason",
+                        "attempts",
+                        "redrives",
+                        "failedAt",
+                        "standing"),
+                rows);
+    }
+
+    static Report shown(RedrivePlan plan) {
+        Report report = new Report()
+                .fact("toRedrive", plan.size())
+                .fact("oldest", plan.oldest().orElse(null))
+                .table("reasons", List.of("reason", "letters"), counts(plan.reasons()))
+                .table("standings", List.of("standing", "letters"), counts(plan.standings()))
+                .fact("olderCopies", plan.copies())
+                .fact("recordsOfOthers", plan.others())
+                .fact("thereAreMore", plan.hasMore());
+        List<List<Object>> rows = new ArrayList<>();
+        for (PlannedKey of : plan.keys()) {
+            String later = (of.exact() ? "" : "at least ") + of.laterHandled();
+            rows.add(List.of(of.topic(), of.keyHash(), of.letters(), of.parked(), of.oldest(), later));
+        }
+        return report.table("keys", List.of("topic", "keyHash", "letters", "parked", "oldest", "laterHandled"), rows);
+    }
+
+    private static List<List<Object>> counts(Map<? extends Enum<?>, Long> counts) {
+        List<List<Object>> rows = new ArrayList<>();
+        counts.forEach((name, count) -> rows.add(List.of(name, count)));
+        return rows;
+    }
+
+    /** Also says in words what to do next. */
+    int tell(RedriveResult result) {
+        print(new Report()
+                .fact("run", result.id())
+                .fact("handedOver", result.handedOver())
+                .fact("applied", result.applied())
+                .fact("failedAgain", result.failedAgain())
+                .fact("waiting", result.waiting())
+                .fact("discarded", result.discarded())
+                .table("leftAlone", List.of("standing", "events"), counts(new TreeMap<>(result.leftAlone())))
+                .fact("stopped", result.stopped().orElse(null)));
+        boolean settled = result.leftAlone().keySet().stream()
+                .allMatch(standing -> standing.isSettled() || standing == Standing.PARKED);
+        return result.stopped().isPresent() || result.failedAgain() > 0 || !settled
+                ? EventbusCli.WRONG
+                : EventbusCli.OK;
+    }
+
+    /** What commands have that change something. */
+    abstract static class Change extends LetterAction {
+
+        @Option(names = "--note", required = true, paramLabel = "TEXT", description = "Why, for the audit.")
+        String note = "";
+
+        @Option(names = "--yes", description = "Do not ask.")
+        boolean yes;
+
+        @Option(
+                names = "--by",
+                paramLabel = "NAME",
+                defaultValue = "${sys:user.name}",
+                description = "Who asks, for the audit; default the user of this machine.")
+        String by = "unknown";
+
+        @Option(
+                names = "--per-second",
+                paramLabel = "N",
+                defaultValue = "" + Redrive.DEFAULT_PER_SECOND,
+                description = "Events handed over in a second; default ${DEFAULT-VALUE}.")
+        int perSecond = Redrive.DEFAULT_PER_SECOND;
+
+        @Option(
+                names = "--wait",
+                paramLabel = "TIME",
+                defaultValue = "PT30S",
+                description = "How long to wait for what was handed over, PT30S; default ${DEFAULT-VALUE}.")
+        Duration wait = Duration.ofSeconds(30);
+
+        Redrive paced(Redrive redrive) {
+            return redrive.requestedBy(by).perSecond(perSecond).waits(wait);
+        }
+
+        /** Shows the plan, asks, and runs it. */
+        int redrive(RedrivePlan plan) {
+            showPlan(plan);
+            if (plan.size() == 0) {
+                err().println("There is nothing to redrive.");
+                return EventbusCli.OK;
+            }
+            return isConfirmed(yes, "Redrive %d events?".formatted(plan.size()))
+                    ? tell(plan.run(note))
+                    : EventbusCli.NOT_CONFIRMED;
+        }
+
+        /** Shows the plan, asks, and gives it up. */
+        int discard(RedrivePlan plan) {
+            showPlan(plan);
+            if (plan.size() == 0) {
+                err().println("There is nothing to discard.");
+                return EventbusCli.OK;
+            }
+            return isConfirmed(yes, "Discard %d events for good?".formatted(plan.size()))
+                    ? tell(plan.discard(note))
+                    : EventbusCli.NOT_CONFIRMED;
+        }
+
+        /** Beside a JSON document there is none. */
+        private void showPlan(RedrivePlan plan) {
+            if (!json) {
+                print(shown(plan));
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+package dev.eventbus.cli;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.eventbus.EncodedEvent;
+import dev.eventbus.consumer.redrive.KeyHash;
+import dev.eventbus.outbox.OutboxAdmin;
+import dev.eventbus.outbox.OutboxAdmin.BlockedKey;
+import dev.eventbus.outbox.OutboxStats;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** An outbox. */
+@Command(
+        name = "outbox",
+        description = "An outbox: how it does, and the keys whose next event Kafka refuses.",
+        subcommands = {
+            OutboxCommand.Stats.class,
+            OutboxCommand.Blocked.class,
+            OutboxCommand.Unblock.class,
+            OutboxCommand.Discard.class
+        })
+final class OutboxCommand {
+
+    private static OutboxAdmin admin(CliSettings settings) {
+        return OutboxAdmin.of(settings.outbox(), settings.dataSource());
+    }
+
+    /** Says how it does. */
+    @Command(name = "stats", description = "Says what waits, since when, and who sends it.")
+    static final class Stats extends Action {
+
+        @Override
+        public Integer call() throws SQLException {
+            OutboxStats stats = admin(settings()).stats();
+            List<List<Object>> topics = new ArrayList<>();
+            stats.pendingByTopic().forEach((topic, pending) -> topics.add(List.of(topic, pending)));
+            List<List<Object>> shards = new ArrayList<>();
+            stats.shards()
+                    .forEach(shard -> shards.add(List.of(
+                            shard.number(),
+                            shard.owner().orElse("-"),
+                            shard.leaseUntil().<Object>map(until -> until).orElse("-"))));
+            print(new Report()
+                    .fact("pending", stats.pending())
+                    .fact("exact", stats.exact())
+                    .fact("oldestAge", stats.oldestAge().orElse(null))
+                    .fact("blockedKeys", stats.blockedKeys())
+                    .fact("relays", stats.relays().size())
+                    .table("pendingByTopic", List.of("topic", "pending"), topics)
+                    .table("shards", List.of("shard", "owner", "leaseUntil"), shards));
+            return stats.blockedKeys() > 0 ? EventbusCli.WRONG : EventbusCli.OK;
+        }
+    }
+
+    /** Lists keys that wait. */
+    @Command(name = "blocked", description = "Lists the keys that wait for a person, by their hashes.")
+    static final class Blocked extends Action {
+
+        @Override
+        public Integer call() throws SQLException {
+            List<List<Object>> rows = new ArrayList<>();
+            for (BlockedKey blocked : admin(settings()).blocked()) {
+                rows.add(List.of(
+                        blocked.topic(),
+                        KeyHash.of(blocked.key().getBytes(UTF_8)),
+                        blocked.eventId(),
+                        blocked.reason(),
+                        blocked.since(),
+                        blocked.sentLater().size()));
+            }
+            print(new Report()
+                    .table(
+                            "blockedKeys",
+                            List.of("topic", "keyHash", "eventId", "reason", "since", "sentLater"),
+                            rows));
+            return rows.isEmpty() ? EventbusCli.OK : EventbusCli.WRONG;
+        }
+    }
+
+    /** Tries keys again. */
+    @Command(name = "unblock", description = "Has the events of blocked keys sent again, in order.")
+    static final class Unblock extends Action {
+
+        @Option(names = "--event", paramLabel = "ID", description = "The event that the key waits for.")
+        @Nullable
+        String event;
+
+        @Option(names = "--reason", paramLabel = "REASON", description = "All keys that are blocked for this reason.")
+        @Nullable
+        String reason;
+
+        @Option(names = "--yes", description = "Do not ask.")
+        boolean yes;
+
+        @Override
+        public Integer call() throws SQLException {
+            String id = event;
+            String why = reason;
+            if ((id == null) == (why == null)) {
+                throw new CliSettings.Refused("say --event or --reason, one of them");
+            }
+            OutboxAdmin admin = admin(settings());
+            if (!isConfirmed(yes, "Send the events of blocked keys again?")) {
+                return EventbusCli.NOT_CONFIRMED;
+            }
+            int unblocked = 0;
+            if (why != null) {
+                for (int some; (some = admin.unblockAll(why)) > 0; ) {
+                    unblocked += some;
+                }
+            } else {
+                for (BlockedKey blocked : admin.blocked()) {
+                    unblocked += blocked.eventId().equals(id) && admin.unblock(blocked.topic(), blocked.key()) ? 1 : 0;
+                }
+            }
+            print(new Report().fact("unblocked", unblocked));
+            return unblocked == 0 ? EventbusCli.WRONG : EventbusCli.OK;
+        }
+    }
+
+    /** Takes an event out. */
+    @Command(
+            name = "discard",
+            description =
+                    "Takes the event that a key waits for out of the outbox for good, and saves it to a file first of all.")
+    static final class Discard extends Action {
+
+        @Option(names = "--event", required = true, paramLabel = "ID", description = "The event.")
+        String event = "";
+
+        @Option(names = "--note", required = true, paramLabel = "TEXT", description = "Why, for the log.")
+        String note = "";
+
+        @Option(
+                names = "--save",
+                required = true,
+                paramLabel = "FILE",
+                description = "A new file for the event, key and payload too: nobody else has it then.")
+        Path save = Path.of("");
+
+        @Option(names = "--yes", description = "Do not ask.")
+        boolean yes;
+
+        @Override
+        public Integer call() throws SQLException {
+            OutboxAdmin admin = admin(settings());
+            if (!isConfirmed(yes, "Take the event out of the outbox for good?")) {
+                return EventbusCli.NOT_CONFIRMED;
+            }
+            try {
+                Files.createFile(save); // before anything is gone: it must not exist, and must be writable
+            } catch (IOException e) {
+                throw new CliSettings.Refused("--save cannot be a new file (%s); nothing was done"
+                        .formatted(e.getClass().getSimpleName()));
+            }
+            EncodedEvent taken = admin.discard(event, note);
+            try {
+                Files.writeString(save, json(taken) + "\n", StandardOpenOption.WRITE);
+            } catch (IOException e) {
+                out().println(json(taken)); // else it would be lost
+                throw new IllegalStateException(
+                        "The event was discarded, and the file could not be written (%s); it stands in the output"
+                                .formatted(e.getClass().getSimpleName()));
+            }
+            print(new Report().fact("discarded", event).fact("saved", save));
+            return EventbusCli.OK;
+        }
+
+        private static String json(EncodedEvent event) {
+            ObjectNode node = new ObjectMapper()
+                    .createObjectNode()
+                    .put("eventId", event.id())
+                    .put("eventType", event.type())
+                    .put("topic", event.topic())
+                    .put("key", event.key())
+                    .put("contentType", event.contentType())
+                    .put("traceparent", event.traceparent())
+                    .put("tracestate", event.tracestate());
+            byte[] value = event.value();
+            node.put("value", value == null ? null : Base64.getEncoder().encodeToString(value));
+            ObjectNode headers = node.putObject("headers");
+            event.headers().forEach(headers::put);
+            return node.toString();
+        }
+    }
+}

@@ -1,0 +1,103 @@
+package dev.eventbus.cli;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Help;
+import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Help.Column;
+import picocli.CommandLine.Help.Column.Overflow;
+import picocli.CommandLine.Help.TextTable;
+
+/** What a command says: facts and tables, for people as text, for programs as one JSON document. */
+final class Report {
+
+    private final ObjectMapper mapper = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+    private final ObjectNode document = mapper.createObjectNode();
+    private final StringBuilder text = new StringBuilder();
+
+    /** @param name in camel case; people read it as words */
+    Report fact(String name, @Nullable Object value) {
+        document.putPOJO(name, shown(value));
+        text.append(words(name)).append(": ").append(shown(value)).append('\n');
+        return this;
+    }
+
+    /** A table; its rows have a value for each column. */
+    Report table(String name, List<String> columns, List<? extends List<? extends @Nullable Object>> rows) {
+        ArrayNode array = document.putArray(name);
+        for (List<? extends @Nullable Object> row : rows) {
+            ObjectNode object = array.addObject();
+            for (int i = 0; i < columns.size(); i++) {
+                object.putPOJO(columns.get(i), shown(row.get(i)));
+            }
+        }
+        text.append(words(name))
+                .append(": ")
+                .append(rows.isEmpty() ? "none" : rows.size())
+                .append('\n');
+        if (!rows.isEmpty()) {
+            text.append(tableOf(columns, rows));
+        }
+        return this;
+    }
+
+    private static String tableOf(List<String> columns, List<? extends List<? extends @Nullable Object>> rows) {
+        List<String[]> cells = new ArrayList<>();
+        cells.add(columns.stream()
+                .map(column -> words(column).toUpperCase(Locale.ROOT))
+                .toArray(String[]::new));
+        for (List<? extends @Nullable Object> row : rows) {
+            cells.add(row.stream().map(value -> String.valueOf(shown(value))).toArray(String[]::new));
+        }
+        Column[] widths = new Column[columns.size()];
+        for (int i = 0; i < widths.length; i++) {
+            int column = i;
+            int width =
+                    cells.stream().mapToInt(cell -> cell[column].length()).max().orElse(1);
+            widths[i] = new Column(width + 2, 0, Overflow.TRUNCATE);
+        }
+        TextTable table = TextTable.forColumns(Help.defaultColorScheme(Ansi.OFF), widths);
+        cells.forEach(table::addRowValues);
+        return table.toString();
+    }
+
+    private static Object shown(@Nullable Object value) {
+        return value == null
+                ? "-"
+                : value instanceof Number || value instanceof Boolean ? value : printable(value.toString());
+    }
+
+    /** Whatever it is, one line of a terminal stays one line; nothing is cut. */
+    private static String printable(String text) {
+        StringBuilder safe = new StringBuilder();
+        text.chars().forEach(c -> {
+            if (c >= ' ' && c < 127) {
+                safe.append((char) c);
+            } else {
+                safe.append("\\u%04x".formatted(c));
+            }
+        });
+        return safe.toString();
+    }
+
+    private static String words(String camelCase) {
+        return camelCase.replaceAll("([A-Z])", " $1").toLowerCase(Locale.ROOT);
+    }
+
+    void print(PrintWriter out, boolean json) {
+        try {
+            out.print(json ? mapper.writeValueAsString(document) + "\n" : text.toString());
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("numbers and texts are always JSON", e);
+        }
+        out.flush();
+    }
+}

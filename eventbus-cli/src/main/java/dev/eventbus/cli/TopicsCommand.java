@@ -1,0 +1,133 @@
+package dev.eventbus.cli;
+
+import dev.eventbus.topics.TopicFinding;
+import dev.eventbus.topics.TopicSpec;
+import dev.eventbus.topics.Topics;
+import java.io.IOException;
+import java.io.Reader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.DateTimeException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Properties;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** Topics. */
+@Command(
+        name = "topics",
+        description = "Topics of a cluster.",
+        subcommands = {TopicsCommand.Verify.class})
+final class TopicsCommand {
+
+    /** Compares. */
+    @Command(
+            name = "verify",
+            description = "Compares topics with what they should be, and changes nothing.",
+            footer = {
+                "",
+                "A file of topics has one line for each, for instance:",
+                "  asset.events = partitions=3 replicas=2 min.insync=2 retention=PT24H retention.bytes=10000000000",
+                "  profile.events = partitions=6 compacted.after=P30D",
+                "Also compression=lz4 and max.message.bytes=1048576. Without a word the defaults of the library hold: 3 replicas, 7 days."
+            })
+    static final class Verify extends Action {
+
+        @Option(names = "--file", paramLabel = "FILE", description = "A file of topics, see below.")
+        @Nullable
+        Path file;
+
+        @Option(
+                names = "--topic",
+                paramLabel = "\"NAME = ...\"",
+                description = "A topic, as a line of such a file; may be said several times.")
+        List<String> topics = new ArrayList<>();
+
+        @Override
+        public Integer call() {
+            List<TopicSpec> specs = new ArrayList<>();
+            Path from = file;
+            if (from != null) {
+                Properties lines = read(from);
+                new TreeSet<>(lines.stringPropertyNames())
+                        .forEach(name -> specs.add(spec(name, lines.getProperty(name, ""))));
+            }
+            for (String line : topics) {
+                String[] parts = line.split("=", 2);
+                if (parts.length < 2) {
+                    throw new CliSettings.Refused("--topic must be \"name = partitions=3 ...\"");
+                }
+                specs.add(spec(parts[0].strip(), parts[1].strip()));
+            }
+            if (specs.isEmpty()) {
+                throw new CliSettings.Refused("say --file or --topic");
+            }
+            List<TopicFinding> findings = Topics.of(settings().kafka(), specs).verify();
+            print(new Report()
+                    .fact("topics", specs.size())
+                    .table(
+                            "findings",
+                            List.of("finding"),
+                            findings.stream()
+                                    .map(finding -> List.of(finding.text()))
+                                    .toList()));
+            return findings.isEmpty() ? EventbusCli.OK : EventbusCli.WRONG;
+        }
+
+        private static Properties read(Path file) {
+            Properties lines = new Properties();
+            try (Reader reader = Files.newBufferedReader(file)) {
+                lines.load(reader);
+            } catch (IOException | IllegalArgumentException e) {
+                throw new CliSettings.Refused("--file %s cannot be read as a properties file (%s)"
+                        .formatted(file, e.getClass().getSimpleName()));
+            }
+            return lines;
+        }
+
+        private static TopicSpec spec(String name, String line) {
+            int partitions = 0;
+            List<String[]> words = new ArrayList<>();
+            for (String word : line.strip().split("\\s+")) {
+                String[] pair = word.split("=", 2);
+                if (pair.length < 2) {
+                    throw new CliSettings.Refused("topic %s: '%s' must be name=value".formatted(name, word));
+                }
+                if (pair[0].equals("partitions")) {
+                    partitions = Integer.parseInt(pair[1]);
+                } else {
+                    words.add(pair);
+                }
+            }
+            TopicSpec spec = TopicSpec.of(name, partitions);
+            for (String[] word : words) {
+                spec = with(spec, word[0], word[1]);
+            }
+            return spec;
+        }
+
+        private static TopicSpec with(TopicSpec spec, String word, String value) {
+            try {
+                return switch (word) {
+                    case "replicas" -> spec.replicationFactor(Integer.parseInt(value));
+                    case "min.insync" -> spec.minInsyncReplicas(Integer.parseInt(value));
+                    case "retention" -> spec.retention(Duration.parse(value));
+                    case "retention.bytes" -> spec.retentionBytes(Long.parseLong(value));
+                    case "compacted.after" -> spec.compactedAfter(Duration.parse(value));
+                    case "compression" -> spec.compression(value);
+                    case "max.message.bytes" -> spec.maxMessageBytes(Integer.parseInt(value));
+                    default ->
+                        throw new CliSettings.Refused(
+                                "topic %s: unknown word '%s'; see topics verify --help".formatted(spec.name(), word));
+                };
+            } catch (DateTimeException | NumberFormatException e) {
+                throw new CliSettings.Refused(
+                        "topic %s: %s=%s is no duration (PT24H) or number".formatted(spec.name(), word, value));
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+package dev.eventbus.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.List;
+import java.util.Map;
+import org.h2.jdbcx.JdbcDataSource;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What needs no server. */
+class EventbusCliTest {
+
+    private static final String SECRET = "s3cret";
+
+    @TempDir
+    private Path folder = Path.of("");
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    private int run(Map<String, String> environment, String... arguments) {
+        return EventbusCli.run(environment, new PrintWriter(out), new PrintWriter(err), arguments);
+    }
+
+    @Test
+    void the_environment_counts_more_than_the_file_and_no_value_is_ever_told() throws IOException {
+        Path file = folder.resolve("eventbus.properties");
+        Files.writeString(file, "database.password = " + SECRET + "\ngroup = from the file\nkafka.acks = all\n");
+        CliSettings settings = CliSettings.of(
+                file, Map.of("EVENTBUS_GROUP", "from the environment", "EVENTBUS_HOME", "/", "PATH", "/bin"));
+        assertThat(settings.require("group")).isEqualTo("from the environment");
+        assertThat(settings.toString()).isEqualTo("settings [database.password, group, kafka.acks]");
+        assertThatThrownBy(() -> settings.require("database.url"))
+                .hasMessageContaining("EVENTBUS_DATABASE_URL")
+                .hasMessageNotContaining(SECRET);
+        Files.writeString(file, "passwort = " + SECRET);
+        assertThatThrownBy(() -> CliSettings.of(file, Map.of()))
+                .hasMessageContaining("passwort")
+                .hasMessageNotContaining(SECRET);
+        assertThatThrownBy(() -> CliSettings.of(folder.resolve("none"), Map.of()))
+                .isInstanceOf(CliSettings.Refused.class)
+                .hasMessageContaining("--config");
+    }
+
+    @Test
+    void there_is_no_option_for_a_password_and_what_is_not_understood_is_not_repeated() {
+        assertThat(run(Map.of(), "parked", "list", "--password=" + SECRET)).isEqualTo(2);
+        assertThat(run(Map.of(), "parked", "list", "--password", SECRET)).isEqualTo(2);
+        assertThat(run(Map.of(), "outbox", "stats", SECRET)).isEqualTo(2);
+        assertThat(err.toString()).contains("--password").doesNotContain(SECRET);
+    }
+
+    @Test
+    void without_a_place_for_the_inbox_nothing_is_put_on_a_topic_by_mistake() {
+        Map<String, String> environment = Map.of(
+                "EVENTBUS_KAFKA_BOOTSTRAP_SERVERS", "localhost:1", "EVENTBUS_GROUP", "g", "EVENTBUS_DEAD_LETTERS", "d");
+        assertThat(run(environment, "deadletters", "redrive", "--note", "x", "--yes"))
+                .isEqualTo(2);
+        assertThat(err.toString()).contains("database.url", "--without-inbox");
+    }
+
+    @Test
+    void a_table_is_text_for_people_and_json_for_programs() {
+        Report report = new Report()
+                .fact("toRedrive", 2)
+                .table("keys", List.of("keyHash", "events"), List.of(List.of("0b14", 2), List.of("line\nbreak", 1)));
+        report.print(new PrintWriter(out), false);
+        assertThat(out.toString()).isEqualTo("""
+                to redrive: 2
+                keys: 2
+                KEY HASH         EVENTS
+                0b14             2
+                line\\u000abreak  1
+                """);
+        out.getBuffer().setLength(0);
+        report.print(new PrintWriter(out), true);
+        assertThat(out.toString()).contains("\"toRedrive\" : 2", "\"keyHash\" : \"0b14\"");
+    }
+
+    @Test
+    void the_parked_keys_of_a_group_are_listed_without_kafka() throws SQLException {
+        JdbcDataSource database = new JdbcDataSource();
+        database.setURL("jdbc:h2:mem:cli;DB_CLOSE_DELAY=-1");
+        JdbcInbox.createTables(database);
+        Map<String, String> environment =
+                Map.of("EVENTBUS_DATABASE_URL", "jdbc:h2:mem:cli", "EVENTBUS_GROUP", "ledger");
+        assertThat(run(environment, "parked", "list")).isZero();
+        assertThat(out.toString()).isEqualTo("parked keys: none\n");
+    }
+}

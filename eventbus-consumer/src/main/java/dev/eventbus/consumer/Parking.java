@@ -1,0 +1,400 @@
+package dev.eventbus.consumer;
+
+import dev.eventbus.DecodeException;
+import dev.eventbus.Event;
+import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
+import dev.eventbus.consumer.FailurePolicy.Disposition;
+import dev.eventbus.consumer.FailurePolicy.Failure;
+import dev.eventbus.consumer.InFlight.Delivered;
+import dev.eventbus.consumer.Routes.Route;
+import dev.eventbus.consumer.deadletter.DeadLetterSink;
+import dev.eventbus.consumer.deadletter.FailureText;
+import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.inbox.ParkingStore.Change;
+import dev.eventbus.consumer.inbox.ParkingStore.Drained;
+import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.internal.DeadAgain;
+import dev.eventbus.consumer.internal.DrainLoop;
+import dev.eventbus.consumer.internal.DrainLoop.Turn;
+import dev.eventbus.consumer.internal.ParkedKeys;
+import dev.eventbus.consumer.internal.SparseLog;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.topics.KafkaCluster;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Collection;
+import java.util.Optional;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BooleanSupplier;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Handles the events of parked keys that wait no more: redriven ones, and those whose next try is due. A key is drained in order, event by
+ * event, and lifted when none is left; {@link DrainLoop} says when.
+ *
+ * <p>Each start of a handler is noted before, and taken off when it returns. One that was noted already was running when its process
+ * ended: it runs alone from then on, as {@link CrashWatch} has it, and nothing is drained while others do.
+ */
+final class Parking {
+
+    private static final int MOST_REMEMBERED = 10_000;
+
+    private static final Logger LOG = LoggerFactory.getLogger(Parking.class);
+
+    /** The key's first event is another than a moment ago. */
+    private static final class Overtaken extends Exception {
+        private static final long serialVersionUID = 1;
+
+        Overtaken() {
+            super(null, null, false, false);
+        }
+    }
+
+    private final String group;
+    private final KafkaCluster kafka;
+    private final Routes routes;
+    private final RunnerListener listener;
+    private final FailurePolicy policy;
+    private final DeadLetterSink sink;
+    private final HandlerCall call;
+    private final ParkingStore store;
+    private final CrashWatch crashes;
+    private final ParkedKeys keys;
+    private final DrainLoop loop;
+    private final BooleanSupplier suspects;
+    private final DeadAgain deadAgain;
+    private final SparseLog sparse = new SparseLog();
+
+    /** First events that run or have failed here; by id. */
+    private final ConcurrentHashMap<String, InFlight> failing = new ConcurrentHashMap<>();
+
+    /** What parked events wait for, in words, if that is a problem; by id. */
+    private final ConcurrentHashMap<String, String> problems = new ConcurrentHashMap<>();
+
+    /** @param suspects whether records that may end the process run or wait in the runner's lanes */
+    Parking(Settings settings, DeadLetterSink sink, HandlerCall call, DrainLoop.Lent lent, BooleanSupplier suspects) {
+        this.group = settings.group();
+        this.kafka = settings.kafka();
+        this.routes = settings.routes();
+        this.listener = settings.listener();
+        this.policy = new FailurePolicy(settings.retry(), settings.classify(), settings.afterRetries());
+        this.sink = sink;
+        this.call = call;
+        this.keys = call.requireParkedKeys();
+        this.store = routes.requireInbox().parking();
+        this.crashes = new CrashWatch(routes.requireInbox().attempts());
+        this.suspects = suspects;
+        this.deadAgain = new DeadAgain(store, group, policy.goesOn());
+        this.loop = new DrainLoop(group, keys, routes.physicalTopics(kafka), lent, this::drain);
+    }
+
+    DrainLoop loop() {
+        return loop;
+    }
+
+    /** What is wrong, in words; null if nothing is. */
+    @Nullable
+    String problem() {
+        String ours = loop.problem();
+        return ours != null ? ours : problems.values().stream().findAny().orElse(null);
+    }
+
+    /** How much is parked, as far as this runner knows. */
+    RunnerHealth.Parked parked() {
+        return new RunnerHealth.Parked(keys.size(), keys.events());
+    }
+
+    /** As {@link DrainLoop#owns}. */
+    void owns(Collection<Partition> assigned, Consumer<?, ?> client) {
+        if (loop.owns(assigned, client)) {
+            forgetEvents();
+        }
+    }
+
+    private void forgetEvents() {
+        failing.clear();
+        problems.clear();
+    }
+
+    // ---- draining
+
+    /** What came of a key's first event. */
+    private enum Came {
+        /** It is out of the way. */
+        ENDED,
+        /** It is not, and its key is not due any more. */
+        CHANGED,
+        /** Nothing is noted of it. */
+        NOTHING
+    }
+
+    private Turn drain(ParkedKey key) throws SQLException {
+        int done = 0;
+        Came came = Came.ENDED;
+        while (came == Came.ENDED && done < DrainLoop.EVENTS_A_TURN && mayGoOn(key)) {
+            Optional<ParkedEvent> first = store.first(group, key);
+            if (first.isEmpty()) {
+                came = lift(key) ? Came.CHANGED : Came.NOTHING;
+            } else if (isLetterDue(key, first.get())) {
+                came = sendLetter(key, first.get(), null);
+            } else {
+                came = run(key, first.get());
+            }
+            done += came == Came.NOTHING ? 0 : 1;
+        }
+        if (done > 0) {
+            keys.changed();
+        }
+        return new Turn(done, came == Came.ENDED && done > 0);
+    }
+
+    private boolean mayGoOn(ParkedKey key) {
+        boolean suspectsRun = suspects.getAsBoolean() || crashes.isOneAlone() || keys.isLive(key.topic(), key.key());
+        return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
+    }
+
+    /** It has failed for good, and nobody knows whether its letter has arrived. */
+    private static boolean isLetterDue(ParkedKey key, ParkedEvent event) {
+        return key.state() == State.WAITING
+                && event.hasFailedForGood()
+                && key.reason().equals(event.reason());
+    }
+
+    private boolean lift(ParkedKey key) throws SQLException {
+        boolean lifted = store.lift(group, key);
+        if (lifted) { // its lane may have parked it again by now, so it is not forgotten here
+            LOG.info("a key of {} is not parked any more: all its events are handled", key.topic());
+        }
+        return lifted;
+    }
+
+    private Came run(ParkedKey key, ParkedEvent event) throws SQLException {
+        InFlight record = inFlight(event);
+        try {
+            call.decoded(record);
+        } catch (DecodeException e) {
+            return routes.ignores(e) ? skip(key, event, e) : failed(key, event, new Failure.Undecodable(e));
+        }
+        Mark mark = Mark.of(group, event.eventId(), record.record());
+        Came came = crashes.run(
+                record.suspicion(), mark, () -> handle(key, event, record, mark), () -> convicted(key, event, mark));
+        return came == null ? Came.NOTHING : came;
+    }
+
+    private Came convicted(ParkedKey key, ParkedEvent event, Mark mark) throws SQLException {
+        Came came = failed(key, event, new Failure.EndedTheProcess(CrashWatch.MAX_STARTS));
+        if (came != Came.NOTHING) {
+            crashes.forget(mark);
+        }
+        return came;
+    }
+
+    private Came handle(ParkedKey key, ParkedEvent event, InFlight record, Mark mark) throws SQLException {
+        record.failedBefore(record.suspicion().failuresNoted());
+        Event<?> decoded = call.decoded(record);
+        Route route = routes.of(decoded);
+        Delivered delivery = delivered(record);
+        long[] nanos = {0, 0};
+        Drained drained = new Drained.Nothing();
+        Throwable failure = null;
+        try {
+            drained = store.drain(group, key, kafka.clock().instant(), (head, transaction) -> {
+                if (!head.eventId().equals(event.eventId())) {
+                    throw new Overtaken();
+                }
+                nanos[0] = System.nanoTime() | 1;
+                call.inUserCode(decoded, delivery, () -> handle(route, decoded, delivery, transaction));
+                nanos[1] = System.nanoTime();
+            });
+        } catch (Throwable e) {
+            if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
+                throw broken; // its start stays noted
+            }
+            failure = e;
+        }
+        if (drained instanceof Drained.Ran) {
+            call.handled(decoded, delivery, route.watch(), Duration.ofNanos(nanos[1] - nanos[0]));
+        } else if (drained instanceof Drained.AlreadyApplied) {
+            listener.repeated(decoded.type().name(), delivery, Outcome.DONE);
+        }
+        if (!(drained instanceof Drained.Nothing)) {
+            forget(event);
+            return Came.ENDED;
+        }
+        boolean hasFailed = failure != null && !(failure instanceof Overtaken) && !call.wasInterrupted();
+        if (hasFailed && nanos[0] == 0) { // nobody's handler has run
+            throw failure instanceof SQLException said ? said : new SQLException("a parked event was not run", failure);
+        }
+        Came came = hasFailed && failure != null
+                ? failed(key, event, new Failure.HandlerFailed(failure, route.watch()))
+                : Came.NOTHING;
+        crashes.after(record.suspicion(), mark, false, record.attempts());
+        return came;
+    }
+
+    private static void handle(Route route, Event<?> event, Delivered delivery, Connection transaction)
+            throws Exception {
+        if (route instanceof Route.Once once) {
+            once.handler().handle(HandlerCall.asHandled(event), delivery.in(transaction));
+        } else {
+            ((Route.AtLeastOnce) route).handler().handle(HandlerCall.asHandled(event), delivery);
+        }
+    }
+
+    private Came skip(ParkedKey key, ParkedEvent event, DecodeException ignored) throws SQLException {
+        Delivered delivery = delivered(inFlight(event));
+        if (store.discard(group, key, event.eventId()::equals) == 0) {
+            return Came.NOTHING;
+        }
+        listener.skipped(ignored.eventType(), delivery);
+        forget(event);
+        return Came.ENDED;
+    }
+
+    /** As it is known since it failed here first. */
+    private InFlight inFlight(ParkedEvent parked) {
+        if (failing.size() >= MOST_REMEMBERED) {
+            forgetEvents();
+        }
+        return failing.computeIfAbsent(parked.eventId(), id -> {
+            InFlight record = new InFlight(parked.record(), 0);
+            record.failedBefore(parked.attempts());
+            return record;
+        });
+    }
+
+    private void forget(ParkedEvent event) {
+        failing.remove(event.eventId());
+        problems.remove(event.eventId());
+    }
+
+    private Delivered delivered(InFlight record) {
+        return new Delivered(group, kafka.logicalTopic(record.record().topic()), record);
+    }
+
+    // ---- after a failure
+
+    private Came failed(ParkedKey key, ParkedEvent event, Failure failure) throws SQLException {
+        InFlight record = inFlight(event);
+        Delivered delivery = delivered(record);
+        Instant now = kafka.clock().instant().truncatedTo(ChronoUnit.MICROS);
+        Disposition disposition = policy.decide(failure, record, now);
+        Throwable cause = failure.cause();
+        Duration delay = disposition.delay();
+        if (cause != null) {
+            record.failed(now, FailureText.nameOf(cause));
+        }
+        if (disposition instanceof Disposition.WaitFor wait) {
+            return waits(key, event, cause, wait.delay());
+        }
+        problems.remove(event.eventId());
+        if (event.hasFailedForGood()) { // a redrive is one try
+            return staysParked(key, dead(event, disposition, cause), key.redrives() + 1);
+        }
+        if (delay != null) {
+            ParkedEvent later = event.failed(record.attempts(), ParkedEvent.RETRY_LATER, FailureText.textOf(cause));
+            LOG.debug("{} failed and is tried again in {}", later, delay);
+            if (cause != null) {
+                listener.retried(record.typeName(), delivery, cause, delay);
+            }
+            return noted(key, later, new Change(key.state(), now.plus(delay), key.redrives()));
+        }
+        int redrives = key.redrives() + (key.state() == State.REDRIVE ? 1 : 0);
+        ParkedEvent dead = dead(event, disposition, cause);
+        Came noted = noted(key, dead, new Change(State.WAITING, now, redrives)); // so that a crash forgets no letter
+        return noted == Came.NOTHING
+                ? noted
+                : sendLetter(key.changed(State.WAITING, String.valueOf(dead.reason()), now, redrives), dead, cause);
+    }
+
+    private ParkedEvent dead(ParkedEvent event, Disposition disposition, @Nullable Throwable cause) {
+        String text = cause == null ? event.error() : FailureText.of(cause);
+        return event.failed(inFlight(event).attempts(), disposition.reason().name(), text);
+    }
+
+    private Came waits(ParkedKey key, ParkedEvent event, @Nullable Throwable cause, Duration delay)
+            throws SQLException {
+        InFlight record = inFlight(event);
+        String problem = "what parked events of type %s depend on is out of order (%s)"
+                .formatted(record.typeName(), FailureText.nameOf(FailureText.tellingOf(cause)));
+        problems.put(event.eventId(), problem);
+        int lines = sparse.due(problem, kafka.clock().instant());
+        if (lines > 0) {
+            LOG.warn("{}: {} is tried again in {}{}", problem, event, delay, SparseLog.standingFor(lines));
+        }
+        listener.waited(record.eventType(), delivered(record), cause, delay);
+        ParkedEvent same = event.reason() != null
+                ? event
+                : event.failed(event.attempts(), ParkedEvent.RETRY_LATER, FailureText.textOf(cause));
+        State state = event.hasFailedForGood() ? State.REDRIVE : key.state();
+        Instant due = kafka.clock().instant().plus(delay).truncatedTo(ChronoUnit.MICROS);
+        return noted(key, same, new Change(state, due, key.redrives()));
+    }
+
+    private Came noted(ParkedKey key, ParkedEvent event, Change change) throws SQLException {
+        return store.failed(group, key, event, change) ? Came.CHANGED : Came.NOTHING;
+    }
+
+    /** The copy goes to the dead-letter topic, then the key waits for a person; if it cannot be sent, only that is tried again. */
+    private Came sendLetter(ParkedKey key, ParkedEvent event, @Nullable Throwable cause) throws SQLException {
+        Instant now = kafka.clock().instant();
+        Instant first = inFlight(event).firstFailedAt();
+        Origin origin = deadAgain.origin(key, event, now);
+        try {
+            sink.send(
+                            event.record(),
+                            cause == null
+                                    ? origin.withError(event.error(), event.attempts())
+                                    : origin.withFailure(cause, event.attempts(), first == null ? now : first))
+                    .toCompletableFuture()
+                    .join();
+        } catch (CompletionException e) {
+            problems.put(
+                    event.eventId(),
+                    "a parked event's copy cannot be sent to its dead-letter topic; it is tried again");
+            Instant due = now.plus(ParkedKeys.LOOKS_AGAIN).truncatedTo(ChronoUnit.MICROS);
+            return noted(key, event, new Change(State.WAITING, due, key.redrives()));
+        }
+        return deadAgain.goesBack(event) ? isDeadAgain(key, event) : staysParked(key, event, key.redrives());
+    }
+
+    private Came isDeadAgain(ParkedKey key, ParkedEvent event) throws SQLException {
+        if (!deadAgain.setAside(key, event, kafka.clock().instant())) {
+            return Came.NOTHING;
+        }
+        listener.deadLettered(inFlight(event).eventType(), delivered(inFlight(event)), event.failureReason());
+        forget(event);
+        return Came.CHANGED;
+    }
+
+    private Came staysParked(ParkedKey key, ParkedEvent event, int redrives) throws SQLException {
+        if (!store.failed(group, key, event, new Change(State.PARKED, null, redrives))) {
+            return Came.NOTHING;
+        }
+        InFlight record = inFlight(event);
+        listener.parked(record.typeName(), delivered(record), event.failureReason());
+        int lines = sparse.due("parked " + event.reason(), kafka.clock().instant());
+        if (lines > 0) {
+            LOG.warn(
+                    "{} failed ({}) and stays parked with its key, {} redrives of which have failed; later events of the key wait behind it: mend the cause, then redrive or discard the key{}",
+                    event,
+                    event.reason(),
+                    redrives,
+                    SparseLog.standingFor(lines));
+        }
+        forget(event);
+        return Came.CHANGED;
+    }
+}

@@ -1,0 +1,96 @@
+package dev.eventbus.consumer.internal;
+
+import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.inbox.RedriveRows;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkingSql;
+import java.sql.SQLException;
+import java.time.Instant;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Parked events whose place is the dead-letter topic: they have come from there by a redrive, or their runner parks no keys. One that fails
+ * for good is a dead letter again, and its key goes on.
+ *
+ * <p>Thread-safe.
+ */
+public final class DeadAgain {
+
+    private static final Logger LOG = LoggerFactory.getLogger(DeadAgain.class);
+
+    private final ParkingStore store;
+    private final String group;
+    private final boolean goesOn;
+    private final SparseLog sparse = new SparseLog();
+
+    /** @param goesOn whether later events of a key pass one that fails for good */
+    public DeadAgain(ParkingStore store, String group, boolean goesOn) {
+        this.store = store;
+        this.group = group;
+        this.goesOn = goesOn;
+    }
+
+    /** Where an event that has failed for good comes from; of one that was a letter before, how often it was redriven. */
+    public Origin origin(ParkedKey key, ParkedEvent event, Instant now) throws SQLException {
+        return Origin.of(event.record(), group, event.failureReason(), now)
+                .withEventId(event.eventId())
+                .withRedrives(isDead(store, group, event.eventId()) ? key.redrives() : 0);
+    }
+
+    /** Whether an event's mark says that it is a dead letter. */
+    public static boolean isDead(ParkingStore store, String group, String eventId) throws SQLException {
+        Mark any = new Mark(group, eventId, new byte[0], "any", 0, 0);
+        return store.inTransaction(group, rows -> rows.outcome(any) == Outcome.DEAD);
+    }
+
+    /** Whether it goes back, and does not stay parked. */
+    public boolean goesBack(ParkedEvent event) throws SQLException {
+        return goesOn || isDead(store, group, event.eventId());
+    }
+
+    /**
+     * The broker has acknowledged the letter: the event is not parked any more, and its key goes on with the next one, as often redriven as
+     * before this one failed. Nothing changes if the key is not as it was.
+     *
+     * @param drained the key as it was read
+     * @return whether it was changed
+     */
+    public boolean setAside(ParkedKey drained, ParkedEvent event, Instant now) throws SQLException {
+        ParkingSql[] words = new ParkingSql[1];
+        boolean changed;
+        try {
+            changed = store.inTransaction(group, rows -> {
+                words[0] = rows.sql();
+                return setAside(rows, drained, event);
+            });
+        } catch (SQLException e) {
+            if (words[0] == null || !words[0].isLocked(e)) {
+                throw e;
+            }
+            changed = false; // whoever has it now, what they do counts
+        }
+        int lines = changed ? sparse.due(String.valueOf(event.reason()), now) : 0;
+        if (lines > 0) {
+            String more = SparseLog.standingFor(lines);
+            LOG.warn("{} failed ({}) and is a dead letter again; its key goes on{}", event, event.reason(), more);
+        }
+        return changed;
+    }
+
+    private static boolean setAside(RedriveRows rows, ParkedKey drained, ParkedEvent event) throws SQLException {
+        boolean there = rows.parked().lockUnchanged(rows.connection(), drained)
+                && rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name());
+        if (there) {
+            rows.forget(event.eventId());
+            int before = Math.max(0, drained.redrives() - 1);
+            rows.parked().changeKey(rows.connection(), event, ParkedKey.State.REDRIVE, null, before);
+            rows.keep();
+        }
+        return there;
+    }
+}

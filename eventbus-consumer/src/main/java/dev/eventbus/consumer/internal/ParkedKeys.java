@@ -1,0 +1,273 @@
+package dev.eventbus.consumer.internal;
+
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
+import java.nio.ByteBuffer;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.ReentrantLock;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The parked keys of one group as far as this runner knows them: read whole when partitions come, and again now and then. What is wrong
+ * here does no harm, as long as what was parked before a partition came is known: a key that is thought to be parked is asked for when
+ * an event of it is added, and one that another runner has parked since is met by the mark of its first event. So only a lane that was
+ * told by the database forgets its key.
+ *
+ * <p>A parked event and a live one of its key never run at once, though nobody waits for the other: a live one says that it begins and
+ * then asks whether its key is parked; whoever drains makes the key known here and then asks whether a live one has begun. Whatever the
+ * order, one of them sees the other, and comes later.
+ *
+ * <p>Thread-safe.
+ */
+public final class ParkedKeys {
+
+    /** Most events of one key that are parked; those behind wait in their lane. */
+    public static final int MOST_EVENTS_OF_A_KEY = 10_000;
+
+    /** Most events of one group that are parked; those behind wait in their lanes. */
+    public static final int MOST_EVENTS = 100_000;
+
+    /** How long it is waited for room, or for the dead-letter topic. */
+    public static final Duration LOOKS_AGAIN = Duration.ofSeconds(5);
+
+    public static final String TOO_MANY =
+            "as many events are parked as may be (%d of a key, %d of a group): redrive or discard some"
+                    .formatted(MOST_EVENTS_OF_A_KEY, MOST_EVENTS);
+
+    /** After so long all of it is read again. */
+    static final Duration BELIEVED = Duration.ofSeconds(30);
+
+    private record Id(String topic, ByteBuffer key) {
+
+        static Id of(String topic, byte[] key) {
+            return new Id(topic, ByteBuffer.wrap(key));
+        }
+    }
+
+    private final ParkingStore store;
+    private final String group;
+
+    private final ReentrantLock loading = new ReentrantLock();
+
+    /** Raised when partitions come; what was loaded for an earlier number is not enough. */
+    private volatile int wanted = 1;
+
+    private volatile int loaded;
+
+    /** When all was read last. Guarded by loading. */
+    private Instant loadedAt = Instant.MIN;
+
+    /** All below guarded by this. The events of each parked key. */
+    private Map<Id, Long> events = new HashMap<>();
+
+    /** Keys that were parked here while others were being read. */
+    private Map<Id, Long> meanwhile = new HashMap<>();
+
+    private long total;
+
+    /** How many events of a key are being handled live, or are about to be. */
+    private final ConcurrentHashMap<Id, Integer> live = new ConcurrentHashMap<>();
+
+    private volatile boolean any;
+    private volatile boolean stale;
+    private volatile List<ParkedKey> asLoaded = List.of();
+
+    public ParkedKeys(ParkingStore store, String group) {
+        this.store = store;
+        this.group = group;
+    }
+
+    // ---- knowing
+
+    /** Partitions have come: what is parked must be read before any of their records is handled. */
+    public void partitionsCame() {
+        wanted++; // by the polling thread only
+    }
+
+    /** Whether what was read is enough. */
+    public boolean areKnown() {
+        return loaded == wanted;
+    }
+
+    /** Reads what is parked, unless that was done since partitions came last. */
+    public void know() throws SQLException {
+        if (areKnown()) {
+            return;
+        }
+        loading.lock();
+        try {
+            if (!areKnown()) { // all lanes come here at once, and one of them reads
+                load(null);
+            }
+        } finally {
+            loading.unlock();
+        }
+    }
+
+    /** Reads what is parked if that was long ago, or is not true any more. */
+    public void refresh(Instant now) throws SQLException {
+        loading.lock();
+        try {
+            Instant at = loadedAt;
+            boolean old = now.isBefore(at) || at.isBefore(now.minus(BELIEVED));
+            if (stale || old || !areKnown()) {
+                load(now);
+            }
+        } finally {
+            loading.unlock();
+        }
+    }
+
+    /** Guarded by loading. */
+    private void load(@Nullable Instant now) throws SQLException {
+        int number = wanted;
+        stale = false;
+        synchronized (this) {
+            meanwhile = new HashMap<>();
+        }
+        List<ParkedKey> keys = store.load(group);
+        synchronized (this) {
+            Map<Id, Long> read = new HashMap<>();
+            keys.forEach(key -> read.put(Id.of(key.topic(), key.key()), key.events()));
+            meanwhile.forEach(read::putIfAbsent);
+            events = read;
+            total = read.values().stream().mapToLong(Long::longValue).sum();
+            any = !read.isEmpty();
+        }
+        asLoaded = List.copyOf(keys);
+        loadedAt = now == null ? loadedAt : now;
+        loaded = number;
+    }
+
+    /** What was read is not true any more: it is read again at the next look. */
+    public void changed() {
+        stale = true;
+    }
+
+    /** As they were read last. */
+    public Collection<ParkedKey> asLoaded() {
+        return asLoaded;
+    }
+
+    /** Those whose first event is to be run now, and those whose events have ended. */
+    List<ParkedKey> due(Instant now) throws SQLException {
+        List<ParkedKey> due = store.due(group, now);
+        due.forEach(this::learn); // before one of its events is run, so that no live one runs beside it
+        return due;
+    }
+
+    private synchronized void learn(ParkedKey key) {
+        Id id = Id.of(key.topic(), key.key());
+        if (events.putIfAbsent(id, key.events()) == null) {
+            meanwhile.putIfAbsent(id, key.events());
+            total += key.events();
+            any = true;
+        }
+    }
+
+    /** Whether later events of the key are parked too. */
+    public boolean contains(String topic, byte[] key) {
+        if (!any) {
+            return false;
+        }
+        synchronized (this) {
+            return events.containsKey(Id.of(topic, key));
+        }
+    }
+
+    /** How many keys are parked. */
+    public synchronized int size() {
+        return events.size();
+    }
+
+    /** How many events are parked. */
+    public synchronized long events() {
+        return total;
+    }
+
+    // ---- live events
+
+    /** What is done with live records. */
+    @FunctionalInterface
+    public interface Work<T, E extends Exception> {
+        T run() throws E;
+    }
+
+    /** Handles live records; no parked event of their keys begins meanwhile. The work asks {@link #contains} before it runs a handler. */
+    public <T, E extends Exception> T live(List<ConsumerRecord<byte[], byte[]>> records, Work<T, E> work) throws E {
+        List<Id> ids = records.stream()
+                .filter(record -> record.key() != null)
+                .map(record -> Id.of(record.topic(), record.key()))
+                .toList();
+        ids.forEach(id -> live.merge(id, 1, Integer::sum));
+        try {
+            return work.run();
+        } finally {
+            ids.forEach(id -> live.computeIfPresent(id, (same, running) -> running == 1 ? null : running - 1));
+        }
+    }
+
+    /** Whether an event of the key is being handled live, or is about to be. */
+    public boolean isLive(String topic, byte[] key) {
+        return live.containsKey(Id.of(topic, key));
+    }
+
+    // ---- adding
+
+    /** Whether one more event of the key may be parked. */
+    public synchronized boolean haveRoom(String topic, byte[] key) {
+        return events.getOrDefault(Id.of(topic, key), 0L) < MOST_EVENTS_OF_A_KEY && total < MOST_EVENTS;
+    }
+
+    /** As {@link ParkingStore#park}, and known here. */
+    public MarkResult park(Mark mark, ParkedEvent event, ParkedKey.State state, @Nullable Instant nextTry)
+            throws SQLException {
+        MarkResult parked = store.park(mark, event, state, nextTry);
+        if (parked instanceof MarkResult.Decided) {
+            add(event.topic(), event.key());
+            stale = stale || nextTry != null;
+        }
+        return parked;
+    }
+
+    /** As {@link ParkingStore#follow}, and known here. */
+    public Optional<MarkResult> follow(Mark mark, ParkedEvent event) throws SQLException {
+        Optional<MarkResult> followed = store.follow(mark, event);
+        if (followed.isEmpty()) {
+            forget(event.topic(), event.key());
+        } else if (followed.get() instanceof MarkResult.Decided) {
+            add(event.topic(), event.key());
+        }
+        return followed;
+    }
+
+    /** An event of the key was parked, or met parked. */
+    public synchronized void add(String topic, byte[] key) {
+        Id id = Id.of(topic, key.clone());
+        events.merge(id, 1L, Long::sum);
+        meanwhile.merge(id, 1L, Long::sum);
+        total++;
+        any = true;
+    }
+
+    /** The key's lane was told that it is not parked any more. */
+    private synchronized void forget(String topic, byte[] key) {
+        Id id = Id.of(topic, key);
+        Long had = events.remove(id);
+        total -= had == null ? 0 : had;
+        meanwhile.remove(id);
+        any = !events.isEmpty();
+    }
+}

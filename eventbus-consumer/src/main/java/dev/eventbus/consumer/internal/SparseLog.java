@@ -1,0 +1,38 @@
+package dev.eventbus.consumer.internal;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** One line a second for each subject; what is left out is counted. Thread-safe; subjects are few: types and classes. */
+public final class SparseLog {
+
+    private static final Duration PERIOD = Duration.ofSeconds(1);
+    private static final int MOST_SUBJECTS = 1_000;
+
+    private record Spoken(Instant at, int unspoken) {}
+
+    private final ConcurrentHashMap<String, Spoken> spoken = new ConcurrentHashMap<>();
+
+    /** How many lines one line stands for now; 0 if it is not yet time for one. */
+    public int due(String subject, Instant now) {
+        if (spoken.size() > MOST_SUBJECTS) {
+            spoken.clear();
+        }
+        Spoken before = spoken.get(subject);
+        Spoken after = spoken.compute(
+                subject,
+                (name, last) -> last == null || !now.isBefore(last.at().plus(PERIOD))
+                        ? new Spoken(now, 0)
+                        : new Spoken(last.at(), last.unspoken() + 1));
+        if (after.unspoken() > 0) {
+            return 0;
+        }
+        return before == null ? 1 : before.unspoken() + 1;
+    }
+
+    /** To be put behind a line that stands for so many. */
+    public static String standingFor(int lines) {
+        return lines == 1 ? "" : " (one line for %d such)".formatted(lines);
+    }
+}

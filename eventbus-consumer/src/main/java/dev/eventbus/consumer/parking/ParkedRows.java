@@ -1,0 +1,282 @@
+package dev.eventbus.consumer.parking;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The rows of one group's parked keys and events, by the statements of one database. Each method works in the connection's transaction and
+ * neither begins nor ends one.
+ */
+public final class ParkedRows {
+
+    private final ParkingSql sql;
+    private final String group;
+
+    public ParkedRows(ParkingSql sql, String group) {
+        this.sql = sql;
+        this.group = group;
+    }
+
+    /** Parks the event's key, if it is not parked. */
+    public void insertKey(
+            Connection connection, ParkedEvent first, ParkedKey.State state, String reason, @Nullable Instant nextTry)
+            throws SQLException {
+        try (PreparedStatement insert = connection.prepareStatement(sql.insertKey())) {
+            bind(insert, 1, first.topic(), first.key());
+            insert.setString(4, state.name());
+            insert.setString(5, reason);
+            sql.time(insert, 6, nextTry);
+            insert.executeUpdate();
+        } catch (SQLException e) {
+            if (!sql.isDuplicate(e)) {
+                throw e;
+            }
+        }
+    }
+
+    /** Locks the event's key so that it stays parked; false if it is not. */
+    public boolean lockToAdd(Connection connection, ParkedEvent event) throws SQLException {
+        return isThere(connection, sql.lockToAdd(), event.topic(), event.key());
+    }
+
+    /** Locks a key against all others; false if it is not parked or somebody has it. */
+    public boolean lockToLift(Connection connection, ParkedKey key) throws SQLException {
+        return isThere(connection, sql.lockToLift(), key.topic(), key.key());
+    }
+
+    private boolean isThere(Connection connection, String lock, String topic, byte[] key) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(lock)) {
+            bind(statement, 1, topic, key);
+            try (ResultSet row = statement.executeQuery()) {
+                return row.next();
+            }
+        }
+    }
+
+    /** Locks a key for whoever runs its first event; false if it is not due, not parked or somebody has it. */
+    public boolean lockDue(Connection connection, ParkedKey key, Instant now) throws SQLException {
+        try (PreparedStatement lock = connection.prepareStatement(sql.lockToDrain())) {
+            bind(lock, 1, key.topic(), key.key());
+            try (ResultSet row = lock.executeQuery()) {
+                if (!row.next() || ParkedKey.State.named(row.getString(1)) == ParkedKey.State.PARKED) {
+                    return false;
+                }
+                Instant due = sql.time(row, 2);
+                return due == null || !due.isAfter(now);
+            }
+        }
+    }
+
+    /** Locks a key to change its state; false if it is not parked. */
+    public boolean lockToChange(Connection connection, String topic, byte[] key) throws SQLException {
+        return isThere(connection, sql.lockToChange(), topic, key);
+    }
+
+    /** As {@link #lockToChange}; whether its events are being handled, so that nobody has to say so. */
+    public boolean lockRedriven(Connection connection, String topic, byte[] key) throws SQLException {
+        try (PreparedStatement lock = connection.prepareStatement(sql.lockToChange())) {
+            bind(lock, 1, topic, key);
+            try (ResultSet row = lock.executeQuery()) {
+                return row.next() && ParkedKey.State.named(row.getString(1)) == ParkedKey.State.REDRIVE;
+            }
+        }
+    }
+
+    /** As {@link #lockToChange}; false also if it is not any more as it was read, because others have changed it. */
+    public boolean lockUnchanged(Connection connection, ParkedKey read) throws SQLException {
+        try (PreparedStatement lock = connection.prepareStatement(sql.lockToChange())) {
+            bind(lock, 1, read.topic(), read.key());
+            try (ResultSet row = lock.executeQuery()) {
+                return row.next()
+                        && ParkedKey.State.named(row.getString(1)) == read.state()
+                        && Objects.equals(sql.time(row, 2), read.nextTry())
+                        && row.getInt(3) == read.redrives();
+            }
+        }
+    }
+
+    /** Adds an event; false if its key is not parked, and then this transaction can only be rolled back. */
+    public boolean insertEvent(Connection connection, ParkedEvent event) throws SQLException {
+        try (PreparedStatement insert = connection.prepareStatement(sql.insertEvent())) {
+            bind(insert, 1, event.topic(), event.key());
+            sql.text(insert, 4, event.eventId());
+            insert.setInt(5, event.partition());
+            insert.setLong(6, event.offset());
+            insert.setBytes(7, event.value());
+            insert.setBytes(8, event.headers());
+            sql.time(insert, 9, event.recordTime());
+            insert.setInt(10, event.attempts());
+            insert.setString(11, event.reason());
+            insert.setString(12, event.error());
+            insert.executeUpdate();
+            return true;
+        } catch (SQLException e) {
+            if (sql.isRefused(e)) {
+                return false;
+            }
+            throw e;
+        }
+    }
+
+    /** All keys. */
+    public List<ParkedKey> keys(Connection connection) throws SQLException {
+        try (PreparedStatement select = connection.prepareStatement(sql.keys())) {
+            sql.text(select, 1, group);
+            return keys(select);
+        }
+    }
+
+    /** Those whose first event is to be run now. */
+    public List<ParkedKey> dueKeys(Connection connection, Instant now) throws SQLException {
+        try (PreparedStatement select = connection.prepareStatement(sql.dueKeys())) {
+            sql.text(select, 1, group);
+            sql.time(select, 2, now);
+            return keys(select);
+        }
+    }
+
+    private List<ParkedKey> keys(PreparedStatement select) throws SQLException {
+        List<ParkedKey> keys = new ArrayList<>();
+        try (ResultSet row = select.executeQuery()) {
+            while (row.next()) {
+                int partition = row.getInt(9);
+                boolean empty = row.wasNull();
+                keys.add(new ParkedKey(
+                        sql.text(row, 1),
+                        row.getBytes(2),
+                        ParkedKey.State.named(row.getString(3)),
+                        row.getString(4),
+                        sql.time(row, 5),
+                        row.getInt(6),
+                        Objects.requireNonNull(sql.time(row, 7)),
+                        row.getLong(8),
+                        empty ? -1 : partition));
+            }
+        }
+        return keys;
+    }
+
+    /** An event; null if it is not parked. */
+    public @Nullable ParkedEvent event(Connection connection, String eventId) throws SQLException {
+        try (PreparedStatement select = connection.prepareStatement(sql.findEvent())) {
+            sql.text(select, 1, group);
+            sql.text(select, 2, eventId);
+            try (ResultSet row = select.executeQuery()) {
+                return row.next() ? event(row, sql.text(row, 10), row.getBytes(11)) : null;
+            }
+        }
+    }
+
+    /** The first event of a key; null if it has none. */
+    public @Nullable ParkedEvent first(Connection connection, ParkedKey key) throws SQLException {
+        try (PreparedStatement select = connection.prepareStatement(sql.firstEvent())) {
+            bind(select, 1, key.topic(), key.key());
+            try (ResultSet row = select.executeQuery()) {
+                return row.next() ? event(row, key.topic(), key.key()) : null;
+            }
+        }
+    }
+
+    private ParkedEvent event(ResultSet row, String topic, byte[] key) throws SQLException {
+        return new ParkedEvent(
+                topic,
+                key,
+                sql.text(row, 1),
+                row.getInt(2),
+                row.getLong(3),
+                row.getBytes(4),
+                row.getBytes(5),
+                Objects.requireNonNull(sql.time(row, 6)),
+                row.getInt(7),
+                row.getString(8),
+                row.getString(9));
+    }
+
+    /** The ids of a key's events, in order. */
+    public List<String> eventIds(Connection connection, ParkedKey key) throws SQLException {
+        List<String> ids = new ArrayList<>();
+        try (PreparedStatement select = connection.prepareStatement(sql.eventsOfKey())) {
+            bind(select, 1, key.topic(), key.key());
+            try (ResultSet row = select.executeQuery()) {
+                while (row.next()) {
+                    ids.add(sql.text(row, 1));
+                }
+            }
+        }
+        return ids;
+    }
+
+    /** Whether the event's mark was PARKED or DEAD, and is the outcome now. */
+    public boolean settle(Connection connection, String eventId, String outcome) throws SQLException {
+        try (PreparedStatement update = connection.prepareStatement(sql.settleMark())) {
+            update.setString(1, outcome);
+            sql.text(update, 2, group);
+            sql.text(update, 3, eventId);
+            return update.executeUpdate() == 1;
+        }
+    }
+
+    /** Forgets an event; whether it was there. */
+    public boolean deleteEvent(Connection connection, String eventId) throws SQLException {
+        try (PreparedStatement delete = connection.prepareStatement(sql.deleteEvent())) {
+            sql.text(delete, 1, group);
+            sql.text(delete, 2, eventId);
+            return delete.executeUpdate() == 1;
+        }
+    }
+
+    /** Lifts a key; whether it was there. */
+    public boolean deleteKey(Connection connection, ParkedKey key) throws SQLException {
+        try (PreparedStatement delete = connection.prepareStatement(sql.deleteKey())) {
+            bind(delete, 1, key.topic(), key.key());
+            return delete.executeUpdate() == 1;
+        }
+    }
+
+    /** Notes what an event has failed with; whether it was there. */
+    public boolean failed(Connection connection, ParkedEvent event) throws SQLException {
+        try (PreparedStatement update = connection.prepareStatement(sql.eventFailed())) {
+            update.setInt(1, event.attempts());
+            update.setString(2, event.reason());
+            update.setString(3, event.error());
+            sql.text(update, 4, group);
+            sql.text(update, 5, event.eventId());
+            return update.executeUpdate() == 1;
+        }
+    }
+
+    /** Changes the key of an event that has failed. */
+    public void changeKey(
+            Connection connection, ParkedEvent failed, ParkedKey.State state, @Nullable Instant nextTry, int redrives)
+            throws SQLException {
+        try (PreparedStatement update = connection.prepareStatement(sql.changeKey())) {
+            update.setString(1, state.name());
+            sql.time(update, 2, nextTry);
+            update.setInt(3, redrives);
+            update.setString(4, Objects.requireNonNull(failed.reason(), "a failed event's reason"));
+            bind(update, 5, failed.topic(), failed.key());
+            update.executeUpdate();
+        }
+    }
+
+    /** A key's events are to be handled again; whether it was there. */
+    public boolean redrive(Connection connection, String topic, byte[] key) throws SQLException {
+        try (PreparedStatement update = connection.prepareStatement(sql.redriveKey())) {
+            bind(update, 1, topic, key);
+            return update.executeUpdate() == 1;
+        }
+    }
+
+    private void bind(PreparedStatement statement, int from, String topic, byte[] key) throws SQLException {
+        sql.text(statement, from, group);
+        sql.text(statement, from + 1, topic);
+        statement.setBytes(from + 2, key);
+    }
+}

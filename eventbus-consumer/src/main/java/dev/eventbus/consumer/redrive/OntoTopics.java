@@ -1,0 +1,190 @@
+package dev.eventbus.consumer.redrive;
+
+import dev.eventbus.consumer.deadletter.RedriveHeaders;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.redrive.Redrive.Source;
+import dev.eventbus.consumer.redrive.TopicReader.Range;
+import dev.eventbus.topics.KafkaFaults;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.Producer;
+import org.apache.kafka.clients.producer.ProducerConfig;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.config.TopicConfig;
+
+/** For groups without an inbox: whether letters may go back to their topics, whether they have, and sending them. */
+final class OntoTopics {
+
+    private static final Map<String, Object> SETTINGS = Map.of(
+            ProducerConfig.ACKS_CONFIG, "all",
+            ProducerConfig.ENABLE_IDEMPOTENCE_CONFIG, true,
+            ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, 10_000,
+            ProducerConfig.REQUEST_TIMEOUT_MS_CONFIG, 5_000,
+            ProducerConfig.MAX_BLOCK_MS_CONFIG, 5_000,
+            ProducerConfig.LINGER_MS_CONFIG, 0,
+            ProducerConfig.MAX_REQUEST_SIZE_CONFIG, 16 * 1024 * 1024);
+
+    private static final String UNTOUCHED = "nothing was changed by this step";
+    private static final int ANSWER_SECONDS = 15;
+
+    private final Source source;
+    private final TopicReader reader;
+
+    OntoTopics(Source source, TopicReader reader) {
+        this.source = source;
+        this.reader = reader;
+    }
+
+    /** How the letters stand: where they may not go back to, and which have been put back before. */
+    List<Found> standings(List<Found> letters) {
+        Set<TopicPartition> named = new HashSet<>();
+        letters.forEach(found -> named.add(placeOf(found)));
+        Map<TopicPartition, Long> committed = named.isEmpty() ? Map.of() : reader.committed(named);
+        Set<String> read = new LinkedHashSet<>();
+        committed.keySet().forEach(partition -> read.add(partition.topic()));
+        Set<String> compacted = compactedOf(read);
+        List<Found> known = new ArrayList<>();
+        for (Found found : letters) {
+            known.add(found.as(standing(found, committed.containsKey(placeOf(found)), compacted)));
+        }
+        return withoutThoseBack(known);
+    }
+
+    private Standing standing(Found found, boolean isRead, Set<String> compacted) {
+        String topic = found.origin().topic();
+        if (!isRead || topic.startsWith("__") || topic.equals(source.topic())) {
+            return Standing.FOREIGN_TOPIC;
+        }
+        return compacted.contains(topic) ? Standing.COMPACTED : found.standing();
+    }
+
+    /** The same letters, of which those are foreign that name a partition which the group has never read: no runner of it has them. */
+    static List<Found> ofTopicsRead(List<Found> letters, TopicReader reader) {
+        Set<TopicPartition> named = new HashSet<>();
+        letters.forEach(found -> named.add(placeOf(found)));
+        Map<TopicPartition, Long> committed = named.isEmpty() ? Map.of() : reader.committed(named);
+        return letters.stream()
+                .map(found -> committed.containsKey(placeOf(found)) ? found : found.as(Standing.FOREIGN_TOPIC))
+                .toList();
+    }
+
+    private static TopicPartition placeOf(Found found) {
+        return new TopicPartition(found.origin().topic(), found.origin().partition());
+    }
+
+    private Set<String> compactedOf(Collection<String> topics) {
+        Set<String> compacted = new HashSet<>();
+        if (topics.isEmpty()) {
+            return compacted;
+        }
+        List<ConfigResource> asked = topics.stream()
+                .map(topic -> new ConfigResource(ConfigResource.Type.TOPIC, topic))
+                .toList();
+        try (Admin admin = source.kafka().admin()) {
+            Map<ConfigResource, Config> answers =
+                    admin.describeConfigs(asked).all().get(ANSWER_SECONDS, TimeUnit.SECONDS);
+            answers.forEach((resource, config) -> {
+                ConfigEntry policy = config.get(TopicConfig.CLEANUP_POLICY_CONFIG);
+                if (policy == null || policy.value().contains(TopicConfig.CLEANUP_POLICY_COMPACT)) {
+                    compacted.add(resource.name());
+                }
+            });
+        } catch (UnsupportedOperationException e) {
+            return compacted; // a cluster in memory compacts nothing
+        } catch (ExecutionException | TimeoutException | KafkaException e) {
+            throw KafkaFaults.explain(source.kafka(), e, UNTOUCHED);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw KafkaFaults.explain(source.kafka(), e, UNTOUCHED);
+        }
+        return compacted;
+    }
+
+    /** A letter that was put back stands in its topic once more, for this group and with the next number. */
+    private List<Found> withoutThoseBack(List<Found> letters) {
+        Map<TopicPartition, List<Found>> ready = new HashMap<>();
+        letters.stream()
+                .filter(Found::isReady)
+                .forEach(found -> ready.computeIfAbsent(placeOf(found), place -> new ArrayList<>())
+                        .add(found));
+        Set<Found> back = new HashSet<>();
+        reader.ranges(ready.keySet()).forEach((partition, range) -> {
+            List<Found> here = ready.getOrDefault(partition, List.of());
+            long oldest = here.stream()
+                    .mapToLong(found -> found.origin().offset())
+                    .min()
+                    .orElse(range.to());
+            long from = Math.max(range.from(), oldest + 1);
+            reader.read(partition, new Range(from, range.to()), record -> {
+                if (RedriveHeaders.isFor(record.headers(), source.group())) {
+                    here.stream().filter(found -> isBack(found, record)).forEach(back::add);
+                }
+                return true;
+            });
+        });
+        return letters.stream()
+                .map(found -> back.contains(found) ? found.as(Standing.ALREADY_APPLIED) : found)
+                .toList();
+    }
+
+    private static boolean isBack(Found found, ConsumerRecord<byte[], byte[]> record) {
+        return RedriveHeaders.redrives(record.headers())
+                        == Math.min(RedriveHeaders.MOST_REDRIVES, found.origin().redrives() + 1)
+                && Arrays.equals(record.key(), found.key())
+                && Arrays.equals(
+                        Mark.of(found.origin().group(), found.origin().eventId(), record)
+                                .payloadHash(),
+                        found.mark().payloadHash());
+    }
+
+    /** The producer, for one run. The caller closes it. */
+    Producer<byte[], byte[]> producer() {
+        try {
+            return source.kafka().producer(SETTINGS);
+        } catch (KafkaException e) {
+            throw KafkaFaults.explain(source.kafka(), e, UNTOUCHED);
+        }
+    }
+
+    /**
+     * Puts a letter back where it came from, and waits for the broker's acknowledgement.
+     *
+     * @throws dev.eventbus.KafkaAccessException if that does not come
+     */
+    void send(Producer<byte[], byte[]> producer, Found found, ConsumerRecord<byte[], byte[]> letter) {
+        ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(
+                found.origin().topic(),
+                found.origin().partition(),
+                null,
+                letter.key(),
+                letter.value(),
+                RedriveHeaders.put(
+                        letter.headers(), source.group(), found.origin().redrives() + 1));
+        String unknown = "whether the letter arrived is not known; run again, those that did are left alone";
+        try {
+            producer.send(record).get(ANSWER_SECONDS, TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException | KafkaException e) {
+            throw KafkaFaults.explain(source.kafka(), e, unknown);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw KafkaFaults.explain(source.kafka(), e, unknown);
+        }
+    }
+}

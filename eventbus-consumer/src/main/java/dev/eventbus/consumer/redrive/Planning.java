@@ -1,0 +1,159 @@
+package dev.eventbus.consumer.redrive;
+
+import dev.eventbus.KafkaAccessException;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.redrive.Redrive.Pace;
+import dev.eventbus.consumer.redrive.Redrive.Source;
+import dev.eventbus.consumer.redrive.TopicReader.Range;
+import dev.eventbus.topics.KafkaFaults;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.jspecify.annotations.Nullable;
+
+/** Makes a plan: reads the letters, asks the inbox or the topics how they stand, and counts what came after them. */
+final class Planning {
+
+    /** Less than this is not worth asking again. */
+    private static final int LEAST_ROOM = Redrive.MOST_LETTERS / 10;
+
+    private final Source source;
+    private final Selection selection;
+    private final Pace pace;
+    private final @Nullable RedriveStore store;
+
+    private final Map<String, Found> byIdentity = new LinkedHashMap<>();
+    private long copies;
+    private long others;
+    private boolean more;
+
+    /** Letters that cannot be redriven, and made room for others. */
+    private final Map<Standing, Long> unlisted = new TreeMap<>();
+
+    Planning(Source source, Selection selection, Pace pace) {
+        this.source = source;
+        this.selection = selection;
+        this.pace = pace;
+        this.store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
+    }
+
+    RedrivePlan plan() {
+        if (store != null && source.letters() == null) {
+            return plan(List.of(), store.parked(selection, List.of()), null);
+        }
+        try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
+            readLetters(reader);
+            List<Found> letters = standings(reader).stream().map(this::guarded).toList();
+            return plan(letters, store == null ? List.of() : store.parked(selection, letters), reader);
+        }
+    }
+
+    private List<Found> standings(TopicReader reader) {
+        List<Found> read = new ArrayList<>(byIdentity.values());
+        return store == null
+                ? new OntoTopics(source, reader).standings(read)
+                : store.standings(OntoTopics.ofTopicsRead(read, reader));
+    }
+
+    private Found guarded(Found found) {
+        return found.isReady() && found.origin().redrives() >= pace.mostRedrives()
+                ? found.as(Standing.TOO_OFTEN)
+                : found;
+    }
+
+    /** @param reader null if there are no letters */
+    private RedrivePlan plan(List<Found> letters, List<ParkedKey> parked, @Nullable TopicReader reader) {
+        Set<PlannedKeys.Id> tooOften = new HashSet<>();
+        long events = 0;
+        List<ParkedKey> ready = new ArrayList<>();
+        for (ParkedKey key : parked) {
+            if (key.redrives() < pace.mostRedrives()) {
+                ready.add(key);
+            } else {
+                tooOften.add(PlannedKeys.Id.of(key));
+                events += key.events();
+            }
+        }
+        List<Found> checked = letters.stream()
+                .map(found -> found.isReady() && tooOften.contains(PlannedKeys.Id.of(found))
+                        ? found.as(Standing.TOO_OFTEN)
+                        : found)
+                .toList();
+        PlannedKeys keys = new PlannedKeys(checked, store == null ? Map.of() : store.eventIds(ready));
+        if (reader != null) {
+            keys.countLater(reader);
+        }
+        return new RedrivePlan(
+                source,
+                new RedrivePlan.Asked(selection, pace),
+                checked,
+                keys,
+                new RedrivePlan.Aside(copies, others, more, events, unlisted));
+    }
+
+    private void readLetters(TopicReader reader) {
+        Map<TopicPartition, Range> ranges = reader.ranges(source.topic());
+        if (ranges.isEmpty()) {
+            throw noTopic();
+        }
+        ranges.forEach((partition, range) -> reader.read(partition, range, this::take));
+    }
+
+    private boolean take(ConsumerRecord<byte[], byte[]> record) {
+        Found found = Found.of(record, source.group());
+        if (found == null) {
+            others++;
+            return true;
+        }
+        if (!selection.has(found.origin(), found.key(), found.mark().eventId())) {
+            return true;
+        }
+        Found known = byIdentity.get(found.identity());
+        if (known != null) {
+            copies++;
+            byIdentity.put(found.identity(), found.isNewerThan(known) ? found : known);
+        } else if (haveRoom()) {
+            byIdentity.put(found.identity(), found);
+        } else {
+            more = true;
+        }
+        return true;
+    }
+
+    /** Letters that cannot be redriven are counted and forgotten when others need their room: else nobody would reach those. */
+    private boolean haveRoom() {
+        if (more || byIdentity.size() < Redrive.MOST_LETTERS) {
+            return !more;
+        }
+        try (TopicReader beside = new TopicReader(source.kafka(), source.group())) { // the first one is reading
+            for (Found found : standings(beside)) {
+                if (!found.isReady()) {
+                    byIdentity.remove(found.identity());
+                    unlisted.merge(found.standing(), 1L, Long::sum);
+                }
+            }
+        }
+        return byIdentity.size() <= Redrive.MOST_LETTERS - LEAST_ROOM;
+    }
+
+    private KafkaAccessException noTopic() {
+        return KafkaFaults.explain(
+                source.kafka(),
+                new UnknownTopicOrPartitionException("no topic " + source.topic()),
+                "nothing was looked at and nothing was changed");
+    }
+
+    /** Letters of one key in the order in which their events stood in the topic. */
+    static final Comparator<Found> IN_ORDER = Comparator.comparing(
+                    (Found found) -> found.origin().topic())
+            .thenComparing(found -> found.origin().partition())
+            .thenComparing(found -> found.origin().offset());
+}

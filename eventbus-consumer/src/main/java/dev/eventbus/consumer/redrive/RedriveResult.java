@@ -1,0 +1,41 @@
+package dev.eventbus.consumer.redrive;
+
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * What came of a run.
+ *
+ * @param id of its line in {@code eventbus_redrive}, and in the log
+ * @param planned events that could be redriven when it was planned
+ * @param handedOver events that went to the group by this run
+ * @param applied of these, how many have had their effect by now; without an inbox nobody knows, and it is 0
+ * @param failedAgain of these, how many have failed again by now and are back in their places
+ * @param discarded events that were given up by this run
+ * @param leftAlone events that were not touched, and why
+ * @param stopped why it ended before its plan; empty if it did not
+ */
+public record RedriveResult(
+        String id,
+        long planned,
+        long handedOver,
+        long applied,
+        long failedAgain,
+        long discarded,
+        Map<Standing, Long> leftAlone,
+        Optional<String> stopped) {
+
+    public RedriveResult {
+        leftAlone = Map.copyOf(leftAlone);
+    }
+
+    /** How many events were not touched for this reason. */
+    public long leftAlone(Standing standing) {
+        return leftAlone.getOrDefault(standing, 0L);
+    }
+
+    /** Handed over, and not dealt with yet. */
+    public long waiting() {
+        return handedOver - applied - failedAgain;
+    }
+}

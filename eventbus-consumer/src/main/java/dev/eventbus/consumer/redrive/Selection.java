@@ -1,0 +1,62 @@
+package dev.eventbus.consumer.redrive;
+
+import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.internal.Checks;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** Which letters and parked keys are meant; all that is given must fit. */
+@SuppressWarnings("ArrayRecordComponent") // compared by itself
+record Selection(
+        byte @Nullable [] key,
+        @Nullable FailureReason reason,
+        @Nullable Instant from,
+        @Nullable Instant to,
+        @Nullable String eventId) {
+
+    static final Selection ALL = new Selection(null, null, null, null, null);
+
+    /** @param known what the event is known by */
+    boolean has(Origin origin, byte @Nullable [] raw, String known) {
+        return (key == null || raw != null && Arrays.equals(key, raw))
+                && (reason == null || reason == origin.reason())
+                && isWithin(origin.failedAt())
+                && (eventId == null || eventId.equals(known));
+    }
+
+    /** A key is redriven as a whole, so one of its events does not select it. */
+    boolean has(ParkedKey parked) {
+        return eventId == null
+                && (key == null ? parked.state() == ParkedKey.State.PARKED : Arrays.equals(key, parked.key()))
+                && (reason == null || reason.name().equals(parked.reason()))
+                && isWithin(parked.since());
+    }
+
+    private boolean isWithin(Instant time) {
+        return (from == null || !time.isBefore(from)) && (to == null || time.isBefore(to));
+    }
+
+    /** Without the key: for the audit. */
+    @Override
+    public String toString() {
+        List<String> parts = new ArrayList<>();
+        if (key != null) {
+            parts.add("key " + KeyHash.of(key));
+        }
+        if (reason != null) {
+            parts.add("reason " + reason);
+        }
+        if (from != null || to != null) {
+            parts.add("failed from %s to %s".formatted(from == null ? "ever" : from, to == null ? "now" : to));
+        }
+        if (eventId != null) {
+            parts.add("event " + Checks.printable(eventId));
+        }
+        return parts.isEmpty() ? "all" : String.join(", ", parts);
+    }
+}

@@ -1,0 +1,328 @@
+package dev.eventbus.consumer;
+
+import static dev.eventbus.consumer.MockKafka.ASSET;
+import static dev.eventbus.consumer.MockKafka.LETTERS;
+import static dev.eventbus.consumer.MockKafka.P0;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.internal.RunLoop;
+import dev.eventbus.it.inbox.HookedDataSource;
+import io.github.resilience4j.retry.RetryConfig;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.h2.jdbcx.JdbcDataSource;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** Parked keys of a runner on threads: lanes and drains beside each other, and a close in the middle. */
+@Timeout(60)
+class ParkingThreadsTest {
+
+    private final JdbcDataSource database = new JdbcDataSource();
+    private final Set<String> failing = ConcurrentHashMap.newKeySet();
+    private final Map<String, CountDownLatch> held = new ConcurrentHashMap<>();
+    private final List<String> begun = new CopyOnWriteArrayList<>();
+    private final List<String> handled = new CopyOnWriteArrayList<>();
+    private final MockKafka kafka = MockKafka.create().ticking();
+    private JdbcInbox inbox = JdbcInbox.h2(database);
+    private @Nullable ConsumerRunner runner;
+
+    @BeforeEach
+    void tables() throws SQLException {
+        database.setURL("jdbc:h2:mem:" + UUID.randomUUID() + ";DB_CLOSE_DELAY=-1");
+        inbox = JdbcInbox.h2(database);
+        inbox.createTables();
+    }
+
+    @AfterEach
+    void close() {
+        held.values().forEach(CountDownLatch::countDown);
+        if (runner != null) {
+            runner.close(Duration.ofSeconds(5));
+        }
+    }
+
+    private ConsumerRunnerBuilder builder() {
+        return ConsumerRunner.builder(kafka, "g")
+                .inTransaction(inbox, ASSET, (event, delivery) -> {
+                    begun.add(event.id());
+                    CountDownLatch latch = held.get(event.id());
+                    if (latch != null) {
+                        latch.await();
+                    }
+                    if (failing.contains(event.id())) {
+                        throw new IllegalStateException("no luck");
+                    }
+                    handled.add(event.id());
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.parkKey(inbox, LETTERS));
+    }
+
+    private ConsumerRunner start(ConsumerRunnerBuilder builder) {
+        ConsumerRunner started = builder.build().start();
+        runner = started;
+        kafka.assign(P0);
+        return started;
+    }
+
+    private void eventually(Callable<Boolean> condition) {
+        assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+                    try {
+                        return condition.call();
+                    } catch (Exception e) {
+                        throw new IllegalStateException(e);
+                    }
+                }))
+                .as(() -> "begun %s, handled %s".formatted(begun, handled))
+                .isTrue();
+    }
+
+    private boolean isParked(int keys) throws SQLException {
+        return inbox.parking().load("g").size() == keys;
+    }
+
+    private void redrive(String user) throws SQLException {
+        assertThat(inbox.parking().redrive("g", MockKafka.TOPIC, user.getBytes(UTF_8)))
+                .isTrue();
+    }
+
+    @Test
+    void a_key_that_is_parked_again_while_it_is_lifted_is_not_forgotten() throws SQLException {
+        CountDownLatch lifted = new CountDownLatch(1);
+        CountDownLatch parkedAgain = new CountDownLatch(1);
+        ThreadLocal<Boolean> lifts = ThreadLocal.withInitial(() -> false);
+        inbox = JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            if (method.equals("prepareStatement")
+                    && String.valueOf(arguments[0]).contains("DELETE FROM eventbus_parked_key")) {
+                lifts.set(true);
+            }
+            Object result = rest.call();
+            if (method.equals("close") && lifts.get()) {
+                lifts.set(false);
+                lifted.countDown();
+                assertThat(parkedAgain.await(20, TimeUnit.SECONDS)).isTrue();
+            }
+            return result;
+        }));
+        start(builder());
+        failing.add("b1");
+        kafka.event(P0, "bob", "b1");
+        eventually(() -> isParked(1));
+        failing.clear();
+        redrive("bob");
+        eventually(() -> lifted.getCount() == 0);
+        failing.add("b2");
+        kafka.event(P0, "bob", "b2");
+        eventually(() -> isParked(1));
+        eventually(() -> kafka.committed(P0) == 2);
+        parkedAgain.countDown();
+        kafka.event(P0, "bob", "b3");
+        eventually(() -> kafka.committed(P0) == 3);
+        assertThat(handled).containsExactly("b1");
+        assertThat(inbox.parking().load("g").get(0).events()).isEqualTo(2);
+    }
+
+    @Test
+    void parked_events_are_handled_while_all_handlers_of_live_ones_are_busy_and_the_other_way_round()
+            throws SQLException {
+        start(builder().concurrency(1));
+        List<String> parked = List.of("u1", "u2", "u3", "u4");
+        for (String id : parked) {
+            failing.add(id);
+            kafka.event(P0, id, id);
+        }
+        eventually(() -> isParked(4));
+        CountDownLatch live = new CountDownLatch(1);
+        held.put("live", live);
+        kafka.event(P0, "live", "live");
+        eventually(() -> begun.contains("live"));
+        failing.clear();
+        redrive("u1");
+        eventually(() -> handled.contains("u1"));
+        parked.subList(1, 4).forEach(id -> held.put(id, new CountDownLatch(1)));
+        begun.clear();
+        for (String id : parked.subList(1, 4)) {
+            redrive(id);
+        }
+        eventually(() -> begun.containsAll(parked.subList(1, 4)));
+        live.countDown();
+        kafka.event(P0, "more", "more");
+        eventually(() -> handled.contains("more"));
+    }
+
+    @Test
+    void a_handler_of_a_parked_event_that_is_interrupted_at_close_has_not_failed() throws SQLException {
+        ConsumerRunner first = start(builder());
+        failing.add("b1");
+        kafka.event(P0, "bob", "b1");
+        eventually(() -> isParked(1));
+        failing.clear();
+        held.put("b1", new CountDownLatch(1));
+        begun.clear();
+        redrive("bob");
+        eventually(() -> begun.contains("b1"));
+        first.close(Duration.ofSeconds(2));
+        assertThat(handled).isEmpty();
+        assertThat(inbox.parking().load("g")).singleElement().satisfies(key -> {
+            assertThat(key.state()).isEqualTo(State.REDRIVE);
+            assertThat(key.redrives()).isZero();
+        });
+    }
+
+    @Test
+    void close_waits_for_a_handler_of_a_parked_event_and_begins_no_other() throws SQLException {
+        ConsumerRunner first = start(builder());
+        failing.add("b1");
+        kafka.event(P0, "bob", "b1");
+        kafka.event(P0, "bob", "b2");
+        eventually(() -> kafka.committed(P0) == 2);
+        failing.clear();
+        CountDownLatch latch = new CountDownLatch(1);
+        held.put("b1", latch);
+        begun.clear();
+        redrive("bob");
+        eventually(() -> begun.contains("b1"));
+        Thread closing = new Thread(() -> first.close(Duration.ofSeconds(20)));
+        closing.start();
+        eventually(() -> first.health().status() == RunnerHealth.Status.STOPPING);
+        latch.countDown();
+        eventually(() -> first.health().status() == RunnerHealth.Status.STOPPED);
+        assertThat(handled).containsExactly("b1");
+        assertThat(inbox.parking().load("g").get(0).state()).isEqualTo(State.REDRIVE);
+        assertThat(inbox.parking().load("g").get(0).events()).isEqualTo(1);
+    }
+
+    @Test
+    void an_executor_that_throws_an_error_keeps_no_key_taken() throws SQLException {
+        AtomicInteger refused = new AtomicInteger(20);
+        start(builder().executor(task -> {
+            if (Thread.currentThread().getName().startsWith("parked keys") && refused.getAndDecrement() > 0) {
+                throw new NoClassDefFoundError("an executor's");
+            }
+            task.run();
+        }));
+        failing.add("b1");
+        kafka.event(P0, "bob", "b1");
+        eventually(() -> isParked(1));
+        failing.clear();
+        refused.set(2);
+        redrive("bob");
+        eventually(() -> handled.contains("b1"));
+        assertThat(refused.get()).isNegative();
+    }
+
+    // ---- a key that is parked from outside, by a redrive
+
+    /** As a redrive does it: the runner is not told. */
+    private void comesBack(String user, String id) throws SQLException {
+        ConsumerRecord<byte[], byte[]> record = new ConsumerRecord<>(
+                MockKafka.TOPIC,
+                0,
+                0,
+                user.getBytes(UTF_8),
+                MockKafka.json(user, id).getBytes(UTF_8));
+        Mark mark = Mark.of("g", id, record);
+        ParkedEvent event = ParkedEvent.following(id, record).failed(0, "ATTEMPTS_EXHAUSTED", null);
+        assertThat(JdbcInbox.h2(database).parking().park(mark, event, State.REDRIVE, null))
+                .isEqualTo(new MarkResult.Decided());
+    }
+
+    /** Counts looks for keys that are due; the first mark of a live event waits for the latch. */
+    private JdbcInbox watched(AtomicInteger looks, CountDownLatch waits, CountDownLatch go) {
+        return JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            if (method.equals("prepareStatement")) {
+                String sql = String.valueOf(arguments[0]);
+                if (sql.contains("'REDRIVE')")) {
+                    looks.incrementAndGet();
+                } else if (sql.contains("INSERT INTO eventbus_inbox")
+                        && Thread.currentThread().getName().startsWith("handler")
+                        && waits.getCount() > 0) {
+                    waits.countDown();
+                    assertThat(go.await(20, TimeUnit.SECONDS)).isTrue();
+                }
+            }
+            return rest.call();
+        }));
+    }
+
+    @Test
+    void a_live_event_that_comes_while_a_redriven_one_of_its_key_runs_waits_behind_it() throws SQLException {
+        start(builder());
+        kafka.event(P0, "alice", "a1");
+        eventually(() -> handled.contains("a1"));
+        CountDownLatch letter = new CountDownLatch(1);
+        held.put("b1", letter);
+        comesBack("bob", "b1");
+        eventually(() -> begun.contains("b1"));
+        kafka.event(P0, "bob", "b2");
+        kafka.event(P0, "carol", "c1");
+        eventually(() -> handled.contains("c1"));
+        assertThat(begun).containsExactly("a1", "b1", "c1");
+        letter.countDown();
+        eventually(() -> handled.contains("b2"));
+        assertThat(handled).containsExactly("a1", "c1", "b1", "b2");
+    }
+
+    @Test
+    void a_redriven_event_does_not_begin_while_a_live_one_of_its_key_waits_for_its_mark() throws SQLException {
+        AtomicInteger looks = new AtomicInteger();
+        CountDownLatch waits = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        inbox = watched(looks, waits, go);
+        start(builder());
+        kafka.event(P0, "bob", "b2");
+        eventually(() -> waits.getCount() == 0);
+        comesBack("bob", "b1");
+        int before = looks.get();
+        eventually(() -> looks.get() > before + 2);
+        assertThat(begun).isEmpty();
+        go.countDown();
+        eventually(() -> handled.contains("b1"));
+        assertThat(handled).containsExactly("b2", "b1");
+    }
+
+    @Test
+    void a_redriven_event_does_not_begin_while_a_live_one_of_its_key_is_in_a_batch() throws SQLException {
+        AtomicInteger looks = new AtomicInteger();
+        CountDownLatch go = new CountDownLatch(1);
+        inbox = watched(looks, new CountDownLatch(0), go).batching(10);
+        held.put("first", go);
+        start(builder().concurrency(1));
+        kafka.event(P0, "carol", "first");
+        eventually(() -> begun.contains("first"));
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b2");
+        CountDownLatch alice = new CountDownLatch(1);
+        held.put("a1", alice);
+        go.countDown();
+        eventually(() -> begun.contains("a1")); // and b2 is in its transaction
+        comesBack("bob", "b1");
+        int before = looks.get();
+        eventually(() -> looks.get() > before + 2);
+        assertThat(begun).containsExactly("first", "a1");
+        alice.countDown();
+        eventually(() -> handled.contains("b1"));
+        assertThat(handled).containsExactly("first", "a1", "b2", "b1");
+    }
+}

@@ -1,0 +1,298 @@
+package dev.eventbus.it.consumer;
+
+import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.eventbus.cli.EventbusCli;
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.embedded.KafkaServer;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.it.Eventually;
+import dev.eventbus.it.Scene;
+import io.github.resilience4j.retry.RetryConfig;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.PreparedStatement;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The command line, on a real Kafka and a real PostgreSQL. */
+@ExtendWith(ServersExtension.class)
+class CliIT {
+
+    private static final String KEY = "user-very-private";
+    private static final String PAYLOAD = "\"newAmount\"";
+    private static final String SECRET = "s3cret-of-the-house";
+
+    private final Set<String> poison = ConcurrentHashMap.newKeySet();
+    private final Map<String, String> environment = new HashMap<>();
+    private final ObjectMapper json = new ObjectMapper();
+    private String out = "";
+    private String err = "";
+
+    private int run(String... arguments) {
+        StringWriter said = new StringWriter();
+        StringWriter complained = new StringWriter();
+        int code = EventbusCli.run(environment, new PrintWriter(said), new PrintWriter(complained), arguments);
+        out = said.toString();
+        err = complained.toString();
+        assertThat(out + err).doesNotContain(SECRET);
+        return code;
+    }
+
+    private JsonNode runJson(int code, String... arguments) throws IOException {
+        List<String> all = new ArrayList<>(List.of(arguments));
+        all.add("--json");
+        assertThat(run(all.toArray(String[]::new))).as(() -> out + err).isEqualTo(code);
+        return json.readTree(out);
+    }
+
+    private void holdsNothingPrivate() {
+        assertThat(out + err).doesNotContain(KEY).doesNotContain(PAYLOAD);
+    }
+
+    private void configure(Scene scene, String group) {
+        String physical = scene.kafka().physicalTopic("x");
+        environment.put("EVENTBUS_KAFKA_BOOTSTRAP_SERVERS", scene.kafka().bootstrapServers());
+        environment.put("EVENTBUS_TOPIC_PREFIX", physical.substring(0, physical.length() - 1));
+        environment.put("EVENTBUS_DATABASE_URL", scene.database().getJdbcUrl());
+        environment.put("EVENTBUS_DATABASE_USER", scene.database().getUsername());
+        environment.put(
+                "EVENTBUS_DATABASE_PASSWORD",
+                Objects.requireNonNullElse(scene.database().getPassword(), ""));
+        environment.put("EVENTBUS_GROUP", group);
+        environment.put("EVENTBUS_DEAD_LETTERS", "dlq.events");
+    }
+
+    @Test
+    void dead_letters_are_listed_shown_planned_and_redriven(KafkaServer kafka, PostgresServer postgres)
+            throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            String group = scene.group("ledger");
+            configure(scene, group);
+            poison.add(KEY + "-0");
+            ConsumerRunner runner =
+                    scene.start(runner(scene, group, AfterRetries.deadLetter("dlq.events"), scene.inbox()));
+            publish(scene, 0, 2);
+            Eventually.holds(
+                    () -> runJson(0, "deadletters", "plan").get("toRedrive").asInt() == 1, () -> out + runner.health());
+            holdsNothingPrivate();
+            assertThat(runJson(0, "deadletters", "plan")
+                            .get("keys")
+                            .get(0)
+                            .get("laterHandled")
+                            .asText())
+                    .isEqualTo("1");
+
+            assertThat(run("deadletters", "list")).isZero();
+            assertThat(out).contains("ATTEMPTS_EXHAUSTED", "READY", "evt-0", "KEY HASH");
+            holdsNothingPrivate();
+            assertThat(run("deadletters", "plan")).isZero();
+            assertThat(out).contains("to redrive: 1", "LATER HANDLED");
+            holdsNothingPrivate();
+
+            assertThat(run("deadletters", "show", "--event", "evt-0")).isZero();
+            assertThat(json.readTree(out).get("keyText").asText()).isEqualTo(KEY);
+            assertThat(json.readTree(out).get("valueText").asText()).contains(PAYLOAD);
+            assertThat(run("deadletters", "show", "--event", "evt-none")).isEqualTo(1);
+
+            assertThat(run("deadletters", "redrive")).as("--note is missing").isEqualTo(2);
+            assertThat(run("deadletters", "redrive", "--note", "mended"))
+                    .as("not confirmed")
+                    .isEqualTo(4);
+            assertThat(scene.count("SELECT count(*) FROM eventbus_redrive")).isZero();
+
+            assertThat(run("deadletters", "redrive", "--note", "too early", "--yes", "--by", "ann"))
+                    .as("it failed again")
+                    .isEqualTo(1);
+            holdsNothingPrivate();
+            poison.clear();
+            Eventually.holds(
+                    () -> runJson(0, "deadletters", "plan").get("toRedrive").asInt() == 1, () -> out + runner.health());
+            JsonNode done = runJson(0, "deadletters", "redrive", "--note", "mended", "--yes", "--by", "ann");
+            assertThat(done.get("applied").asInt()).isEqualTo(1);
+            assertThat(scene.count("SELECT count(*) FROM ledger")).isEqualTo(2);
+            assertThat(scene.strings(
+                            "SELECT requested_by || ' ' || note || ' ' || state FROM eventbus_redrive ORDER BY at"))
+                    .containsExactly("ann too early DONE", "ann mended DONE");
+            assertThat(runJson(0, "deadletters", "list")
+                            .get("letters")
+                            .get(0)
+                            .get("standing")
+                            .asText())
+                    .isEqualTo("ALREADY_APPLIED");
+        }
+    }
+
+    @Test
+    void parked_keys_are_listed_shown_redriven_and_discarded(KafkaServer kafka, PostgresServer postgres)
+            throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            String group = scene.group("ledger");
+            configure(scene, group);
+            poison.add(KEY + "-0");
+            JdbcInbox inbox = scene.inbox();
+            ConsumerRunner runner = scene.start(runner(scene, group, AfterRetries.parkKey(inbox, "dlq.events"), inbox));
+            publish(scene, 0, 3);
+            Eventually.holds(() -> runner.health().parked().events() == 3, runner::health);
+            assertThat(run("parked", "list")).isZero();
+            assertThat(out).contains("PARKED", "ATTEMPTS_EXHAUSTED");
+            holdsNothingPrivate();
+            assertThat(run("parked", "show", "--key", KEY)).isZero();
+            assertThat(out.lines())
+                    .hasSize(3)
+                    .allSatisfy(line -> assertThat(line).contains(KEY));
+            assertThat(run("parked", "list", "--key", "somebody-else")).isZero();
+            assertThat(out).contains("parked keys: none");
+            poison.clear();
+            JsonNode done = runJson(0, "parked", "redrive", "--note", "mended", "--yes");
+            assertThat(done.get("applied").asInt()).isEqualTo(3);
+            assertThat(scene.strings("SELECT n::text FROM ledger ORDER BY ord")).containsExactly("0", "1", "2");
+
+            poison.add(KEY + "-3");
+            publish(scene, 3, 4);
+            Eventually.holds(() -> runner.health().parked().events() == 1, runner::health);
+            assertThat(runJson(0, "parked", "discard", "--note", "test data", "--yes")
+                            .get("discarded")
+                            .asInt())
+                    .isEqualTo(1);
+            assertThat(scene.count("SELECT count(*) FROM eventbus_inbox WHERE outcome = 'SKIPPED'"))
+                    .isEqualTo(1);
+        }
+    }
+
+    @Test
+    void an_outbox_is_looked_at_and_topics_are_compared(
+            KafkaServer kafka, PostgresServer postgres, @TempDir Path folder) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            configure(scene, scene.group("ledger"));
+            scene.inTransaction(tx -> scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount(KEY, 1)));
+            assertThat(runJson(0, "outbox", "stats").get("pending").asInt()).isEqualTo(1);
+            assertThat(runJson(0, "outbox", "blocked").get("blockedKeys")).isEmpty();
+            holdsNothingPrivate();
+            Path save = folder.resolve("event.json");
+            assertThat(run("outbox", "discard", "--event", "none", "--note", "x", "--save", save.toString(), "--yes"))
+                    .isEqualTo(1);
+            assertThat(err).contains("was not discarded");
+
+            String right = "asset.events = partitions=3 replicas=1 min.insync=1";
+            assertThat(runJson(1, "topics", "verify", "--topic", right).get("findings"))
+                    .as("the one broker of the test has one replica, and that is told")
+                    .hasSize(1);
+            assertThat(out).contains("min.insync.replicas");
+            Path file = folder.resolve("topics.properties");
+            Files.writeString(file, "asset.events = partitions=6 replicas=1\nnone.events = partitions=1\n");
+            assertThat(run("topics", "verify", "--file", file.toString())).isEqualTo(1);
+            assertThat(out).contains("none.events", "findings: ");
+            assertThat(run("topics", "verify", "--topic", "asset.events = partition=3"))
+                    .isEqualTo(2);
+        }
+    }
+
+    @Test
+    void what_is_wrong_has_an_exit_code_of_its_own_and_no_secret_is_ever_said(
+            KafkaServer kafka, PostgresServer postgres, @TempDir Path folder) throws Exception {
+        assertThat(run("deadletters", "list", "--password", SECRET)).isEqualTo(2);
+        assertThat(run("deadletters", "list", SECRET)).isEqualTo(2);
+        assertThat(run("deadletters", "list")).isEqualTo(2);
+        assertThat(err).contains("kafka.bootstrap.servers", "EVENTBUS_KAFKA_BOOTSTRAP_SERVERS");
+        Path config = folder.resolve("eventbus.properties");
+        Files.writeString(config, """
+                kafka.bootstrap.servers = localhost:1
+                kafka.security.protocol = SASL_PLAINTEXT
+                kafka.sasl.mechanism = PLAIN
+                kafka.sasl.jaas.config = org.apache.kafka.common.security.plain.PlainLoginModule required username="a" password="%s";
+                database.url = jdbc:postgresql://localhost:1/x?password=%s
+                database.password = %s
+                group = ledger
+                dead.letters = dlq.events
+                """.formatted(SECRET, SECRET, SECRET));
+        assertThat(run("parked", "list", "--config", config.toString())).isEqualTo(3);
+        assertThat(run("outbox", "stats", "--config", config.toString())).isEqualTo(3);
+        assertThat(run("deadletters", "list", "--without-inbox", "--config", config.toString()))
+                .isEqualTo(3);
+        assertThat(err).contains("does not answer");
+        Files.writeString(config, "pasword = " + SECRET);
+        assertThat(run("parked", "list", "--config", config.toString())).isEqualTo(2);
+        assertThat(err).contains("pasword");
+        assertThat(run("deadletters", "redrive", "--help")).isZero();
+        assertThat(out).contains("--note").doesNotContain("--password");
+    }
+
+    @Test
+    void the_runnable_jar_runs_by_itself_with_its_drivers(KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            configure(scene, scene.group("ledger"));
+            Path jar;
+            try (Stream<Path> built = Files.list(Path.of("..", "eventbus-cli", "target"))) {
+                jar = built.filter(file -> file.toString().endsWith("-runnable.jar"))
+                        .findFirst()
+                        .orElseThrow();
+            }
+            ProcessBuilder process = new ProcessBuilder(
+                    Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                    "-jar",
+                    jar.toString(),
+                    "parked",
+                    "list");
+            process.environment().putAll(environment);
+            Process running = process.redirectErrorStream(true).start();
+            String said = new String(running.getInputStream().readAllBytes(), UTF_8);
+            assertThat(running.waitFor()).as(said).isZero();
+            assertThat(said).isEqualTo("parked keys: none\n");
+        }
+    }
+
+    private static Scene scene(KafkaServer kafka, PostgresServer postgres) throws Exception {
+        Scene scene = Scene.create(kafka, postgres, "asset.events:3", "dlq.events:1");
+        scene.execute("CREATE TABLE ledger (ord bigint GENERATED ALWAYS AS IDENTITY, n bigint)");
+        return scene;
+    }
+
+    private ConsumerRunner runner(Scene scene, String group, AfterRetries after, JdbcInbox inbox) {
+        return ConsumerRunner.builder(scene.kafka(), group)
+                .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> {
+                    @Nullable Long n = event.payload().newAmount();
+                    if (poison.contains(event.key() + "-" + n)) {
+                        throw new IllegalStateException("no luck");
+                    }
+                    try (PreparedStatement insert =
+                            tx.connection().prepareStatement("INSERT INTO ledger (n) VALUES (?)")) {
+                        insert.setLong(1, Objects.requireNonNull(n));
+                        insert.executeUpdate();
+                    }
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(after)
+                .build();
+    }
+
+    private static void publish(Scene scene, int from, int to) {
+        for (int n = from; n < to; n++) {
+            scene.sendRaw("asset.events", KEY, """
+                    {"eventId":"evt-%d","eventType":"ASSET_UPDATED","timestamp":"2030-01-01T00:00:00Z","userId":"%s","newAmount":%d}
+                    """.formatted(n, KEY, n));
+        }
+        scene.flush();
+    }
+}

@@ -1,0 +1,109 @@
+package dev.eventbus.it.consumer;
+
+import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.embedded.KafkaServer;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Eventually;
+import dev.eventbus.it.Scene;
+import io.github.resilience4j.retry.RetryConfig;
+import java.sql.PreparedStatement;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.LongStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/** Parked keys on a real Kafka and a real PostgreSQL, with runners on threads that come and go. */
+@ExtendWith(ServersExtension.class)
+class ParkedKeysIT {
+
+    private final Set<String> poison = ConcurrentHashMap.newKeySet();
+
+    @Test
+    void X07_a_parked_key_waits_in_order_while_runners_come_and_go_and_goes_on_after_a_redrive(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.events:6", "dlq.events:1")) {
+            scene.execute(
+                    "CREATE TABLE ledger (ord bigint GENERATED ALWAYS AS IDENTITY, owner varchar(255), n bigint)");
+            String group = scene.group("ledger");
+            JdbcInbox inbox = scene.inbox();
+            poison.add("user-1-3");
+            poison.add("user-2-0");
+            publish(scene, 0, 10);
+            ConsumerRunner first = scene.start(runner(scene, group, inbox));
+            Eventually.holds(() -> inbox.parking().load(group).size() == 2, first::health);
+            publish(scene, 10, 20);
+            ConsumerRunner second = scene.start(runner(scene, group, inbox));
+            Eventually.holds(() -> booked(scene) == 8 * 20 + 3, second::health);
+            first.close();
+            Eventually.holds(() -> second.health().parked().events() == 17 + 20, second::health);
+            publish(scene, 20, 25);
+            Eventually.holds(() -> second.health().parked().events() == 22 + 25, second::health);
+            assertThat(scene.records("dlq.events")).hasSize(2);
+
+            poison.clear();
+            String topic = inbox.parking().load(group).get(0).topic();
+            assertThat(inbox.parking().redrive(group, topic, "user-1".getBytes(UTF_8)))
+                    .isTrue();
+            assertThat(inbox.parking().redrive(group, topic, "user-2".getBytes(UTF_8)))
+                    .isTrue();
+            publish(scene, 25, 30);
+            Eventually.holds(() -> booked(scene) == 10 * 30, second::health);
+            Eventually.holds(() -> second.health().parked().keys() == 0, second::health);
+            List<String> inOrder =
+                    LongStream.range(0, 30).mapToObj(Long::toString).toList();
+            for (int u = 0; u < 10; u++) {
+                assertThat(scene.strings("SELECT n::text FROM ledger WHERE owner = 'user-" + u + "' ORDER BY ord"))
+                        .isEqualTo(inOrder);
+            }
+            assertThat(scene.count("SELECT count(*) FROM eventbus_parked_event"))
+                    .isZero();
+        }
+    }
+
+    private ConsumerRunner runner(Scene scene, String group, JdbcInbox inbox) {
+        return ConsumerRunner.builder(scene.kafka(), group)
+                .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> {
+                    long n = Objects.requireNonNull(event.payload().newAmount());
+                    try (PreparedStatement insert =
+                            tx.connection().prepareStatement("INSERT INTO ledger (owner, n) VALUES (?, ?)")) {
+                        insert.setString(1, event.key());
+                        insert.setLong(2, n);
+                        insert.executeUpdate();
+                    }
+                    if (poison.contains(event.key() + "-" + n)) {
+                        throw new IllegalStateException("no luck");
+                    }
+                })
+                .retry(RetryConfig.custom()
+                        .maxAttempts(2)
+                        .intervalFunction(attempt -> 10L)
+                        .build())
+                .afterRetries(AfterRetries.parkKey(inbox, "dlq.events"))
+                .build();
+    }
+
+    private static void publish(Scene scene, int from, int to) {
+        for (int n = from; n < to; n++) {
+            for (int u = 0; u < 10; u++) {
+                scene.sendRaw("asset.events", "user-" + u, """
+                        {"eventId":"user-%d-%d","eventType":"ASSET_UPDATED","timestamp":"2030-01-01T00:00:00Z","userId":"user-%d","newAmount":%d}
+                        """.formatted(u, n, u, n));
+            }
+        }
+        scene.flush();
+    }
+
+    private static long booked(Scene scene) throws Exception {
+        return scene.count("SELECT count(*) FROM ledger");
+    }
+}
