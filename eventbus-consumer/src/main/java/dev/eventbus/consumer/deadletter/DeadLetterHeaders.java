@@ -47,9 +47,8 @@ final class DeadLetterHeaders {
     private static final int MAX_NUMBER_BYTES = 19;
     private static final int MAX_TIME_BYTES = 40;
     private static final int MAX_REASON_BYTES = 40;
-
-    private static final Instant FIRST_TIME = Instant.EPOCH.minusMillis(1); // of a record without a time
-    private static final Instant LAST_TIME = Instant.parse("9999-12-31T23:59:59.999999999Z");
+    private static final Instant FIRST_TIME = Instant.ofEpochMilli(Long.MIN_VALUE);
+    private static final Instant LAST_TIME = Instant.ofEpochMilli(Long.MAX_VALUE);
     private static final int MAX_KEPT_BYTES = 512;
 
     private static final List<String> KEPT_WHEN_CUT = List.of(
@@ -150,7 +149,7 @@ final class DeadLetterHeaders {
     private static Instant time(Headers headers, String name) {
         Instant time = Instant.parse(required(headers, name, MAX_TIME_BYTES));
         if (time.isBefore(FIRST_TIME) || time.isAfter(LAST_TIME)) {
-            throw new IllegalArgumentException(name + " must be a time that milliseconds and every database can hold");
+            throw new IllegalArgumentException(name + " must be a time that Kafka can hold");
         }
         return time;
     }
