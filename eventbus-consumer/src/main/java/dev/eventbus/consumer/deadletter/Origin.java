@@ -81,20 +81,7 @@ public record Origin(
 
     /** With how often the handler was run, if it never came back to say what failed. */
     public Origin withAttempts(int runs) {
-        return new Origin(
-                topic,
-                partition,
-                offset,
-                timestamp,
-                group,
-                eventId,
-                runs,
-                firstFailedAt,
-                failedAt,
-                reason,
-                exception,
-                message,
-                redrives);
+        return told(runs, firstFailedAt, exception, message);
     }
 
     /**
@@ -102,20 +89,7 @@ public record Origin(
      * and SQLSTATEs, and the text only of a {@link dev.eventbus.DecodeException}.
      */
     public Origin withFailure(Throwable failure, int failures, Instant first) {
-        return new Origin(
-                topic,
-                partition,
-                offset,
-                timestamp,
-                group,
-                eventId,
-                failures,
-                first,
-                failedAt,
-                reason,
-                failure.getClass().getName(),
-                FailureText.of(failure),
-                redrives);
+        return told(failures, first, failure.getClass().getName(), FailureText.of(failure));
     }
 
     /**
@@ -125,19 +99,12 @@ public record Origin(
      */
     public Origin withError(@Nullable String error, int runs) {
         String thrown = error == null ? null : error.split("[ :,]", 2)[0];
+        return told(runs, firstFailedAt, thrown, error);
+    }
+
+    private Origin told(int runs, Instant first, @Nullable String thrown, @Nullable String text) {
         return new Origin(
-                topic,
-                partition,
-                offset,
-                timestamp,
-                group,
-                eventId,
-                runs,
-                firstFailedAt,
-                failedAt,
-                reason,
-                thrown,
-                error,
+                topic, partition, offset, timestamp, group, eventId, runs, first, failedAt, reason, thrown, text,
                 redrives);
     }
 
