@@ -14,6 +14,7 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -60,28 +61,31 @@ public final class EmbeddedMariaDb implements AutoCloseable {
     private final MariaDbRuntime runtime;
     private final WorkFolder work;
     private final int port;
+    private final List<String> options;
     private int runs; // guarded by this
     private @Nullable ServerProcess process; // guarded by this
 
-    private EmbeddedMariaDb(MariaDbRuntime runtime, WorkFolder work, int port) {
+    private EmbeddedMariaDb(MariaDbRuntime runtime, WorkFolder work, int port, List<String> options) {
         this.runtime = runtime;
         this.work = work;
         this.port = port;
+        this.options = options;
     }
 
     /**
      * Starts a server and returns when it answers, within 60 s.
      *
+     * @param options of {@code mariadbd} beside those that this class sets, such as {@code --log-bin}
      * @throws EmbeddedServerException if its programs are not on the class path, or if it does not come up; the message then ends with
      *     the tail of its log
      */
-    public static EmbeddedMariaDb start() {
+    public static EmbeddedMariaDb start(String... options) {
         MariaDbRuntime runtime = MariaDbRuntime.unpacked();
         for (int attempt = 1; ; attempt++) {
             WorkFolder work = WorkFolder.create("mariadb");
             try {
                 EmbeddedMariaDb mariaDb =
-                        new EmbeddedMariaDb(runtime, work, FreePorts.find(1).get(0));
+                        new EmbeddedMariaDb(runtime, work, FreePorts.find(1).get(0), List.of(options));
                 mariaDb.initialise();
                 mariaDb.launch();
                 log.info("MariaDB {} is up at {}", mariaDb.version(), mariaDb.jdbcUrl());
@@ -238,26 +242,25 @@ public final class EmbeddedMariaDb implements AutoCloseable {
     private synchronized void launch() {
         runs++;
         Path logFile = work.logs().resolve("mariadb-run-%d.log".formatted(runs));
-        ServerProcess started = ServerProcess.start(
-                List.of(
-                        runtime.program("mariadbd").toString(),
-                        "--no-defaults",
-                        "--basedir=" + runtime.folder(),
-                        "--datadir=" + data(),
-                        "--tmpdir=" + temporary(),
-                        "--lc-messages-dir=" + runtime.messages(),
-                        AS_OURSELVES,
-                        "--bind-address=127.0.0.1",
-                        "--port=" + port,
-                        "--socket=mariadb.sock", // in the data folder; a whole path may be too long for a socket
-                        "--pid-file=mariadb.pid",
-                        "--skip-ssl", // else it makes keys first, which takes seconds
-                        "--skip-name-resolve",
-                        "--character-set-server=utf8mb4",
-                        "--collation-server=utf8mb4_general_ci",
-                        "--max-connections=200"),
-                "KILL",
-                logFile);
+        List<String> command = new ArrayList<>(List.of(
+                runtime.program("mariadbd").toString(),
+                "--no-defaults",
+                "--basedir=" + runtime.folder(),
+                "--datadir=" + data(),
+                "--tmpdir=" + temporary(),
+                "--lc-messages-dir=" + runtime.messages(),
+                AS_OURSELVES,
+                "--bind-address=127.0.0.1",
+                "--port=" + port,
+                "--socket=mariadb.sock", // in the data folder; a whole path may be too long for a socket
+                "--pid-file=mariadb.pid",
+                "--skip-ssl", // else it makes keys first, which takes seconds
+                "--skip-name-resolve",
+                "--character-set-server=utf8mb4",
+                "--collation-server=utf8mb4_general_ci",
+                "--max-connections=200"));
+        command.addAll(options);
+        ServerProcess started = ServerProcess.start(command, "KILL", logFile);
         process = started;
         boolean ended = Await.until(READY_WITHIN, () -> greets() || !started.isAlive());
         if (!started.isAlive()) {

@@ -11,8 +11,6 @@ import dev.eventbus.outbox.sql.WriterWatch;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -59,8 +57,8 @@ final class OutboxFeed {
     /** Shards of which rows may be left that the last fetch did not read. */
     private final Set<Integer> unread = new HashSet<>();
 
-    /** Whether the DELETE of what is acknowledged may have been committed without our knowing. */
-    private boolean deleteUnclear;
+    /** Whether the connection is another than that of the last DELETE, which may have been committed without our knowing. */
+    private boolean reconnected;
 
     /** The parts of one relay that work on the same rows. */
     record Parts(
@@ -91,7 +89,7 @@ final class OutboxFeed {
     /** Nothing that the last connection said counts any more, and its last DELETE may or may not have committed. */
     void connectionLost() {
         floors.reset();
-        deleteUnclear = true;
+        reconnected = true;
         fullReadAt = System.nanoTime();
         leases.checkSoon();
     }
@@ -108,12 +106,25 @@ final class OutboxFeed {
         }
     }
 
-    /** Deletes what Kafka has acknowledged. Returns how many rows that were. */
+    /**
+     * Deletes what Kafka has acknowledged. Returns how many rows that were. On a new connection all that is in flight is given up if a
+     * row of it is gone: the database may have come back without it, and a fetch would pass over another of its number.
+     */
     int delete(Connection connection) throws SQLException {
+        int deleted = deleteAcknowledged(connection);
+        if (reconnected && store.count(connection, inFlight.keys()) < inFlight.size()) {
+            LOG.warn(
+                    "Rows of events in flight are gone since the database was lost, so what is not acknowledged is read again.");
+            sender.abandon();
+        }
+        reconnected = false;
+        return deleted;
+    }
+
+    private int deleteAcknowledged(Connection connection) throws SQLException {
         List<RowKey> keys =
                 inFlight.awaitingDelete().stream().map(OutboxRow::key).toList();
         if (keys.isEmpty()) {
-            deleteUnclear = false;
             return 0;
         }
         OutboxStore.Deleted deleted = store.delete(connection, keys);
@@ -122,7 +133,7 @@ final class OutboxFeed {
         if (deleted.rows() < keys.size()) {
             floors.forgetAll(); // of their numbers there may be other rows, as after a restore
         }
-        if (deleted.rows() < keys.size() && !deleteUnclear) {
+        if (deleted.rows() < keys.size() && !reconnected) {
             leases.checkSoon();
             LOG.warn(
                     "{} of {} acknowledged rows had been deleted by somebody else; another relay may have sent them too. The leases are checked.",
@@ -130,7 +141,6 @@ final class OutboxFeed {
                     keys.size());
             events.deletedByOthers(keys.size() - deleted.rows());
         }
-        deleteUnclear = false;
         events.relayed(keys.size());
         return keys.size();
     }
@@ -294,17 +304,11 @@ final class OutboxFeed {
      * together, and lies on the same pages of the table.
      */
     private FetchWindow window(Set<String> leftOut, int sharing) {
-        List<FetchWindow.Floor> inTurn = new ArrayList<>();
-        for (int shard : leases.readable()) {
-            if (sink.isReadyFor(shard)) {
-                inTurn.add(new FetchWindow.Floor(shard, floors.floor(shard)));
-            }
-        }
-        Collections.rotate(inTurn, -(int)
-                inTurn.stream().filter(floor -> floor.shard() < firstShard).count());
+        List<Integer> ready =
+                leases.readable().stream().filter(sink::isReadyFor).toList();
         int room = inFlight.roomBeside(leftOut);
         return new FetchWindow(
-                inTurn,
+                floors.inTurn(ready, firstShard),
                 inFlight.keys().stream()
                         .filter(row -> row.seq() > floors.floor(row.shard()))
                         .toList(),

@@ -288,6 +288,39 @@ class RelayPassTest {
     }
 
     @Test
+    void a_number_given_out_again_after_a_fail_over_hides_no_event_from_its_successor() {
+        AtomicBoolean broken = new AtomicBoolean();
+        RelayPass fragile = pass(breakable(broken, new ArrayList<>()), "fragile");
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("lost-by-the-fail-over", "bob"));
+        for (int i = 0; i < 6; i++) {
+            fragile.look();
+        }
+        FakeKafka.FakeProducer first = kafka.producer();
+        assertThat(first.heldIds()).containsExactly("lost-by-the-fail-over");
+        broken.set(true);
+        fragile.look();
+        // the new primary never had the event, and gives its number to another of its key
+        database.update("UPDATE \"eventbus_outbox\" SET id = 'evt-1'");
+        database.publish(event("evt-2", "bob"));
+        broken.set(false);
+        kafka.advance(Duration.ofSeconds(1));
+        for (int i = 0; i < 6; i++) {
+            fragile.look();
+        }
+        first.ackAll();
+        kafka.answer = FakeKafka.Answer.ACK;
+        kafka.producers.forEach(FakeKafka.FakeProducer::ackAll);
+        for (int i = 0; i < 6; i++) {
+            fragile.look();
+        }
+        assertThat(kafka.ids()).containsSubsequence("evt-1", "evt-2");
+        assertThat(kafka.ids().indexOf("evt-1")).isLessThan(kafka.ids().indexOf("evt-2"));
+        assertThat(database.ids()).isEmpty();
+        fragile.end(Duration.ofMillis(20));
+    }
+
+    @Test
     void a_delete_whose_answer_was_lost_is_repeated_before_the_next_fetch() {
         AtomicBoolean broken = new AtomicBoolean();
         List<String> statements = new ArrayList<>();
@@ -327,6 +360,9 @@ class RelayPassTest {
                                 }
                             } else if (method.equals("prepareStatement") && text.contains("bytes_before")) {
                                 statements.add("fetch");
+                                if (broken.get()) {
+                                    throw new SQLException("connection reset", "08006");
+                                }
                             }
                             return statement;
                         })

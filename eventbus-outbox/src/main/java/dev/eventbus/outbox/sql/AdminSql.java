@@ -3,8 +3,8 @@ package dev.eventbus.outbox.sql;
 import java.util.Optional;
 
 /**
- * The statements that no relay runs: what a person, a command line or a meter asks of the outbox, in the words of one database.
- * Every one runs in a transaction that {@link #begin()} has set up. What goes in at run time is bound.
+ * The statements beside a relay's daily work: what a person, a command line or a meter asks of the outbox, what is asked at a
+ * start, and {@code eventbus_meta}, in the words of one database. What goes in at run time is bound.
  */
 public interface AdminSql {
 
@@ -69,6 +69,15 @@ public interface AdminSql {
 
     /** Privileges that a relay needs and this user lacks. Result: one row with a list, or NULL. */
     String missingPrivileges();
+
+    /** Value of a name: name. Result: one row or none. */
+    String meta();
+
+    /** Writes a name once: name, value. */
+    String insertMeta();
+
+    /** Names that begin with a prefix: its length, the prefix. Result: {@code name, value}. */
+    String metas();
 
     /** Changes a value if it is the expected one: value, name, expected value. */
     String replaceMeta();

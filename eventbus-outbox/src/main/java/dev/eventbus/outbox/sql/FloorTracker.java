@@ -1,8 +1,10 @@
 package dev.eventbus.outbox.sql;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 
 /**
  * Knows from where each shard has to be read. At or below a shard's floor every row is in flight or deleted, and no transaction
@@ -36,6 +38,15 @@ public final class FloorTracker {
 
     public long floor(int shard) {
         return floors.getOrDefault(shard, BEGINNING);
+    }
+
+    /** Where to read shards, which are in order, so that each has its turn: at {@code first} and above, then the others. */
+    public List<FetchWindow.Floor> inTurn(List<Integer> shards, int first) {
+        return Stream.concat(
+                        shards.stream().filter(shard -> shard >= first),
+                        shards.stream().filter(shard -> shard < first))
+                .map(shard -> new FetchWindow.Floor(shard, floor(shard)))
+                .toList();
     }
 
     /** Reads every shard from its beginning again; for a new database connection, after which nothing known before counts. */

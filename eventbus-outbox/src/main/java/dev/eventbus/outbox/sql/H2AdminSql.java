@@ -134,6 +134,30 @@ record H2AdminSql(TableNames names) implements AdminSql {
     }
 
     @Override
+    public String meta() {
+        return names.in("""
+                SELECT "value" FROM "eventbus_meta" WHERE name = ?
+                """);
+    }
+
+    @Override
+    public String metas() {
+        return names.in("""
+                SELECT name, "value" FROM "eventbus_meta" WHERE left(name, ?) = ?
+                """);
+    }
+
+    @Override
+    public String insertMeta() {
+        return names.in("""
+                MERGE INTO "eventbus_meta" m
+                USING (SELECT CAST(? AS varchar) AS name, CAST(? AS varchar) AS given_value) AS given
+                ON m.name = given.name
+                WHEN NOT MATCHED THEN INSERT (name, "value") VALUES (given.name, given.given_value)
+                """);
+    }
+
+    @Override
     public String replaceMeta() {
         return names.in("""
                 UPDATE "eventbus_meta" SET "value" = ? WHERE name = ? AND "value" = ?

@@ -109,11 +109,25 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
                   ON o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id
                   WHEN MATCHED THEN DELETE)
                 """);
-        PreparedStatement delete = connection.prepareStatement(sql);
-        delete.setObject(1, column(rows, RowKey::shard));
-        delete.setObject(2, column(rows, RowKey::seq));
-        delete.setObject(3, column(rows, RowKey::id));
-        return delete;
+        return bind(connection.prepareStatement(sql), rows);
+    }
+
+    @Override
+    public PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
+        String sql = names.in("""
+                SELECT count(*)
+                FROM UNNEST(CAST(? AS smallint ARRAY), CAST(? AS bigint ARRAY), CAST(? AS varchar ARRAY))
+                     AS named (shard, seq, id)
+                JOIN "eventbus_outbox" o ON o.shard = named.shard AND o.seq = named.seq AND o.id = named.id
+                """);
+        return bind(connection.prepareStatement(sql), rows);
+    }
+
+    private static PreparedStatement bind(PreparedStatement statement, Collection<RowKey> rows) throws SQLException {
+        statement.setObject(1, column(rows, RowKey::shard));
+        statement.setObject(2, column(rows, RowKey::seq));
+        statement.setObject(3, column(rows, RowKey::id));
+        return statement;
     }
 
     @Override
@@ -258,30 +272,6 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     @Override
     public AdminSql admin() {
         return new H2AdminSql(names);
-    }
-
-    @Override
-    public String meta() {
-        return names.in("""
-                SELECT "value" FROM "eventbus_meta" WHERE name = ?
-                """);
-    }
-
-    @Override
-    public String metas() {
-        return names.in("""
-                SELECT name, "value" FROM "eventbus_meta" WHERE left(name, ?) = ?
-                """);
-    }
-
-    @Override
-    public String insertMeta() {
-        return names.in("""
-                MERGE INTO "eventbus_meta" m
-                USING (SELECT CAST(? AS varchar) AS name, CAST(? AS varchar) AS given_value) AS given
-                ON m.name = given.name
-                WHEN NOT MATCHED THEN INSERT (name, "value") VALUES (given.name, given.given_value)
-                """);
     }
 
     @Override

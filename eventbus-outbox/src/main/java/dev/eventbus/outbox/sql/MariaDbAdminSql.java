@@ -160,6 +160,9 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
                 SELECT CONCAT('innodb_flush_log_at_trx_commit is ', @@innodb_flush_log_at_trx_commit, ': a crash could undo a transaction after its event was relayed. Set it to 1.')
                 FROM DUAL WHERE @@innodb_flush_log_at_trx_commit NOT IN (1, 3)
                 UNION ALL
+                SELECT CONCAT('sync_binlog is ', @@GLOBAL.sync_binlog, ' with a binary log: a crash of the machine could undo a transaction after its event was relayed. Set it to 1.')
+                FROM DUAL WHERE @@GLOBAL.log_bin AND @@GLOBAL.sync_binlog <> 1
+                UNION ALL
                 SELECT 'binlog_format is STATEMENT: InnoDB then refuses what a relay deletes under READ COMMITTED. Set it to MIXED or ROW.'
                 FROM DUAL WHERE @@GLOBAL.log_bin AND @@GLOBAL.binlog_format = 'STATEMENT'
                 """);
@@ -171,6 +174,28 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
         return """
                 SELECT NULL
                 """;
+    }
+
+    @Override
+    public String meta() {
+        return names.in("""
+                SELECT value FROM `eventbus_meta` WHERE name = ?
+                """);
+    }
+
+    @Override
+    public String metas() {
+        return names.in("""
+                SELECT CONVERT(name USING utf8mb4), value FROM `eventbus_meta`
+                WHERE CAST(LEFT(CONVERT(name USING utf8mb4), ?) AS binary) = CONVERT(? USING utf8mb4)
+                """);
+    }
+
+    @Override
+    public String insertMeta() {
+        return names.in("""
+                INSERT INTO `eventbus_meta` (name, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE name = name
+                """);
     }
 
     @Override

@@ -211,9 +211,24 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                 STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)
                   ON event.shard = acked.shard AND event.seq = acked.seq AND event.id = acked.id
                 """);
-        PreparedStatement delete = connection.prepareStatement(sql);
-        delete.setString(1, OutboxJson.keys(rows));
-        return delete;
+        return bind(connection.prepareStatement(sql), rows);
+    }
+
+    @Override
+    public PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
+        String sql = names.in("""
+                SELECT count(*)
+                FROM JSON_TABLE(?, '$[*]' COLUMNS (shard smallint PATH '$[0]', seq bigint PATH '$[1]',
+                                                   id varchar(128) CHARACTER SET utf8mb4 PATH '$[2]')) AS named
+                STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)
+                  ON event.shard = named.shard AND event.seq = named.seq AND event.id = named.id
+                """);
+        return bind(connection.prepareStatement(sql), rows);
+    }
+
+    private static PreparedStatement bind(PreparedStatement statement, Collection<RowKey> rows) throws SQLException {
+        statement.setString(1, OutboxJson.keys(rows));
+        return statement;
     }
 
     @Override
@@ -369,28 +384,6 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public AdminSql admin() {
         return new MariaDbAdminSql(names);
-    }
-
-    @Override
-    public String meta() {
-        return names.in("""
-                SELECT value FROM `eventbus_meta` WHERE name = ?
-                """);
-    }
-
-    @Override
-    public String metas() {
-        return names.in("""
-                SELECT CONVERT(name USING utf8mb4), value FROM `eventbus_meta`
-                WHERE CAST(LEFT(CONVERT(name USING utf8mb4), ?) AS binary) = CONVERT(? USING utf8mb4)
-                """);
-    }
-
-    @Override
-    public String insertMeta() {
-        return names.in("""
-                INSERT INTO `eventbus_meta` (name, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE name = name
-                """);
     }
 
     @Override

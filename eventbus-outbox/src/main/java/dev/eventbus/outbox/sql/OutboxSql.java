@@ -81,6 +81,9 @@ public interface OutboxSql {
      */
     PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException;
 
+    /** Counts those of these rows that are there, under their number and their id. */
+    PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException;
+
     /** Gives a transaction of its own an id, the first column; null where fetches tell no snapshot, so that nobody asks. */
     default @Nullable String newTransaction() {
         return null;
@@ -157,15 +160,6 @@ public interface OutboxSql {
 
     /** What a person, a command line or a meter asks. */
     AdminSql admin();
-
-    /** Value of a name: name. Result: one row or none. */
-    String meta();
-
-    /** Writes a name once: name, value. */
-    String insertMeta();
-
-    /** Names that begin with a prefix: its length, the prefix. Result: {@code name, value}. */
-    String metas();
 
     /** Settings of a relay's session, name to value; empty where there are none. Its transactions may stand still for a lease. */
     Map<String, String> sessionSettings(Duration lease);

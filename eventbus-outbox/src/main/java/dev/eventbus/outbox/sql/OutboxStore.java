@@ -241,6 +241,15 @@ public final class OutboxStore {
         }
     }
 
+    /** How many of these rows are there, each under its number and its id. */
+    public int count(Connection connection, Collection<RowKey> rows) throws SQLException {
+        try (PreparedStatement count = sql.count(connection, rows);
+                ResultSet result = count.executeQuery()) {
+            result.next();
+            return result.getInt(1);
+        }
+    }
+
     /** The id of a transaction that begins now; 0 where the database has none. */
     public long newTransaction(Connection connection) throws SQLException {
         String statement = sql.newTransaction();
@@ -285,7 +294,7 @@ public final class OutboxStore {
 
     /** The value of a name in {@code eventbus_meta}, or null. */
     public @Nullable String meta(Connection connection, String name) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.meta())) {
+        try (PreparedStatement query = connection.prepareStatement(sql.admin().meta())) {
             query.setString(1, name);
             try (ResultSet row = query.executeQuery()) {
                 return row.next() ? row.getString(1) : null;
@@ -297,7 +306,8 @@ public final class OutboxStore {
     public String metaOnce(Connection connection, String name, String value) throws SQLException {
         String standing = meta(connection, name);
         if (standing == null) {
-            try (PreparedStatement insert = connection.prepareStatement(sql.insertMeta())) {
+            try (PreparedStatement insert =
+                    connection.prepareStatement(sql.admin().insertMeta())) {
                 insert.setString(1, name);
                 insert.setString(2, value);
                 insert.executeUpdate();
@@ -309,7 +319,7 @@ public final class OutboxStore {
 
     /** All names that begin like this, with their values. */
     public Map<String, String> metas(Connection connection, String prefix) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.metas())) {
+        try (PreparedStatement query = connection.prepareStatement(sql.admin().metas())) {
             query.setInt(1, prefix.length());
             query.setString(2, prefix);
             Map<String, String> values = new TreeMap<>();

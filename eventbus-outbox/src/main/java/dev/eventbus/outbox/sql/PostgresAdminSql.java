@@ -158,6 +158,27 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
     }
 
     @Override
+    public String meta() {
+        return names.in("""
+                SELECT value FROM "eventbus_meta" WHERE name = ?
+                """);
+    }
+
+    @Override
+    public String metas() {
+        return names.in("""
+                SELECT name, value FROM "eventbus_meta" WHERE left(name, ?) = ?
+                """);
+    }
+
+    @Override
+    public String insertMeta() {
+        return names.in("""
+                INSERT INTO "eventbus_meta" (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING
+                """);
+    }
+
+    @Override
     public String replaceMeta() {
         return names.in("""
                 UPDATE "eventbus_meta" SET value = ? WHERE name = ? AND value = ?

@@ -9,7 +9,7 @@ import java.util.function.Function;
 import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
 
-/** How acknowledged rows are taken out on PostgreSQL, and lists as values of one parameter each. */
+/** How rows are named to PostgreSQL, to be deleted or counted, and lists as values of one parameter each. */
 record PostgresDeleteSql(TableNames names) {
 
     /** The version that finds the members of a list in one walk of an index, and always does. */
@@ -54,6 +54,18 @@ record PostgresDeleteSql(TableNames names) {
                       LIMIT 1) found))
                   RETURNING 1)
                 SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
+                """);
+        return bind(connection.prepareStatement(sql), rows, RowKey::id);
+    }
+
+    PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
+        String sql = names.in("""
+                SELECT count(*)
+                FROM unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS named (shard, seq, id)
+                CROSS JOIN LATERAL (
+                  SELECT 1 FROM "eventbus_outbox" o
+                  WHERE o.shard = named.shard AND o.seq = named.seq AND o.id = named.id
+                  LIMIT 1) found
                 """);
         return bind(connection.prepareStatement(sql), rows, RowKey::id);
     }

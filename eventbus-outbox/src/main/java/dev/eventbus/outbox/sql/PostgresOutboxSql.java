@@ -118,6 +118,11 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
+    public PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
+        return new PostgresDeleteSql(names).count(connection, rows);
+    }
+
+    @Override
     public String newTransaction() {
         return """
                 SELECT pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true)
@@ -289,27 +294,6 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public AdminSql admin() {
         return new PostgresAdminSql(names);
-    }
-
-    @Override
-    public String meta() {
-        return names.in("""
-                SELECT value FROM "eventbus_meta" WHERE name = ?
-                """);
-    }
-
-    @Override
-    public String metas() {
-        return names.in("""
-                SELECT name, value FROM "eventbus_meta" WHERE left(name, ?) = ?
-                """);
-    }
-
-    @Override
-    public String insertMeta() {
-        return names.in("""
-                INSERT INTO "eventbus_meta" (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING
-                """);
     }
 
     /**

@@ -44,7 +44,7 @@ class MariaDbOutboxSqlTest {
                                 sql.leases(),
                                 sql.insertBlockedKey(),
                                 sql.liftBlockedKeys(),
-                                sql.meta())
+                                sql.admin().meta())
                         .stream()
                         .collect(Collectors.joining()))
                 .contains("`eventbus_outbox`")

@@ -1,8 +1,10 @@
 package dev.eventbus.it.outbox;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.zaxxer.hikari.HikariConfig;
+import dev.eventbus.StartRefusedException;
 import dev.eventbus.embedded.EmbeddedMariaDb;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.ServersExtension;
@@ -128,9 +130,17 @@ class MariaDbRelayIT {
     }
 
     @Test
-    void a_server_that_is_killed_and_started_again_loses_nothing(KafkaServer kafka) throws Exception {
-        try (EmbeddedMariaDb mariaDb = EmbeddedMariaDb.start();
-                Scene scene = scene(kafka, mariaDb)) {
+    void a_server_that_is_killed_and_started_again_loses_nothing_if_its_binary_log_is_as_safe_as_a_relay_wants_it(
+            KafkaServer kafka) throws Exception {
+        try (EmbeddedMariaDb mariaDb = EmbeddedMariaDb.start("--log-bin", "--sync-binlog=1");
+                Scene scene = scene(kafka, mariaDb);
+                Connection connection = scene.database().getConnection()) {
+            scene.execute("SET GLOBAL sync_binlog = 0");
+            assertThatThrownBy(() -> scene.outbox().verify(connection))
+                    .isInstanceOf(StartRefusedException.class)
+                    .hasMessageContaining("sync_binlog is 0");
+            scene.execute("SET GLOBAL sync_binlog = 1");
+            scene.outbox().verify(connection);
             OutboxRelay relay = scene.startRelay();
             publish(scene, "bob", 1, 1_000);
             mariaDb.kill();

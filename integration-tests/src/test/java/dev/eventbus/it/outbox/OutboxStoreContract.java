@@ -237,7 +237,9 @@ abstract class OutboxStoreContract {
         List<RowKey> crossed = List.of(
                 new RowKey(first.shard(), first.seq(), second.id()),
                 new RowKey(second.shard(), second.seq(), first.id()));
+        assertThat(store.count(relay, crossed)).isZero();
         assertThat(store.delete(relay, crossed).rows()).isZero();
+        assertThat(store.count(relay, keys)).isEqualTo(2);
         assertThat(ids(fetch())).hasSize(2);
     }
 
