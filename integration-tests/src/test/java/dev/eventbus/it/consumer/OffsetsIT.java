@@ -31,9 +31,11 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /** What operators, retention and other people's transactions do to a group's offsets. */
 @ExtendWith(ServersExtension.class)
+@Isolated("looks at all threads or sessions there are")
 class OffsetsIT {
 
     private final List<Long> handled = new CopyOnWriteArrayList<>();

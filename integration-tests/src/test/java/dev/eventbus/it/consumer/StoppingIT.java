@@ -44,12 +44,14 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.postgresql.ds.PGSimpleDataSource;
 
 /** Runners that are stopped in order, at any moment, as often as one likes; and one whose memory is spent. */
 @ExtendWith(ServersExtension.class)
+@Isolated("looks at all threads or sessions there are")
 class StoppingIT {
 
     private static final int CYCLES = 40;

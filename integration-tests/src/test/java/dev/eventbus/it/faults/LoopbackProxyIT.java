@@ -43,9 +43,11 @@ import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.protocol.Errors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /** The faults that other tests rely on happen as they are named. */
 @ExtendWith(ServersExtension.class)
+@Isolated("looks at all threads or sessions there are")
 class LoopbackProxyIT {
 
     private static final int SOON = 200;

@@ -21,9 +21,11 @@ import java.util.stream.IntStream;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /** What never ends stops nothing else: batches that nobody answers, a topic that is gone, a broker or a database that is. */
 @ExtendWith({ServersExtension.class, FaultyKafkaExtension.class})
+@Isolated("looks at all threads or sessions there are")
 class SilentServersIT {
 
     private static final int PARTITIONS = 4;

@@ -37,9 +37,11 @@ import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /** What effects once rest upon: that marks outlive every copy of an event, and that what was committed survives a crash. */
 @ExtendWith(ServersExtension.class)
+@Isolated("looks at all threads or sessions there are")
 class PreconditionsIT {
 
     private final Queue<Outcome> repeats = new ConcurrentLinkedQueue<>();

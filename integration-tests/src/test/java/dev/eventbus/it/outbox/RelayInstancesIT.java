@@ -32,12 +32,14 @@ import javax.sql.DataSource;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.postgresql.ds.PGSimpleDataSource;
 
 /** Several relays share one outbox: who sends what, and what becomes of the events when relays come, go, die and freeze. */
 @ExtendWith(ServersExtension.class)
+@Isolated("says how soon a lease is taken over")
 class RelayInstancesIT {
 
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";
