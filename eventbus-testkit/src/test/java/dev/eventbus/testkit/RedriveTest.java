@@ -4,14 +4,12 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.eventbus.EventType;
 import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetter;
-import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.PlannedKey;
 import dev.eventbus.consumer.redrive.Redrive;
@@ -21,98 +19,23 @@ import dev.eventbus.consumer.redrive.Standing;
 import io.github.resilience4j.retry.RetryConfig;
 import java.io.IOException;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.Set;
-import java.util.UUID;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
-import org.h2.jdbcx.JdbcDataSource;
+import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** Redrives, in virtual time and H2. */
-class RedriveTest {
-
-    record Booking(String user, int n) {}
-
-    private static final EventType<Booking> BOOKING =
-            EventType.of("BOOKING", Booking.class).topic("bookings").key(Booking::user);
-
-    private static final EventType<Booking> CANCELLED =
-            EventType.of("CANCELLED", Booking.class).topic("bookings").key(Booking::user);
-
-    private static final String GROUP = "ledger";
-
-    private final JdbcDataSource database = new JdbcDataSource();
-    private FakeEventBus bus = FakeEventBus.create();
-    private final Set<String> failing = new HashSet<>();
-    private final List<String> handled = new ArrayList<>();
-    private final List<String> elsewhere = new ArrayList<>();
-    private final List<String> skipped = new ArrayList<>();
-    private JdbcInbox inbox = JdbcInbox.h2(database);
-
-    @BeforeEach
-    void tables() throws SQLException {
-        database.setURL("jdbc:h2:mem:" + UUID.randomUUID() + ";DB_CLOSE_DELAY=-1");
-        inbox = JdbcInbox.h2(database);
-        inbox.createTables();
-        execute("CREATE TABLE booked (ord bigint GENERATED ALWAYS AS IDENTITY, owner varchar(40), n integer)");
-    }
-
-    @AfterEach
-    void close() {
-        bus.close();
-    }
-
-    // ---- without an inbox
-
-    private ConsumerRunner plain() {
-        return bus.start(ConsumerRunner.builder(bus.kafka(), GROUP)
-                .on(BOOKING, (event, delivery) -> {
-                    String id = event.payload().user() + event.payload().n();
-                    if (failing.contains(id)) {
-                        throw new IllegalStateException("no luck");
-                    }
-                    handled.add(id);
-                })
-                .retry(RetryConfig.custom().maxAttempts(1).build())
-                .afterRetries(AfterRetries.deadLetter("dlq"))
-                .build());
-    }
-
-    private ConsumerRunner other() {
-        return bus.start(ConsumerRunner.builder(bus.kafka(), "audit")
-                .on(
-                        BOOKING,
-                        (event, delivery) -> elsewhere.add(
-                                event.payload().user() + event.payload().n()))
-                .listener(new RunnerListener() {
-                    @Override
-                    public void skipped(@Nullable String eventType, Delivery delivery) {
-                        skipped.add(delivery.topic() + "@" + delivery.offset());
-                    }
-                })
-                .afterRetries(AfterRetries.deadLetter("dlq"))
-                .build());
-    }
-
-    private Redrive ontoTopic() {
-        return Redrive.of(bus.kafka(), GROUP, "dlq");
-    }
+class RedriveTest extends RedriveStage {
 
     @Test
     void V05_without_an_inbox_only_the_group_that_failed_handles_it_again_and_the_bytes_are_the_same() {
@@ -292,10 +215,10 @@ class RedriveTest {
         publish("bob", 1);
         bus.runUntilIdle();
         DeadLetter letter = bus.deadLetters().get(0);
+        Headers cut = new RecordHeaders(letter.headers()).add("eventbus-dlq-omitted", "headers".getBytes(UTF_8));
+        cut.remove("eventbus-dlq-event-id");
         for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
-            Headers headers = letter.headers();
-            headers.add("eventbus-dlq-omitted", "headers".getBytes(UTF_8));
-            headers.remove("eventbus-dlq-event-id").add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
+            Headers headers = new RecordHeaders(cut).add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
             bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
         }
         publish("alice", 1);
@@ -361,40 +284,6 @@ class RedriveTest {
     }
 
     // ---- with an inbox
-
-    private ConsumerRunner once(FakeEventBus on, AfterRetries after) {
-        return on.start(ConsumerRunner.builder(on.kafka(), GROUP)
-                .inTransaction(inbox, BOOKING, (event, tx) -> {
-                    try (PreparedStatement insert =
-                            tx.connection().prepareStatement("INSERT INTO booked (owner, n) VALUES (?, ?)")) {
-                        insert.setString(1, event.payload().user());
-                        insert.setInt(2, event.payload().n());
-                        insert.executeUpdate();
-                    }
-                    if (failing.contains(
-                            event.payload().user() + event.payload().n())) {
-                        throw new IllegalStateException("no luck");
-                    }
-                })
-                .retry(RetryConfig.custom()
-                        .maxAttempts(2)
-                        .intervalFunction(attempt -> 200L)
-                        .build())
-                .afterRetries(after)
-                .build());
-    }
-
-    private ConsumerRunner goingOn() {
-        return once(bus, AfterRetries.deadLetter("dlq"));
-    }
-
-    private ConsumerRunner parking() {
-        return once(bus, AfterRetries.parkKey(inbox, "dlq"));
-    }
-
-    private Redrive intoInbox() {
-        return Redrive.of(bus.kafka(), GROUP, "dlq", inbox);
-    }
 
     @Test
     void with_an_inbox_the_topic_has_no_record_more_and_the_effect_is_there_once() throws SQLException {
@@ -743,45 +632,5 @@ class RedriveTest {
             }
             assertThat(inbox.parking().load(GROUP)).as(name).isEmpty();
         }
-    }
-
-    private void publish(String user, int... numbers) {
-        for (int n : numbers) {
-            bus.publish(BOOKING, new Booking(user, n));
-        }
-    }
-
-    private static String text(Headers headers, String name) {
-        return new String(headers.lastHeader(name).value(), UTF_8);
-    }
-
-    private void execute(String sql) throws SQLException {
-        try (Connection connection = database.getConnection();
-                Statement statement = connection.createStatement()) {
-            statement.execute(sql);
-        }
-    }
-
-    private List<Integer> booked(String owner) throws SQLException {
-        return strings("SELECT n FROM booked WHERE owner = '" + owner + "' ORDER BY ord").stream()
-                .map(Integer::valueOf)
-                .toList();
-    }
-
-    private int outcomes(String outcome) throws SQLException {
-        return Integer.parseInt(strings("SELECT count(*) FROM eventbus_inbox WHERE outcome = '" + outcome + "'")
-                .get(0));
-    }
-
-    private List<String> strings(String sql) throws SQLException {
-        List<String> values = new ArrayList<>();
-        try (Connection connection = database.getConnection();
-                Statement statement = connection.createStatement();
-                ResultSet row = statement.executeQuery(sql)) {
-            while (row.next()) {
-                values.add(row.getString(1));
-            }
-        }
-        return values;
     }
 }
