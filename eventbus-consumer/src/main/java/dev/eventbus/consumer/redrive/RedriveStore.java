@@ -356,7 +356,7 @@ final class RedriveStore {
 
     /** Gives up those events of a parked key; how many. */
     long discard(ParkedKey key, Set<String> eventIds) {
-        return ask(() -> parking.discard(group, key, eventIds::contains));
+        return ask(() -> parking.skip(group, key, eventIds::contains));
     }
 
     // ---- the events of parked keys

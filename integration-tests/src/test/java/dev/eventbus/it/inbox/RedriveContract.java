@@ -49,8 +49,8 @@ public abstract class RedriveContract extends InboxDatabase {
         bus.runUntilIdle();
         assertThat(handledInOrder()).containsExactly("2", "1");
         assertThat(stale.run("late").leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(1);
-        assertThat(strings("SELECT state FROM eventbus_redrive WHERE requested_by = 'ann' AND done = 1"))
-                .containsExactly("DONE");
+        assertThat(strings("SELECT state FROM eventbus_redrive WHERE requested_by = 'ann' AND done = 0"))
+                .containsExactly("HANDED_OVER");
         assertThat(inbox().parking().load(GROUP)).isEmpty();
     }
 
