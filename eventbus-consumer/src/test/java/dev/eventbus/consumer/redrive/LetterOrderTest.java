@@ -34,8 +34,7 @@ class LetterOrderTest {
 
     @Test
     void where_a_topic_was_made_again_the_larger_offset_is_the_older_one() {
-        assertThat(sorted(at(0, 3, 9_000), at(0, 5_000, 10), at(0, 4, 9_001)))
-                .containsExactly("0@5000", "0@3", "0@4");
+        assertThat(sorted(at(0, 3, 9_000), at(0, 5_000, 10), at(0, 4, 9_001))).containsExactly("0@5000", "0@3", "0@4");
         assertThat(isBehind(at(0, 3, 9_000), at(0, 5_000, 10))).isTrue();
         assertThat(isBehind(at(0, 5_000, 10), at(0, 3, 9_000))).isFalse();
     }
