@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.redrive;
 
-import dev.eventbus.EventRecords;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.deadletter.Origin;
@@ -64,12 +65,17 @@ record Found(
                 : new Found(letter.as(origin().withRedrives(times)), key, mark, bytes, omitted);
     }
 
-    /** How its place is marked, for what must not touch the mark of its id. */
-    Mark markOfPlace() {
-        String place = EventRecords.placeOf(
-                new ConsumerRecord<>(origin().topic(), origin().partition(), origin().offset(), key, null));
+    /** How the letter itself is marked that is given up without touching the mark of its id: no event has such an id. */
+    Mark markOfLetter() {
+        String letterOf =
+                "letter %s/%d/%d %s".formatted(origin().topic(), origin().partition(), origin().offset(), identity());
         return new Mark(
-                origin().group(), place, mark.payloadHash(), origin().topic(), origin().partition(), origin().offset());
+                origin().group(),
+                "letter " + KeyHash.of(letterOf.getBytes(UTF_8)),
+                mark.payloadHash(),
+                origin().topic(),
+                origin().partition(),
+                origin().offset());
     }
 
     /** Without it nobody can tell whether its event is the one that is known by its id. */

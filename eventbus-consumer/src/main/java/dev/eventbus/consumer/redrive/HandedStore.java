@@ -5,6 +5,7 @@ import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.inbox.RedriveRows;
+import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import java.sql.SQLException;
@@ -80,7 +81,9 @@ final class HandedStore {
         if (back == null) {
             return null;
         }
-        List<String> waiting = rows.parked().eventIds(rows.connection(), back);
-        return waiting.indexOf(one.eventId()) == 0 ? Came.FAILED : Came.BEHIND;
+        ParkedEvent first = rows.parked().first(rows.connection(), back);
+        return first != null && first.eventId().equals(one.eventId()) && first.hasFailedForGood()
+                ? Came.FAILED
+                : Came.BEHIND;
     }
 }

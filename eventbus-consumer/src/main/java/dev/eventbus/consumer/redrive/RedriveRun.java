@@ -9,6 +9,7 @@ import dev.eventbus.consumer.redrive.RedriveStore.Answer;
 import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -112,8 +113,9 @@ final class RedriveRun {
         }
         ParkedKey parked = key.parked;
         List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
+        boolean wholeKey = !ids.isEmpty();
         boolean held = false; // then nothing behind it in its key may come first
-        boolean going = false;
+        List<Handed> admitted = new ArrayList<>();
         for (Found found : key.ready) {
             if (!mayGoOn()) {
                 break;
@@ -121,19 +123,23 @@ final class RedriveRun {
             ConsumerRecord<byte[], byte[]> letter = bytes == null ? null : bytes.get(found);
             Standing standing = letter == null ? Standing.GONE : Standing.HELD;
             if (letter != null && !held) {
-                standing = admit(inbox, found, letter, !ids.isEmpty());
-                held = standing == Standing.HELD || standing == Standing.REFUSED;
+                standing = admit(inbox, found, letter, wholeKey);
+                held = standing == Standing.HELD || standing == Standing.REFUSED || standing == Standing.PARKED;
             }
-            if (letter != null && standing == Standing.READY) {
-                going = true;
-                handOver(new Handed(
-                        found.origin().topic(), letter.key(), found.mark().eventId()));
-            } else {
+            if (letter == null || standing != Standing.READY) {
                 tally.leaveAlone(standing, 1);
+                continue;
+            }
+            Handed event = new Handed(
+                    found.origin().topic(), letter.key(), found.mark().eventId());
+            if (wholeKey) {
+                admitted.add(event);
+            } else {
+                handOver(event);
             }
         }
-        if (parked != null && (going || mayGoOn())) {
-            handOver(inbox, parked, key.parkedIds, ids, going, held);
+        if (parked != null) {
+            setGoing(inbox, parked, key.parkedIds, ids, admitted, held);
         }
     }
 
@@ -143,23 +149,32 @@ final class RedriveRun {
         underWay.add(event);
     }
 
-    /** @param going whether a letter of it has set the key going already: then its first event may be in hand, which is as it should be */
-    private void handOver(
+    /**
+     * Sets a parked key going, its letters and all behind them, once every letter stands in its place: before that, what is parked would
+     * come before a letter that is still to be put in. If one cannot be, the key stays parked, in order.
+     */
+    private void setGoing(
             RedriveStore inbox,
             ParkedKey parked,
             Set<String> planned,
             List<String> there,
-            boolean going,
+            List<Handed> admitted,
             boolean held) {
+        if (!mayGoOn()) {
+            tally.leaveAlone(Standing.PARKED, admitted.size());
+            return;
+        }
         Standing standing = there.isEmpty() ? Standing.ALREADY_APPLIED : Standing.READY;
-        if (standing == Standing.READY && !going) {
+        if (standing == Standing.READY) {
             standing = held ? Standing.HELD : inbox.redrive(parked);
         }
         if (standing != Standing.READY) {
             tally.leaveAlone(standing, planned.size());
+            tally.leaveAlone(Standing.PARKED, admitted.size());
             return;
         }
         tally.leaveAlone(Standing.ALREADY_APPLIED, planned.size() - there.size());
+        admitted.forEach(this::handOver);
         there.forEach(event -> handOver(new Handed(parked.topic(), parked.key(), event)));
     }
 

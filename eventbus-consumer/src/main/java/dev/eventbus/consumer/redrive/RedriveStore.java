@@ -60,15 +60,28 @@ final class RedriveStore {
         }
     }
 
-    /** As {@link #ask}, about one letter: what is wrong with it alone ends nothing. */
-    private static Answer answer(Step<Standing> step) {
+    /** What a redrive does with one letter. */
+    private interface LetterStep {
+        Standing in(RedriveRows rows) throws SQLException;
+    }
+
+    /** As {@link #ask}, about one letter: what is wrong with it alone ends nothing, nor does what somebody else is doing with its key. */
+    private Answer answer(LetterStep step) {
+        ParkingSql[] words = new ParkingSql[1];
         try {
-            return new Answer(step.run(), null);
+            return new Answer(
+                    parking.inTransaction(group, rows -> {
+                        words[0] = rows.sql();
+                        return step.in(rows);
+                    }),
+                    null);
         } catch (SQLException e) {
-            if (isConflict(e)) {
+            boolean locked = words[0] != null && words[0].isLocked(e);
+            if (locked || isConflict(e) || Thread.currentThread().isInterrupted()) {
                 return new Answer(Standing.HELD, null);
             }
-            if (SqlFaults.isInfrastructure(e)) {
+            if (e.getSQLState() == null
+                    || SqlFaults.isInfrastructure(e)) { // without a state it is no word of the database
                 throw ended(e);
             }
             return new Answer(Standing.REFUSED, e);
@@ -128,9 +141,11 @@ final class RedriveStore {
         if (known == Outcome.PARKED) {
             return Standing.PARKED;
         }
+        if (rows.outcome(found.markOfLetter()) == Outcome.SKIPPED) { // even if it could be redriven by now
+            return Standing.DISCARDED;
+        }
         if (!isOurs(rows, found, decided)) {
-            boolean givenUp = rows.outcome(found.markOfPlace()) == Outcome.SKIPPED;
-            return givenUp ? Standing.DISCARDED : isConflict(found, decided) ? Standing.ID_CONFLICT : found.standing();
+            return isConflict(found, decided) ? Standing.ID_CONFLICT : found.standing();
         }
         if (found.omitted() != null) {
             return Standing.INCOMPLETE;
@@ -174,7 +189,10 @@ final class RedriveStore {
      */
     List<ParkedKey> parked(Selection selection, List<Found> letters) {
         Set<PlannedKeys.Id> lettersOf = new HashSet<>();
-        letters.stream().filter(Found::isReady).forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
+        letters.stream()
+                .filter(found -> found.isReady()
+                        || found.standing() == Standing.UNDER_WAY) // put in its place by a run that was stopped
+                .forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
         return ask(() -> parking.load(group)).stream()
                 .filter(key -> key.events() > 0
                         && key.state() != State.REDRIVE
@@ -210,12 +228,12 @@ final class RedriveStore {
     /**
      * Makes a letter an event that waits, in its place; what came of it.
      *
-     * @param wholeKey whether all that is parked of its key is to be handled again too; else the letter of a key that waits for a person or
-     *     for its time is left alone
+     * @param wholeKey whether all that is parked of its key is to be handled again too, which {@link #redrive} begins; else the letter of
+     *     a key that waits for a person or for its time is left alone
      */
     Answer admit(Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         ParkedEvent event = found.parked(letter);
-        return answer(() -> parking.inTransaction(group, rows -> admit(rows, found, event, wholeKey)));
+        return answer(rows -> admit(rows, found, event, wholeKey));
     }
 
     private Standing admit(RedriveRows rows, Found found, ParkedEvent event, boolean wholeKey) throws SQLException {
@@ -239,7 +257,6 @@ final class RedriveStore {
             insertInPlace(rows, event, keyOf(event, reason));
             raiseRedrives(rows, event, found.origin().redrives());
         }
-        rows.parked().redrive(rows.connection(), event.topic(), event.key());
         rows.keep();
         return there ? Standing.UNDER_WAY : Standing.READY;
     }
@@ -312,7 +329,7 @@ final class RedriveStore {
 
     /** Gives a letter up: whoever meets its event from now on skips it. */
     Answer discard(Found found) {
-        return answer(() -> parking.inTransaction(group, rows -> discard(rows, found)));
+        return answer(rows -> discard(rows, found));
     }
 
     private Standing discard(RedriveRows rows, Found found) throws SQLException {
@@ -322,7 +339,7 @@ final class RedriveStore {
         }
         MarkResult decided = rows.decided(found.mark());
         if (!isOurs(rows, found, decided)) {
-            return markSkipped(rows, found.markOfPlace());
+            return markSkipped(rows, found.markOfLetter());
         }
         if (outcome(rows, found, decided) == null) {
             return markSkipped(rows, found.mark());
@@ -345,7 +362,7 @@ final class RedriveStore {
 
     private static Standing markSkipped(RedriveRows rows, Mark mark) throws SQLException {
         if (rows.outcome(mark) != null) {
-            return Standing.ID_CONFLICT; // not even its place is its own: the topic was made again
+            return Standing.ID_CONFLICT;
         }
         if (!rows.mark(mark, Outcome.SKIPPED)) {
             return Standing.HELD;
