@@ -18,11 +18,13 @@ import dev.eventbus.topics.TopicSpec;
 import dev.eventbus.topics.Topics;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.PreparedStatement;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Future;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import org.apache.kafka.clients.admin.Admin;
@@ -146,20 +148,23 @@ class ChangedTopicsIT {
     }
 
     /** By a producer that knows the topic as it is now. */
-    private static void publish(Scene scene, int from, int to) {
+    private static void publish(Scene scene, int from, int to) throws Exception {
         try (Producer<byte[], byte[]> producer = scene.kafka().producer(Scene.ONE_AT_A_TIME)) {
+            List<Future<?>> sends = new ArrayList<>();
             for (int n = from; n < to; n++) {
                 for (int user = 0; user < USERS; user++) {
                     String value = """
                             {"eventId":"user-%d-%d","eventType":"ASSET_UPDATED","timestamp":"2030-01-01T00:00:00Z","userId":"user-%d","newAmount":%d}
                             """.formatted(user, n, user, n);
-                    producer.send(new ProducerRecord<>(
+                    sends.add(producer.send(new ProducerRecord<>(
                             scene.kafka().physicalTopic("asset.events"),
                             ("user-" + user).getBytes(UTF_8),
-                            value.getBytes(UTF_8)));
+                            value.getBytes(UTF_8))));
                 }
             }
-            producer.flush();
+            for (Future<?> send : sends) {
+                send.get();
+            }
         }
     }
 
