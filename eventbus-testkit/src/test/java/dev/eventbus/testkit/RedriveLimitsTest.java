@@ -69,6 +69,29 @@ class RedriveLimitsTest extends RedriveStage {
     }
 
     @Test
+    void what_is_parked_goes_on_only_when_all_letters_of_its_key_stand_before_it() throws SQLException {
+        deadLetters("bob1", "bob2");
+        parking();
+        failing.add("bob3");
+        publish("bob", 3, 4);
+        bus.runUntilIdle();
+        failing.clear();
+        refuse(idOf("bob", 2));
+        RedriveResult result = intoInbox().plan().run("mended");
+        assertThat(result.handedOver()).isZero();
+        assertThat(result.leftAlone(Standing.PARKED))
+                .as("in its place, as is bob 3")
+                .isEqualTo(2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).as("bob 2 is still missing").isEmpty();
+
+        execute("ALTER TABLE eventbus_parked_event DROP CONSTRAINT odd");
+        intoInbox().plan().run("the column is wider");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3, 4);
+    }
+
+    @Test
     void when_the_database_refuses_again_and_again_the_run_stops() throws SQLException {
         deadLetters("ann1", "bob1", "cid1", "dan1");
         execute("ALTER TABLE eventbus_parked_event ADD CONSTRAINT odd CHECK (partition_no < 0)");
