@@ -125,7 +125,8 @@ final class DeadLettersCommand {
     /** Discards. */
     @Command(
             name = "discard",
-            description = "Gives letters and parked keys up for good; their events count as skipped.")
+            description =
+                    "Gives letters, also those that cannot be redriven, and parked keys up for good; their events count as skipped.")
     static final class Discard extends LetterAction.Change {
 
         @Mixin

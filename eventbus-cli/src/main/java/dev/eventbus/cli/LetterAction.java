@@ -26,6 +26,10 @@ abstract class LetterAction extends Action {
     @Nullable
     String group;
 
+    @Option(names = "--topic", paramLabel = "TOPIC", description = "Only events of this topic, by its logical name.")
+    @Nullable
+    String topic;
+
     @Option(names = "--key", paramLabel = "KEY", description = "Only events of this key.")
     @Nullable
     String key;
@@ -63,8 +67,10 @@ abstract class LetterAction extends Action {
     /** All that was selected. */
     Redrive selected(Redrive all) {
         Redrive some = all.mostRedrives(mostRedrives);
+        String onlyTopic = topic;
         String onlyKey = key;
         FailureReason onlyReason = reason;
+        some = onlyTopic == null ? some : some.topic(onlyTopic);
         some = onlyKey == null ? some : some.key(onlyKey);
         some = onlyReason == null ? some : some.reason(onlyReason);
         return from == null && to == null ? some : some.between(from == null ? EVER : from, to == null ? NEVER : to);
@@ -109,6 +115,7 @@ abstract class LetterAction extends Action {
     static Report shown(RedrivePlan plan) {
         Report report = new Report()
                 .fact("toRedrive", plan.size())
+                .fact("toDiscard", plan.discardable())
                 .fact("oldest", plan.oldest().orElse(null))
                 .table("reasons", List.of("reason", "letters"), counts(plan.reasons()))
                 .table("standings", List.of("standing", "letters"), counts(plan.standings()))
@@ -139,6 +146,10 @@ abstract class LetterAction extends Action {
                 .fact("waiting", result.waiting())
                 .fact("discarded", result.discarded())
                 .table("leftAlone", List.of("standing", "events"), counts(new TreeMap<>(result.leftAlone())))
+                .table(
+                        "refused",
+                        List.of("why"),
+                        result.refused().stream().map(List::of).toList())
                 .fact("stopped", result.stopped().orElse(null)));
         boolean settled = result.leftAlone().keySet().stream()
                 .allMatch(standing -> standing.isSettled() || standing == Standing.PARKED);
@@ -196,11 +207,11 @@ abstract class LetterAction extends Action {
         /** Shows the plan, asks, and gives it up. */
         int discard(RedrivePlan plan) {
             showPlan(plan);
-            if (plan.size() == 0) {
+            if (plan.discardable() == 0) {
                 err().println("There is nothing to discard.");
                 return EventbusCli.OK;
             }
-            return isConfirmed(yes, "Discard %d events for good?".formatted(plan.size()))
+            return isConfirmed(yes, "Discard %d events for good?".formatted(plan.discardable()))
                     ? tell(plan.discard(note))
                     : EventbusCli.NOT_CONFIRMED;
         }

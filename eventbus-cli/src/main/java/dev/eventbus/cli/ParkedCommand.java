@@ -38,10 +38,13 @@ final class ParkedCommand {
             CliSettings settings = settings();
             JdbcInbox inbox = settings.inbox();
             String only = key;
+            String onlyTopic = topic == null ? null : settings.kafka().physicalTopic(topic);
             List<List<@Nullable Object>> rows = new ArrayList<>();
             for (ParkedKey of : inbox.parking().load(group(settings))) {
                 String hash = KeyHash.of(of.key());
-                if ((only == null || hash.equals(KeyHash.of(only.getBytes(UTF_8)))) && isSelected(of)) {
+                if ((onlyTopic == null || onlyTopic.equals(of.topic()))
+                        && (only == null || hash.equals(KeyHash.of(only.getBytes(UTF_8))))
+                        && isSelected(of)) {
                     List<@Nullable Object> row = new ArrayList<>();
                     row.add(of.topic());
                     row.add(hash);

@@ -237,7 +237,10 @@ final class InFlight {
      */
     Origin origin(String group, FailureReason why, Instant now, boolean redriven) {
         return Origin.of(record, group, why, now)
-                .withRedrives(redriven ? RedriveHeaders.redrives(record.headers()) : 0);
+                .withRedrives(
+                        redriven && RedriveHeaders.isFor(record.headers(), group)
+                                ? RedriveHeaders.redrives(record.headers())
+                                : 0);
     }
 
     /** Why the record dies; set with the first step of dying. */

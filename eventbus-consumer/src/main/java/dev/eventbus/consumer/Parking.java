@@ -255,7 +255,7 @@ final class Parking {
 
     private Came skip(ParkedKey key, ParkedEvent event, DecodeException ignored) throws SQLException {
         Delivered delivery = delivered(inFlight(event));
-        if (store.discard(group, key, event.eventId()::equals) == 0) {
+        if (store.skip(group, key, event.eventId()::equals) == 0) {
             return Came.NOTHING;
         }
         listener.skipped(ignored.eventType(), delivery);

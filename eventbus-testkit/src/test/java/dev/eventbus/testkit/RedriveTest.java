@@ -4,14 +4,12 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.eventbus.EventType;
 import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetter;
-import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.PlannedKey;
 import dev.eventbus.consumer.redrive.Redrive;
@@ -21,98 +19,21 @@ import dev.eventbus.consumer.redrive.Standing;
 import io.github.resilience4j.retry.RetryConfig;
 import java.io.IOException;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
-import java.util.Set;
-import java.util.UUID;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
-import org.h2.jdbcx.JdbcDataSource;
+import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** Redrives, in virtual time and H2. */
-class RedriveTest {
-
-    record Booking(String user, int n) {}
-
-    private static final EventType<Booking> BOOKING =
-            EventType.of("BOOKING", Booking.class).topic("bookings").key(Booking::user);
-
-    private static final EventType<Booking> CANCELLED =
-            EventType.of("CANCELLED", Booking.class).topic("bookings").key(Booking::user);
-
-    private static final String GROUP = "ledger";
-
-    private final JdbcDataSource database = new JdbcDataSource();
-    private FakeEventBus bus = FakeEventBus.create();
-    private final Set<String> failing = new HashSet<>();
-    private final List<String> handled = new ArrayList<>();
-    private final List<String> elsewhere = new ArrayList<>();
-    private final List<String> skipped = new ArrayList<>();
-    private JdbcInbox inbox = JdbcInbox.h2(database);
-
-    @BeforeEach
-    void tables() throws SQLException {
-        database.setURL("jdbc:h2:mem:" + UUID.randomUUID() + ";DB_CLOSE_DELAY=-1");
-        inbox = JdbcInbox.h2(database);
-        inbox.createTables();
-        execute("CREATE TABLE booked (ord bigint GENERATED ALWAYS AS IDENTITY, owner varchar(40), n integer)");
-    }
-
-    @AfterEach
-    void close() {
-        bus.close();
-    }
-
-    // ---- without an inbox
-
-    private ConsumerRunner plain() {
-        return bus.start(ConsumerRunner.builder(bus.kafka(), GROUP)
-                .on(BOOKING, (event, delivery) -> {
-                    String id = event.payload().user() + event.payload().n();
-                    if (failing.contains(id)) {
-                        throw new IllegalStateException("no luck");
-                    }
-                    handled.add(id);
-                })
-                .retry(RetryConfig.custom().maxAttempts(1).build())
-                .afterRetries(AfterRetries.deadLetter("dlq"))
-                .build());
-    }
-
-    private ConsumerRunner other() {
-        return bus.start(ConsumerRunner.builder(bus.kafka(), "audit")
-                .on(
-                        BOOKING,
-                        (event, delivery) -> elsewhere.add(
-                                event.payload().user() + event.payload().n()))
-                .listener(new RunnerListener() {
-                    @Override
-                    public void skipped(@Nullable String eventType, Delivery delivery) {
-                        skipped.add(delivery.topic() + "@" + delivery.offset());
-                    }
-                })
-                .afterRetries(AfterRetries.deadLetter("dlq"))
-                .build());
-    }
-
-    private Redrive ontoTopic() {
-        return Redrive.of(bus.kafka(), GROUP, "dlq");
-    }
+class RedriveTest extends RedriveStage {
 
     @Test
     void V05_without_an_inbox_only_the_group_that_failed_handles_it_again_and_the_bytes_are_the_same() {
@@ -292,10 +213,10 @@ class RedriveTest {
         publish("bob", 1);
         bus.runUntilIdle();
         DeadLetter letter = bus.deadLetters().get(0);
+        Headers cut = new RecordHeaders(letter.headers()).add("eventbus-dlq-omitted", "headers".getBytes(UTF_8));
+        cut.remove("eventbus-dlq-event-id");
         for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
-            Headers headers = letter.headers();
-            headers.add("eventbus-dlq-omitted", "headers".getBytes(UTF_8));
-            headers.remove("eventbus-dlq-event-id").add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
+            Headers headers = new RecordHeaders(cut).add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
             bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
         }
         publish("alice", 1);
@@ -361,40 +282,6 @@ class RedriveTest {
     }
 
     // ---- with an inbox
-
-    private ConsumerRunner once(FakeEventBus on, AfterRetries after) {
-        return on.start(ConsumerRunner.builder(on.kafka(), GROUP)
-                .inTransaction(inbox, BOOKING, (event, tx) -> {
-                    try (PreparedStatement insert =
-                            tx.connection().prepareStatement("INSERT INTO booked (owner, n) VALUES (?, ?)")) {
-                        insert.setString(1, event.payload().user());
-                        insert.setInt(2, event.payload().n());
-                        insert.executeUpdate();
-                    }
-                    if (failing.contains(
-                            event.payload().user() + event.payload().n())) {
-                        throw new IllegalStateException("no luck");
-                    }
-                })
-                .retry(RetryConfig.custom()
-                        .maxAttempts(2)
-                        .intervalFunction(attempt -> 200L)
-                        .build())
-                .afterRetries(after)
-                .build());
-    }
-
-    private ConsumerRunner goingOn() {
-        return once(bus, AfterRetries.deadLetter("dlq"));
-    }
-
-    private ConsumerRunner parking() {
-        return once(bus, AfterRetries.parkKey(inbox, "dlq"));
-    }
-
-    private Redrive intoInbox() {
-        return Redrive.of(bus.kafka(), GROUP, "dlq", inbox);
-    }
 
     @Test
     void with_an_inbox_the_topic_has_no_record_more_and_the_effect_is_there_once() throws SQLException {
@@ -679,109 +566,5 @@ class RedriveTest {
         assertThat(booked("alice")).containsExactly(1);
         assertThat(booked("bob")).isEmpty();
         assertThat(all.plan().toString()).doesNotContain("bob").doesNotContain("alice");
-    }
-
-    @Test
-    void whatever_fails_restarts_and_is_redriven_every_event_has_its_effect_once_and_parked_keys_keep_their_order()
-            throws SQLException {
-        for (int seed = 0; seed < 300; seed++) {
-            for (String table : List.of("booked", "eventbus_parked_event", "eventbus_parked_key", "eventbus_inbox")) {
-                execute("DELETE FROM " + table);
-            }
-            failing.clear();
-            story(new Random(seed), "seed " + seed);
-        }
-    }
-
-    private void story(Random random, String name) throws SQLException {
-        boolean parks = random.nextBoolean();
-        AfterRetries after = parks ? AfterRetries.parkKey(inbox, "dlq") : AfterRetries.deadLetter("dlq");
-        try (FakeEventBus own = FakeEventBus.create()) {
-            own.topic("bookings", 2).topic("dlq", 1);
-            List<String> users = List.of("ann", "bob", "cid");
-            Map<String, Integer> published = new HashMap<>();
-            ConsumerRunner runner = once(own, after);
-            Redrive redrive = Redrive.of(own.kafka(), GROUP, "dlq", inbox).mostRedrives(1_000);
-            RedrivePlan old = redrive.plan();
-            for (int step = 0; step < 12; step++) {
-                String user = users.get(random.nextInt(3));
-                switch (random.nextInt(7)) {
-                    case 0 -> {
-                        runner.close();
-                        runner = once(own, after);
-                    }
-                    case 1 -> failing.add(user + (published.getOrDefault(user, 0) + 1));
-                    case 2 -> {
-                        if (random.nextBoolean()) {
-                            failing.clear();
-                        }
-                        old = redrive.key(user).plan();
-                    }
-                    case 3 -> old.run("a plan, perhaps an old one");
-                    case 4 -> own.rebalance(GROUP);
-                    default -> own.publish(BOOKING, new Booking(user, published.merge(user, 1, Integer::sum)));
-                }
-                own.advance(Duration.ofMillis(random.nextInt(2_000)));
-            }
-            own.publish(BOOKING, new Booking("zoe", 1));
-            own.runUntilIdle();
-            assertThat(booked("zoe")).as("%s: a key without a fault", name).containsExactly(1);
-            failing.clear();
-            redrive.plan().run("all is mended");
-            own.runUntilIdle();
-            for (String user : users) {
-                List<Integer> all = IntStream.rangeClosed(1, published.getOrDefault(user, 0))
-                        .boxed()
-                        .toList();
-                if (parks) {
-                    assertThat(booked(user)).as("%s: effects of %s", name, user).containsExactlyElementsOf(all);
-                } else {
-                    assertThat(booked(user))
-                            .as("%s: effects of %s", name, user)
-                            .containsExactlyInAnyOrderElementsOf(all);
-                }
-            }
-            assertThat(inbox.parking().load(GROUP)).as(name).isEmpty();
-        }
-    }
-
-    private void publish(String user, int... numbers) {
-        for (int n : numbers) {
-            bus.publish(BOOKING, new Booking(user, n));
-        }
-    }
-
-    private static String text(Headers headers, String name) {
-        return new String(headers.lastHeader(name).value(), UTF_8);
-    }
-
-    private void execute(String sql) throws SQLException {
-        try (Connection connection = database.getConnection();
-                Statement statement = connection.createStatement()) {
-            statement.execute(sql);
-        }
-    }
-
-    private List<Integer> booked(String owner) throws SQLException {
-        return strings("SELECT n FROM booked WHERE owner = '" + owner + "' ORDER BY ord").stream()
-                .map(Integer::valueOf)
-                .toList();
-    }
-
-    private int outcomes(String outcome) throws SQLException {
-        return Integer.parseInt(strings("SELECT count(*) FROM eventbus_inbox WHERE outcome = '" + outcome + "'")
-                .get(0));
-    }
-
-    private List<String> strings(String sql) throws SQLException {
-        List<String> values = new ArrayList<>();
-        try (Connection connection = database.getConnection();
-                Statement statement = connection.createStatement();
-                ResultSet row = statement.executeQuery(sql)) {
-            while (row.next()) {
-                values.add(row.getString(1));
-            }
-        }
-        return values;
     }
 }

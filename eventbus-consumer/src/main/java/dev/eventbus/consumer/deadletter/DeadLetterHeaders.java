@@ -121,7 +121,7 @@ final class DeadLetterHeaders {
                     Long.parseLong(digits(headers, OFFSET)),
                     time(headers, TIMESTAMP),
                     required(headers, GROUP, MAX_GROUP_BYTES),
-                    text(headers, EVENT_ID, EventLimits.MAX_ID_BYTES),
+                    anyText(headers, EVENT_ID, EventLimits.MAX_ID_BYTES), // an id may hold what no line of a log may
                     number(headers, ATTEMPTS),
                     time(headers, FIRST_FAILED_AT),
                     time(headers, FAILED_AT),
@@ -163,6 +163,14 @@ final class DeadLetterHeaders {
     }
 
     private static @Nullable String text(Headers headers, String name, int maxBytes) {
+        String text = anyText(headers, name, maxBytes);
+        if (text != null && text.chars().anyMatch(Character::isISOControl)) {
+            throw new IllegalArgumentException(name + " must not have control characters");
+        }
+        return text;
+    }
+
+    private static @Nullable String anyText(Headers headers, String name, int maxBytes) {
         Header header = headers.lastHeader(name);
         if (header == null || header.value() == null) {
             return null;
@@ -171,12 +179,7 @@ final class DeadLetterHeaders {
             throw new IllegalArgumentException("%s must be at most %d bytes".formatted(name, maxBytes));
         }
         try {
-            String text =
-                    UTF_8.newDecoder().decode(ByteBuffer.wrap(header.value())).toString();
-            if (text.chars().anyMatch(Character::isISOControl)) {
-                throw new IllegalArgumentException(name + " must not have control characters");
-            }
-            return text;
+            return UTF_8.newDecoder().decode(ByteBuffer.wrap(header.value())).toString();
         } catch (CharacterCodingException e) {
             throw new IllegalArgumentException(name + " must be UTF-8", e);
         }

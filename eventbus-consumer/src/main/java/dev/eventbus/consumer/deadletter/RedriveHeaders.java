@@ -7,6 +7,7 @@ import java.nio.charset.CharacterCodingException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The two headers of a record that was put back on its topic for one group. Public contract. Only a runner without an inbox reads them,
@@ -18,8 +19,8 @@ public final class RedriveHeaders {
     static final String GROUP = "eventbus-redrive-group";
     static final String REDRIVES = "eventbus-redrives";
 
-    /** What a larger count is taken for. */
-    public static final int MOST_REDRIVES = 1_000;
+    /** What a larger count is taken for: fewer than a redrive may be told to allow, so that no letter is out of reach. */
+    public static final int MOST_REDRIVES = 999;
 
     private static final int MAX_GROUP_BYTES = 255;
     private static final int MAX_COUNT_BYTES = 10;
@@ -46,9 +47,10 @@ public final class RedriveHeaders {
         return headers;
     }
 
-    /** Whether a letter lacks something of its original, because it was too large for its topic. */
-    public static boolean isIncomplete(Headers ofLetter) {
-        return ofLetter.lastHeader(DeadLetterHeaders.OMITTED) != null;
+    /** What a letter lacks of its original, because it was too large for its topic: {@code headers,value}; null if it is whole. */
+    public static @Nullable String omitted(Headers ofLetter) {
+        Header omitted = ofLetter.lastHeader(DeadLetterHeaders.OMITTED);
+        return omitted == null ? null : omitted.value() == null ? "" : new String(omitted.value(), UTF_8);
     }
 
     /** Whether the record was put back for one group, and that is another one. */

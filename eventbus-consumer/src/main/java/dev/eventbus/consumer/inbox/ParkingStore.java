@@ -276,6 +276,7 @@ public final class ParkingStore {
     /**
      * The key's events are handled again, in order, by the runner that owns the partition of the first of them.
      *
+     * @param topic physical, as {@link ParkedKey#topic} has it
      * @return false if the key is not parked
      * @throws SQLException with the database's word for a lock time-out if the key's first event is being handled right now: nothing
      *     was changed, ask again
@@ -301,21 +302,44 @@ public final class ParkingStore {
     }
 
     /**
-     * Gives up events of a key, on purpose: they count as skipped. A key that has none left is lifted, by a transaction of its own.
+     * As {@link #redrive(String, String, byte[])}, for a key as {@link #load} gave it.
+     *
+     * @throws SQLException as there
+     */
+    public boolean redrive(String group, ParkedKey key) throws SQLException {
+        return redrive(group, key.topic(), key.key());
+    }
+
+    /**
+     * Gives up events of a key, on purpose: they count as skipped, and a line of {@code eventbus_redrive} says so. A key that has none left
+     * is lifted, by a transaction of its own. {@code Redrive.ofParked} does the same with a plan, a name and a reason.
      *
      * @param which tells by the id
      * @return how many events were given up; 0 if none of them is parked, or the key is being handled right now
      */
     public int discard(String group, ParkedKey key, Predicate<String> which) throws SQLException {
+        return skip(group, key, which, true);
+    }
+
+    /** As {@link #discard}, for who notes it himself. */
+    public int skip(String group, ParkedKey key, Predicate<String> which) throws SQLException {
+        return skip(group, key, which, false);
+    }
+
+    private int skip(String group, ParkedKey key, Predicate<String> which, boolean noted) throws SQLException {
         ParkedRows rows = rows(group);
         int discarded = transactions.runOurs((connection, watch) -> {
             sql.begin(connection);
             int skipped = 0;
             if (rows.lockToLift(connection, key)) {
-                List<String> parked = rows.eventIds(connection, key);
-                for (String eventId : parked.stream().filter(which).toList()) {
+                List<String> meant =
+                        rows.eventIds(connection, key).stream().filter(which).toList();
+                for (String eventId : meant) {
                     rows.settle(connection, eventId, Outcome.SKIPPED.name());
                     skipped += rows.deleteEvent(connection, eventId) ? 1 : 0;
+                }
+                if (noted && skipped > 0) {
+                    rows.noteDiscard(connection, key, meant.size(), skipped);
                 }
             }
             return new Ending<>(skipped, skipped > 0 && sealed(connection));

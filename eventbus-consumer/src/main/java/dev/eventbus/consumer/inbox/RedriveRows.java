@@ -54,6 +54,17 @@ public final class RedriveRows {
         return !refused;
     }
 
+    /** DYING becomes DEAD, whatever the payload. */
+    public void dead(Mark mark) throws SQLException {
+        InboxSql.Decision known = inbox.decision(connection, mark);
+        if (known != null) {
+            inbox.dead(
+                    connection,
+                    new Mark(
+                            group, mark.eventId(), known.payloadHash(), mark.topic(), mark.partition(), mark.offset()));
+        }
+    }
+
     /** Forgets a parked event and its attempts. */
     public void forget(String eventId) throws SQLException {
         parked().deleteEvent(connection, eventId);

@@ -193,6 +193,15 @@ public final class MariaDbParkingSql implements ParkingSql {
     }
 
     @Override
+    public String noteDiscard() {
+        return """
+                INSERT INTO %seventbus_redrive
+                  (id, consumer_group, requested_by, note, selection, planned, done, failed, discarded, state, at)
+                VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, 'DONE', UTC_TIMESTAMP(6))
+                """.formatted(schema);
+    }
+
+    @Override
     public String schema() {
         return schema;
     }

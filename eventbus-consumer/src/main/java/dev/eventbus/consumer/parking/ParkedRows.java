@@ -8,6 +8,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -229,6 +230,20 @@ public final class ParkedRows {
             sql.text(delete, 1, group);
             sql.text(delete, 2, eventId);
             return delete.executeUpdate() == 1;
+        }
+    }
+
+    /** Notes in the audit that somebody has given up events of a key. */
+    public void noteDiscard(Connection connection, ParkedKey key, long planned, long discarded) throws SQLException {
+        try (PreparedStatement insert = connection.prepareStatement(sql.noteDiscard())) {
+            insert.setString(1, UUID.randomUUID().toString());
+            sql.text(insert, 2, group);
+            insert.setString(3, "not said");
+            insert.setString(4, "ParkingStore.discard");
+            insert.setString(5, "a parked key of topic " + key.topic());
+            insert.setLong(6, planned);
+            insert.setLong(7, discarded);
+            insert.executeUpdate();
         }
     }
 

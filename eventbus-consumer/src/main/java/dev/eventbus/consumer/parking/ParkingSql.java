@@ -79,6 +79,9 @@ public interface ParkingSql {
     /** The mark of a parked or dead event becomes another: outcome, group, event id. */
     String settleMark();
 
+    /** Notes in the audit that events were given up: id, group, by whom, note, selection, planned, discarded. */
+    String noteDiscard();
+
     /** What stands before a table's name: empty, or a quoted schema and a dot. */
     String schema();
 

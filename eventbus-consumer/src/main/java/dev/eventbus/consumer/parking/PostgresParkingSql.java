@@ -186,6 +186,15 @@ public final class PostgresParkingSql implements ParkingSql {
     }
 
     @Override
+    public String noteDiscard() {
+        return """
+                INSERT INTO %seventbus_redrive
+                  (id, consumer_group, requested_by, note, selection, planned, done, failed, discarded, state, at)
+                VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, 'DONE', clock_timestamp())
+                """.formatted(schema);
+    }
+
+    @Override
     public String schema() {
         return schema;
     }

@@ -27,6 +27,14 @@ public final class RedriveSql {
                 """.formatted(schema);
     }
 
+    /** In which topic the event of a mark was met: group, event id. Column {@code topic}. */
+    public String topicOfMark() {
+        return """
+                SELECT topic FROM %seventbus_inbox
+                WHERE consumer_group = ? AND event_id = ?
+                """.formatted(schema);
+    }
+
     /** At least so often a redrive of the key has been tried: redrives, group, topic, key, redrives. */
     public String raiseRedrives() {
         return """

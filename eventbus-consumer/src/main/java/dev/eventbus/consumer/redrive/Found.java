@@ -1,5 +1,8 @@
 package dev.eventbus.consumer.redrive;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.deadletter.RedriveHeaders;
@@ -17,14 +20,20 @@ import org.jspecify.annotations.Nullable;
  * @param key raw key
  * @param mark how its group's inbox knows the event, or would
  * @param bytes length of its value
+ * @param omitted what it lacks of its original; null if it is whole
  */
 @SuppressWarnings("ArrayRecordComponent") // compared by its reader
-record Found(PlannedLetter letter, byte @Nullable [] key, Mark mark, int bytes) {
+record Found(
+        PlannedLetter letter,
+        byte @Nullable [] key,
+        Mark mark,
+        int bytes,
+        @Nullable String omitted) {
 
     static Found of(ConsumerRecord<byte[], byte[]> record, Origin origin) {
         byte[] key = record.key();
         Mark mark = Mark.of(origin.group(), origin.eventId(), originalOf(record, origin));
-        boolean incomplete = RedriveHeaders.isIncomplete(record.headers());
+        String omitted = RedriveHeaders.omitted(record.headers());
         return new Found(
                 new PlannedLetter(
                         record.partition(),
@@ -32,10 +41,11 @@ record Found(PlannedLetter letter, byte @Nullable [] key, Mark mark, int bytes) 
                         origin,
                         mark.eventId(),
                         key == null ? null : KeyHash.of(key),
-                        incomplete ? Standing.INCOMPLETE : Standing.READY),
+                        omitted != null ? Standing.INCOMPLETE : Standing.READY),
                 key,
                 mark,
-                record.value() == null ? 0 : record.value().length);
+                record.value() == null ? 0 : record.value().length,
+                omitted);
     }
 
     /** A letter of a group; null for any other record. */
@@ -45,7 +55,37 @@ record Found(PlannedLetter letter, byte @Nullable [] key, Mark mark, int bytes) 
     }
 
     Found as(Standing standing) {
-        return new Found(letter.as(standing), key, mark, bytes);
+        return new Found(letter.as(standing), key, mark, bytes, omitted);
+    }
+
+    /** As one of an event that was redriven more often than this letter knows. */
+    Found redriven(int times) {
+        return times <= origin().redrives()
+                ? this
+                : new Found(letter.as(origin().withRedrives(times)), key, mark, bytes, omitted);
+    }
+
+    /** How the letter itself is marked that is given up without touching the mark of its id: no event has such an id. */
+    Mark markOfLetter() {
+        String letterOf =
+                "letter %s/%d/%d %s".formatted(origin().topic(), origin().partition(), origin().offset(), identity());
+        return new Mark(
+                origin().group(),
+                "letter " + KeyHash.of(letterOf.getBytes(UTF_8)),
+                mark.payloadHash(),
+                origin().topic(),
+                origin().partition(),
+                origin().offset());
+    }
+
+    /** Without it nobody can tell whether its event is the one that is known by its id. */
+    boolean lacksValue() {
+        return omitted != null && omitted.contains("value") && origin().reason() != FailureReason.ID_CONFLICT;
+    }
+
+    /** Whether the group has read the partition that it names. */
+    boolean isFromHome() {
+        return standing() != Standing.FOREIGN_TOPIC && standing() != Standing.NO_OFFSETS;
     }
 
     Origin origin() {

@@ -1,10 +1,12 @@
 package dev.eventbus.consumer.redrive;
 
+import dev.eventbus.EventHeaders;
 import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.consumer.redrive.TopicReader.Range;
 import dev.eventbus.topics.KafkaFaults;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -28,6 +30,8 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
+import org.apache.kafka.common.header.Header;
+import org.jspecify.annotations.Nullable;
 
 /** For groups without an inbox: whether letters may go back to their topics, whether they have, and sending them. */
 final class OntoTopics {
@@ -61,18 +65,25 @@ final class OntoTopics {
         committed.keySet().forEach(partition -> read.add(partition.topic()));
         Set<String> compacted = compactedOf(read);
         List<Found> known = new ArrayList<>();
+        Standing unread = unread(committed);
         for (Found found : letters) {
-            known.add(found.as(standing(found, committed.containsKey(placeOf(found)), compacted)));
+            boolean isRead = committed.containsKey(placeOf(found));
+            known.add(found.as(isRead ? standing(found, compacted) : unread));
         }
         return withoutThoseBack(known);
     }
 
-    private Standing standing(Found found, boolean isRead, Set<String> compacted) {
+    private Standing standing(Found found, Set<String> compacted) {
         String topic = found.origin().topic();
-        if (!isRead || topic.startsWith("__") || topic.equals(source.topic())) {
+        if (topic.startsWith("__") || topic.equals(source.topic())) {
             return Standing.FOREIGN_TOPIC;
         }
         return compacted.contains(topic) ? Standing.COMPACTED : found.standing();
+    }
+
+    /** How letters stand that name a partition of which Kafka holds no offset of the group. */
+    private static Standing unread(Map<TopicPartition, Long> committed) {
+        return committed.isEmpty() ? Standing.NO_OFFSETS : Standing.FOREIGN_TOPIC;
     }
 
     /** The same letters, of which those are foreign that name a partition which the group has never read: no runner of it has them. */
@@ -80,8 +91,9 @@ final class OntoTopics {
         Set<TopicPartition> named = new HashSet<>();
         letters.forEach(found -> named.add(placeOf(found)));
         Map<TopicPartition, Long> committed = named.isEmpty() ? Map.of() : reader.committed(named);
+        Standing unread = unread(committed);
         return letters.stream()
-                .map(found -> committed.containsKey(placeOf(found)) ? found : found.as(Standing.FOREIGN_TOPIC))
+                .map(found -> committed.containsKey(placeOf(found)) ? found : found.as(unread))
                 .toList();
     }
 
@@ -134,7 +146,10 @@ final class OntoTopics {
             long from = Math.max(range.from(), oldest + 1);
             reader.read(partition, new Range(from, range.to()), record -> {
                 if (RedriveHeaders.isFor(record.headers(), source.group())) {
-                    here.stream().filter(found -> isBack(found, record)).forEach(back::add);
+                    here.stream() // one record is one event: of those with equal bytes the first that is not back yet
+                            .filter(found -> isBack(found, record) && !back.contains(found))
+                            .findFirst()
+                            .ifPresent(back::add);
                 }
                 return true;
             });
@@ -148,10 +163,19 @@ final class OntoTopics {
         return RedriveHeaders.redrives(record.headers())
                         == Math.min(RedriveHeaders.MOST_REDRIVES, found.origin().redrives() + 1)
                 && Arrays.equals(record.key(), found.key())
+                && isOf(found.origin().eventId(), record.headers().lastHeader(EventHeaders.ID))
                 && Arrays.equals(
                         Mark.of(found.origin().group(), found.origin().eventId(), record)
                                 .payloadHash(),
                         found.mark().payloadHash());
+    }
+
+    /** Whether a record may have that id, as far as a header tells. */
+    private static boolean isOf(@Nullable String eventId, @Nullable Header id) {
+        return eventId == null
+                || id == null
+                || id.value() == null
+                || eventId.equals(new String(id.value(), StandardCharsets.UTF_8));
     }
 
     /** The producer, for one run. The caller closes it. */

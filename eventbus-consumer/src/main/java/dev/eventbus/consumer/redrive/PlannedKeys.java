@@ -32,6 +32,10 @@ final class PlannedKeys {
             return of(letter.origin().topic(), letter.key());
         }
 
+        static Id of(HandedStore.Handed event) {
+            return of(event.topic(), event.key());
+        }
+
         private static Id of(String topic, byte @Nullable [] key) {
             return new Id(topic, key == null ? null : ByteBuffer.wrap(key));
         }
@@ -77,6 +81,7 @@ final class PlannedKeys {
                 .filter(Found::isReady)
                 .sorted(Planning.IN_ORDER)
                 .forEach(found -> of(Id.of(found)).ready.add(found));
+        keys.values().forEach(of -> LetterOrder.sort(of.ready));
     }
 
     private OfKey of(Id id) {
@@ -94,6 +99,10 @@ final class PlannedKeys {
 
     long events() {
         return keys.values().stream().mapToLong(OfKey::events).sum();
+    }
+
+    long parkedEvents() {
+        return keys.values().stream().mapToLong(of -> of.parkedIds.size()).sum();
     }
 
     List<PlannedKey> shown() {

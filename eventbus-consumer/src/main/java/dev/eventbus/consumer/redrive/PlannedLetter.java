@@ -21,6 +21,10 @@ public record PlannedLetter(
         @Nullable String keyHash,
         Standing standing) {
 
+    PlannedLetter as(Origin other) {
+        return new PlannedLetter(partition, offset, other, eventId, keyHash, standing);
+    }
+
     PlannedLetter as(Standing now) {
         return new PlannedLetter(partition, offset, origin, eventId, keyHash, now);
     }

@@ -8,6 +8,7 @@ import dev.eventbus.consumer.redrive.TopicReader.Range;
 import dev.eventbus.topics.KafkaFaults;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -31,6 +32,10 @@ final class Planning {
     private final @Nullable RedriveStore store;
 
     private final Map<String, Found> byIdentity = new LinkedHashMap<>();
+
+    /** How often events were redriven of which any letter says so, selected or not. */
+    private final Map<String, Integer> rounds = new HashMap<>();
+
     private long copies;
     private long others;
     private boolean more;
@@ -57,7 +62,8 @@ final class Planning {
     }
 
     private List<Found> standings(TopicReader reader) {
-        List<Found> read = new ArrayList<>(byIdentity.values());
+        List<Found> read = new ArrayList<>();
+        byIdentity.forEach((identity, found) -> read.add(found.redriven(rounds.getOrDefault(identity, 0))));
         return store == null
                 ? new OntoTopics(source, reader).standings(read)
                 : store.standings(OntoTopics.ofTopicsRead(read, reader));
@@ -112,6 +118,9 @@ final class Planning {
         if (found == null) {
             others++;
             return true;
+        }
+        if (found.origin().redrives() > 0) {
+            rounds.merge(found.identity(), found.origin().redrives(), Math::max);
         }
         if (!selection.has(found.origin(), found.key(), found.mark().eventId())) {
             return true;

@@ -117,6 +117,21 @@ public final class Redrive {
 
     // ---- which
 
+    /**
+     * Only events of this topic.
+     *
+     * @param topic logical name
+     */
+    public Redrive topic(String topic) {
+        return with(new Selection(
+                source.kafka().physicalTopic(Checks.topicName("topic", topic)),
+                selection.key(),
+                selection.reason(),
+                selection.from(),
+                selection.to(),
+                selection.eventId()));
+    }
+
     /** Only events of this key. */
     public Redrive key(String key) {
         return key(key.getBytes(UTF_8));
@@ -124,13 +139,19 @@ public final class Redrive {
 
     /** Only events of this raw key. With it keys that wait for their next try are redriven too. */
     public Redrive key(byte[] key) {
-        return with(
-                new Selection(key.clone(), selection.reason(), selection.from(), selection.to(), selection.eventId()));
+        return with(new Selection(
+                selection.topic(),
+                key.clone(),
+                selection.reason(),
+                selection.from(),
+                selection.to(),
+                selection.eventId()));
     }
 
     /** Only what failed for this reason. */
     public Redrive reason(FailureReason reason) {
         return with(new Selection(
+                selection.topic(),
                 selection.key(),
                 Objects.requireNonNull(reason, "reason"),
                 selection.from(),
@@ -148,12 +169,14 @@ public final class Redrive {
         if (!from.isBefore(to)) {
             throw new IllegalArgumentException("from must be before to, was %s and %s".formatted(from, to));
         }
-        return with(new Selection(selection.key(), selection.reason(), from, to, selection.eventId()));
+        return with(
+                new Selection(selection.topic(), selection.key(), selection.reason(), from, to, selection.eventId()));
     }
 
     /** Only the dead letter of this event. */
     public Redrive event(String eventId) {
         return with(new Selection(
+                selection.topic(),
                 selection.key(),
                 selection.reason(),
                 selection.from(),

@@ -59,6 +59,14 @@ public final class RedrivePlan {
         return keys.events();
     }
 
+    /** How many events {@link #discard} would give up: those that would be redriven, and letters that cannot be. */
+    public long discardable() {
+        return keys.parkedEvents()
+                + letters().stream()
+                        .filter(letter -> DiscardRun.CAN_BE_GIVEN_UP.contains(letter.standing()))
+                        .count();
+    }
+
     /** How many of the selected letters failed for which reason. */
     public Map<FailureReason, Long> reasons() {
         Map<FailureReason, Long> reasons = new TreeMap<>();
@@ -104,12 +112,13 @@ public final class RedrivePlan {
      * @throws dev.eventbus.EventBusException if the inbox's database or Kafka does not answer; what was handed over by then stays so
      */
     public RedriveResult run(String note) {
-        return new RedriveRun(source, asked, keys, noted("note", note)).redrive(standings());
+        return new RedriveRun(source, asked, found, keys).redrive(standings(), noted("note", note));
     }
 
     /**
-     * Gives up what was planned, for good: the events count as SKIPPED, whoever meets one skips it. The letters stay in their topic until
-     * retention takes them.
+     * Gives up what was planned, and letters that cannot be redriven, for good: {@link #discardable} events. They count as SKIPPED, whoever
+     * meets one skips it. The letters stay in their topic until retention takes them. One that is not to be believed, and one whose id
+     * belongs to another event, is known by its place from then on, so that no other event is touched.
      *
      * @param reason why, for the audit, 1 to 2,000 characters
      * @throws IllegalStateException for a group without an inbox: nothing there could remember it
@@ -120,7 +129,7 @@ public final class RedrivePlan {
                     "Nothing was discarded: group %s has no inbox that could remember it. Its letters stay in their topic until retention takes them; write down elsewhere that nobody needs them"
                             .formatted(source.group()));
         }
-        return new RedriveRun(source, asked, keys, noted("reason", reason)).discard(standings());
+        return new DiscardRun(source, asked, found, keys).discard(leftAlone(), noted("reason", reason));
     }
 
     /**
@@ -132,6 +141,16 @@ public final class RedrivePlan {
      */
     public long export(Appendable out) throws IOException {
         return new LetterExport(source, found, keys).writeTo(out);
+    }
+
+    /** What a discard leaves alone. */
+    private Map<Standing, Long> leftAlone() {
+        Map<Standing, Long> others = standings();
+        letters().stream()
+                .map(PlannedLetter::standing)
+                .filter(DiscardRun.CAN_BE_GIVEN_UP::contains)
+                .forEach(standing -> others.merge(standing, -1L, Long::sum));
+        return others;
     }
 
     private static String noted(String name, String text) {

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.redrive;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -13,6 +14,7 @@ import java.util.Optional;
  * @param failedAgain of these, how many have failed again by now and are back in their places
  * @param discarded events that were given up by this run
  * @param leftAlone events that were not touched, and why
+ * @param refused which the inbox's database has refused, and why, safe to print; at most 100
  * @param stopped why it ended before its plan; empty if it did not
  */
 public record RedriveResult(
@@ -23,10 +25,12 @@ public record RedriveResult(
         long failedAgain,
         long discarded,
         Map<Standing, Long> leftAlone,
+        List<String> refused,
         Optional<String> stopped) {
 
     public RedriveResult {
         leftAlone = Map.copyOf(leftAlone);
+        refused = List.copyOf(refused);
     }
 
     /** How many events were not touched for this reason. */

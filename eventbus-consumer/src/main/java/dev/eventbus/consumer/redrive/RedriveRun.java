@@ -2,20 +2,20 @@ package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.redrive.HandedStore.Handed;
 import dev.eventbus.consumer.redrive.PlannedKeys.OfKey;
 import dev.eventbus.consumer.redrive.Redrive.Source;
-import dev.eventbus.consumer.redrive.RedriveStore.Handed;
-import dev.eventbus.internal.Checks;
+import dev.eventbus.consumer.redrive.RedriveStore.Answer;
 import dev.eventbus.internal.RunLoop;
+import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.Set;
-import java.util.TreeMap;
-import java.util.UUID;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.common.errors.InterruptException;
@@ -33,99 +33,63 @@ final class RedriveRun {
     private final Source source;
     private final RedrivePlan.Asked asked;
     private final PlannedKeys keys;
-    private final String note;
-    private final String id = UUID.randomUUID().toString();
-    private final @Nullable RedriveStore store;
 
-    private final Map<Standing, Long> leftAlone = new TreeMap<>();
-    private final List<Handed> underWay = new ArrayList<>();
-    private long handedOver;
-    private long applied;
-    private long failed;
-    private long discarded;
+    /** Letters that were put back before, so that of their copies none is taken for another letter's. */
+    private final List<Found> back;
+
+    private final RedriveAudit audit;
+    private final @Nullable RedriveStore store;
+    private final @Nullable HandedStore fate;
+
+    private final Tally tally = new Tally();
+    private final Set<Handed> underWay = new LinkedHashSet<>();
+    private long paced;
     private int sendsFailed;
-    private @Nullable String stopped;
 
     private final long began = System.nanoTime();
     private long looked = began;
 
-    RedriveRun(Source source, RedrivePlan.Asked asked, PlannedKeys keys, String note) {
+    RedriveRun(Source source, RedrivePlan.Asked asked, List<Found> letters, PlannedKeys keys) {
         this.source = source;
         this.asked = asked;
         this.keys = keys;
-        this.note = note;
+        this.back = letters.stream()
+                .filter(found -> found.standing() == Standing.ALREADY_APPLIED)
+                .map(found -> found.as(Standing.READY))
+                .toList();
+        this.audit = new RedriveAudit(source, asked);
         this.store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
+        this.fate = source.inbox() == null ? null : new HandedStore(source.inbox(), source.group());
     }
 
-    RedriveResult redrive(Map<Standing, Long> standings) {
-        begin("redrive");
-        leaveAlone(standings);
+    RedriveResult redrive(Map<Standing, Long> standings, String note) {
+        audit.begin("redrive", note, keys.events());
         try {
-            if (store == null) {
-                ontoTopics();
-            } else {
-                intoInbox(store);
-                if (stopped == null) {
-                    RunLoop.await(asked.pace().waits(), () -> {
-                        look(store, false);
-                        return underWay.isEmpty();
-                    });
-                    look(store, true);
-                }
-            }
+            tally.leaveAlone(standings);
+            redrive();
         } catch (InterruptException e) { // while Kafka was read, or let go
-            stopped = "interrupted";
+            tally.stopped = "interrupted";
         } catch (RuntimeException e) {
-            stopped = e.getClass().getSimpleName();
-            end("STOPPED");
+            audit.failed(tally, keys.events(), e);
             throw e;
         }
-        return end(stopped == null ? "DONE" : "STOPPED");
+        String ended = underWay.isEmpty() ? "DONE" : "HANDED_OVER";
+        return audit.end(tally, keys.events(), tally.stopped == null ? ended : "STOPPED");
     }
 
-    RedriveResult discard(Map<Standing, Long> standings) {
-        begin("discard");
-        leaveAlone(standings);
-        RedriveStore inbox = Objects.requireNonNull(store);
-        for (OfKey key : keys.all()) {
-            for (Found found : key.ready) {
-                Standing standing = inbox.discard(found);
-                if (standing == Standing.READY) {
-                    discarded++;
-                } else {
-                    leaveAlone(standing, 1);
-                }
-            }
-            if (key.parked != null) {
-                discardParked(inbox, key.parked, key.parkedIds);
-            }
+    private void redrive() {
+        if (store == null) {
+            ontoTopics();
+            return;
         }
-        return end("DONE");
-    }
-
-    /** Those that were planned and no others; what has been parked since stays. */
-    private void discardParked(RedriveStore inbox, ParkedKey parked, Set<String> planned) {
-        long gone = inbox.discard(parked, planned);
-        List<String> left = inbox.eventIds(parked);
-        long held = left.stream().filter(planned::contains).count();
-        discarded += gone;
-        leaveAlone(Standing.HELD, held);
-        leaveAlone(Standing.ALREADY_APPLIED, planned.size() - gone - held);
-        leaveAlone(Standing.PARKED, left.size() - held);
-    }
-
-    private void leaveAlone(Map<Standing, Long> standings) {
-        standings.forEach((standing, events) -> {
-            if (standing != Standing.READY) {
-                leaveAlone(standing, events);
-            }
-        });
-    }
-
-    private void leaveAlone(Standing standing, long events) {
-        if (events > 0) {
-            leftAlone.merge(standing, events, Long::sum);
+        intoInbox(store);
+        if (tally.stopped == null) {
+            RunLoop.await(asked.pace().waits(), () -> {
+                look(false);
+                return underWay.isEmpty();
+            });
         }
+        look(true);
     }
 
     // ---- with an inbox
@@ -134,48 +98,84 @@ final class RedriveRun {
     private void intoInbox(RedriveStore inbox) {
         List<Found> letters = keys.letters();
         if (letters.isEmpty()) {
-            intoInbox(inbox, null);
+            keys.all().forEach(key -> intoInbox(inbox, null, key));
             return;
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
-            intoInbox(inbox, new LetterWindow(source, reader, letters));
+            LetterWindow bytes = new LetterWindow(source, reader, letters);
+            keys.all().forEach(key -> intoInbox(inbox, bytes, key));
         }
     }
 
-    private void intoInbox(RedriveStore inbox, @Nullable LetterWindow bytes) {
-        for (OfKey key : keys.all()) {
-            if (!mayGoOn(inbox)) {
-                return;
+    private void intoInbox(RedriveStore inbox, @Nullable LetterWindow bytes, OfKey key) {
+        if (!mayGoOn()) {
+            return;
+        }
+        ParkedKey parked = key.parked;
+        List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
+        boolean wholeKey = !ids.isEmpty();
+        boolean held = false; // then nothing behind it in its key may come first
+        List<Handed> admitted = new ArrayList<>();
+        for (Found found : key.ready) {
+            if (!mayGoOn()) {
+                break;
             }
-            ParkedKey parked = key.parked;
-            List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
-            boolean held = false; // then nothing behind it in its key may come first
-            for (Found found : key.ready) {
-                ConsumerRecord<byte[], byte[]> letter = bytes == null ? null : bytes.get(found);
-                Standing standing = letter == null ? Standing.GONE : Standing.HELD;
-                if (letter != null && !held) {
-                    standing = admit(inbox, found, letter, !ids.isEmpty());
-                    held = standing == Standing.HELD;
-                }
-                if (letter != null && standing == Standing.READY) {
-                    handedOver++;
-                    underWay.add(new Handed(
-                            found.origin().topic(), letter.key(), found.mark().eventId()));
-                } else {
-                    leaveAlone(standing, 1);
-                }
+            ConsumerRecord<byte[], byte[]> letter = bytes == null ? null : bytes.get(found);
+            Standing standing = letter == null ? Standing.GONE : Standing.HELD;
+            if (letter != null && !held) {
+                standing = admit(inbox, found, letter, wholeKey);
+                held = standing == Standing.HELD || standing == Standing.REFUSED || standing == Standing.PARKED;
             }
-            if (parked != null) {
-                Standing standing = ids.isEmpty() ? Standing.ALREADY_APPLIED : inbox.redrive(parked);
-                if (standing != Standing.READY) {
-                    leaveAlone(standing, key.parkedIds.size());
-                } else {
-                    leaveAlone(Standing.ALREADY_APPLIED, key.parkedIds.size() - ids.size());
-                    handedOver += ids.size();
-                    ids.forEach(event -> underWay.add(new Handed(parked.topic(), parked.key(), event)));
-                }
+            if (letter == null || standing != Standing.READY) {
+                tally.leaveAlone(standing, 1);
+                continue;
+            }
+            Handed event = new Handed(
+                    found.origin().topic(), letter.key(), found.mark().eventId());
+            if (wholeKey) {
+                admitted.add(event);
+            } else {
+                handOver(event);
             }
         }
+        if (parked != null) {
+            setGoing(inbox, parked, key.parkedIds, ids, admitted, held);
+        }
+    }
+
+    private void handOver(Handed event) {
+        tally.handedOver++;
+        paced++;
+        underWay.add(event);
+    }
+
+    /**
+     * Sets a parked key going, its letters and all behind them, once every letter stands in its place: before that, what is parked would
+     * come before a letter that is still to be put in. If one cannot be, the key stays parked, in order.
+     */
+    private void setGoing(
+            RedriveStore inbox,
+            ParkedKey parked,
+            Set<String> planned,
+            List<String> there,
+            List<Handed> admitted,
+            boolean held) {
+        if (!mayGoOn()) {
+            tally.leaveAlone(Standing.PARKED, admitted.size());
+            return;
+        }
+        Standing standing = there.isEmpty() ? Standing.ALREADY_APPLIED : Standing.READY;
+        if (standing == Standing.READY) {
+            standing = held ? Standing.HELD : inbox.redrive(parked);
+        }
+        if (standing != Standing.READY) {
+            tally.leaveAlone(standing, planned.size());
+            tally.leaveAlone(Standing.PARKED, admitted.size());
+            return;
+        }
+        tally.leaveAlone(Standing.ALREADY_APPLIED, planned.size() - there.size());
+        admitted.forEach(this::handOver);
+        there.forEach(event -> handOver(new Handed(parked.topic(), parked.key(), event)));
     }
 
     /** The planned events of a key that are still parked; none if it has been parked anew since, for reasons that nobody looked at. */
@@ -183,49 +183,59 @@ final class RedriveRun {
         return inbox.eventIds(parked).stream().filter(planned::contains).toList();
     }
 
-    private static Standing admit(
-            RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
-        Standing[] standing = {Standing.HELD};
+    private Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
+        Answer[] answer = {new Answer(Standing.HELD, null)};
         RunLoop.await(LOOKS, () -> {
-            standing[0] = inbox.admit(found, letter, wholeKey);
-            return standing[0] != Standing.HELD;
+            answer[0] = inbox.admit(found, letter, wholeKey);
+            return answer[0].standing() != Standing.HELD;
         });
-        return standing[0];
+        SQLException refusal = answer[0].refusal();
+        if (refusal != null) {
+            tally.refuses(audit.id(), found, refusal, asked.pace().stopsAfter());
+        }
+        return answer[0].standing();
     }
 
     /** Looks how those fare that were handed over, now and then. */
-    private void look(RedriveStore inbox, boolean now) {
+    private void look(boolean now) {
+        if (underWay.isEmpty() || Thread.currentThread().isInterrupted()) {
+            return; // a pool gives no connection to a thread that is interrupted
+        }
         if (!now && System.nanoTime() - looked < LOOKS.toNanos()) {
             return;
         }
-        inbox.ended(underWay).forEach((event, succeeded) -> {
+        Objects.requireNonNull(fate).ended(underWay).forEach((event, came) -> {
             underWay.remove(event);
-            applied += succeeded ? 1 : 0;
-            failed += succeeded ? 0 : 1;
+            switch (came) {
+                case APPLIED -> tally.applied++;
+                case FAILED -> tally.failed++;
+                case BEHIND -> tally.takeBack(Standing.PARKED);
+                case GIVEN_UP -> tally.takeBack(Standing.DISCARDED);
+            }
         });
         looked = System.nanoTime();
     }
 
-    private boolean mayGoOn(RedriveStore inbox) {
-        look(inbox, false);
-        if (failed >= asked.pace().stopsAfter()) {
-            stopped = "%d events have failed again".formatted(failed);
+    private boolean mayGoOn() {
+        look(false);
+        if (tally.stopped == null && tally.failed >= asked.pace().stopsAfter()) {
+            tally.stopped = "%d events have failed again".formatted(tally.failed);
         }
-        return stopped == null && isPaced();
+        return tally.stopped == null && isPaced();
     }
 
     /** Waits until one more may be handed over; false if the thread was interrupted. */
     private boolean isPaced() {
-        long due = Math.max(0, handedOver - asked.pace().perSecond())
+        long due = Math.max(0, paced - asked.pace().perSecond())
                 * 1_000_000_000L
                 / asked.pace().perSecond();
         RunLoop.await(
                 Duration.ofNanos(Math.max(0, began + due - System.nanoTime())),
                 () -> Thread.currentThread().isInterrupted());
         if (Thread.currentThread().isInterrupted()) {
-            stopped = "interrupted";
+            tally.stopped = "interrupted";
         }
-        return stopped == null;
+        return tally.stopped == null;
     }
 
     // ---- without
@@ -236,7 +246,10 @@ final class RedriveRun {
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             OntoTopics topics = new OntoTopics(source, reader);
-            putBack(topics, topics.standings(keys.letters()), new LetterWindow(source, reader, keys.letters()));
+            List<Found> all =
+                    Stream.concat(back.stream(), keys.letters().stream()).toList();
+            List<Found> planned = topics.standings(all).subList(back.size(), all.size());
+            putBack(topics, planned, new LetterWindow(source, reader, keys.letters()));
         }
     }
 
@@ -247,14 +260,14 @@ final class RedriveRun {
                 String key = found.origin().topic() + found.letter().keyHash();
                 ConsumerRecord<byte[], byte[]> letter = found.isReady() ? bytes.get(found) : null;
                 if (!found.isReady() || letter == null) {
-                    leaveAlone(found.isReady() ? Standing.GONE : found.standing(), 1);
+                    tally.leaveAlone(found.isReady() ? Standing.GONE : found.standing(), 1);
                 } else if (key.equals(failing)) {
-                    leaveAlone(Standing.HELD, 1);
+                    tally.leaveAlone(Standing.HELD, 1);
                 } else if (!isPaced()) {
                     return;
                 } else if (!send(topics, producer, found, letter)) {
                     failing = key;
-                    if (stopped != null) {
+                    if (tally.stopped != null) {
                         return;
                     }
                 }
@@ -266,50 +279,21 @@ final class RedriveRun {
             OntoTopics topics, Producer<byte[], byte[]> producer, Found found, ConsumerRecord<byte[], byte[]> letter) {
         try {
             topics.send(producer, found, letter);
-            handedOver++;
+            tally.handedOver++;
+            paced++;
             return true;
         } catch (KafkaAccessException e) {
-            failed++;
+            tally.failed++;
             if (++sendsFailed >= asked.pace().stopsAfter()) {
-                stopped = e.getMessage();
+                tally.stopped = e.getMessage();
             } else {
-                LOG.warn("redrive {} could not put back the letter of {}: {}", id, found.origin(), e.getMessage());
+                LOG.warn(
+                        "redrive {} could not put back the letter of {}: {}",
+                        audit.id(),
+                        found.origin(),
+                        e.getMessage());
             }
             return false;
         }
-    }
-
-    // ---- audit
-
-    private void begin(String what) {
-        LOG.info(
-                "{} {} of group {} begins, {} events planned ({}), asked for by {}: {}",
-                what,
-                id,
-                source.group(),
-                keys.events(),
-                asked.selection(),
-                Checks.printable(asked.pace().requestedBy()),
-                Checks.printable(note));
-        if (store != null) {
-            store.begin(id, asked, note, keys.events(), source.kafka().clock().instant());
-        }
-    }
-
-    private RedriveResult end(String state) {
-        RedriveResult result = new RedriveResult(
-                id, keys.events(), handedOver, applied, failed, discarded, leftAlone, Optional.ofNullable(stopped));
-        LOG.info("{} {}: {}", id, state, result);
-        boolean interrupted = Thread.interrupted(); // what has come about is noted all the same
-        try {
-            if (store != null) {
-                store.note(result, failed, state);
-            }
-        } finally {
-            if (interrupted) {
-                Thread.currentThread().interrupt();
-            }
-        }
-        return result;
     }
 }

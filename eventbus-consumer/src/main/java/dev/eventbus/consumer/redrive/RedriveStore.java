@@ -2,23 +2,21 @@ package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.inbox.RedriveRows;
-import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.consumer.parking.ParkingSql;
 import dev.eventbus.consumer.parking.RedriveSql;
+import dev.eventbus.internal.SqlFaults;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collection;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,6 +24,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.jspecify.annotations.Nullable;
 
 /** What a redrive does in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
 final class RedriveStore {
@@ -46,15 +45,59 @@ final class RedriveStore {
         T run() throws SQLException;
     }
 
+    /**
+     * What came of one letter.
+     *
+     * @param refusal what the database has against it; null unless it is {@link Standing#REFUSED}
+     */
+    record Answer(Standing standing, @Nullable SQLException refusal) {}
+
     static <T> T ask(Step<T> step) {
         try {
             return step.run();
         } catch (SQLException e) {
-            throw new StartRefusedException(
-                    "The redrive ended: the inbox's database did not answer (SQLSTATE %s). What it had committed stands, the rest is as it was; check the database, then plan and run again."
-                            .formatted(e.getSQLState()),
-                    e);
+            throw ended(e);
         }
+    }
+
+    /** What a redrive does with one letter. */
+    private interface LetterStep {
+        Standing in(RedriveRows rows) throws SQLException;
+    }
+
+    /** As {@link #ask}, about one letter: what is wrong with it alone ends nothing, nor does what somebody else is doing with its key. */
+    private Answer answer(LetterStep step) {
+        ParkingSql[] words = new ParkingSql[1];
+        try {
+            return new Answer(
+                    parking.inTransaction(group, rows -> {
+                        words[0] = rows.sql();
+                        return step.in(rows);
+                    }),
+                    null);
+        } catch (SQLException e) {
+            boolean locked = words[0] != null && words[0].isLocked(e);
+            if (locked || isConflict(e) || Thread.currentThread().isInterrupted()) {
+                return new Answer(Standing.HELD, null);
+            }
+            if (e.getSQLState() == null
+                    || SqlFaults.isInfrastructure(e)) { // without a state it is no word of the database
+                throw ended(e);
+            }
+            return new Answer(Standing.REFUSED, e);
+        }
+    }
+
+    /** A deadlock, or what another transaction has done meanwhile: the database has rolled ours back, and it may be tried again. */
+    private static boolean isConflict(SQLException e) {
+        return e.getSQLState() != null && e.getSQLState().startsWith("40");
+    }
+
+    private static StartRefusedException ended(SQLException e) {
+        return new StartRefusedException(
+                "The redrive ended: the inbox's database did not answer (SQLSTATE %s). What it had committed stands, the rest is as it was; check the database, then plan and run again."
+                        .formatted(e.getSQLState()),
+                e);
     }
 
     // ---- looking
@@ -67,7 +110,7 @@ final class RedriveStore {
             known.addAll(ask(() -> parking.inTransaction(group, rows -> {
                 List<Found> seen = new ArrayList<>();
                 for (Found found : some) {
-                    seen.add(found.standing() == Standing.FOREIGN_TOPIC ? found : found.as(standing(rows, found)));
+                    seen.add(found.as(standing(rows, found)));
                 }
                 return seen;
             })));
@@ -75,7 +118,7 @@ final class RedriveStore {
         return known;
     }
 
-    private static Standing standing(RedriveRows rows, Found found) throws SQLException {
+    private Standing standing(RedriveRows rows, Found found) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -86,23 +129,58 @@ final class RedriveStore {
     }
 
     /** What the mark and the letter itself say. */
-    private static Standing before(RedriveRows rows, Found found) throws SQLException {
+    private Standing before(RedriveRows rows, Found found) throws SQLException {
         MarkResult decided = rows.decided(found.mark());
-        if (decided instanceof MarkResult.IdConflict) {
-            return Standing.ID_CONFLICT;
+        Outcome known = outcome(rows, found, decided);
+        if (known == Outcome.DONE) {
+            return Standing.ALREADY_APPLIED;
         }
-        if (decided instanceof MarkResult.Known known && known.outcome() != Outcome.DEAD) {
-            return switch (known.outcome()) {
-                case DONE -> Standing.ALREADY_APPLIED;
-                case SKIPPED -> Standing.DISCARDED;
-                case PARKED -> Standing.PARKED;
-                default -> Standing.NOT_SETTLED;
-            };
+        if (known == Outcome.SKIPPED) {
+            return Standing.DISCARDED;
         }
-        if (found.standing() == Standing.READY && found.key() == null) {
-            return Standing.WITHOUT_KEY;
+        if (known == Outcome.PARKED) {
+            return Standing.PARKED;
         }
-        return found.standing();
+        if (rows.outcome(found.markOfLetter()) == Outcome.SKIPPED) { // even if it could be redriven by now
+            return Standing.DISCARDED;
+        }
+        if (!isOurs(rows, found, decided)) {
+            return isConflict(found, decided) ? Standing.ID_CONFLICT : found.standing();
+        }
+        if (found.omitted() != null) {
+            return Standing.INCOMPLETE;
+        }
+        return found.key() == null ? Standing.WITHOUT_KEY : Standing.READY;
+    }
+
+    /** How the event ended; null if nobody has decided, or about another event. Without its value a letter is believed to be of this one. */
+    private static @Nullable Outcome outcome(RedriveRows rows, Found found, @Nullable MarkResult decided)
+            throws SQLException {
+        return decided instanceof MarkResult.Known known
+                ? known.outcome()
+                : found.lacksValue() ? rows.outcome(found.mark()) : null;
+    }
+
+    private static boolean isConflict(Found found, @Nullable MarkResult decided) {
+        return decided instanceof MarkResult.IdConflict && !found.lacksValue();
+    }
+
+    /** Whether the mark of the letter's id is its own, or would be: for what anybody may have written no event's mark is touched. */
+    private boolean isOurs(RedriveRows rows, Found found, @Nullable MarkResult decided) throws SQLException {
+        return !isConflict(found, decided) && (found.isFromHome() || isKnownThere(rows, found));
+    }
+
+    /** Whether the group has dealt with the event in the topic that the letter names, so that no offset is needed to believe it. */
+    private boolean isKnownThere(RedriveRows rows, Found found) throws SQLException {
+        String topicOf = new RedriveSql(rows.sql().schema()).topicOfMark();
+        try (PreparedStatement select = rows.connection().prepareStatement(topicOf)) {
+            rows.sql().text(select, 1, group);
+            rows.sql().text(select, 2, found.mark().eventId());
+            try (ResultSet row = select.executeQuery()) {
+                return row.next()
+                        && rows.sql().text(row, 1).equals(found.origin().topic());
+            }
+        }
     }
 
     /**
@@ -111,7 +189,10 @@ final class RedriveStore {
      */
     List<ParkedKey> parked(Selection selection, List<Found> letters) {
         Set<PlannedKeys.Id> lettersOf = new HashSet<>();
-        letters.stream().filter(Found::isReady).forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
+        letters.stream()
+                .filter(found -> found.isReady()
+                        || found.standing() == Standing.UNDER_WAY) // put in its place by a run that was stopped
+                .forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
         return ask(() -> parking.load(group)).stream()
                 .filter(key -> key.events() > 0
                         && key.state() != State.REDRIVE
@@ -147,12 +228,12 @@ final class RedriveStore {
     /**
      * Makes a letter an event that waits, in its place; what came of it.
      *
-     * @param wholeKey whether all that is parked of its key is to be handled again too; else the letter of a key that waits for a person or
-     *     for its time is left alone
+     * @param wholeKey whether all that is parked of its key is to be handled again too, which {@link #redrive} begins; else the letter of
+     *     a key that waits for a person or for its time is left alone
      */
-    Standing admit(Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
+    Answer admit(Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         ParkedEvent event = found.parked(letter);
-        return ask(() -> parking.inTransaction(group, rows -> admit(rows, found, event, wholeKey)));
+        return answer(rows -> admit(rows, found, event, wholeKey));
     }
 
     private Standing admit(RedriveRows rows, Found found, ParkedEvent event, boolean wholeKey) throws SQLException {
@@ -160,8 +241,8 @@ final class RedriveStore {
         if (before != Standing.READY) {
             return before;
         }
-        if (rows.decided(found.mark()) == null && !rows.mark(found.mark(), Outcome.DEAD)) {
-            return Standing.HELD; // the group forgot it, or never marked it: from now on it is known as a dead letter
+        if (!isDead(rows, found)) {
+            return Standing.HELD;
         }
         String reason = found.origin().reason().name();
         rows.parked().insertKey(rows.connection(), event, State.REDRIVE, reason, null);
@@ -176,21 +257,31 @@ final class RedriveStore {
             insertInPlace(rows, event, keyOf(event, reason));
             raiseRedrives(rows, event, found.origin().redrives());
         }
-        rows.parked().redrive(rows.connection(), event.topic(), event.key());
         rows.keep();
         return there ? Standing.UNDER_WAY : Standing.READY;
     }
 
     /**
-     * Before those of its key that stood behind it in the topic: these are written anew, in their order. Where the number of partitions was
-     * changed, time tells.
+     * Makes it true that the event is a dead letter, which the letter itself proves: the group may not have come to note that it has arrived,
+     * or may have forgotten it. False if somebody has it in hand.
+     */
+    private static boolean isDead(RedriveRows rows, Found found) throws SQLException {
+        Outcome known = outcome(rows, found, rows.decided(found.mark()));
+        if (known == Outcome.DYING) {
+            rows.dead(found.mark());
+        }
+        return known != null || rows.mark(found.mark(), Outcome.DEAD);
+    }
+
+    /**
+     * Before those of its key that stood behind it in the topic: these are written anew, in their order.
      */
     private static void insertInPlace(RedriveRows rows, ParkedEvent event, ParkedKey key) throws SQLException {
         List<ParkedEvent> behind = new ArrayList<>();
         for (String id : rows.parked().eventIds(rows.connection(), key)) {
             ParkedEvent there =
                     Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
-            if (!behind.isEmpty() || isBehind(there, event)) {
+            if (!behind.isEmpty() || LetterOrder.isBehind(there, event)) {
                 behind.add(there);
             }
         }
@@ -201,12 +292,6 @@ final class RedriveStore {
         for (ParkedEvent later : behind) {
             rows.parked().insertEvent(rows.connection(), later);
         }
-    }
-
-    private static boolean isBehind(ParkedEvent there, ParkedEvent event) {
-        return there.partition() == event.partition()
-                ? there.offset() > event.offset()
-                : there.recordTime().isAfter(event.recordTime());
     }
 
     private void raiseRedrives(RedriveRows rows, ParkedEvent event, int redrives) throws SQLException {
@@ -243,39 +328,55 @@ final class RedriveStore {
     // ---- giving up
 
     /** Gives a letter up: whoever meets its event from now on skips it. */
-    Standing discard(Found found) {
-        return ask(() -> parking.inTransaction(group, rows -> {
-            MarkResult decided = rows.decided(found.mark());
-            if (decided == null) {
-                boolean ours = rows.mark(found.mark(), Outcome.SKIPPED);
-                if (ours) {
-                    rows.keep();
-                }
-                return ours ? Standing.READY : Standing.HELD;
-            }
-            if (!(decided instanceof MarkResult.Known known) || known.outcome() != Outcome.DEAD) {
-                return before(rows, found);
-            }
-            ParkedEvent waiting =
-                    rows.parked().event(rows.connection(), found.mark().eventId());
-            if (waiting != null && !rows.parked().lockToLift(rows.connection(), keyOf(waiting, ""))) {
-                return Standing.HELD;
-            }
-            if (!rows.parked().settle(rows.connection(), found.mark().eventId(), Outcome.SKIPPED.name())) {
-                return before(rows, found); // somebody has just handled it
-            }
-            rows.forget(found.mark().eventId());
-            rows.keep();
-            return Standing.READY;
-        }));
+    Answer discard(Found found) {
+        return answer(rows -> discard(rows, found));
+    }
+
+    private Standing discard(RedriveRows rows, Found found) throws SQLException {
+        Standing before = before(rows, found);
+        if (before.isSettled() || before == Standing.PARKED) {
+            return before;
+        }
+        MarkResult decided = rows.decided(found.mark());
+        if (!isOurs(rows, found, decided)) {
+            return markSkipped(rows, found.markOfLetter());
+        }
+        if (outcome(rows, found, decided) == null) {
+            return markSkipped(rows, found.mark());
+        }
+        if (!isDead(rows, found)) {
+            return Standing.HELD;
+        }
+        String eventId = found.mark().eventId();
+        ParkedEvent waiting = rows.parked().event(rows.connection(), eventId);
+        if (waiting != null && !rows.parked().lockToLift(rows.connection(), keyOf(waiting, ""))) {
+            return Standing.HELD;
+        }
+        if (!rows.parked().settle(rows.connection(), eventId, Outcome.SKIPPED.name())) {
+            return before(rows, found); // somebody has just handled it
+        }
+        rows.forget(eventId);
+        rows.keep();
+        return Standing.READY;
+    }
+
+    private static Standing markSkipped(RedriveRows rows, Mark mark) throws SQLException {
+        if (rows.outcome(mark) != null) {
+            return Standing.ID_CONFLICT;
+        }
+        if (!rows.mark(mark, Outcome.SKIPPED)) {
+            return Standing.HELD;
+        }
+        rows.keep();
+        return Standing.READY;
     }
 
     /** Gives up those events of a parked key; how many. */
     long discard(ParkedKey key, Set<String> eventIds) {
-        return ask(() -> parking.discard(group, key, eventIds::contains));
+        return ask(() -> parking.skip(group, key, eventIds::contains));
     }
 
-    // ---- how those fare that were handed over
+    // ---- the events of parked keys
 
     /** The events of a parked key now, by id, in order. */
     List<String> eventIds(ParkedKey key) {
@@ -292,65 +393,5 @@ final class RedriveStore {
             }
         }
         return ids;
-    }
-
-    /** One event that was handed over. */
-    @SuppressWarnings("ArrayRecordComponent") // compared by its reader
-    record Handed(String topic, byte[] key, String eventId) {}
-
-    /** Of those that are dealt with, whether that succeeded; the others are still under way. */
-    Map<Handed, Boolean> ended(Collection<Handed> handed) {
-        return ask(() -> {
-            List<ParkedKey> back = parking.load(group).stream()
-                    .filter(key -> key.state() == State.PARKED)
-                    .toList();
-            Map<Handed, Boolean> ended = new HashMap<>();
-            for (Handed one : handed) {
-                if (parking.find(group, one.eventId()).isEmpty()) {
-                    ended.put(one, !DeadAgain.isDead(parking, group, one.eventId()));
-                } else if (back.stream()
-                        .anyMatch(key -> key.topic().equals(one.topic()) && Arrays.equals(key.key(), one.key()))) {
-                    ended.put(one, false);
-                }
-            }
-            return ended;
-        });
-    }
-
-    // ---- audit
-
-    /** Notes that a run begins. */
-    void begin(String id, RedrivePlan.Asked asked, String note, long planned, Instant now) {
-        ask(() -> parking.inTransaction(group, rows -> {
-            String begin = new RedriveSql(rows.sql().schema()).begin();
-            try (PreparedStatement insert = rows.connection().prepareStatement(begin)) {
-                insert.setString(1, id);
-                rows.sql().text(insert, 2, group);
-                insert.setString(3, asked.pace().requestedBy());
-                insert.setString(4, note);
-                insert.setString(5, asked.selection().toString());
-                insert.setLong(6, planned);
-                insert.setString(7, "RUNNING");
-                rows.sql().time(insert, 8, now);
-                rows.keep();
-                return insert.executeUpdate();
-            }
-        }));
-    }
-
-    /** Notes what has come of it by now. */
-    void note(RedriveResult result, long failed, String state) {
-        ask(() -> parking.inTransaction(group, rows -> {
-            String note = new RedriveSql(rows.sql().schema()).note();
-            try (PreparedStatement update = rows.connection().prepareStatement(note)) {
-                update.setLong(1, result.handedOver());
-                update.setLong(2, failed);
-                update.setLong(3, result.discarded());
-                update.setString(4, state);
-                update.setString(5, result.id());
-                rows.keep();
-                return update.executeUpdate();
-            }
-        }));
     }
 }

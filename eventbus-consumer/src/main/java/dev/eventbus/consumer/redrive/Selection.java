@@ -13,17 +13,19 @@ import org.jspecify.annotations.Nullable;
 /** Which letters and parked keys are meant; all that is given must fit. */
 @SuppressWarnings("ArrayRecordComponent") // compared by itself
 record Selection(
+        @Nullable String topic,
         byte @Nullable [] key,
         @Nullable FailureReason reason,
         @Nullable Instant from,
         @Nullable Instant to,
         @Nullable String eventId) {
 
-    static final Selection ALL = new Selection(null, null, null, null, null);
+    static final Selection ALL = new Selection(null, null, null, null, null, null);
 
     /** @param known what the event is known by */
     boolean has(Origin origin, byte @Nullable [] raw, String known) {
-        return (key == null || raw != null && Arrays.equals(key, raw))
+        return (topic == null || topic.equals(origin.topic()))
+                && (key == null || raw != null && Arrays.equals(key, raw))
                 && (reason == null || reason == origin.reason())
                 && isWithin(origin.failedAt())
                 && (eventId == null || eventId.equals(known));
@@ -32,6 +34,7 @@ record Selection(
     /** A key is redriven as a whole, so one of its events does not select it. */
     boolean has(ParkedKey parked) {
         return eventId == null
+                && (topic == null || topic.equals(parked.topic()))
                 && (key == null ? parked.state() == ParkedKey.State.PARKED : Arrays.equals(key, parked.key()))
                 && (reason == null || reason.name().equals(parked.reason()))
                 && isWithin(parked.since());
@@ -45,6 +48,9 @@ record Selection(
     @Override
     public String toString() {
         List<String> parts = new ArrayList<>();
+        if (topic != null) {
+            parts.add("topic " + topic);
+        }
         if (key != null) {
             parts.add("key " + KeyHash.of(key));
         }

@@ -10,8 +10,6 @@ public enum Standing {
     ALREADY_APPLIED,
     /** It was discarded before. */
     DISCARDED,
-    /** Its group has not noted yet that the letter has arrived; it does so when it meets the event again. */
-    NOT_SETTLED,
     /** It is the copy of an event that is parked with its key; the key is redriven instead. */
     PARKED,
     /** It has been redriven as often as may be: see {@link Redrive#mostRedrives}. */
@@ -24,12 +22,19 @@ public enum Standing {
     ID_CONFLICT,
     /** The group has never read the partition that the letter names: anybody may have written it. */
     FOREIGN_TOPIC,
+    /**
+     * Kafka holds no offset of the group for any partition that a letter names: they have expired, since no runner of it was there for so
+     * long, or it has never run. Start its runners, then plan again.
+     */
+    NO_OFFSETS,
     /** Its topic is compacted: an old event would take the place of newer ones of its key. */
     COMPACTED,
     /** It was planned, and retention has taken it away since. */
     GONE,
-    /** Another transaction has the event or its key in hand; try again. */
-    HELD;
+    /** Another transaction has the event or its key in hand, or an earlier event of its key could not be handed over; try again. */
+    HELD,
+    /** The inbox's database refuses it: {@link RedriveResult#refused} says why. */
+    REFUSED;
 
     /** Whether nothing is left to do about it. */
     public boolean isSettled() {

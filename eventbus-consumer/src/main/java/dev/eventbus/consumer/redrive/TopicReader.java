@@ -21,6 +21,7 @@ import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.InvalidTopicException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
@@ -64,6 +65,8 @@ final class TopicReader implements AutoCloseable {
     private <T> T ask(Question<T> question) {
         try {
             return question.ask();
+        } catch (InterruptException e) { // no word of Kafka's
+            throw e;
         } catch (KafkaException e) {
             throw KafkaFaults.explain(kafka, e, "nothing was changed by this step");
         }
@@ -133,6 +136,8 @@ final class TopicReader implements AutoCloseable {
             } catch (OffsetOutOfRangeException e) { // retention was faster
                 consumer.seekToBeginning(List.of(partition));
                 continue;
+            } catch (InterruptException e) {
+                throw e;
             } catch (KafkaException e) {
                 throw KafkaFaults.explain(kafka, e, "nothing was changed by this step");
             }

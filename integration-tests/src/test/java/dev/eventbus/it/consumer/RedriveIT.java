@@ -146,7 +146,7 @@ class RedriveIT {
             RedriveResult stopped = slow.get();
             assertThat(stopped.stopped()).contains("interrupted");
             assertThat(stopped.handedOver()).isBetween(1L, 4L);
-            RedriveResult rest = redrive.plan().run("the rest");
+            RedriveResult rest = redrive.waits(Duration.ofSeconds(20)).plan().run("the rest");
             assertThat(rest.handedOver()).isEqualTo(5 - stopped.handedOver());
             Eventually.holds(() -> booked(scene) == 5, runner::health);
             assertThat(scene.strings("SELECT state FROM eventbus_redrive ORDER BY at"))

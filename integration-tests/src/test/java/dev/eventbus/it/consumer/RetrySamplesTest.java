@@ -131,7 +131,7 @@ class RetrySamplesTest {
         assertThat(cache.evicted).containsExactly("carol");
         // region: redrive
         for (ParkedKey key : inbox.parking().load("ledger.asset.events")) {
-            inbox.parking().redrive("ledger.asset.events", key.topic(), key.key());
+            inbox.parking().redrive("ledger.asset.events", key);
         }
         // end: redrive
         bus.runUntilIdle();

@@ -43,6 +43,7 @@ class PostgresInboxIT {
         HikariConfig pooled = new HikariConfig();
         pooled.setDataSource(DATABASE);
         pooled.setMinimumIdle(0);
+        pooled.setMaximumPoolSize(16);
         pool = new HikariDataSource(pooled);
     }
 
@@ -81,6 +82,11 @@ class PostgresInboxIT {
         @Override
         protected int races() {
             return 10_000;
+        }
+
+        @Override
+        protected int keysAtOnce() {
+            return 8;
         }
     }
 

@@ -19,8 +19,11 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
+import java.util.Random;
 import java.util.Set;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -49,8 +52,8 @@ public abstract class RedriveContract extends InboxDatabase {
         bus.runUntilIdle();
         assertThat(handledInOrder()).containsExactly("2", "1");
         assertThat(stale.run("late").leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(1);
-        assertThat(strings("SELECT state FROM eventbus_redrive WHERE requested_by = 'ann' AND done = 1"))
-                .containsExactly("DONE");
+        assertThat(strings("SELECT state FROM eventbus_redrive WHERE requested_by = 'ann' AND done = 0"))
+                .containsExactly("HANDED_OVER");
         assertThat(inbox().parking().load(GROUP)).isEmpty();
     }
 
@@ -92,6 +95,28 @@ public abstract class RedriveContract extends InboxDatabase {
         assertThat(redrive().plan().discard("test data").discarded()).isEqualTo(1);
         assertThat(strings("SELECT outcome FROM eventbus_inbox")).containsExactly("SKIPPED");
         assertThat(redrive().plan().standings()).containsOnlyKeys(Standing.DISCARDED);
+    }
+
+    @Test
+    void a_letter_whose_key_no_index_takes_is_refused_with_the_database_s_word_and_others_go_on() throws SQLException {
+        runner(AfterRetries.deadLetter("dlq"));
+        byte[] key = new byte[6_000];
+        new Random(1).nextBytes(key);
+        bus.publishRaw(new ProducerRecord<>("asset.events", key, new byte[] {1}));
+        poison.add(1L);
+        publish(1);
+        poison.clear();
+        RedriveResult result = redrive().plan().run("mended");
+        assertThat(result.handedOver()).isEqualTo(1);
+        assertThat(result.leftAlone()).isEqualTo(Map.of(Standing.REFUSED, 1L));
+        assertThat(result.refused())
+                .singleElement()
+                .satisfies(text -> assertThat(text).contains("MALFORMED_JSON", "SQLSTATE"));
+        bus.runUntilIdle();
+        assertThat(handledInOrder()).containsExactly("1");
+        assertThat(redrive().plan().discard("no event").discarded()).isEqualTo(1);
+        assertThat(redrive().plan().standings())
+                .isEqualTo(Map.of(Standing.ALREADY_APPLIED, 1L, Standing.DISCARDED, 1L));
     }
 
     private Redrive redrive() {

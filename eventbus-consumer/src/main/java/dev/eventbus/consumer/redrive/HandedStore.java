@@ -1,0 +1,89 @@
+package dev.eventbus.consumer.redrive;
+
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.inbox.RedriveRows;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkedKey.State;
+import java.sql.SQLException;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** How those events fare that a run has handed over to its group. Changes nothing. */
+final class HandedStore {
+
+    /** Events asked for in one transaction. */
+    private static final int BATCH = 500;
+
+    private final ParkingStore parking;
+    private final String group;
+
+    HandedStore(JdbcInbox inbox, String group) {
+        this.parking = inbox.parking();
+        this.group = group;
+    }
+
+    /** One event that was handed over. */
+    @SuppressWarnings("ArrayRecordComponent") // compared by its reader
+    record Handed(String topic, byte[] key, String eventId) {}
+
+    /** What came of one event that was handed over. */
+    enum Came {
+        APPLIED,
+        FAILED,
+        /** It is back, untried: one before it has failed, and its key is parked. */
+        BEHIND,
+        /** Somebody has discarded it. */
+        GIVEN_UP
+    }
+
+    /** What came of those that are dealt with; the others are still under way. */
+    Map<Handed, Came> ended(Collection<Handed> handed) {
+        List<Handed> all = List.copyOf(handed);
+        Map<Handed, Came> ended = new LinkedHashMap<>();
+        Map<PlannedKeys.Id, ParkedKey> back = new HashMap<>();
+        RedriveStore.ask(() -> parking.load(group)).stream()
+                .filter(key -> key.state() == State.PARKED)
+                .forEach(key -> back.put(PlannedKeys.Id.of(key), key));
+        for (int from = 0; from < all.size(); from += BATCH) {
+            List<Handed> some = all.subList(from, Math.min(all.size(), from + BATCH));
+            RedriveStore.ask(() -> parking.inTransaction(group, rows -> {
+                for (Handed one : some) {
+                    Came came = came(rows, one, back.get(PlannedKeys.Id.of(one)));
+                    if (came != null) {
+                        ended.put(one, came);
+                    }
+                }
+                return ended;
+            }));
+        }
+        return ended;
+    }
+
+    private @Nullable Came came(RedriveRows rows, Handed one, @Nullable ParkedKey back) throws SQLException {
+        Outcome now = rows.outcome(new Mark(group, one.eventId(), new byte[0], one.topic(), 0, 0));
+        if (now == Outcome.DONE) {
+            return Came.APPLIED;
+        }
+        if (now == Outcome.SKIPPED) {
+            return Came.GIVEN_UP;
+        }
+        if (rows.parked().event(rows.connection(), one.eventId()) == null) {
+            return now == null ? Came.APPLIED : Came.FAILED; // of what is done the mark may have been purged
+        }
+        if (back == null) {
+            return null;
+        }
+        ParkedEvent first = rows.parked().first(rows.connection(), back);
+        return first != null && first.eventId().equals(one.eventId()) && first.hasFailedForGood()
+                ? Came.FAILED
+                : Came.BEHIND;
+    }
+}

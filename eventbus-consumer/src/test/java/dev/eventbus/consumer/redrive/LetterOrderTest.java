@@ -1,0 +1,68 @@
+package dev.eventbus.consumer.redrive;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.junit.jupiter.api.Test;
+
+class LetterOrderTest {
+
+    private static final Instant START = Instant.parse("2030-01-01T00:00:00Z");
+
+    @Test
+    void in_one_partition_offsets_tell_whatever_the_publishers_clocks_say() {
+        assertThat(sorted(at(0, 12, 100), at(0, 10, 130), at(0, 11, 90))).containsExactly("0@10", "0@11", "0@12");
+        assertThat(isBehind(at(0, 11, 90), at(0, 10, 130))).isTrue();
+        assertThat(isBehind(at(0, 10, 130), at(0, 11, 90))).isFalse();
+    }
+
+    @Test
+    void where_a_topic_has_grown_the_partition_with_the_older_events_comes_first() {
+        assertThat(sorted(at(0, 3, 1_000), at(2, 8, 20), at(2, 7, 30), at(0, 4, 990)))
+                .containsExactly("2@7", "2@8", "0@3", "0@4");
+        assertThat(isBehind(at(0, 3, 1_000), at(2, 8, 20))).isTrue();
+        assertThat(isBehind(at(2, 8, 20), at(0, 3, 1_000))).isFalse();
+    }
+
+    @Test
+    void where_a_topic_was_made_again_the_larger_offset_is_the_older_one() {
+        assertThat(sorted(at(0, 3, 9_000), at(0, 5_000, 10), at(0, 4, 9_001))).containsExactly("0@5000", "0@3", "0@4");
+        assertThat(isBehind(at(0, 3, 9_000), at(0, 5_000, 10))).isTrue();
+        assertThat(isBehind(at(0, 5_000, 10), at(0, 3, 9_000))).isFalse();
+    }
+
+    private static List<String> sorted(Found... letters) {
+        List<Found> list = new ArrayList<>(Arrays.asList(letters));
+        LetterOrder.sort(list);
+        return list.stream()
+                .map(found -> found.origin().partition() + "@" + found.origin().offset())
+                .toList();
+    }
+
+    private static boolean isBehind(Found there, Found letter) {
+        return LetterOrder.isBehind(parked(there), parked(letter));
+    }
+
+    private static ParkedEvent parked(Found found) {
+        return found.parked(record(found.origin().partition(), found.origin().offset()));
+    }
+
+    private static Found at(int partition, long offset, long seconds) {
+        Instant time = START.plusSeconds(seconds);
+        Origin origin = new Origin(
+                "t", partition, offset, time, "g", null, 1, time, time, FailureReason.NOT_RETRYABLE, null, null, 0);
+        return Found.of(record(partition, offset), origin);
+    }
+
+    private static ConsumerRecord<byte[], byte[]> record(int partition, long offset) {
+        return new ConsumerRecord<>("dlq", partition, offset, "bob".getBytes(UTF_8), new byte[] {1});
+    }
+}
