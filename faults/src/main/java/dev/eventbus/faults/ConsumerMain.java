@@ -5,8 +5,9 @@ import dev.eventbus.Event;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.ConsumerRunnerBuilder;
+import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.FailureKind;
-import dev.eventbus.consumer.TransactionalDelivery;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.faults.crash.CrashPoint;
 import dev.eventbus.faults.crash.HaltPoint;
@@ -22,6 +23,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
+import javax.sql.DataSource;
 
 /**
  * A runner with an inbox, until its standard input ends. Its handler writes an effect and then fails if that is the event's {@link
@@ -31,6 +33,10 @@ final class ConsumerMain {
 
     static final String GROUP = "faults.group";
     static final Duration SESSION = Duration.ofSeconds(6);
+
+    /** The handler commits by itself and nobody knows what was handled: effects are doubled, and the run has to say so. */
+    static final String NO_INBOX = "no-inbox";
+
     static final String OUTAGE = "outage ";
 
     private static final Duration HEARTBEAT = Duration.ofMillis(1_500);
@@ -44,23 +50,23 @@ final class ConsumerMain {
 
     private ConsumerMain() {}
 
-    /** @param arguments JDBC address, user, password, bootstrap servers, group protocol */
+    /** @param arguments JDBC address, user, password, bootstrap servers, group protocol, {@code inbox} or {@link #NO_INBOX} */
     public static void main(String[] arguments) {
         ConsumerMain main = new ConsumerMain();
         HaltPoint halt = HaltPoint.ofThisJvm();
         KafkaCluster kafka = halt.in(CrashPoint.ofThisJvm().in(KafkaCluster.of(settings(arguments[3], arguments[4]))));
         try (HikariDataSource database = Children.pool(arguments[0], arguments[1], arguments[2], CONCURRENCY + 6);
-                ConsumerRunner runner = main.started(kafka, JdbcInbox.postgres(halt.in(database)))) {
+                ConsumerRunner runner = main.started(kafka, halt.in(database), arguments[5])) {
             Children.awaitEndOfInput(main::hear);
             runner.close(CLOSES_WITHIN);
         }
     }
 
     /** A start is refused while the database does not answer; then an application's supervisor tries again, here itself. */
-    private ConsumerRunner started(KafkaCluster kafka, JdbcInbox inbox) {
+    private ConsumerRunner started(KafkaCluster kafka, DataSource database, String inbox) {
         while (true) {
             try {
-                return runner(kafka, inbox).start();
+                return runner(kafka, database, inbox).start();
             } catch (StartRefusedException e) {
                 System.err.println("not started: " + e.getMessage());
                 LockSupport.parkNanos(STARTS_AGAIN_AFTER);
@@ -79,10 +85,17 @@ final class ConsumerMain {
         return settings;
     }
 
-    private ConsumerRunner runner(KafkaCluster kafka, JdbcInbox inbox) {
-        return ConsumerRunner.builder(kafka, GROUP)
-                .inTransaction(inbox, Change.TYPE, this::handle)
-                .retry(RetryConfig.custom()
+    private ConsumerRunner runner(KafkaCluster kafka, DataSource database, String inbox) {
+        ConsumerRunnerBuilder builder = ConsumerRunner.builder(kafka, GROUP);
+        if (inbox.equals(NO_INBOX)) {
+            builder.on(Change.TYPE, (event, delivery) -> handleInOwnTransaction(event, delivery, database));
+        } else {
+            builder.inTransaction(
+                    JdbcInbox.postgres(database),
+                    Change.TYPE,
+                    (event, delivery) -> handle(event, delivery, delivery.connection()));
+        }
+        return builder.retry(RetryConfig.custom()
                         .maxAttempts(4)
                         .intervalFunction(IntervalFunction.ofExponentialRandomBackoff(
                                 Duration.ofMillis(100), 2.0, 0.2, Duration.ofSeconds(2)))
@@ -100,8 +113,17 @@ final class ConsumerMain {
         }
     }
 
-    private void handle(Event<? extends Change> event, TransactionalDelivery delivery) throws SQLException {
-        write(event, delivery);
+    private void handleInOwnTransaction(Event<? extends Change> event, Delivery delivery, DataSource database)
+            throws SQLException {
+        try (Connection tx = database.getConnection()) {
+            tx.setAutoCommit(false);
+            handle(event, delivery, tx); // closing what is not committed rolls it back
+            tx.commit();
+        }
+    }
+
+    private void handle(Event<? extends Change> event, Delivery delivery, Connection tx) throws SQLException {
+        write(event, delivery.attempt(), tx);
         Fate fate = Fate.of(event.id());
         if (fate == Fate.SLOW) {
             LockSupport.parkNanos(SLOW_NANOS);
@@ -114,8 +136,7 @@ final class ConsumerMain {
         }
     }
 
-    private static void write(Event<? extends Change> event, TransactionalDelivery delivery) throws SQLException {
-        Connection tx = delivery.connection();
+    private static void write(Event<? extends Change> event, int attempt, Connection tx) throws SQLException {
         Change change = event.payload();
         try (PreparedStatement insert = tx.prepareStatement(WorkloadSql.insertEffect())) {
             insert.setString(1, event.id());
@@ -124,7 +145,7 @@ final class ConsumerMain {
             insert.setLong(4, nth(tx, change.userId()));
             insert.setString(5, change.digest());
             insert.setLong(6, ProcessHandle.current().pid());
-            insert.setInt(7, delivery.attempt());
+            insert.setInt(7, attempt);
             insert.executeUpdate();
         }
     }

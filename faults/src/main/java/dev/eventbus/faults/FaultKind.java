@@ -14,7 +14,7 @@ enum FaultKind {
     RELAY_LEAVES(2, On.RELAY, 500, 4_000),
     CONSUMER_LEAVES(3, On.CONSUMER, 500, 4_000),
     HANDLER_OUTAGE(2, On.CONSUMER, 500, 3_000),
-    TERMINATE_SESSIONS(5, On.NOTHING, 0, 0),
+    TERMINATE_SESSIONS(5, On.DATABASE, 0, 0),
     STOP_DATABASE(2, On.DATABASE, 100, 2_000),
     FREEZE_DATABASE(2, On.DATABASE, 500, 5_000),
     KILL_BROKER(3, On.BROKERS, 500, 4_000),
@@ -32,7 +32,6 @@ enum FaultKind {
 
     /** What is hit; there is one fault at a time on each. */
     enum On {
-        NOTHING(1),
         PUBLISHER(Role.PUBLISHER.instances),
         RELAY(Role.RELAY.instances),
         CONSUMER(Role.CONSUMER.instances),

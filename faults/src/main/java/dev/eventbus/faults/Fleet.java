@@ -134,6 +134,7 @@ final class Fleet implements AutoCloseable {
             case CONSUMER -> {
                 arguments.add(servers.bootstrapServers());
                 arguments.add(options.groupProtocol());
+                arguments.add(options.inbox());
             }
         }
         return arguments;

@@ -63,10 +63,6 @@ final class Nemesis {
     }
 
     private void make(Fault fault) {
-        if (fault.kind().on == FaultKind.On.NOTHING) {
-            makeNow(fault);
-            return;
-        }
         String target = fault.kind().on + " " + fault.target();
         if (!hit.add(target)) {
             return; // what it is to hit has not recovered from the last one
@@ -99,7 +95,6 @@ final class Nemesis {
             case PUBLISHER -> process(fault, fleet.instance(Role.PUBLISHER, fault.target()));
             case RELAY -> process(fault, fleet.instance(Role.RELAY, fault.target()));
             case CONSUMER -> process(fault, fleet.instance(Role.CONSUMER, fault.target()));
-            case NOTHING -> terminateSessions(fault.dice());
             case DATABASE -> database(fault);
             case BROKERS -> broker(fault, 1 + fault.dice() % Servers.BROKERS);
             case NETWORK_TO_BROKER -> networkToBroker(fault, 1 + fault.target());
@@ -139,10 +134,14 @@ final class Nemesis {
     }
 
     private void database(Fault fault) throws Exception {
-        if (fault.kind() == FaultKind.FREEZE_DATABASE) {
-            lasting(fault, servers.postgres()::pause, servers.postgres()::resume);
-            return;
+        switch (fault.kind()) {
+            case TERMINATE_SESSIONS -> terminateSessions(fault.dice());
+            case FREEZE_DATABASE -> lasting(fault, servers.postgres()::pause, servers.postgres()::resume);
+            default -> stopDatabase(fault);
         }
+    }
+
+    private void stopDatabase(Fault fault) throws Exception {
         if (fault.dice() % 2 == 0) {
             Signals.send("QUIT", servers.postgres().pid()); // as pg_ctl stop -m immediate
             await(DATABASE_STOPS_WITHIN, () -> !servers.postgres().isAlive());

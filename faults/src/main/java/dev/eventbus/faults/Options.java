@@ -16,6 +16,7 @@ import java.util.List;
  * @param tours how often each crash point is visited
  * @param sendMode of the relays
  * @param groupProtocol of the consumers
+ * @param inbox whether consumers have one: {@code inbox} or {@code no-inbox}
  * @param out where the figures go
  * @param docs where the page of the docs goes; empty for nowhere
  */
@@ -28,15 +29,17 @@ record Options(
         int tours,
         String sendMode,
         String groupProtocol,
+        String inbox,
         Path out,
         String docs) {
 
     static final String USAGE = """
             faults/run [--quick | --ci | --nightly] [--seed N] [--minutes N] [--rate N] [--no-tour] [--strict]
-                       [--group-protocol classic|consumer] [--out FILE] [--docs]
+                       [--group-protocol classic|consumer] [--no-inbox] [--out FILE] [--docs]
               --quick     a minute of faults, 4 minutes in all (default)
               --ci        five minutes of faults, 12 in all
               --nightly   an hour of faults
+              --no-inbox  consumers without one: has to come out red
               --seed      of the schedule; a random one otherwise, printed
               --out       where the figures go as JSON, faults/target/faults.json otherwise
               --docs      writes docs/reliability.md from the figures""";
@@ -55,6 +58,7 @@ record Options(
         boolean strict = left.remove("--strict");
         String protocol = valueOf("--group-protocol", left, "classic");
         String out = valueOf("--out", left, "faults/target/faults.json");
+        boolean noInbox = left.remove("--no-inbox");
         boolean tours = !left.remove("--no-tour");
         boolean docs = left.remove("--docs");
         if (!left.isEmpty()) {
@@ -69,6 +73,7 @@ record Options(
                 tours ? 1 : 0,
                 strict ? "STRICT" : "PIPELINED",
                 protocol,
+                noInbox ? ConsumerMain.NO_INBOX : "inbox",
                 Path.of(out),
                 docs ? PAGE : "");
     }

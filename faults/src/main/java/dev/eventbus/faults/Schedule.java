@@ -39,9 +39,7 @@ final class Schedule {
             String hit = kind.on + " " + fault.target();
             if (busyUntil.getOrDefault(hit, 0L) <= at) {
                 faults.add(fault);
-                if (kind.on != FaultKind.On.NOTHING) {
-                    busyUntil.put(hit, at + fault.forMillis() + REST_MILLIS);
-                }
+                busyUntil.put(hit, at + fault.forMillis() + REST_MILLIS);
                 at += random.nextLong(LEAST_GAP_MILLIS, MOST_GAP_MILLIS);
             } else {
                 at += 50;
