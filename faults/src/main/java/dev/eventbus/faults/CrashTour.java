@@ -50,23 +50,27 @@ final class CrashTour {
             Point.crash("R5", CrashPoint.Place.BEFORE_DELETE, 2),
             Point.crash("R6+R7", CrashPoint.Place.AFTER_DELETE, 2)); // a delete commits by itself
 
-    private static final List<Point> OF_CONSUMER = List.of(
-            Point.halt("C1", HaltPoint.Place.POLLED, 3),
-            Point.halt("C2", HaltPoint.Place.DECODED, 20),
-            Point.halt("C3", HaltPoint.Place.ATTEMPT_NOTED, 2),
-            Point.halt("C4", HaltPoint.Place.MARKED, 20),
-            Point.halt("C5", HaltPoint.Place.BEFORE_COMMIT, 20),
-            Point.halt("C6", HaltPoint.Place.AFTER_COMMIT, 20));
+    /** Each consumer has some that are reached soon and one that waits for an event that is given up. */
+    private static final List<List<Point>> OF_CONSUMERS = List.of(
+            List.of(
+                    Point.halt("C1", HaltPoint.Place.POLLED, 3),
+                    Point.halt("C2", HaltPoint.Place.DECODED, 20),
+                    Point.crash("D1", CrashPoint.Place.BEFORE_SEND, 1),
+                    Point.halt("C5", HaltPoint.Place.BEFORE_COMMIT, 20)),
+            List.of(
+                    Point.halt("C9", HaltPoint.Place.IN_REVOKE, 1),
+                    Point.halt("C3", HaltPoint.Place.ATTEMPT_NOTED, 2),
+                    Point.halt("C7", HaltPoint.Place.BEFORE_OFFSETS, 3),
+                    Point.crash("D2", CrashPoint.Place.AFTER_SEND, 1)),
+            List.of(
+                    Point.halt("C4", HaltPoint.Place.MARKED, 20),
+                    Point.crash("D3", CrashPoint.Place.AFTER_ACK, 1),
+                    Point.halt("C6", HaltPoint.Place.AFTER_COMMIT, 20),
+                    Point.halt("C8", HaltPoint.Place.AFTER_OFFSETS, 3)));
 
-    private static final List<Point> OF_ANOTHER_CONSUMER = List.of(
-            Point.halt("C9", HaltPoint.Place.IN_REVOKE, 1),
-            Point.halt("C7", HaltPoint.Place.BEFORE_OFFSETS, 3),
-            Point.crash("D1", CrashPoint.Place.BEFORE_SEND, 1),
-            Point.halt("C8", HaltPoint.Place.AFTER_OFFSETS, 3),
-            Point.crash("D2", CrashPoint.Place.AFTER_SEND, 1),
-            Point.crash("D3", CrashPoint.Place.AFTER_ACK, 1));
-
-    static final int POINTS = OF_PUBLISHER.size() + OF_RELAY.size() + OF_CONSUMER.size() + OF_ANOTHER_CONSUMER.size();
+    static final int POINTS = OF_PUBLISHER.size()
+            + OF_RELAY.size()
+            + OF_CONSUMERS.stream().mapToInt(List::size).sum();
 
     private final Fleet fleet;
     private final ConcurrentLinkedQueue<String> reached = new ConcurrentLinkedQueue<>();
@@ -83,8 +87,11 @@ final class CrashTour {
             List<Future<?>> tours = new ArrayList<>();
             tours.add(guides.submit(() -> visit(fleet.instance(Role.PUBLISHER, 0), OF_PUBLISHER)));
             tours.add(guides.submit(() -> visit(fleet.instance(Role.RELAY, 0), OF_RELAY)));
-            tours.add(guides.submit(() -> visit(fleet.instance(Role.CONSUMER, 0), OF_CONSUMER)));
-            tours.add(guides.submit(() -> visit(fleet.instance(Role.CONSUMER, 1), OF_ANOTHER_CONSUMER)));
+            for (int i = 0; i < OF_CONSUMERS.size(); i++) {
+                Fleet.Instance consumer = fleet.instance(Role.CONSUMER, i);
+                List<Point> points = OF_CONSUMERS.get(i);
+                tours.add(guides.submit(() -> visit(consumer, points)));
+            }
             for (Future<?> tour : tours) {
                 tour.get();
             }

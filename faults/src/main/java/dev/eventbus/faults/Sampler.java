@@ -13,6 +13,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 
@@ -26,10 +27,11 @@ final class Sampler implements AutoCloseable {
     private static final Duration READS_WITHIN = Duration.ofSeconds(5);
     private static final long ENDS_WITHIN_SECONDS = 60;
 
-    private final Servers servers;
     private final Witness witness;
     private final Fleet fleet;
     private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor();
+    private final TopicReader reader;
+    private final Admin admin;
 
     // Of the thread; read when it has ended.
     private final Map<TopicPartition, Long> checked = new HashMap<>();
@@ -38,8 +40,9 @@ final class Sampler implements AutoCloseable {
     private int missedLooks;
 
     Sampler(Servers servers, Fleet fleet) {
-        this.servers = servers;
         this.witness = new Witness(servers);
+        this.reader = new TopicReader(servers.bootstrapServers());
+        this.admin = servers.admin();
         this.fleet = fleet;
         TopicReader.partitions().forEach(partition -> checked.put(partition, 0L));
         var unused = thread.scheduleWithFixedDelay(this::look, 0, EVERY.toMillis(), TimeUnit.MILLISECONDS);
@@ -61,22 +64,20 @@ final class Sampler implements AutoCloseable {
     }
 
     private void compare() throws SQLException, ExecutionException, InterruptedException, TimeoutException {
-        Map<TopicPartition, Long> committed = witness.committed();
+        Map<TopicPartition, Long> committed = Witness.committed(admin);
         committed.keySet().retainAll(checked.keySet());
         Map<TopicPartition, Long> from = new HashMap<>(checked);
         from.keySet().retainAll(committed.keySet());
         Map<String, String> passed = new HashMap<>();
-        try (TopicReader reader = new TopicReader(servers.bootstrapServers())) {
-            boolean all = reader.read(from, committed, READS_WITHIN, record -> {
-                String id = TopicReader.id(record);
-                if (!Fate.failsAlways(id)) {
-                    passed.put(id, record.partition() + ":" + record.offset());
-                }
-            });
-            if (!all) {
-                missedLooks++;
-                return;
+        boolean all = reader.read(from, committed, READS_WITHIN, record -> {
+            String id = TopicReader.id(record);
+            if (!Fate.failsAlways(id)) {
+                passed.put(id, record.partition() + ":" + record.offset());
             }
+        });
+        if (!all) {
+            missedLooks++;
+            return;
         }
         List<String> ids = new ArrayList<>(passed.keySet());
         for (String id : witness.withoutEffect(ids)) {
@@ -89,7 +90,10 @@ final class Sampler implements AutoCloseable {
     @Override
     public void close() throws InterruptedException {
         thread.shutdown();
-        if (!thread.awaitTermination(ENDS_WITHIN_SECONDS, TimeUnit.SECONDS)) {
+        if (thread.awaitTermination(ENDS_WITHIN_SECONDS, TimeUnit.SECONDS)) {
+            reader.close();
+            admin.close();
+        } else {
             thread.shutdownNow();
         }
     }

@@ -90,7 +90,10 @@ final class Witness {
 
     private Map<Integer, Progress> offsets(TopicReader reader)
             throws ExecutionException, InterruptedException, TimeoutException {
-        Map<TopicPartition, Long> committed = committed();
+        Map<TopicPartition, Long> committed;
+        try (Admin admin = servers.admin()) {
+            committed = committed(admin);
+        }
         Map<Integer, Progress> offsets = new HashMap<>();
         reader.ends(TopicReader.partitions())
                 .forEach((partition, end) ->
@@ -99,17 +102,16 @@ final class Witness {
     }
 
     /** What the group has committed; nothing for a partition of which it has not. */
-    Map<TopicPartition, Long> committed() throws ExecutionException, InterruptedException, TimeoutException {
-        try (Admin admin = servers.admin()) {
-            return admin
-                    .listConsumerGroupOffsets(ConsumerMain.GROUP)
-                    .partitionsToOffsetAndMetadata()
-                    .get(ANSWERS_WITHIN_SECONDS, TimeUnit.SECONDS)
-                    .entrySet()
-                    .stream()
-                    .filter(entry -> entry.getValue() != null)
-                    .collect(toMap(Map.Entry::getKey, entry -> entry.getValue().offset()));
-        }
+    static Map<TopicPartition, Long> committed(Admin admin)
+            throws ExecutionException, InterruptedException, TimeoutException {
+        return admin
+                .listConsumerGroupOffsets(ConsumerMain.GROUP)
+                .partitionsToOffsetAndMetadata()
+                .get(ANSWERS_WITHIN_SECONDS, TimeUnit.SECONDS)
+                .entrySet()
+                .stream()
+                .filter(entry -> entry.getValue() != null)
+                .collect(toMap(Map.Entry::getKey, entry -> entry.getValue().offset()));
     }
 
     /** Which of these events have no effect. */
