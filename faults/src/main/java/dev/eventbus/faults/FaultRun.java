@@ -1,5 +1,6 @@
 package dev.eventbus.faults;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.eventbus.faults.check.Checker;
 import dev.eventbus.faults.check.Findings;
 import dev.eventbus.faults.check.History;
@@ -33,17 +34,22 @@ public final class FaultRun {
     private static final Duration RECOVERS_WITHIN =
             RelayMain.LEASE.plus(ConsumerMain.SESSION).plusSeconds(9);
 
+    /** What a transaction of a relay that is gone holds up its readers for: its time-out, and how often brokers look. */
+    private static final Duration ABORTS_WITHIN = RelayMain.LEASE.plusSeconds(10);
+
     private static final Duration STALLS_AT_MOST = Duration.ofSeconds(10);
     private static final Duration STARTS_WITHIN = Duration.ofSeconds(30);
 
     private final Options options;
     private final Servers servers;
     private final Fleet fleet;
+    private final Path folder;
     private final List<Window> windows = new ArrayList<>();
     private final List<String> open = new ArrayList<>();
     private final Map<String, Object> counts = new LinkedHashMap<>();
 
-    private FaultRun(Options options, Servers servers, Fleet fleet) {
+    private FaultRun(Options options, Servers servers, Fleet fleet, Path folder) {
+        this.folder = folder;
         this.options = options;
         this.servers = servers;
         this.fleet = fleet;
@@ -75,7 +81,7 @@ public final class FaultRun {
                 Servers servers = Servers.start();
                 Fleet fleet = new Fleet(servers, options, folder, watchdog)) {
             Runtime.getRuntime().addShutdownHook(new Thread(fleet::close, "kill-children"));
-            Report report = new FaultRun(options, servers, fleet).report(start);
+            Report report = new FaultRun(options, servers, fleet, folder).report(start);
             System.out.println(report.table());
             report.writeTo(options.out());
             report.writeTo(folder.resolve("faults.json"));
@@ -107,6 +113,9 @@ public final class FaultRun {
         sampler.close();
         History history = new Witness(servers).history();
         Findings findings = judge(history, sampler, tour, nemesis);
+        if (findings.total() > 0 || !open.isEmpty()) {
+            new ObjectMapper().writeValue(folder.resolve("history.json").toFile(), history);
+        }
         counts.put("drained after, ms", drained.toMillis());
         counts.put("looks", sampler.looks() + ", " + sampler.missedLooks() + " of them missed");
         Map<String, Integer> made = new TreeMap<>();
@@ -115,8 +124,9 @@ public final class FaultRun {
         return new Report(options, servers.describe(), took, counts, made, tour.reached(), findings, open);
     }
 
-    private static Window recovering(long from, long to) {
-        return new Window(from, to + RECOVERS_WITHIN.toMillis());
+    private Window recovering(long from, long to) {
+        Duration within = options.sendMode().equals("STRICT") ? RECOVERS_WITHIN.plus(ABORTS_WITHIN) : RECOVERS_WITHIN;
+        return new Window(from, to + within.toMillis());
     }
 
     /** Waits until nothing is left to be done. Returns how long it took. */
@@ -163,9 +173,10 @@ public final class FaultRun {
         counts.put("repeats", checker.repeats());
         counts.put("repeats a fault", faults == 0 ? 0 : (double) Math.round(10.0 * checker.repeats() / faults) / 10);
         counts.put("repeated dead letters", checker.repeatedLetters());
-        counts.put(
-                "worst stall, ms",
-                stalls.worst().map(stall -> stall.length().toMillis()).orElse(0L));
+        stalls.worst().ifPresent(worst -> {
+            counts.put("worst stall, ms", worst.length().toMillis());
+            counts.put("worst stall of", "%s until %tT".formatted(worst.key(), worst.at()));
+        });
         return findings;
     }
 }
