@@ -1,7 +1,8 @@
 package dev.eventbus.it.consumer;
 
+import dev.eventbus.faults.crash.HaltPoint;
+import dev.eventbus.faults.crash.Signals;
 import dev.eventbus.it.Scene;
-import dev.eventbus.it.outbox.RelayProcess;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -131,12 +132,12 @@ final class ConsumerProcess implements AutoCloseable {
 
     /** SIGCONT: goes on as if nothing had been. */
     void thaw() {
-        RelayProcess.signal("CONT", process.pid());
+        Signals.send("CONT", process.pid());
     }
 
     /** SIGTERM; does not wait. Its standard input stays open, which {@link Process#destroy} would end too. */
     void terminate() {
-        RelayProcess.signal("TERM", process.pid());
+        Signals.send("TERM", process.pid());
     }
 
     /** Once it has ended. */

@@ -13,6 +13,7 @@ import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.faults.crash.HaltPoint;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
 import java.sql.PreparedStatement;

@@ -4,6 +4,8 @@ import static java.util.stream.Collectors.toMap;
 
 import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.faults.wire.KafkaWire;
+import dev.eventbus.faults.wire.LoopbackProxy;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
 import dev.eventbus.topics.KafkaCluster;

@@ -11,6 +11,8 @@ import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.faults.wire.LoopbackProxy;
+import dev.eventbus.faults.wire.PostgresWire;
 import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;

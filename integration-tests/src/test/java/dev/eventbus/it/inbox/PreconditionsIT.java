@@ -16,10 +16,11 @@ import dev.eventbus.embedded.EmbeddedPostgres;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.faults.crash.CrashPoint;
+import dev.eventbus.faults.crash.Signals;
 import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
-import dev.eventbus.it.outbox.CrashPoint;
 import dev.eventbus.it.outbox.RelayProcess;
 import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxRelay;
@@ -187,11 +188,11 @@ class PreconditionsIT {
         Eventually.holds(
                 () -> {
                     for (String pid : scene.strings(rests)) {
-                        RelayProcess.signal("STOP", Long.parseLong(pid));
+                        Signals.send("STOP", Long.parseLong(pid));
                         if (scene.strings(rests).contains(pid)) {
                             return true;
                         }
-                        RelayProcess.signal("CONT", Long.parseLong(pid)); // it may hold a lock
+                        Signals.send("CONT", Long.parseLong(pid)); // it may hold a lock
                     }
                     return false;
                 },

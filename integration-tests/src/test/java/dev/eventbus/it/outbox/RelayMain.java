@@ -2,6 +2,7 @@ package dev.eventbus.it.outbox;
 
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
+import dev.eventbus.faults.crash.CrashPoint;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.outbox.RelayListener;

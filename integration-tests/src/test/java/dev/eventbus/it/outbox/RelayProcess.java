@@ -1,5 +1,7 @@
 package dev.eventbus.it.outbox;
 
+import dev.eventbus.faults.crash.CrashPoint;
+import dev.eventbus.faults.crash.Signals;
 import dev.eventbus.it.Scene;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -35,7 +37,6 @@ public final class RelayProcess implements AutoCloseable {
     static final String RELAYED = "@relayed ";
     static final String DELETED_BY_OTHERS = "@deletedByOthers ";
     static final String FAILED = "@failed ";
-    static final String LINGERS = "@lingers";
     static final String BLOCKED = "@blocked";
 
     private static final int LOG_LINES = 30;
@@ -101,7 +102,7 @@ public final class RelayProcess implements AutoCloseable {
             relayed.addAndGet(Long.parseLong(line.substring(RELAYED.length())));
         } else if (line.startsWith(DELETED_BY_OTHERS)) {
             deletedByOthers.addAndGet(Long.parseLong(line.substring(DELETED_BY_OTHERS.length())));
-        } else if (line.equals(LINGERS)) {
+        } else if (line.equals(CrashPoint.LINGERS)) {
             lingering = true;
         } else if (line.equals(BLOCKED)) {
             blocked.incrementAndGet();
@@ -159,12 +160,12 @@ public final class RelayProcess implements AutoCloseable {
 
     /** SIGSTOP: frozen, with its connections open. */
     public void freeze() {
-        signal("STOP", pid());
+        Signals.send("STOP", pid());
     }
 
     /** SIGCONT: goes on as if nothing had been. */
     public void thaw() {
-        signal("CONT", pid());
+        Signals.send("CONT", pid());
     }
 
     /** SIGKILL; returns when it is gone. */
@@ -179,21 +180,6 @@ public final class RelayProcess implements AutoCloseable {
             throw new AssertionError("still there after " + END_TAKES_AT_MOST + ": " + this);
         }
         return process.exitValue();
-    }
-
-    /** java.lang.Process knows only SIGTERM and SIGKILL, and a system may lack /bin/kill. */
-    public static void signal(String name, long pid) {
-        try {
-            Process kill = new ProcessBuilder("sh", "-c", "kill -%s %d".formatted(name, pid)).start();
-            if (kill.waitFor() != 0) {
-                throw new IllegalStateException("cannot send SIG%s to process %d".formatted(name, pid));
-            }
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IllegalStateException("interrupted while sending SIG%s to process %d".formatted(name, pid), e);
-        }
     }
 
     /** Ends it in order, if it still runs. */

@@ -9,6 +9,7 @@ import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.faults.crash.CrashPoint;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
 import dev.eventbus.outbox.OutboxRelay;

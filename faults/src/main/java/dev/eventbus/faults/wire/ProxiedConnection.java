@@ -1,8 +1,8 @@
-package dev.eventbus.it.faults;
+package dev.eventbus.faults.wire;
 
-import dev.eventbus.it.faults.LoopbackProxy.Dialogue;
-import dev.eventbus.it.faults.LoopbackProxy.Protocol;
-import dev.eventbus.it.faults.LoopbackProxy.Way;
+import dev.eventbus.faults.wire.LoopbackProxy.Dialogue;
+import dev.eventbus.faults.wire.LoopbackProxy.Protocol;
+import dev.eventbus.faults.wire.LoopbackProxy.Way;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.net.Socket;

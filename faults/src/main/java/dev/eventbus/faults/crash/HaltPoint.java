@@ -1,6 +1,5 @@
-package dev.eventbus.it.consumer;
+package dev.eventbus.faults.crash;
 
-import dev.eventbus.it.outbox.RelayProcess;
 import dev.eventbus.topics.KafkaCluster;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
@@ -20,9 +19,10 @@ import org.jspecify.annotations.Nullable;
  * The place in a runner's work at which its JVM halts, as by a power cut, or freezes until somebody thaws it. All of them are calls
  * of the database or of Kafka's consumer.
  */
-final class HaltPoint {
+public final class HaltPoint {
 
-    enum Place {
+    /** Where. */
+    public enum Place {
         NOWHERE,
         /** Records have been read, nobody has them yet. */
         POLLED,
@@ -45,12 +45,13 @@ final class HaltPoint {
     }
 
     /** System property that says where. */
-    static final String PROPERTY = "eventbus.it.halt";
+    public static final String PROPERTY = "eventbus.halt";
 
     /** What is said before it freezes. */
-    static final String FREEZES = "@freezes";
+    public static final String FREEZES = "@freezes";
 
-    static final int AS_BY_SIGKILL = 137;
+    /** Exit code of a JVM that has halted. */
+    public static final int AS_BY_SIGKILL = 137;
 
     private final Place place;
     private final AtomicInteger left;
@@ -63,7 +64,7 @@ final class HaltPoint {
     }
 
     /** As the property says, such as {@code MARKED:7}, at the seventh time, or {@code MARKED:7:FREEZE}; without it nowhere. */
-    static HaltPoint ofThisJvm() {
+    public static HaltPoint ofThisJvm() {
         String[] parts = System.getProperty(PROPERTY, Place.NOWHERE.name()).split(":");
         int times = parts.length == 1 ? 1 : Integer.parseInt(parts[1]);
         return new HaltPoint(Place.valueOf(parts[0]), times, parts.length == 3);
@@ -75,14 +76,14 @@ final class HaltPoint {
         }
         if (freezes) {
             System.out.println(FREEZES);
-            RelayProcess.signal("STOP", ProcessHandle.current().pid());
+            Signals.send("STOP", ProcessHandle.current().pid());
         } else {
             Runtime.getRuntime().halt(AS_BY_SIGKILL);
         }
     }
 
     /** A data source whose transactions halt. */
-    DataSource in(DataSource real) {
+    public DataSource in(DataSource real) {
         return proxy(DataSource.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Connection connection ? in(connection) : result;
@@ -131,7 +132,7 @@ final class HaltPoint {
     }
 
     /** A cluster whose consumers halt. */
-    KafkaCluster in(KafkaCluster real) {
+    public KafkaCluster in(KafkaCluster real) {
         return proxy(KafkaCluster.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Consumer<?, ?> consumer ? in(consumer) : result;

@@ -1,6 +1,6 @@
-package dev.eventbus.it.faults;
+package dev.eventbus.faults.wire;
 
-import dev.eventbus.it.faults.LoopbackProxy.Way;
+import dev.eventbus.faults.wire.LoopbackProxy.Way;
 import java.time.Duration;
 import java.util.EnumSet;
 import java.util.Set;

@@ -1,4 +1,4 @@
-package dev.eventbus.it.faults;
+package dev.eventbus.faults.wire;
 
 import java.io.DataInputStream;
 import java.io.EOFException;

@@ -1,4 +1,4 @@
-package dev.eventbus.it.outbox;
+package dev.eventbus.faults.crash;
 
 import dev.eventbus.topics.KafkaCluster;
 import java.lang.reflect.InvocationTargetException;
@@ -15,12 +15,13 @@ import org.apache.kafka.clients.producer.Producer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The place in a relay's work at which its JVM halts, as by a power cut; nothing is closed, flushed or told. Or at which it freezes,
+ * The place in a relay's or a publisher's work at which its JVM halts, as by a power cut; nothing is closed, flushed or told. Or at which it freezes,
  * and goes on when somebody thaws it.
  */
 public final class CrashPoint {
 
-    enum Place {
+    /** Where. */
+    public enum Place {
         NOWHERE,
         /** The shards are this relay's and nothing has been read. */
         LEASES_TAKEN,
@@ -34,12 +35,21 @@ public final class CrashPoint {
         BEFORE_DELETE,
         /** The rows are gone, and the relay does not know. */
         AFTER_DELETE,
+        /** A publisher's row is in its transaction, and the rest is not. */
+        PUBLISHED,
+        /** All of a publisher's transaction is done but its commit. */
+        BEFORE_COMMIT,
+        /** A publisher's transaction is committed and nobody has been told. */
+        AFTER_COMMIT,
         /** A key is to be blocked and its shard is not locked yet. Here the JVM lingers instead, so that its parent can freeze it. */
         BEFORE_BLOCK
     }
 
     /** System property that says where. */
-    public static final String PROPERTY = "eventbus.it.crash";
+    public static final String PROPERTY = "eventbus.crash";
+
+    /** What is printed before it lingers. */
+    public static final String LINGERS = "@lingers";
 
     private static final int AS_BY_SIGKILL = 137;
 
@@ -66,21 +76,22 @@ public final class CrashPoint {
         return new CrashPoint(Place.valueOf(parts[0]), times, parts.length == 3);
     }
 
-    void reached(Place here) {
+    /** The caller is at a place; does not return if it is the one. */
+    public void reached(Place here) {
         if (here != place || left.decrementAndGet() != 0) {
             return;
         }
         if (place == Place.BEFORE_BLOCK) {
             linger();
         } else if (freezes) {
-            RelayProcess.signal("STOP", ProcessHandle.current().pid());
+            Signals.send("STOP", ProcessHandle.current().pid());
         } else {
             Runtime.getRuntime().halt(AS_BY_SIGKILL);
         }
     }
 
     private static void linger() {
-        System.out.println(RelayProcess.LINGERS);
+        System.out.println(LINGERS);
         long end = System.nanoTime() + LINGERS_FOR.toNanos();
         while (System.nanoTime() - end < 0) {
             LockSupport.parkNanos(LINGERS_FOR.toNanos());
@@ -88,7 +99,7 @@ public final class CrashPoint {
     }
 
     /** A data source whose connections halt at a DELETE of acknowledged rows, or linger at a transaction. */
-    DataSource in(DataSource real) {
+    public DataSource in(DataSource real) {
         return proxy(DataSource.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Connection connection ? in(connection) : result;

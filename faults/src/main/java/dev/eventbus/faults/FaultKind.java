@@ -1,0 +1,70 @@
+package dev.eventbus.faults;
+
+import java.util.Locale;
+import java.util.SplittableRandom;
+
+/** What can be done to the system, how often beside others, and for how long. */
+enum FaultKind {
+    KILL_PUBLISHER(3, On.PUBLISHER, 200, 2_000),
+    KILL_RELAY(5, On.RELAY, 200, 3_000),
+    KILL_CONSUMER(5, On.CONSUMER, 200, 3_000),
+    FREEZE_PUBLISHER(2, On.PUBLISHER, 500, 5_000),
+    FREEZE_RELAY(5, On.RELAY, 500, 9_000),
+    FREEZE_CONSUMER(5, On.CONSUMER, 500, 9_000),
+    RELAY_LEAVES(2, On.RELAY, 500, 4_000),
+    CONSUMER_LEAVES(3, On.CONSUMER, 500, 4_000),
+    HANDLER_OUTAGE(2, On.CONSUMER, 500, 3_000),
+    TERMINATE_SESSIONS(5, On.DATABASE, 0, 0),
+    STOP_DATABASE(2, On.DATABASE, 100, 2_000),
+    FREEZE_DATABASE(2, On.DATABASE, 500, 5_000),
+    KILL_BROKER(3, On.BROKERS, 500, 4_000),
+    FREEZE_BROKER(3, On.BROKERS, 500, 6_000),
+    PART_BROKER(3, On.NETWORK_TO_BROKER, 500, 6_000),
+    PART_BROKER_ONE_WAY(3, On.NETWORK_TO_BROKER, 500, 6_000),
+    SLOW_BROKER(2, On.NETWORK_TO_BROKER, 500, 5_000),
+    DROP_PRODUCE_REPLIES(4, On.NETWORK_TO_BROKER, 200, 2_000),
+    DROP_OFFSET_COMMIT_REPLIES(4, On.NETWORK_TO_BROKER, 200, 2_000),
+    PART_DATABASE(3, On.NETWORK_TO_DATABASE, 500, 6_000),
+    PART_DATABASE_ONE_WAY(3, On.NETWORK_TO_DATABASE, 500, 6_000),
+    SLOW_DATABASE(2, On.NETWORK_TO_DATABASE, 500, 4_000),
+    SWALLOW_COMMIT_ANSWER(4, On.NETWORK_TO_DATABASE, 500, 1_500),
+    SWALLOW_COMMIT(4, On.NETWORK_TO_DATABASE, 500, 1_500);
+
+    /** What is hit; there is one fault at a time on each. */
+    enum On {
+        PUBLISHER(Role.PUBLISHER.instances),
+        RELAY(Role.RELAY.instances),
+        CONSUMER(Role.CONSUMER.instances),
+        DATABASE(1),
+        /** One of them, so that there is a majority. */
+        BROKERS(1),
+        NETWORK_TO_BROKER(Servers.BROKERS),
+        NETWORK_TO_DATABASE(Role.values().length);
+
+        final int targets;
+
+        On(int targets) {
+            this.targets = targets;
+        }
+    }
+
+    final int weight;
+    final On on;
+    private final int leastMillis;
+    private final int mostMillis;
+
+    FaultKind(int weight, On on, int leastMillis, int mostMillis) {
+        this.weight = weight;
+        this.on = on;
+        this.leastMillis = leastMillis;
+        this.mostMillis = mostMillis;
+    }
+
+    long chooseMillis(SplittableRandom random) {
+        return leastMillis == mostMillis ? leastMillis : random.nextLong(leastMillis, mostMillis);
+    }
+
+    String code() {
+        return name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+}

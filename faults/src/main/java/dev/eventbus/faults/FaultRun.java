@@ -1,0 +1,182 @@
+package dev.eventbus.faults;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.eventbus.faults.check.Checker;
+import dev.eventbus.faults.check.Findings;
+import dev.eventbus.faults.check.History;
+import dev.eventbus.faults.check.Stalls;
+import dev.eventbus.faults.check.Stalls.Window;
+import dev.eventbus.faults.check.Violation;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.apache.kafka.common.KafkaException;
+
+/** Makes a run of faults and tells what came of it. Exit code 0 only if nothing was violated and all was seen. */
+public final class FaultRun {
+
+    private static final int WRONG_USAGE = 64;
+    private static final int FAILED = 70;
+
+    /** What one fault may repeat on the wire: the rows of a relay that are sent and not yet deleted. */
+    private static final long REPEATS_A_FAULT = 2_000;
+
+    /** Lease, session time-out, one back-off, and what it takes to start a JVM or a broker on a busy machine. */
+    private static final Duration RECOVERS_WITHIN =
+            RelayMain.LEASE.plus(ConsumerMain.SESSION).plusSeconds(9);
+
+    /** What a transaction of a relay that is gone holds up its readers for: its time-out, and how often brokers look. */
+    private static final Duration ABORTS_WITHIN = RelayMain.LEASE.plusSeconds(10);
+
+    private static final Duration STALLS_AT_MOST = Duration.ofSeconds(10);
+    private static final Duration STARTS_WITHIN = Duration.ofSeconds(30);
+
+    private final Options options;
+    private final Servers servers;
+    private final Fleet fleet;
+    private final Path folder;
+    private final List<Window> windows = new ArrayList<>();
+    private final List<String> open = new ArrayList<>();
+    private final Map<String, Object> counts = new LinkedHashMap<>();
+
+    private FaultRun(Options options, Servers servers, Fleet fleet, Path folder) {
+        this.folder = folder;
+        this.options = options;
+        this.servers = servers;
+        this.fleet = fleet;
+    }
+
+    /** @param arguments as {@link Options#USAGE} says */
+    public static void main(String... arguments) {
+        Options options;
+        try {
+            options = Options.parse(arguments);
+        } catch (IllegalArgumentException e) {
+            System.err.println(e.getMessage());
+            System.exit(WRONG_USAGE);
+            return;
+        }
+        try {
+            System.exit(run(options).verdict().ordinal());
+        } catch (Throwable e) { // threads of the run would keep the JVM alive
+            e.printStackTrace();
+            System.exit(FAILED);
+        }
+    }
+
+    private static Report run(Options options) throws Exception {
+        System.err.println("seed " + options.seed());
+        long start = System.nanoTime();
+        Path folder = Files.createDirectories(Path.of("faults/target/runs/" + System.currentTimeMillis()));
+        try (Watchdog watchdog = Watchdog.start();
+                Servers servers = Servers.start();
+                Fleet fleet = new Fleet(servers, options, folder, watchdog)) {
+            Runtime.getRuntime().addShutdownHook(new Thread(fleet::close, "kill-children"));
+            Report report = new FaultRun(options, servers, fleet, folder).report(start);
+            System.out.println(report.table());
+            report.writeTo(options.out());
+            report.writeTo(folder.resolve("faults.json"));
+            if (!options.docs().isEmpty()) {
+                ReliabilityPage.write(options.out(), Path.of(options.docs()));
+            }
+            return report;
+        }
+    }
+
+    private Report report(long start) throws Exception {
+        fleet.startAll();
+        long began = System.currentTimeMillis();
+        windows.add(new Window(0, began + STARTS_WITHIN.toMillis()));
+        Sampler sampler = new Sampler(servers, fleet);
+        CrashTour tour = new CrashTour(fleet);
+        for (int i = 0; i < options.tours(); i++) {
+            tour.go();
+        }
+        windows.add(recovering(began, System.currentTimeMillis()));
+        tour.missed().forEach(point -> open.add("crash point not reached: " + point));
+        Nemesis nemesis = new Nemesis(servers, fleet);
+        nemesis.make(Schedule.of(options.seed(), options.faultsFor()));
+        servers.healNetworks();
+        nemesis.windows().forEach(window -> windows.add(recovering(window.from(), window.to())));
+        nemesis.troubles().forEach(trouble -> open.add("trouble of the harness: " + trouble));
+        fleet.leave(Role.PUBLISHER);
+        Duration drained = drain();
+        sampler.close();
+        History history = new Witness(servers).history();
+        Findings findings = judge(history, sampler, tour, nemesis);
+        if (findings.total() > 0 || !open.isEmpty()) {
+            new ObjectMapper().writeValue(folder.resolve("history.json").toFile(), history);
+        }
+        counts.put("drained after, ms", drained.toMillis());
+        counts.put("looks", sampler.looks() + ", " + sampler.missedLooks() + " of them missed");
+        Map<String, Integer> made = new TreeMap<>();
+        nemesis.made().forEach((kind, count) -> made.put(kind.code(), count));
+        Duration took = Duration.ofNanos(System.nanoTime() - start);
+        return new Report(options, servers.describe(), took, counts, made, tour.reached(), findings, open);
+    }
+
+    private Window recovering(long from, long to) {
+        Duration within = options.sendMode().equals("STRICT") ? RECOVERS_WITHIN.plus(ABORTS_WITHIN) : RECOVERS_WITHIN;
+        return new Window(from, to + within.toMillis());
+    }
+
+    /** Waits until nothing is left to be done. Returns how long it took. */
+    private Duration drain() throws InterruptedException {
+        Witness witness = new Witness(servers);
+        long start = System.nanoTime();
+        String rest = "not seen";
+        while (System.nanoTime() - start < options.drainsWithin().toNanos()) {
+            try {
+                rest = witness.rest();
+                if (rest.isEmpty()) {
+                    return Duration.ofNanos(System.nanoTime() - start);
+                }
+            } catch (SQLException | KafkaException | ExecutionException | TimeoutException e) {
+                rest = e.toString();
+            }
+            TimeUnit.MILLISECONDS.sleep(500);
+        }
+        open.add("not drained within %d s: %s".formatted(options.drainsWithin().toSeconds(), rest));
+        return options.drainsWithin();
+    }
+
+    private Findings judge(History history, Sampler sampler, CrashTour tour, Nemesis nemesis) {
+        Checker checker = new Checker(history, Fate::failsAlways);
+        Findings findings = checker.check();
+        findings.addAll(sampler.findings());
+        Stalls stalls = new Stalls(history);
+        stalls.longerThan(STALLS_AT_MOST, windows)
+                .forEach(stall -> findings.add(Violation.STUCK_KEY, stall + " " + stall.length()));
+        int faults =
+                nemesis.made().values().stream().mapToInt(Integer::intValue).sum()
+                        + tour.reached().size();
+        if (checker.repeats() > REPEATS_A_FAULT * (faults + 1)) {
+            findings.add(Violation.UNBOUNDED_REPEATS, checker.repeats() + " of " + faults + " faults");
+        }
+        if (!history.drained() && open.isEmpty()) {
+            open.add("not drained");
+        }
+        counts.put("events", history.ledger().size());
+        counts.put("records", history.topic().size());
+        counts.put("effects", history.effects().size());
+        counts.put("dead letters", history.letters().size());
+        counts.put("faults", faults);
+        counts.put("repeats", checker.repeats());
+        counts.put("repeats a fault", faults == 0 ? 0 : (double) Math.round(10.0 * checker.repeats() / faults) / 10);
+        counts.put("repeated dead letters", checker.repeatedLetters());
+        stalls.worst().ifPresent(worst -> {
+            counts.put("worst stall, ms", worst.length().toMillis());
+            counts.put("worst stall of", "%s until %tT".formatted(worst.key(), worst.at()));
+        });
+        return findings;
+    }
+}

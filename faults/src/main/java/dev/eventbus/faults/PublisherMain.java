@@ -1,0 +1,148 @@
+package dev.eventbus.faults;
+
+import dev.eventbus.Event;
+import dev.eventbus.EventBusException;
+import dev.eventbus.faults.crash.CrashPoint;
+import dev.eventbus.outbox.JdbcOutbox;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.UUID;
+import java.util.concurrent.locks.LockSupport;
+
+/**
+ * An application that changes rows and publishes, until its standard input ends. Each transaction locks the counters of its keys,
+ * writes the ledger and publishes; some roll back on purpose, some take their time. What became of a transaction whose commit
+ * was not answered it does not ask: the ledger knows.
+ */
+final class PublisherMain {
+
+    private static final double ROLLED_BACK = 0.10;
+    private static final double SEVERAL = 0.05;
+    private static final double SLOW = 0.02;
+    private static final double SLOW_SECONDS = 0.3;
+    private static final long TRIES_AGAIN_AFTER = 200_000_000;
+    private static final long SECOND = 1_000_000_000;
+
+    private final String url;
+    private final String user;
+    private final String password;
+    private final long everyNanos;
+    private final SplittableRandom random;
+    private final Keys keys = new Keys();
+    private final JdbcOutbox outbox = JdbcOutbox.postgres();
+    private final CrashPoint crash = CrashPoint.ofThisJvm();
+
+    private PublisherMain(String[] arguments) {
+        this.url = arguments[0];
+        this.user = arguments[1];
+        this.password = arguments[2];
+        this.everyNanos = SECOND / Long.parseLong(arguments[3]);
+        this.random = new SplittableRandom(Long.parseLong(arguments[4]));
+    }
+
+    /** @param arguments JDBC address, user, password, transactions a second, seed */
+    public static void main(String[] arguments) {
+        PublisherMain publisher = new PublisherMain(arguments);
+        Thread work = new Thread(publisher::work, "publisher");
+        work.setDaemon(true);
+        work.start();
+        Children.awaitEndOfInput(command -> {});
+    }
+
+    private void work() {
+        while (!Thread.currentThread().isInterrupted()) {
+            try (Connection database = DriverManager.getConnection(url, user, password)) {
+                database.setAutoCommit(false);
+                publishOn(database);
+            } catch (SQLException | EventBusException e) {
+                System.err.println("connection given up: " + e);
+                LockSupport.parkNanos(TRIES_AGAIN_AFTER);
+            }
+        }
+    }
+
+    private void publishOn(Connection database) throws SQLException {
+        long next = System.nanoTime();
+        while (!Thread.currentThread().isInterrupted()) {
+            transaction(database);
+            next = Math.max(next + everyNanos, System.nanoTime() - SECOND);
+            LockSupport.parkNanos(next - System.nanoTime());
+        }
+    }
+
+    private void transaction(Connection tx) throws SQLException {
+        List<Event<?>> events = new ArrayList<>();
+        for (String key : chosenKeys()) {
+            Change change = new Change(key, number(tx, key), padding());
+            String id = UUID.randomUUID().toString();
+            write(tx, id, change);
+            events.add(Event.of(Change.TYPE, id, Instant.EPOCH, change));
+        }
+        outbox.within(tx).publishAll(events);
+        crash.reached(CrashPoint.Place.PUBLISHED);
+        if (random.nextDouble() < SLOW) {
+            sleep(tx);
+        }
+        if (random.nextDouble() < ROLLED_BACK) {
+            tx.rollback();
+            return;
+        }
+        crash.reached(CrashPoint.Place.BEFORE_COMMIT);
+        tx.commit();
+        crash.reached(CrashPoint.Place.AFTER_COMMIT);
+    }
+
+    /** One, or two to five; in one order, so that publishers do not deadlock. */
+    private List<String> chosenKeys() {
+        if (random.nextDouble() >= SEVERAL) {
+            return List.of(keys.choose(random));
+        }
+        return random.ints(random.nextInt(2, 6))
+                .mapToObj(any -> keys.choose(random))
+                .sorted()
+                .toList();
+    }
+
+    /** Mostly some hundred bytes, up to 64 KiB. */
+    private String padding() {
+        int dice = random.nextInt(200);
+        int bytes = dice == 0 ? 64 * 1024 : dice < 10 ? random.nextInt(1_000, 8_000) : random.nextInt(100, 500);
+        return random.ints(bytes, 'a', 'z' + 1)
+                .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append)
+                .toString();
+    }
+
+    private static long number(Connection tx, String key) throws SQLException {
+        try (PreparedStatement next = tx.prepareStatement(WorkloadSql.nextNumber())) {
+            next.setString(1, key);
+            try (ResultSet row = next.executeQuery()) {
+                row.next();
+                return row.getLong(1);
+            }
+        }
+    }
+
+    private static void write(Connection tx, String id, Change change) throws SQLException {
+        try (PreparedStatement insert = tx.prepareStatement(WorkloadSql.insertLedger())) {
+            insert.setString(1, id);
+            insert.setString(2, change.userId());
+            insert.setLong(3, change.number());
+            insert.setString(4, change.digest());
+            insert.executeUpdate();
+        }
+    }
+
+    private static void sleep(Connection tx) throws SQLException {
+        try (PreparedStatement sleep = tx.prepareStatement(WorkloadSql.sleep())) {
+            sleep.setDouble(1, SLOW_SECONDS);
+            sleep.execute();
+        }
+    }
+}

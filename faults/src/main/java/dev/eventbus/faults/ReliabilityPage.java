@@ -1,0 +1,82 @@
+package dev.eventbus.faults;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** The page of the docs that tells the figures of a run. Written by the run, never by hand. */
+final class ReliabilityPage {
+
+    private static final String TEXT = """
+            # What a fault run showed
+
+            Written by `faults/run --%s --seed %s --docs`; not by hand. Publishers, relays and consumers ran in JVMs of their own on real
+            servers, each behind a network that can be made bad, while processes, brokers, the database and the networks failed by a
+            schedule made from the seed. The checker compares what is left with a ledger that was written in the publishers' own transactions;
+            it takes nothing from what the library says, and each kind of violation was [seen by it](../faults/src/test/java/dev/eventbus/faults/check/CheckerTest.java)
+            in a history made by hand.
+
+            %s. It took %s s. Verdict: **%s**.
+
+            | | |
+            |---|---|
+            %s
+            Crash points at which a process halted as by a power cut, and was started again: %s.
+
+            | Fault | Times |
+            |---|---|
+            %s
+            | Violation | Found |
+            |---|---|
+            %s
+            A SIGKILL leaves the machine's page cache, so this says nothing about a power cut. "Worst stall" is the longest time in which a key
+            had work and made no progress, faults included.
+            """;
+
+    private ReliabilityPage() {}
+
+    static void write(Path figures, Path page) throws IOException {
+        JsonNode run = new ObjectMapper().readTree(Files.readString(figures));
+        StringBuilder counts = new StringBuilder();
+        for (String name : new String[] {
+            "events",
+            "records",
+            "effects",
+            "dead letters",
+            "faults",
+            "repeats",
+            "repeats a fault",
+            "repeated dead letters",
+            "worst stall, ms",
+            "drained after, ms"
+        }) {
+            row(counts, name, run.path(name));
+        }
+        StringBuilder faults = new StringBuilder();
+        run.path("faultsByKind").properties().forEach(kind -> row(faults, kind.getKey(), kind.getValue()));
+        StringBuilder violations = new StringBuilder();
+        run.path("violations").properties().forEach(kind -> row(violations, kind.getKey(), kind.getValue()));
+        StringBuilder points = new StringBuilder();
+        run.path("crashPoints")
+                .forEach(
+                        point -> points.append(points.length() == 0 ? "" : ", ").append(point.asText()));
+        Files.writeString(
+                page,
+                TEXT.formatted(
+                        run.path("tier").asText(),
+                        run.path("seed").asText(),
+                        run.path("servers").asText(),
+                        run.path("seconds").asText(),
+                        run.path("verdict").asText(),
+                        counts,
+                        points,
+                        faults,
+                        violations));
+    }
+
+    private static void row(StringBuilder table, String name, JsonNode value) {
+        table.append("| %s | %s |%n".formatted(name, value.asText()));
+    }
+}

@@ -1,0 +1,65 @@
+package dev.eventbus.faults;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+
+/** Which faults are made when: the same for the same seed. Pure. */
+final class Schedule {
+
+    private static final long LEAST_GAP_MILLIS = 300;
+    private static final long MOST_GAP_MILLIS = 2_200;
+
+    /** Time in which what was hit recovers before it is hit again; a JVM or a broker takes so long to start. */
+    private static final long REST_MILLIS = 6_000;
+
+    /**
+     * A fault to be made.
+     *
+     * @param atMillis when it begins, from the first on
+     * @param target which of what its kind hits, from 0
+     * @param dice chooses what else there is to choose
+     */
+    record Fault(FaultKind kind, int target, long atMillis, long forMillis, int dice) {}
+
+    private Schedule() {}
+
+    static List<Fault> of(long seed, Duration length) {
+        SplittableRandom random = new SplittableRandom(seed);
+        Map<String, Long> busyUntil = new HashMap<>();
+        List<Fault> faults = new ArrayList<>();
+        long at = 0;
+        while (at < length.toMillis()) {
+            FaultKind kind = kind(random);
+            Fault fault = new Fault(
+                    kind, random.nextInt(kind.on.targets), at, kind.chooseMillis(random), random.nextInt(100));
+            String hit = kind.on + " " + fault.target();
+            if (busyUntil.getOrDefault(hit, 0L) <= at) {
+                faults.add(fault);
+                busyUntil.put(hit, at + fault.forMillis() + REST_MILLIS);
+                at += random.nextLong(LEAST_GAP_MILLIS, MOST_GAP_MILLIS);
+            } else {
+                at += 50;
+            }
+        }
+        return List.copyOf(faults);
+    }
+
+    private static FaultKind kind(SplittableRandom random) {
+        int all = 0;
+        for (FaultKind kind : FaultKind.values()) {
+            all += kind.weight;
+        }
+        int dice = random.nextInt(all);
+        for (FaultKind kind : FaultKind.values()) {
+            dice -= kind.weight;
+            if (dice < 0) {
+                return kind;
+            }
+        }
+        throw new IllegalStateException("weights do not add up");
+    }
+}

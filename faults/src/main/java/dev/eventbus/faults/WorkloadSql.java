@@ -1,0 +1,90 @@
+package dev.eventbus.faults;
+
+/** Statements of the workload, on PostgreSQL. */
+final class WorkloadSql {
+
+    private WorkloadSql() {}
+
+    /** No table of effects has a uniqueness that could hide a double effect. */
+    static String createTables() {
+        return """
+                CREATE TABLE key_counter (key varchar(40) PRIMARY KEY, n bigint NOT NULL);
+                CREATE TABLE ledger (
+                  event_id varchar(40) PRIMARY KEY, key varchar(40) NOT NULL, number bigint NOT NULL, digest varchar(64) NOT NULL,
+                  at timestamptz NOT NULL DEFAULT clock_timestamp());
+                CREATE TABLE effect_state (key varchar(40) PRIMARY KEY, n bigint NOT NULL);
+                CREATE TABLE effect (
+                  event_id varchar(40) NOT NULL, key varchar(40) NOT NULL, number bigint NOT NULL, nth bigint NOT NULL,
+                  digest varchar(64) NOT NULL, pid bigint NOT NULL, attempt integer NOT NULL,
+                  at timestamptz NOT NULL DEFAULT clock_timestamp());
+                CREATE INDEX effect_by_event ON effect (event_id)
+                """;
+    }
+
+    /** Parameter: how many keys. */
+    static String fillKeys() {
+        return """
+                WITH keys AS (SELECT 'key-' || k AS key FROM generate_series(0, ? - 1) AS k),
+                     counters AS (INSERT INTO key_counter SELECT key, 0 FROM keys)
+                INSERT INTO effect_state SELECT key, 0 FROM keys
+                """;
+    }
+
+    /** The next number of a key; its row stays locked until the transaction ends, so commits of a key are in the order of numbers. */
+    static String nextNumber() {
+        return "UPDATE key_counter SET n = n + 1 WHERE key = ? RETURNING n";
+    }
+
+    static String insertLedger() {
+        return "INSERT INTO ledger (event_id, key, number, digest) VALUES (?, ?, ?, ?)";
+    }
+
+    static String sleep() {
+        return "SELECT pg_sleep(?)";
+    }
+
+    /** How many effects a key has had with the next; its row stays locked until the transaction ends. */
+    static String nextEffect() {
+        return "UPDATE effect_state SET n = n + 1 WHERE key = ? RETURNING n";
+    }
+
+    static String insertEffect() {
+        return "INSERT INTO effect (event_id, key, number, nth, digest, pid, attempt) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    }
+
+    static String ledger() {
+        return "SELECT event_id, key, number, digest, at FROM ledger";
+    }
+
+    static String effects() {
+        return "SELECT event_id, key, number, nth, digest, at FROM effect";
+    }
+
+    static String outbox() {
+        return "SELECT id FROM eventbus_outbox";
+    }
+
+    static String blockedKeys() {
+        return "SELECT aggregateid || ': ' || reason || ' ' || coalesce(error, '') FROM eventbus_blocked_key";
+    }
+
+    static String countOutbox() {
+        return "SELECT count(*) FROM eventbus_outbox";
+    }
+
+    /** Which of these events have no effect. */
+    static String withoutEffect() {
+        return """
+                SELECT wanted.id FROM unnest(?) AS wanted (id)
+                WHERE NOT EXISTS (SELECT 1 FROM effect WHERE effect.event_id = wanted.id)
+                """;
+    }
+
+    /** Ends sessions; parameters: the database, how many of a hundred. */
+    static String terminateSessions() {
+        return """
+                SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = ? AND random() * 100 < ?
+                """;
+    }
+}
