@@ -82,6 +82,11 @@ final class Child {
         Signals.send("CONT", process.pid());
     }
 
+    /** SIGQUIT: a JVM writes its threads to its standard output. */
+    void dumpThreads() {
+        Signals.send("QUIT", process.pid());
+    }
+
     /** A line that it hears. */
     void say(String line) throws IOException {
         OutputStream hears = process.getOutputStream();

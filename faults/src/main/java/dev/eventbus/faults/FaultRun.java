@@ -7,6 +7,7 @@ import dev.eventbus.faults.check.History;
 import dev.eventbus.faults.check.Stalls;
 import dev.eventbus.faults.check.Stalls.Window;
 import dev.eventbus.faults.check.Violation;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
@@ -146,7 +147,19 @@ public final class FaultRun {
             TimeUnit.MILLISECONDS.sleep(500);
         }
         open.add("not drained within %d s: %s".formatted(options.drainsWithin().toSeconds(), rest));
+        diagnose(witness);
         return options.drainsWithin();
+    }
+
+    /** What holds it up: thread dumps go to the logs of the processes, and the database's sessions beside them. */
+    private void diagnose(Witness witness) throws InterruptedException {
+        fleet.dumpThreads();
+        try {
+            Files.write(folder.resolve("sessions.txt"), witness.sessions());
+        } catch (SQLException | IOException e) {
+            open.add("sessions cannot be told: " + e);
+        }
+        TimeUnit.SECONDS.sleep(2); // a dump takes a moment
     }
 
     private Findings judge(History history, Sampler sampler, CrashTour tour, Nemesis nemesis) {

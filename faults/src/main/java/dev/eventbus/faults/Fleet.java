@@ -153,6 +153,17 @@ final class Fleet implements AutoCloseable {
         }
     }
 
+    /** Into their logs. */
+    void dumpThreads() {
+        for (Instance instance : instances) {
+            synchronized (instance) {
+                if (instance.child != null && instance.child.isAlive()) {
+                    instance.child.dumpThreads();
+                }
+            }
+        }
+    }
+
     /** Ends all of a role, at once and in order. */
     void leave(Role role) throws IOException, InterruptedException {
         for (Instance instance : instances(role)) {

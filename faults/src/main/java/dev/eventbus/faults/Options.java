@@ -69,7 +69,7 @@ record Options(
                 nightly ? "nightly" : ci ? "ci" : "quick",
                 number(seed),
                 Duration.ofSeconds(60 * number(minutes)),
-                Duration.ofSeconds(nightly ? 600 : ci ? 120 : 60),
+                Duration.ofSeconds(nightly ? 600 : ci ? 120 : 90),
                 Math.toIntExact(number(rate)),
                 tours ? 1 : 0,
                 strict ? "STRICT" : "PIPELINED",

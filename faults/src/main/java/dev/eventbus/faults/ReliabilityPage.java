@@ -15,7 +15,7 @@ final class ReliabilityPage {
             Written by `faults/run --%s --seed %s --docs`; not by hand. Publishers, relays and consumers ran in JVMs of their own on real
             servers, each behind a network that can be made bad, while processes, brokers, the database and the networks failed by a
             schedule made from the seed. The checker compares what is left with a ledger that was written in the publishers' own transactions;
-            it takes nothing from what the library says, and each kind of violation was [seen by it](../faults/src/test/java/dev/eventbus/faults/check/CheckerTest.java)
+            it takes nothing from what the library says, and each violation that it names was [seen by it](../faults/src/test/java/dev/eventbus/faults/check/CheckerTest.java)
             in a history made by hand.
 
             %s. It took %s s. Verdict: **%s**.

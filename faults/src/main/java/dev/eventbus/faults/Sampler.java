@@ -49,10 +49,10 @@ final class Sampler implements AutoCloseable {
     }
 
     private void look() {
+        looks++;
         try {
             fleet.revive(findings);
             compare();
-            looks++;
         } catch (SQLException | KafkaException | ExecutionException | TimeoutException e) {
             missedLooks++;
         } catch (InterruptedException e) {

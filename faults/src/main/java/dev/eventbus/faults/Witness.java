@@ -79,12 +79,18 @@ final class Witness {
             long waiting = rows(connection, WorkloadSql.countOutbox(), row -> row.getLong(1))
                     .get(0);
             List<String> blocked = rows(connection, WorkloadSql.blockedKeys(), row -> row.getString(1));
-            long lag = offsets(reader).values().stream()
-                    .mapToLong(progress -> progress.end() - progress.committed())
-                    .sum();
-            return waiting + lag == 0 && blocked.isEmpty()
+            Map<Integer, Progress> open = offsets(reader);
+            open.values().removeIf(progress -> progress.committed() >= progress.end());
+            return waiting == 0 && open.isEmpty() && blocked.isEmpty()
                     ? ""
-                    : "%d in the outbox, %d unhandled, blocked keys %s".formatted(waiting, lag, blocked);
+                    : "%d in the outbox, unhandled by partition %s, blocked keys %s".formatted(waiting, open, blocked);
+        }
+    }
+
+    /** What the database's sessions do and who waits for whom. */
+    List<String> sessions() throws SQLException {
+        try (Connection connection = servers.connect()) {
+            return rows(connection, WorkloadSql.sessions(), row -> row.getString(1));
         }
     }
 

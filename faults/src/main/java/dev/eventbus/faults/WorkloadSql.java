@@ -72,6 +72,14 @@ final class WorkloadSql {
         return "SELECT count(*) FROM eventbus_outbox";
     }
 
+    static String sessions() {
+        return """
+                SELECT concat_ws(' | ', pid, pg_blocking_pids(pid)::text, state, wait_event_type, wait_event, xact_start, state_change,
+                  client_port, left(query, 200))
+                FROM pg_stat_activity WHERE backend_type = 'client backend' ORDER BY xact_start
+                """;
+    }
+
     /** Which of these events have no effect. */
     static String withoutEffect() {
         return """
