@@ -76,6 +76,15 @@ class AssignedPartitionsTest {
     }
 
     @Test
+    void keys_are_told_apart_by_their_bytes_also_where_they_are_no_text() {
+        Partition partition = assigned(P0);
+        KeyLane one = assigned.laneOf(partition, new byte[] {(byte) 0xff});
+        KeyLane other = assigned.laneOf(partition, new byte[] {(byte) 0xfe});
+        assertThat(one).isNotSameAs(other);
+        assertThat(assigned.laneOf(partition, new byte[] {(byte) 0xff})).isSameAs(one);
+    }
+
+    @Test
     void closing_walks_the_lanes_once_however_often_it_is_said_that_nothing_more_starts() {
         Partition partition = assigned(P0);
         add(partition, 5);

@@ -8,6 +8,7 @@ import dev.eventbus.outbox.sql.Shards;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.List;
 import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeSet;
@@ -109,6 +110,9 @@ class ShardLeasesTest {
         all.addAll(two.owned());
         all.addAll(three.owned());
         assertThat(all).hasSize(Shards.COUNT);
+        for (ShardLeases each : List.of(one, two, three)) {
+            assertThat(each.readable()).as("nobody reads what is another's").isEqualTo(each.owned());
+        }
         assertThat(tick(one).any()).as("it stays so").isFalse();
     }
 

@@ -36,6 +36,7 @@ record Options(
     static final String USAGE = """
             faults/run [--quick | --ci | --nightly] [--seed N] [--minutes N] [--rate N] [--no-tour] [--strict]
                        [--group-protocol classic|consumer] [--no-inbox] [--out FILE] [--docs]
+            faults/run --mutants [NAME...]
               --quick     a minute of faults, 4 minutes in all (default)
               --ci        five minutes of faults, 12 in all
               --nightly   an hour of faults
