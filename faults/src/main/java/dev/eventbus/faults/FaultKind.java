@@ -30,6 +30,14 @@ enum FaultKind {
     SWALLOW_COMMIT_ANSWER(4, On.NETWORK_TO_DATABASE, 500, 1_500),
     SWALLOW_COMMIT(4, On.NETWORK_TO_DATABASE, 500, 1_500);
 
+    /** Whether it hits only those who ask while it lasts. */
+    boolean losesAnswers() {
+        return this == DROP_PRODUCE_REPLIES
+                || this == DROP_OFFSET_COMMIT_REPLIES
+                || this == SWALLOW_COMMIT
+                || this == SWALLOW_COMMIT_ANSWER;
+    }
+
     /** What is hit; there is one fault at a time on each. */
     enum On {
         PUBLISHER(Role.PUBLISHER.instances),

@@ -6,6 +6,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -49,6 +51,7 @@ final class Fleet implements AutoCloseable {
 
         /** SIGKILL. */
         synchronized void kill() throws InterruptedException {
+            tellUnexpectedEnd();
             if (child != null) {
                 child.kill();
                 child = null;
@@ -57,10 +60,27 @@ final class Fleet implements AutoCloseable {
 
         /** In order. */
         synchronized void leave() throws IOException, InterruptedException {
-            if (child != null && child.close()) {
+            tellUnexpectedEnd();
+            if (child != null && child.isAlive() && child.close()) {
                 System.err.println(this + " did not close in time and was killed");
             }
             child = null;
+        }
+
+        /** In order, while all is well: then it has to. */
+        synchronized void leaveWell() throws IOException, InterruptedException {
+            tellUnexpectedEnd();
+            if (child != null && child.isAlive() && (child.close() || child.exitCode() != 0)) {
+                unexpected.add("%s did not close as it should, see %s".formatted(this, log()));
+            }
+            child = null;
+        }
+
+        private void tellUnexpectedEnd() {
+            if (endedByItself() && !closed) {
+                unexpected.add("%s with code %d, see %s".formatted(this, child().exitCode(), log()));
+                child = null;
+            }
         }
 
         /** A line that it hears, if it is up. */
@@ -89,6 +109,7 @@ final class Fleet implements AutoCloseable {
     private final Path folder;
     private final Watchdog watchdog;
     private final List<Instance> instances = new ArrayList<>();
+    private final Queue<String> unexpected = new ConcurrentLinkedQueue<>();
     private final AtomicInteger starts = new AtomicInteger();
     private volatile boolean closed;
 
@@ -141,16 +162,22 @@ final class Fleet implements AutoCloseable {
     }
 
     /** Starts again what has ended and should not have. */
-    void revive(Findings findings) {
+    void revive() {
         for (Instance instance : instances) {
-            if (instance.endedByItself()) {
-                findings.add(
-                        Violation.UNEXPECTED_EXIT,
-                        "%s with code %d, see %s"
-                                .formatted(instance, instance.child().exitCode(), instance.log()));
-                instance.start();
+            synchronized (instance) {
+                if (instance.endedByItself()) {
+                    instance.tellUnexpectedEnd();
+                    instance.start();
+                }
             }
         }
+    }
+
+    /** Processes that ended by themselves, or did not end as they should. */
+    Findings findings() {
+        Findings findings = new Findings();
+        unexpected.forEach(end -> findings.add(Violation.UNEXPECTED_EXIT, end));
+        return findings;
     }
 
     /** Into their logs. */
@@ -164,10 +191,10 @@ final class Fleet implements AutoCloseable {
         }
     }
 
-    /** Ends all of a role, at once and in order. */
-    void leave(Role role) throws IOException, InterruptedException {
+    /** Ends all of a role in order, one after the other, while all is well. */
+    void leaveWell(Role role) throws IOException, InterruptedException {
         for (Instance instance : instances(role)) {
-            instance.leave();
+            instance.leaveWell();
         }
     }
 

@@ -3,6 +3,7 @@ package dev.eventbus.faults;
 import dev.eventbus.faults.Schedule.Fault;
 import dev.eventbus.faults.check.Stalls.Window;
 import dev.eventbus.faults.crash.Signals;
+import dev.eventbus.faults.wire.KafkaWire;
 import dev.eventbus.faults.wire.KafkaWire.Fate;
 import dev.eventbus.faults.wire.LoopbackProxy;
 import dev.eventbus.faults.wire.LoopbackProxy.Way;
@@ -20,7 +21,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Stream;
 import org.apache.kafka.common.protocol.ApiKeys;
 
 /** Makes the faults of a {@link Schedule}, each on a thread of its own, and ends them. */
@@ -38,6 +41,7 @@ final class Nemesis {
 
     private final List<Window> windows = Collections.synchronizedList(new ArrayList<>());
     private final Map<FaultKind, Integer> made = Collections.synchronizedMap(new EnumMap<>(FaultKind.class));
+    private final AtomicInteger produceRepliesLost = new AtomicInteger();
     private final Servers servers;
     private final Fleet fleet;
 
@@ -78,8 +82,11 @@ final class Nemesis {
         long from = System.currentTimeMillis();
         System.err.printf("%tT.%<tL %s %d for %d ms%n", from, fault.kind().code(), fault.target(), fault.forMillis());
         try {
+            int lostBefore = answersLost(fault.kind());
             carryOut(fault);
-            made.merge(fault.kind(), 1, Integer::sum);
+            if (!fault.kind().losesAnswers() || answersLost(fault.kind()) > lostBefore) {
+                made.merge(fault.kind(), 1, Integer::sum);
+            }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (Exception e) { // a fault that cannot be made must not end the others
@@ -88,6 +95,19 @@ final class Nemesis {
             System.err.println(trouble);
         }
         windows.add(new Window(from, System.currentTimeMillis()));
+    }
+
+    /** By faults of this kind, so far. */
+    private int answersLost(FaultKind kind) {
+        return switch (kind) {
+            case DROP_PRODUCE_REPLIES -> produceRepliesLost.get();
+            case DROP_OFFSET_COMMIT_REPLIES ->
+                servers.wires().stream().mapToInt(KafkaWire::repliesLost).sum();
+            default ->
+                Stream.of(Role.values())
+                        .mapToInt(role -> servers.toDatabase(role).wire().lost())
+                        .sum();
+        };
     }
 
     private void carryOut(Fault fault) throws Exception {
@@ -169,23 +189,26 @@ final class Nemesis {
     private void networkToBroker(Fault fault, int node) throws Exception {
         var network = servers.toBroker(node);
         switch (fault.kind()) {
-            case DROP_PRODUCE_REPLIES ->
+            case DROP_PRODUCE_REPLIES -> {
+                KafkaWire.Rule rule = network.wire()
+                        .when(batch -> true, fault.dice() % 3 == 0 ? Fate.replyNeverComes() : Fate.replyLost())
+                        .times(1 + fault.dice() % 4);
+                lasting(fault, () -> {}, network.wire()::forgetRules);
+                produceRepliesLost.addAndGet(rule.hits());
+            }
+            case DROP_OFFSET_COMMIT_REPLIES -> // only the group's coordinator gets any
                 lasting(
                         fault,
-                        () -> network.wire()
-                                .when(batch -> true, fault.dice() % 3 == 0 ? Fate.replyNeverComes() : Fate.replyLost())
-                                .times(1 + fault.dice() % 4),
-                        network.wire()::forgetRules);
-            case DROP_OFFSET_COMMIT_REPLIES ->
-                lasting(
-                        fault,
-                        () -> network.wire().loseReplies(ApiKeys.OFFSET_COMMIT, 1 + fault.dice() % 4),
-                        network.wire()::forgetRules);
+                        () -> servers.wires()
+                                .forEach(wire -> wire.loseReplies(ApiKeys.OFFSET_COMMIT, 1 + fault.dice() % 4)),
+                        () -> servers.wires().forEach(wire -> wire.loseReplies(ApiKeys.OFFSET_COMMIT, 0)));
             default -> network(fault, network.proxy());
         }
     }
 
-    private void networkToDatabase(Fault fault, Role role) throws Exception {
+    private void networkToDatabase(Fault fault, Role of) throws Exception {
+        boolean commits = fault.kind() == FaultKind.SWALLOW_COMMIT || fault.kind() == FaultKind.SWALLOW_COMMIT_ANSWER;
+        Role role = commits && of == Role.RELAY ? Role.PUBLISHER : of; // a relay's statements commit by themselves
         var network = servers.toDatabase(role);
         int times = 1 + fault.dice() % 4;
         switch (fault.kind()) {

@@ -64,6 +64,9 @@ final class PublisherMain {
             } catch (SQLException | EventBusException e) {
                 System.err.println("connection given up: " + e);
                 LockSupport.parkNanos(TRIES_AGAIN_AFTER);
+            } catch (Throwable e) { // a process without its one thread would only look alive
+                e.printStackTrace();
+                Runtime.getRuntime().halt(1);
             }
         }
     }

@@ -36,7 +36,7 @@ final class Sampler implements AutoCloseable {
     // Of the thread; read when it has ended.
     private final Map<TopicPartition, Long> checked = new HashMap<>();
     private final Findings findings = new Findings();
-    private int looks;
+    private int looks; // that saw all
     private int missedLooks;
 
     Sampler(Servers servers, Fleet fleet) {
@@ -49,9 +49,8 @@ final class Sampler implements AutoCloseable {
     }
 
     private void look() {
-        looks++;
         try {
-            fleet.revive(findings);
+            fleet.revive();
             compare();
         } catch (SQLException | KafkaException | ExecutionException | TimeoutException e) {
             missedLooks++;
@@ -79,6 +78,7 @@ final class Sampler implements AutoCloseable {
             missedLooks++;
             return;
         }
+        looks++;
         List<String> ids = new ArrayList<>(passed.keySet());
         for (String id : witness.withoutEffect(ids)) {
             findings.add(Violation.OFFSET_PAST_UNFINISHED, id + " at " + passed.get(id) + ", committed " + committed);

@@ -143,6 +143,21 @@ final class Servers implements AutoCloseable {
         return toBrokers.get(node - 1);
     }
 
+    List<KafkaWire> wires() {
+        return toBrokers.stream().map(Network::wire).toList();
+    }
+
+    /** Networks to brokers that nobody has used: then what was done to them says nothing. */
+    List<String> withoutTraffic() {
+        List<String> unused = new ArrayList<>();
+        for (int node = 1; node <= BROKERS; node++) {
+            if (toBroker(node).wire().batches() == 0) {
+                unused.add("broker " + node);
+            }
+        }
+        return unused;
+    }
+
     Network<PostgresWire> toDatabase(Role role) {
         return Objects.requireNonNull(toDatabase.get(role));
     }
