@@ -15,8 +15,8 @@ import java.util.TreeMap;
  */
 final class LetterOrder {
 
-    /** Clocks of publishers differ by less; a topic is made again later. */
-    private static final Duration BY_FAR = Duration.ofMinutes(5);
+    /** Clocks of publishers differ by less, of which brokers let none be ahead by more than an hour; a topic is made again later. */
+    private static final Duration BY_FAR = Duration.ofHours(2);
 
     private static final Comparator<Found> BY_PLACE = Comparator.comparing(
                     (Found found) -> found.origin().topic())
@@ -38,8 +38,10 @@ final class LetterOrder {
         return isOlderByFar(larger.recordTime(), smaller.recordTime());
     }
 
+    /** A record without a time is not older than any. */
     private static boolean isOlderByFar(Instant one, Instant other) {
-        return one.isBefore(Instant.MIN.plus(BY_FAR).isBefore(other) ? other.minus(BY_FAR) : other);
+        return !one.isBefore(Instant.EPOCH)
+                && one.isBefore(Instant.MIN.plus(BY_FAR).isBefore(other) ? other.minus(BY_FAR) : other);
     }
 
     /** Sorts the letters of one key. */
