@@ -1,0 +1,232 @@
+package dev.eventbus.it;
+
+import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.embedded.EmbeddedKafka;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.outbox.OutboxRelay;
+import dev.eventbus.outbox.SendMode;
+import dev.eventbus.topics.KafkaCluster;
+import io.github.resilience4j.retry.RetryConfig;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.PreparedStatement;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclOperation;
+import org.apache.kafka.common.acl.AclPermissionType;
+import org.apache.kafka.common.resource.PatternType;
+import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.resource.ResourceType;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** The ACLs that docs/operations.md names are enough, and without any one of them somebody says which. */
+@ExtendWith(ServersExtension.class)
+class AclsIT {
+
+    private static final Path DOCS = Path.of("../docs/operations.md");
+    private static final String GROUP = "calculator.asset.events";
+
+    private static EmbeddedKafka broker;
+    private static Admin admin;
+
+    private final Scene scene;
+    private final String unique;
+    private final List<Acl> documented;
+
+    AclsIT(PostgresServer postgres) throws Exception {
+        unique = postgres.uniqueName("acls");
+        scene = Scene.create(as("admin"), unique, postgres, "asset.events:2", "dlq.events:1");
+        scene.execute("CREATE TABLE effect (event varchar(128))");
+        documented = documented();
+        admin.createAcls(documented.stream().map(this::binding).toList()).all().get();
+    }
+
+    @BeforeAll
+    static void startBroker() {
+        broker = EmbeddedKafka.builder()
+                .saslUser("admin", "secret")
+                .saslUser("relay", "secret")
+                .saslUser("consumer", "secret")
+                .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+                .property("super.users", "User:admin;User:ANONYMOUS") // brokers among themselves have no name
+                .start();
+        admin = as("admin").admin();
+    }
+
+    @AfterAll
+    static void stopBroker() {
+        admin.close();
+        broker.close();
+    }
+
+    @AfterEach
+    void close() throws Exception {
+        scene.close();
+    }
+
+    private static KafkaCluster as(String user) {
+        return KafkaCluster.of(Map.of(
+                "bootstrap.servers",
+                broker.bootstrapServers(),
+                "security.protocol",
+                "SASL_PLAINTEXT",
+                "sasl.mechanism",
+                "PLAIN",
+                "sasl.jaas.config",
+                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"%s\" password=\"secret\";"
+                        .formatted(user)));
+    }
+
+    /** One operation on one resource. */
+    private record Acl(String user, AclOperation operation, ResourceType type, String name, PatternType pattern) {
+
+        @Override
+        public String toString() {
+            return "%s on %s %s for the %s".formatted(operation, type, name, user);
+        }
+    }
+
+    private static List<Acl> documented() throws Exception {
+        Pattern principal = Pattern.compile("--allow-principal User:(\\w+)");
+        Pattern operation = Pattern.compile("--operation (\\w+)");
+        Pattern resource = Pattern.compile("--(topic|group|transactional-id) (\\S+)");
+        List<Acl> acls = new ArrayList<>();
+        for (String line : Files.readAllLines(DOCS)) {
+            if (line.startsWith("kafka-acls ")) {
+                String user = only(principal, line);
+                PatternType pattern = line.contains("prefixed") ? PatternType.PREFIXED : PatternType.LITERAL;
+                for (String allowed : operation
+                        .matcher(line)
+                        .results()
+                        .map(found -> found.group(1))
+                        .toList()) {
+                    for (MatchResult on : resource.matcher(line).results().toList()) {
+                        acls.add(new Acl(
+                                user,
+                                AclOperation.fromString(allowed.replaceAll("(?<=[a-z])(?=[A-Z])", "_")),
+                                ResourceType.fromString(on.group(1).replace('-', '_')),
+                                on.group(2),
+                                pattern));
+                    }
+                }
+            }
+        }
+        assertThat(acls).hasSizeGreaterThan(5);
+        return acls;
+    }
+
+    private static String only(Pattern pattern, String line) {
+        return pattern.matcher(line).results().findFirst().orElseThrow().group(1);
+    }
+
+    /** In this test's own corner of the broker. */
+    private AclBinding binding(Acl acl) {
+        String name = switch (acl.type) {
+            case TOPIC -> scene.kafka().physicalTopic(acl.name);
+            case GROUP -> scene.group(acl.name);
+            default -> acl.name;
+        };
+        return new AclBinding(
+                new ResourcePattern(acl.type, name, acl.pattern),
+                new AccessControlEntry("User:" + acl.user, "*", acl.operation, AclPermissionType.ALLOW));
+    }
+
+    private OutboxRelay relay(SendMode mode) {
+        return OutboxRelay.builder(scene.outbox(), scene.database(), as("relay").topicPrefix(unique + "."))
+                .sendMode(mode)
+                .build();
+    }
+
+    private ConsumerRunner runner() {
+        return ConsumerRunner.builder(as("consumer").topicPrefix(unique + "."), scene.group(GROUP))
+                .inTransaction(scene.inbox(), ASSET_UPDATED, (event, tx) -> {
+                    if (event.key().equals("mallory")) {
+                        throw new IllegalStateException();
+                    }
+                    try (PreparedStatement insert =
+                            tx.connection().prepareStatement("INSERT INTO effect (event) VALUES (?)")) {
+                        insert.setString(1, event.id());
+                        insert.executeUpdate();
+                    }
+                })
+                .retry(RetryConfig.custom()
+                        .maxAttempts(2)
+                        .intervalFunction(attempt -> 10L)
+                        .build())
+                .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                .build();
+    }
+
+    private void publish(String... users) throws Exception {
+        scene.inTransaction(tx -> {
+            for (String user : users) {
+                scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount(user, 1));
+            }
+        });
+    }
+
+    private boolean isAllHandled(int effects, int letters) throws Exception {
+        return scene.count("SELECT count(*) FROM effect") == effects
+                && scene.count("SELECT count(*) FROM eventbus_inbox WHERE outcome = 'DEAD'") == letters;
+    }
+
+    @ParameterizedTest
+    @EnumSource(SendMode.class)
+    void S_04_what_is_documented_is_enough_from_the_outbox_to_a_dead_letter(SendMode mode) throws Exception {
+        publish("alice", "mallory", "bob");
+        try (OutboxRelay relay = relay(mode);
+                ConsumerRunner runner = runner()) {
+            relay.start();
+            runner.start();
+            Eventually.holds(() -> isAllHandled(2, 1), () -> relay.health() + " " + runner.health());
+            assertThat(relay.health().problems()).isEmpty();
+            assertThat(runner.health().problems()).isEmpty();
+        }
+    }
+
+    @Test
+    void S_04_without_any_one_of_them_it_is_named_and_nothing_is_lost_and_with_it_all_goes_on() throws Exception {
+        int rounds = 0;
+        for (Acl acl : documented) {
+            if (acl.type != ResourceType.TRANSACTIONAL_ID && acl.operation != AclOperation.DESCRIBE_CONFIGS) {
+                rounds++;
+                admin.deleteAcls(List.of(binding(acl).toFilter())).all().get();
+                publish("alice", "mallory");
+                try (OutboxRelay relay = relay(SendMode.PIPELINED);
+                        ConsumerRunner runner = runner()) {
+                    relay.start();
+                    runner.start();
+                    Eventually.holds(
+                            () -> (relay.health().problems() + " "
+                                            + runner.health().problems())
+                                    .contains(acl.name),
+                            () -> acl + ": " + relay.health() + " " + runner.health());
+                    admin.createAcls(List.of(binding(acl))).all().get();
+                    int handled = rounds;
+                    Eventually.holds(
+                            () -> isAllHandled(handled, handled),
+                            () -> acl + ": " + relay.health() + " " + runner.health());
+                }
+            }
+        }
+        assertThat(rounds).isGreaterThanOrEqualTo(4);
+    }
+}
