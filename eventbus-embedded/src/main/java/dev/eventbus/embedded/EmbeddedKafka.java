@@ -1,6 +1,7 @@
 package dev.eventbus.embedded;
 
 import java.nio.ByteBuffer;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
@@ -237,7 +238,7 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
         }
 
         /**
-         * Lets clients in by password only, by {@code SASL_PLAINTEXT} and {@code PLAIN}, and lets this user in; may be
+         * Lets clients in by password only, by {@code PLAIN} over {@code SASL_PLAINTEXT}, and lets this user in; may be
          * called for several. By default there are no passwords. Both may hold letters, digits and {@code . _ -}.
          */
         public Builder saslUser(String name, String password) {
@@ -248,6 +249,18 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
                 throw new IllegalArgumentException("password of " + name + " must be letters, digits and . _ -");
             }
             saslUsers.put(name, password);
+            return this;
+        }
+
+        /**
+         * Lets clients in by TLS only, {@code SSL} or, with users, {@code SASL_SSL}.
+         *
+         * @param keyStore the brokers' key and certificate, PKCS #12
+         */
+        public Builder tls(Path keyStore, String password) {
+            properties.put(NodeConfig.KEY_STORE, keyStore.toAbsolutePath().toString());
+            properties.put("listener.name.client.ssl.keystore.password", password);
+            properties.put("listener.name.client.ssl.keystore.type", "PKCS12");
             return this;
         }
 

@@ -27,6 +27,9 @@ final class NodeConfig {
             "log.dirs",
             "metadata.log.dir");
 
+    /** With it, the clients' listener speaks TLS. */
+    static final String KEY_STORE = "listener.name.client.ssl.keystore.location";
+
     private NodeConfig() {}
 
     /** What was asked for beside the number of nodes; copied, so the builder can be used again. */
@@ -53,7 +56,7 @@ final class NodeConfig {
         properties.putAll(replicated(cluster.size()));
         properties.putAll(wishes.properties());
         properties.putAll(identity(node, cluster, data));
-        properties.putAll(security(wishes.saslUsers()));
+        properties.putAll(security(wishes));
         return properties;
     }
 
@@ -72,10 +75,14 @@ final class NodeConfig {
                 "log.dirs", data.toString());
     }
 
-    /** With users, only the clients' listener asks for a password: the other two are the cluster's own. */
-    private static Map<String, String> security(Map<String, String> saslUsers) {
+    /** Only the clients' listener asks for a password and speaks TLS: the other two are the cluster's own. */
+    private static Map<String, String> security(Wishes wishes) {
+        Map<String, String> saslUsers = wishes.saslUsers();
+        boolean tls = wishes.properties().containsKey(KEY_STORE);
+        String protocol = (saslUsers.isEmpty() ? "" : "SASL_") + (tls ? "SSL" : "PLAINTEXT");
+        String protocols = "CLIENT:%s,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT".formatted(protocol);
         if (saslUsers.isEmpty()) {
-            return Map.of("listener.security.protocol.map", "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT");
+            return Map.of("listener.security.protocol.map", protocols);
         }
         StringBuilder login = new StringBuilder("org.apache.kafka.common.security.plain.PlainLoginModule required");
         new TreeMap<>(saslUsers)
@@ -85,9 +92,12 @@ final class NodeConfig {
                         .append(password)
                         .append('"'));
         return Map.of(
-                "listener.security.protocol.map", "CLIENT:SASL_PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                "sasl.enabled.mechanisms", "PLAIN",
-                "listener.name.client.plain.sasl.jaas.config", login.append(';').toString());
+                "listener.security.protocol.map",
+                protocols,
+                "sasl.enabled.mechanisms",
+                "PLAIN",
+                "listener.name.client.plain.sasl.jaas.config",
+                login.append(';').toString());
     }
 
     private static Map<String, String> replicated(int nodes) {

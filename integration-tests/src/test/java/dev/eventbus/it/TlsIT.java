@@ -1,0 +1,172 @@
+package dev.eventbus.it;
+
+import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.KafkaAccessException;
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.embedded.EmbeddedKafka;
+import dev.eventbus.embedded.KafkaServer;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.outbox.OutboxRelay;
+import dev.eventbus.topics.KafkaCluster;
+import dev.eventbus.topics.TopicSpec;
+import dev.eventbus.topics.Topics;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A Kafka that speaks TLS: who it is is checked, and nothing falls back to plain text. */
+@ExtendWith(ServersExtension.class)
+class TlsIT {
+
+    private static final String PASSWORD = "changeit";
+    private static final String HERE = "SAN=ip:127.0.0.1,dns:localhost";
+    private static final TopicSpec[] TOPICS = {topic("asset.events"), topic("dlq.events")};
+
+    @TempDir
+    private Path folder;
+
+    /** A key and a certificate signed with it. */
+    private Path selfSigned(String name, String... more) throws Exception {
+        Path store = folder.resolve(name + ".p12");
+        List<String> options = new ArrayList<>(List.of("-alias", name, "-keyalg", "EC", "-dname", "CN=" + name));
+        options.addAll(List.of(more));
+        keytool("-genkeypair", store, options);
+        return store;
+    }
+
+    /** A key and a certificate that an authority has signed, with the authority's own. */
+    private Path signed(Path authority, String name, String... more) throws Exception {
+        Path store = selfSigned(name);
+        String request = folder.resolve(name + ".csr").toString();
+        String certificate = folder.resolve(name + ".crt").toString();
+        String authoritys = folder.resolve("authority.crt").toString();
+        keytool("-certreq", store, List.of("-alias", name, "-file", request));
+        List<String> options =
+                new ArrayList<>(List.of("-alias", "authority", "-infile", request, "-outfile", certificate));
+        options.addAll(List.of(more));
+        keytool("-gencert", authority, options);
+        keytool("-exportcert", authority, List.of("-alias", "authority", "-file", authoritys));
+        keytool("-importcert", store, List.of("-noprompt", "-alias", "authority", "-file", authoritys));
+        keytool("-importcert", store, List.of("-noprompt", "-alias", name, "-file", certificate));
+        return store;
+    }
+
+    private static void keytool(String verb, Path store, List<String> options) throws Exception {
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "keytool").toString());
+        command.addAll(List.of(verb, "-keystore", store.toString(), "-storetype", "PKCS12", "-storepass", PASSWORD));
+        command.addAll(options);
+        Process keytool = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String said = new String(keytool.getInputStream().readAllBytes(), UTF_8);
+        assertThat(keytool.waitFor()).as(said).isZero();
+    }
+
+    private static KafkaCluster trusting(Path trusted, String bootstrapServers) {
+        return cluster(
+                bootstrapServers,
+                Map.of(
+                        "security.protocol",
+                        "SSL",
+                        "ssl.truststore.location",
+                        trusted.toString(),
+                        "ssl.truststore.password",
+                        PASSWORD,
+                        "ssl.truststore.type",
+                        "PKCS12"));
+    }
+
+    private static KafkaCluster cluster(String bootstrapServers, Map<String, Object> more) {
+        Map<String, Object> settings = new HashMap<>(more);
+        settings.put("bootstrap.servers", bootstrapServers);
+        settings.put("default.api.timeout.ms", 3_000);
+        settings.put("request.timeout.ms", 2_000);
+        return KafkaCluster.of(settings).named("kafka-events");
+    }
+
+    @Test
+    void S_01_an_event_comes_through_if_the_certificate_is_trusted_and_only_then(
+            KafkaServer plain, PostgresServer postgres) throws Exception {
+        Path right = selfSigned("right", "-ext", HERE);
+        Path wrong = selfSigned("wrong", "-ext", HERE);
+        try (EmbeddedKafka broker = EmbeddedKafka.builder().tls(right, PASSWORD).start();
+                Scene scene = Scene.create(plain, postgres)) {
+            KafkaCluster distrusting = trusting(wrong, broker.bootstrapServers());
+            assertHandshakeFails(distrusting);
+            scene.inTransaction(
+                    tx -> scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount("alice", 1)));
+            try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), distrusting)
+                    .build()) {
+                relay.start();
+                Eventually.holds(
+                        () -> relay.health().problems().stream().anyMatch(text -> text.contains("TLS handshake")),
+                        relay::health);
+            }
+            assertThat(scene.count("SELECT count(*) FROM eventbus_outbox")).isEqualTo(1);
+
+            KafkaCluster trusting = trusting(right, broker.bootstrapServers());
+            Topics.of(trusting, TOPICS).provision();
+            List<String> handled = new CopyOnWriteArrayList<>();
+            try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), trusting)
+                            .build();
+                    ConsumerRunner runner = ConsumerRunner.builder(trusting, "calculator")
+                            .on(ASSET_UPDATED, (event, delivery) -> handled.add(event.key()))
+                            .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                            .build()) {
+                relay.start();
+                runner.start();
+                Eventually.holds(() -> handled.equals(List.of("alice")), runner::health);
+            }
+
+            assertIsNoAnswerOfThatProtocol(cluster(broker.bootstrapServers(), Map.of()));
+            assertIsNoAnswerOfThatProtocol(trusting(right, plain.bootstrapServers()));
+        }
+    }
+
+    @Test
+    void S_01_a_certificate_that_has_expired_or_names_another_host_is_refused() throws Exception {
+        Path authority = selfSigned("authority", "-ext", "bc:c");
+        Path good = signed(authority, "good", "-ext", HERE);
+        Path expired = signed(authority, "expired", "-ext", HERE, "-startdate", "-10d", "-validity", "5");
+        Path elsewhere = signed(authority, "elsewhere", "-ext", "SAN=dns:broker.example");
+        try (EmbeddedKafka broker = EmbeddedKafka.builder().tls(good, PASSWORD).start()) {
+            Topics.of(trusting(authority, broker.bootstrapServers()), TOPICS).provision();
+        }
+        for (Path certificate : List.of(expired, elsewhere)) {
+            try (EmbeddedKafka broker =
+                    EmbeddedKafka.builder().tls(certificate, PASSWORD).start()) {
+                assertHandshakeFails(trusting(authority, broker.bootstrapServers()));
+            }
+        }
+    }
+
+    private static void assertIsNoAnswerOfThatProtocol(KafkaCluster kafka) {
+        assertThatThrownBy(() -> Topics.of(kafka, TOPICS).provision())
+                .isInstanceOf(KafkaAccessException.class)
+                .hasMessageContaining("does not answer")
+                .hasMessageContaining("security.protocol is the one of that port");
+    }
+
+    private static void assertHandshakeFails(KafkaCluster kafka) {
+        assertThatThrownBy(() -> Topics.of(kafka, TOPICS).provision())
+                .isInstanceOf(KafkaAccessException.class)
+                .hasMessageContaining("TLS handshake failed")
+                .hasMessageContaining("authority, expiry, host name");
+    }
+
+    private static TopicSpec topic(String name) {
+        return TopicSpec.of(name, 1).replicationFactor(1).minInsyncReplicas(1);
+    }
+}
