@@ -6,6 +6,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.consumer.redrive.RedrivePlan;
 import dev.eventbus.topics.KafkaCluster;
+import java.time.Duration;
 import java.util.function.Consumer;
 
 /** Watches the dead letters, and brings back what was set aside. */
@@ -23,6 +24,7 @@ final class Monitoring {
     static RedrivePlan plan(KafkaCluster kafka, JdbcInbox inbox) {
         return Redrive.of(kafka, "calculator.asset.events", Events.DEAD_LETTERS, inbox)
                 .requestedBy("monitoring")
+                .waits(Duration.ofSeconds(10)) // for what came of them
                 .plan();
     }
     // end: redrive

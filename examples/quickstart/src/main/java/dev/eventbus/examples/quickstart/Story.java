@@ -67,7 +67,9 @@ final class Story {
         RedrivePlan plan = Monitoring.plan(stage.kafka(), stage.inbox());
         screen.happened("redrive", "plan: " + plan);
         RedriveResult result = plan.run("the price service answers again");
-        screen.happened("redrive", "%d events go back to their group".formatted(result.handedOver()));
+        screen.happened(
+                "redrive",
+                "%d events went back to their group, %d are handled".formatted(result.handedOver(), result.applied()));
     }
 
     void fixOrBreak() {
