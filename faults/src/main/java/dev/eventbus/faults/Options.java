@@ -43,7 +43,7 @@ record Options(
               --no-inbox  consumers without one: has to come out red
               --seed      of the schedule; a random one otherwise, printed
               --out       where the figures go as JSON, faults/target/faults.json otherwise
-              --docs      writes docs/reliability.md from the figures""";
+              --docs      writes docs/reliability.md from the figures, if it passed""";
 
     private static final String PAGE = "docs/reliability.md";
 
