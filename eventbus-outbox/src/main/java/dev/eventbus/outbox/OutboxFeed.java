@@ -6,7 +6,6 @@ import dev.eventbus.outbox.sql.FloorTracker;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import dev.eventbus.outbox.sql.OutboxStore;
-import dev.eventbus.outbox.sql.RowKey;
 import dev.eventbus.outbox.sql.WriterWatch;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -122,27 +121,27 @@ final class OutboxFeed {
     }
 
     private int deleteAcknowledged(Connection connection) throws SQLException {
-        List<RowKey> keys =
-                inFlight.awaitingDelete().stream().map(OutboxRow::key).toList();
-        if (keys.isEmpty()) {
+        List<OutboxRow> acked = inFlight.awaitingDelete();
+        int count = acked.size();
+        if (count == 0) {
             return 0;
         }
-        OutboxStore.Deleted deleted = store.delete(connection, keys);
+        OutboxStore.Deleted deleted = store.delete(connection, acked);
         inFlight.deleted();
         floors.began(deleted.transaction());
-        if (deleted.rows() < keys.size()) {
+        if (deleted.rows() < count) {
             floors.forgetAll(); // of their numbers there may be other rows, as after a restore
         }
-        if (deleted.rows() < keys.size() && !reconnected) {
+        if (deleted.rows() < count && !reconnected) {
             leases.checkSoon();
             LOG.warn(
                     "{} of {} acknowledged rows had been deleted by somebody else; another relay may have sent them too. The leases are checked.",
-                    keys.size() - deleted.rows(),
-                    keys.size());
-            events.deletedByOthers(keys.size() - deleted.rows());
+                    count - deleted.rows(),
+                    count);
+            events.deletedByOthers(count - deleted.rows());
         }
-        events.relayed(keys.size());
-        return keys.size();
+        events.relayed(count);
+        return count;
     }
 
     /**

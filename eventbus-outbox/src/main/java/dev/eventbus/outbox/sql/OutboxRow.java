@@ -9,9 +9,10 @@ import java.time.Instant;
  * @param key what names its row
  * @param event what is to be sent
  * @param createdAt when it was published
+ * @param place where the database had the row when it was read, in its own words: a short cut to it, no name; empty where there is none
  * @param unreadable why its headers cannot be sent; empty for every row that this library wrote
  */
-public record OutboxRow(RowKey key, EncodedEvent event, Instant createdAt, String unreadable) {
+public record OutboxRow(RowKey key, EncodedEvent event, Instant createdAt, String place, String unreadable) {
 
     /** Topic and key: what order is kept for. */
     public OrderKey orderKey() {

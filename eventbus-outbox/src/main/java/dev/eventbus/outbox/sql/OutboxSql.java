@@ -55,7 +55,7 @@ public interface OutboxSql {
     /**
      * One statement, one snapshot, all owned shards. Columns: {@code snapshot_xmin} and {@code head} (NULL where the database
      * gives no exact floor), then {@code shard, seq, id, aggregatetype, aggregateid, type, payload, headers, content_type,
-     * traceparent, tracestate, created_at}. Where the first two are given, a row of their own has them, with {@code shard} NULL.
+     * traceparent, tracestate, created_at}, and what {@link #place} reads. Where the first two are given, a row of their own has them, with {@code shard} NULL.
      * Events come in the order of the shards' turns, within a shard by {@code seq}.
      */
     PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException;
@@ -73,6 +73,20 @@ public interface OutboxSql {
     default @Nullable Instant instant(ResultSet row, int column) throws SQLException {
         OffsetDateTime time = row.getObject(column, OffsetDateTime.class);
         return time == null ? null : time.toInstant();
+    }
+
+    /** Where the row of a fetch that is being read lies; empty where rows are only found by name. */
+    default String place(ResultSet row) throws SQLException {
+        return "";
+    }
+
+    /**
+     * Deletes those of these rows that are still where they were when they were read. Result as of {@link #delete}. Null where rows are
+     * only found by name.
+     */
+    default @Nullable PreparedStatement deleteAtPlaces(Connection connection, Collection<OutboxRow> rows)
+            throws SQLException {
+        return null;
     }
 
     /**

@@ -218,7 +218,11 @@ public final class OutboxStore {
                 row.getString(13),
                 headers);
         return new OutboxRow(
-                new RowKey(shard, row.getLong(4), id), event, Objects.requireNonNull(sql.instant(row, 14)), unreadable);
+                new RowKey(shard, row.getLong(4), id),
+                event,
+                Objects.requireNonNull(sql.instant(row, 14)),
+                sql.place(row),
+                unreadable);
     }
 
     /**
@@ -229,15 +233,37 @@ public final class OutboxStore {
      */
     public record Deleted(int rows, long transaction) {}
 
-    public Deleted delete(Connection connection, Collection<RowKey> rows) throws SQLException {
+    /** Deletes rows that were read: where they were then, and by name if one is no longer there, as after {@code VACUUM FULL}. */
+    public Deleted delete(Connection connection, List<OutboxRow> rows) throws SQLException {
+        int gone = 0;
+        try (PreparedStatement atPlaces = sql.deleteAtPlaces(connection, rows)) {
+            if (atPlaces != null) {
+                Deleted found = deleted(atPlaces);
+                if (found.rows() == rows.size()) {
+                    return found;
+                }
+                gone = found.rows();
+            }
+        }
+        Deleted named =
+                deleteNamed(connection, rows.stream().map(OutboxRow::key).toList());
+        return new Deleted(gone + named.rows(), named.transaction());
+    }
+
+    /** Deletes rows by their names. */
+    public Deleted deleteNamed(Connection connection, Collection<RowKey> rows) throws SQLException {
         try (PreparedStatement delete = sql.delete(connection, rows)) {
-            if (!delete.execute()) {
-                return new Deleted(delete.getUpdateCount(), 0);
-            }
-            try (ResultSet result = delete.getResultSet()) {
-                result.next();
-                return new Deleted(result.getInt(1), result.getLong(2));
-            }
+            return deleted(delete);
+        }
+    }
+
+    private static Deleted deleted(PreparedStatement delete) throws SQLException {
+        if (!delete.execute()) {
+            return new Deleted(delete.getUpdateCount(), 0);
+        }
+        try (ResultSet result = delete.getResultSet()) {
+            result.next();
+            return new Deleted(result.getInt(1), result.getLong(2));
         }
     }
 

@@ -12,36 +12,34 @@ import java.util.function.ToLongFunction;
 /** How rows are named to PostgreSQL, to be deleted or counted, and lists as values of one parameter each. */
 record PostgresDeleteSql(TableNames names) {
 
-    /** The version that finds the members of a list in one walk of an index, and always does. */
-    private static final int LOOKS_UP_ALL_AT_ONCE = 17;
-
-    PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
-        return connection.getMetaData().getDatabaseMajorVersion() >= LOOKS_UP_ALL_AT_ONCE
-                ? deleteAtOnce(connection, rows)
-                : deleteOneByOne(connection, rows);
-    }
-
     /**
-     * One walk of the index for all rows; the text tells a row from another of its number.
-     * Before 17 the planner may check the numbers on every row of the shard instead.
+     * Each row is looked up where it was when it was read, and deleted if it is the one that was read. Whatever the statistics say, the
+     * list comes first: without a scan of the whole table, which the session turns off, there is no other way to begin.
      */
-    private PreparedStatement deleteAtOnce(Connection connection, Collection<RowKey> rows) throws SQLException {
+    PreparedStatement deleteAtPlaces(Connection connection, Collection<OutboxRow> rows) throws SQLException {
         String sql = names.in("""
                 WITH gone AS (
-                  DELETE FROM "eventbus_outbox"
-                  WHERE shard = ANY (?::smallint[]) AND seq = ANY (?::bigint[])
-                    AND shard || ':' || seq || ':' || id = ANY (?::varchar[])
+                  DELETE FROM "eventbus_outbox" o
+                  USING unnest(?::tid[], ?::bigint[], ?::varchar[]) AS acked (place, seq, id)
+                  WHERE o.ctid = acked.place AND o.seq = acked.seq AND o.id = acked.id
                   RETURNING 1)
                 SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
                 """);
-        return bind(connection.prepareStatement(sql), rows, row -> row.shard() + ":" + row.seq() + ":" + row.id());
+        PreparedStatement delete = connection.prepareStatement(sql);
+        delete.setArray(
+                1,
+                connection.createArrayOf(
+                        "tid", rows.stream().map(OutboxRow::place).toArray()));
+        delete.setArray(2, longs(connection, rows, row -> row.key().seq()));
+        delete.setArray(3, strings(connection, rows, row -> row.key().id()));
+        return delete;
     }
 
     /**
      * Each row is looked up by its number whatever the statistics say: right after a backlog they say that the outbox is empty, and a
      * join would read all of it once for each row.
      */
-    private PreparedStatement deleteOneByOne(Connection connection, Collection<RowKey> rows) throws SQLException {
+    PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
         String sql = names.in("""
                 WITH gone AS (
                   DELETE FROM "eventbus_outbox"
@@ -55,7 +53,7 @@ record PostgresDeleteSql(TableNames names) {
                   RETURNING 1)
                 SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
                 """);
-        return bind(connection.prepareStatement(sql), rows, RowKey::id);
+        return bind(connection.prepareStatement(sql), rows);
     }
 
     PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
@@ -67,7 +65,7 @@ record PostgresDeleteSql(TableNames names) {
                   WHERE o.shard = named.shard AND o.seq = named.seq AND o.id = named.id
                   LIMIT 1) found
                 """);
-        return bind(connection.prepareStatement(sql), rows, RowKey::id);
+        return bind(connection.prepareStatement(sql), rows);
     }
 
     static <T> Array shards(Connection connection, Collection<T> of, ToIntFunction<T> shard) throws SQLException {
@@ -84,13 +82,11 @@ record PostgresDeleteSql(TableNames names) {
         return connection.createArrayOf("varchar", of.stream().map(value).toArray(String[]::new));
     }
 
-    /** Binds shards, numbers and a text of each row, in this order. */
-    private static PreparedStatement bind(
-            PreparedStatement statement, Collection<RowKey> rows, Function<RowKey, String> text) throws SQLException {
+    private static PreparedStatement bind(PreparedStatement statement, Collection<RowKey> rows) throws SQLException {
         Connection connection = statement.getConnection();
         statement.setArray(1, shards(connection, rows, RowKey::shard));
         statement.setArray(2, longs(connection, rows, RowKey::seq));
-        statement.setArray(3, strings(connection, rows, text));
+        statement.setArray(3, strings(connection, rows, RowKey::id));
         return statement;
     }
 }

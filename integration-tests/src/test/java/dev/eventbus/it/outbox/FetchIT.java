@@ -152,7 +152,7 @@ class FetchIT {
                         last.merge(row.key().shard(), row.key().seq(), Math::max);
                     }
                     if (!rows.isEmpty()) {
-                        store.delete(relay, rows.stream().map(OutboxRow::key).toList());
+                        store.delete(relay, rows);
                     } else if (end && !above) {
                         return read;
                     }

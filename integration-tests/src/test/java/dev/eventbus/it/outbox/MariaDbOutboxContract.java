@@ -69,7 +69,7 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
                             .as("%s as %s", key.id(), other)
                             .isEqualTo(same);
                     if (!same) {
-                        assertThat(STORE.delete(relay, List.of(new RowKey(key.shard(), key.seq(), other)))
+                        assertThat(STORE.deleteNamed(relay, List.of(new RowKey(key.shard(), key.seq(), other)))
                                         .rows())
                                 .as("%s as %s", key.id(), other)
                                 .isZero();
@@ -78,7 +78,8 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
                 assertThat(block("asset.events", row.event().key(), row.key())).isEqualTo(1);
             }
             assertThat(fetch()).isEmpty();
-            assertThat(STORE.delete(relay, rows.stream().map(OutboxRow::key).toList())
+            assertThat(STORE.deleteNamed(
+                                    relay, rows.stream().map(OutboxRow::key).toList())
                             .rows())
                     .isEqualTo(LOOK_ALIKE.size());
         }
@@ -179,7 +180,8 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
         }
         assertThat(fetch()).hasSize(1);
         try (Connection relay = connect()) {
-            assertThat(STORE.delete(relay, fetch().stream().map(OutboxRow::key).toList())
+            assertThat(STORE.deleteNamed(
+                                    relay, fetch().stream().map(OutboxRow::key).toList())
                             .rows())
                     .isEqualTo(1);
         }
@@ -267,7 +269,7 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
             assertThat(STORE.fetch(relay, window).rows()).hasSize(2_000);
             assertThat(rowsRead(relay)).as("of 100,000").isLessThan(70_000);
             execute(relay, "FLUSH STATUS");
-            assertThat(STORE.delete(relay, keys).rows()).isEqualTo(2_000);
+            assertThat(STORE.deleteNamed(relay, keys).rows()).isEqualTo(2_000);
             assertThat(rowsRead(relay)).as("of 100,000").isLessThan(10_000);
         }
     }
@@ -403,8 +405,8 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
             assertThat(committed).hasSize(200);
             List<RowKey> keys =
                     committed.subList(0, 100).stream().map(OutboxRow::key).toList();
-            assertThat(STORE.delete(relay, keys).rows()).isEqualTo(100);
-            assertThat(STORE.delete(relay, keys).rows()).as("gone already").isZero();
+            assertThat(STORE.deleteNamed(relay, keys).rows()).isEqualTo(100);
+            assertThat(STORE.deleteNamed(relay, keys).rows()).as("gone already").isZero();
             assertThatCode(() -> outbox().within(writer).publish(event("beside", "bob")))
                     .doesNotThrowAnyException();
             try (Connection another = connect()) {
@@ -490,7 +492,7 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
             List<RowKey> keys =
                     store.fetch(tx, window).rows().stream().map(OutboxRow::key).toList();
             assertThat(keys).hasSize(1);
-            assertThat(store.delete(tx, keys).rows()).isEqualTo(1);
+            assertThat(store.deleteNamed(tx, keys).rows()).isEqualTo(1);
             execute(tx, "DROP DATABASE " + other);
         }
     }
@@ -503,7 +505,7 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
         List<RowKey> keys = fetch().stream().map(OutboxRow::key).toList();
         try (Connection relay = connect()) {
             long start = System.nanoTime();
-            assertThat(STORE.delete(relay, keys).rows()).isEqualTo(2_000);
+            assertThat(STORE.deleteNamed(relay, keys).rows()).isEqualTo(2_000);
             assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(2));
         }
     }

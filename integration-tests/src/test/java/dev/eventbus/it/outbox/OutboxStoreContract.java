@@ -222,9 +222,33 @@ abstract class OutboxStoreContract {
         publish(event("evt-1", "bob"), event("evt-2", "bob"), event("evt-3", "alice"));
         List<RowKey> keys = fetch().stream().map(OutboxRow::key).toList();
         RowKey stale = new RowKey(keys.get(0).shard(), keys.get(0).seq(), "another-id");
-        assertThat(store.delete(relay, List.of(stale, keys.get(1))).rows()).isEqualTo(1);
-        assertThat(store.delete(relay, List.of(keys.get(1))).rows()).isZero();
+        assertThat(store.deleteNamed(relay, List.of(stale, keys.get(1))).rows()).isEqualTo(1);
+        assertThat(store.deleteNamed(relay, List.of(keys.get(1))).rows()).isZero();
         assertThat(ids(fetch())).hasSize(2).doesNotContain(keys.get(1).id());
+    }
+
+    @Test
+    void a_delete_of_what_was_read_takes_it_once_and_nothing_else() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "bob"), event("evt-3", "alice"));
+        List<OutboxRow> rows = fetch();
+        assertThat(store.delete(relay, rows.subList(0, 2)).rows()).isEqualTo(2);
+        assertThat(store.delete(relay, rows).rows()).as("two are gone").isEqualTo(1);
+        assertThat(store.delete(relay, rows).rows()).isZero();
+        assertThat(fetch()).isEmpty();
+    }
+
+    /** As when numbers were given out again and an event was published a second time. */
+    @Test
+    void a_delete_of_what_was_read_leaves_a_row_that_took_its_place() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "bob"));
+        List<OutboxRow> rows = fetch();
+        OutboxRow first = rows.get(0);
+        OutboxRow second = rows.get(1);
+        RowKey crossed =
+                new RowKey(first.key().shard(), first.key().seq(), second.key().id());
+        OutboxRow other = new OutboxRow(crossed, first.event(), first.createdAt(), first.place(), first.unreadable());
+        assertThat(store.delete(relay, List.of(other)).rows()).isZero();
+        assertThat(ids(fetch())).hasSize(2);
     }
 
     /** As when numbers were given out again and an event was published a second time. */
@@ -238,7 +262,7 @@ abstract class OutboxStoreContract {
                 new RowKey(first.shard(), first.seq(), second.id()),
                 new RowKey(second.shard(), second.seq(), first.id()));
         assertThat(store.count(relay, crossed)).isZero();
-        assertThat(store.delete(relay, crossed).rows()).isZero();
+        assertThat(store.deleteNamed(relay, crossed).rows()).isZero();
         assertThat(store.count(relay, keys)).isEqualTo(2);
         assertThat(ids(fetch())).hasSize(2);
     }
