@@ -1,5 +1,7 @@
 package dev.eventbus.outbox.sql;
 
+import java.util.Optional;
+
 /** PostgreSQL 13 and later. */
 record PostgresAdminSql(TableNames names) implements AdminSql {
 
@@ -133,6 +135,15 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
                        coalesce((SELECT seqcache FROM pg_sequence
                                  WHERE seqrelid = pg_get_serial_sequence('"eventbus_outbox"', 'seq')::regclass), 1)
                 """);
+    }
+
+    /** Rows are deleted by their places, which tell rows apart within one table only. */
+    @Override
+    public Optional<String> obstacles() {
+        return Optional.of(names.in("""
+                SELECT 'table ' || oid::regclass || ' is a view, is partitioned or has children: the relay needs one plain table. Make it one.'
+                FROM pg_class WHERE oid = '"eventbus_outbox"'::regclass AND (relkind <> 'r' OR EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = oid))
+                """));
     }
 
     @Override

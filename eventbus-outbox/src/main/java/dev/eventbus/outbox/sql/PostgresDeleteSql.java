@@ -9,51 +9,48 @@ import java.util.function.Function;
 import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
 
-/** How rows are named to PostgreSQL, to be deleted or counted, and lists as values of one parameter each. */
+/**
+ * How rows are named to PostgreSQL, to be deleted or counted, and lists as values of one parameter each.
+ *
+ * <p>Each row is looked up by itself, in a subquery with a {@code LIMIT}, whatever the statistics say: a join may be planned as a walk
+ * over the whole outbox for each row of the list while they say that the outbox is empty, as they do right after a backlog. Rows are
+ * locked in the order of their places: two relays that both think a shard theirs must not wait for each other.
+ */
 record PostgresDeleteSql(TableNames names) {
 
-    /**
-     * Each row is looked up where it was when it was read, and deleted if it is the one that was read. Whatever the statistics say, the
-     * list comes first: without a scan of the whole table, which the session turns off, there is no other way to begin.
-     */
+    /** Each row is looked up where it was when it was read, and deleted if it is the one that was read. */
     PreparedStatement deleteAtPlaces(Connection connection, Collection<OutboxRow> rows) throws SQLException {
-        String sql = names.in("""
-                WITH gone AS (
-                  DELETE FROM "eventbus_outbox" o
-                  USING unnest(?::tid[], ?::bigint[], ?::varchar[]) AS acked (place, seq, id)
-                  WHERE o.ctid = acked.place AND o.seq = acked.seq AND o.id = acked.id
-                  RETURNING 1)
-                SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
-                """);
-        PreparedStatement delete = connection.prepareStatement(sql);
+        PreparedStatement delete = connection.prepareStatement(delete(
+                "unnest(?::smallint[], ?::bigint[], ?::varchar[], ?::tid[]) AS acked (shard, seq, id, place)",
+                "o.ctid = acked.place AND o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id"));
+        bind(delete, rows.stream().map(OutboxRow::key).toList());
         delete.setArray(
-                1,
+                4,
                 connection.createArrayOf(
                         "tid", rows.stream().map(OutboxRow::place).toArray()));
-        delete.setArray(2, longs(connection, rows, row -> row.key().seq()));
-        delete.setArray(3, strings(connection, rows, row -> row.key().id()));
         return delete;
     }
 
-    /**
-     * Each row is looked up by its number whatever the statistics say: right after a backlog they say that the outbox is empty, and a
-     * join would read all of it once for each row.
-     */
+    /** Each row is looked up by its number. */
     PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
-        String sql = names.in("""
+        return bind(
+                connection.prepareStatement(delete(
+                        "unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS acked (shard, seq, id)",
+                        "o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id")),
+                rows);
+    }
+
+    private String delete(String list, String isIt) {
+        return names.in("""
                 WITH gone AS (
                   DELETE FROM "eventbus_outbox"
                   WHERE ctid = ANY (ARRAY (
                     SELECT found.ctid
-                    FROM unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS acked (shard, seq, id)
-                    CROSS JOIN LATERAL (
-                      SELECT o.ctid FROM "eventbus_outbox" o
-                      WHERE o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id
-                      LIMIT 1) found))
+                    FROM %s
+                    CROSS JOIN LATERAL (SELECT o.ctid FROM "eventbus_outbox" o WHERE %s LIMIT 1) found))
                   RETURNING 1)
                 SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
-                """);
-        return bind(connection.prepareStatement(sql), rows);
+                """).formatted(list, isIt);
     }
 
     PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {

@@ -67,6 +67,7 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
         return "this session commits asynchronously (synchronous_commit = off). A crash could undo your transaction after its event was relayed; nothing was written. Set synchronous_commit to local, on or higher for this role or session.";
     }
 
+    /** Without the {@code OFFSET} all blocked keys might be hashed at each fetch: the plan is made once, when there is none. */
     @Override
     public PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException {
         String sql = names.in("""
@@ -93,7 +94,8 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                       AND (NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" WHERE reason <> 'UNBLOCKED')
                            OR NOT EXISTS (SELECT 1 FROM "eventbus_blocked_key" b
                                           WHERE b.aggregatetype = o.aggregatetype
-                                            AND b.aggregateid = coalesce(o.aggregateid, '') AND b.reason <> 'UNBLOCKED'))
+                                            AND b.aggregateid = coalesce(o.aggregateid, '') AND b.reason <> 'UNBLOCKED'
+                                          OFFSET 0))
                     ORDER BY o.seq
                     LIMIT ?) o
                   LIMIT ?) page
@@ -118,7 +120,7 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
         return row.getString(15);
     }
 
-    /** Commits asynchronously, and only this statement does: what a crash undoes is sent again. */
+    /** Commits asynchronously, as no statement does but those that delete: what a crash undoes is sent again. */
     @Override
     public PreparedStatement deleteAtPlaces(Connection connection, Collection<OutboxRow> rows) throws SQLException {
         return new PostgresDeleteSql(names).deleteAtPlaces(connection, rows);
