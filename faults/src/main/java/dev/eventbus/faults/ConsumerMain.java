@@ -39,7 +39,7 @@ final class ConsumerMain {
 
     static final String OUTAGE = "outage ";
 
-    private static final Duration HEARTBEAT = Duration.ofMillis(1_500);
+    static final Duration HEARTBEAT = Duration.ofMillis(1_500);
     private static final Duration CLOSES_WITHIN = Duration.ofSeconds(10);
     private static final long SLOW_NANOS = 500_000_000;
     private static final long STARTS_AGAIN_AFTER = 500_000_000;
@@ -98,7 +98,7 @@ final class ConsumerMain {
         return builder.retry(RetryConfig.custom()
                         .maxAttempts(4)
                         .intervalFunction(IntervalFunction.ofExponentialRandomBackoff(
-                                Duration.ofMillis(100), 2.0, 0.2, Duration.ofSeconds(2)))
+                                Duration.ofMillis(25), 2.0, 0.2, Duration.ofSeconds(2)))
                         .build())
                 .classify(failure -> failure instanceof Outage ? FailureKind.OUTAGE : FailureKind.RETRY)
                 .afterRetries(AfterRetries.deadLetter(Change.LETTERS))

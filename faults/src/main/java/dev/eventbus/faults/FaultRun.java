@@ -105,7 +105,7 @@ public final class FaultRun {
         windows.add(recovering(began, System.currentTimeMillis()));
         tour.missed().forEach(point -> open.add("crash point not reached: " + point));
         Nemesis nemesis = new Nemesis(servers, fleet);
-        List<Schedule.Fault> scheduled = Schedule.of(options.seed(), options.faultsFor());
+        List<Schedule.Fault> scheduled = Schedule.of(options.seed(), options.faultsFor(), options.tier().gaps);
         nemesis.make(scheduled);
         servers.healNetworks();
         nemesis.windows().forEach(window -> windows.add(recovering(window.from(), window.to())));

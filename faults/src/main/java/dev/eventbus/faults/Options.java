@@ -1,14 +1,16 @@
 package dev.eventbus.faults;
 
+import dev.eventbus.faults.Schedule.Gaps;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * What was asked for on the command line.
  *
- * @param tier {@code quick}, {@code ci} or {@code nightly}
+ * @param tier how much of everything there is unless it is said
  * @param seed of the schedule of faults
  * @param faultsFor how long faults are made after the tour of the crash points
  * @param drainsWithin how long everything may take to come to rest afterwards
@@ -21,7 +23,7 @@ import java.util.List;
  * @param docs where the page of the docs goes; empty for nowhere
  */
 record Options(
-        String tier,
+        Tier tier,
         long seed,
         Duration faultsFor,
         Duration drainsWithin,
@@ -38,24 +40,45 @@ record Options(
                        [--group-protocol classic|consumer] [--no-inbox] [--out FILE] [--docs]
             faults/run --mutants [NAME...]
               --quick     a minute of faults, 4 minutes in all (default)
-              --ci        five minutes of faults, 12 in all
+              --ci        five minutes of faults, 9 in all
               --nightly   an hour of faults
               --no-inbox  consumers without one: has to come out red
               --seed      of the schedule; a random one otherwise, printed
               --out       where the figures go as JSON, faults/target/faults.json otherwise
               --docs      writes docs/reliability.md from the figures, if it passed""";
 
+    /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
+    enum Tier {
+        QUICK(1, 100, 90, new Gaps(300, 2_200)),
+        CI(5, 300, 120, new Gaps(700, 4_000)),
+        NIGHTLY(60, 300, 600, new Gaps(700, 8_000));
+
+        private final int minutes;
+        private final int rate;
+        private final int drainSeconds;
+        final Gaps gaps;
+
+        Tier(int minutes, int rate, int drainSeconds, Gaps gaps) {
+            this.minutes = minutes;
+            this.rate = rate;
+            this.drainSeconds = drainSeconds;
+            this.gaps = gaps;
+        }
+
+        String lower() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     private static final String PAGE = "docs/reliability.md";
 
     /** @throws IllegalArgumentException with the usage, if it is not as above */
     static Options parse(String... arguments) {
         List<String> left = new ArrayList<>(List.of(arguments));
-        boolean ci = left.remove("--ci");
-        boolean nightly = left.remove("--nightly");
-        left.remove("--quick");
-        String minutes = valueOf("--minutes", left, nightly ? "60" : ci ? "5" : "1");
+        Tier tier = tier(left);
+        String minutes = valueOf("--minutes", left, String.valueOf(tier.minutes));
         String seed = valueOf("--seed", left, String.valueOf(System.nanoTime() % 1_000_000));
-        String rate = valueOf("--rate", left, "100");
+        String rate = valueOf("--rate", left, String.valueOf(tier.rate));
         boolean strict = left.remove("--strict");
         String protocol = valueOf("--group-protocol", left, "classic");
         String out = valueOf("--out", left, "faults/target/faults.json");
@@ -66,10 +89,10 @@ record Options(
             throw new IllegalArgumentException(USAGE);
         }
         return new Options(
-                nightly ? "nightly" : ci ? "ci" : "quick",
+                tier,
                 number(seed),
                 Duration.ofSeconds(60 * number(minutes)),
-                Duration.ofSeconds(nightly ? 600 : ci ? 120 : 90),
+                Duration.ofSeconds(tier.drainSeconds),
                 Math.toIntExact(number(rate)),
                 tours ? 1 : 0,
                 strict ? "STRICT" : "PIPELINED",
@@ -77,6 +100,14 @@ record Options(
                 noInbox ? ConsumerMain.NO_INBOX : "inbox",
                 Path.of(out),
                 docs ? PAGE : "");
+    }
+
+    private static Tier tier(List<String> arguments) {
+        Tier chosen = Tier.QUICK;
+        for (Tier tier : Tier.values()) {
+            chosen = arguments.remove("--" + tier.lower()) ? tier : chosen;
+        }
+        return chosen;
     }
 
     private static long number(String text) {

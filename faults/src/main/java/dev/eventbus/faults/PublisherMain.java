@@ -30,6 +30,8 @@ final class PublisherMain {
     private static final long TRIES_AGAIN_AFTER = 200_000_000;
     private static final long SECOND = 1_000_000_000;
 
+    private static final int THREADS = 4;
+
     private final String url;
     private final String user;
     private final String password;
@@ -37,22 +39,26 @@ final class PublisherMain {
     private final SplittableRandom random;
     private final Keys keys = new Keys();
     private final JdbcOutbox outbox = JdbcOutbox.postgres();
-    private final CrashPoint crash = CrashPoint.ofThisJvm();
+    private final CrashPoint crash;
 
-    private PublisherMain(String[] arguments) {
+    private PublisherMain(String[] arguments, SplittableRandom random, CrashPoint crash) {
         this.url = arguments[0];
         this.user = arguments[1];
         this.password = arguments[2];
-        this.everyNanos = SECOND / Long.parseLong(arguments[3]);
-        this.random = new SplittableRandom(Long.parseLong(arguments[4]));
+        this.everyNanos = THREADS * SECOND / Long.parseLong(arguments[3]);
+        this.random = random;
+        this.crash = crash;
     }
 
     /** @param arguments JDBC address, user, password, transactions a second, seed */
     public static void main(String[] arguments) {
-        PublisherMain publisher = new PublisherMain(arguments);
-        Thread work = new Thread(publisher::work, "publisher");
-        work.setDaemon(true);
-        work.start();
+        CrashPoint crash = CrashPoint.ofThisJvm();
+        SplittableRandom random = new SplittableRandom(Long.parseLong(arguments[4]));
+        for (int i = 0; i < THREADS; i++) {
+            Thread work = new Thread(new PublisherMain(arguments, random.split(), crash)::work, "publisher-" + i);
+            work.setDaemon(true);
+            work.start();
+        }
         Children.awaitEndOfInput(command -> {});
     }
 
@@ -64,7 +70,7 @@ final class PublisherMain {
             } catch (SQLException | EventBusException e) {
                 System.err.println("connection given up: " + e);
                 LockSupport.parkNanos(TRIES_AGAIN_AFTER);
-            } catch (Throwable e) { // a process without its one thread would only look alive
+            } catch (Throwable e) { // a process with one thread less would only look well
                 e.printStackTrace();
                 Runtime.getRuntime().halt(1);
             }

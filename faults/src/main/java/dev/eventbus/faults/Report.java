@@ -49,7 +49,7 @@ record Report(
     private Map<String, Object> figures() {
         Map<String, Object> figures = new LinkedHashMap<>();
         figures.put("verdict", verdict().name());
-        figures.put("tier", options.tier());
+        figures.put("tier", options.tier().lower());
         figures.put("seed", options.seed());
         figures.put("sendMode", options.sendMode());
         figures.put("groupProtocol", options.groupProtocol());
@@ -81,7 +81,10 @@ record Report(
     /** The same as a table. */
     String table() {
         StringBuilder table = new StringBuilder(servers).append(System.lineSeparator());
-        line(table, "tier", options.tier() + ", " + options.sendMode() + ", group protocol " + options.groupProtocol());
+        line(
+                table,
+                "tier",
+                options.tier().lower() + ", " + options.sendMode() + ", group protocol " + options.groupProtocol());
         line(table, "seed", options.seed());
         line(table, "took", took.toSeconds() + " s");
         counts.forEach((name, count) -> line(table, name, count));

@@ -10,8 +10,10 @@ import java.util.SplittableRandom;
 /** Which faults are made when: the same for the same seed. Pure. */
 final class Schedule {
 
-    private static final long LEAST_GAP_MILLIS = 300;
-    private static final long MOST_GAP_MILLIS = 2_200;
+    /** So often there is a calm, long enough for all to recover and be seen to: during faults a key may stand still. */
+    private static final long CALM_EVERY_MILLIS = 120_000;
+
+    private static final long CALM_MILLIS = 40_000;
 
     /** Time in which what was hit recovers before it is hit again; a JVM or a broker takes so long to start. */
     private static final long REST_MILLIS = 6_000;
@@ -25,9 +27,12 @@ final class Schedule {
      */
     record Fault(FaultKind kind, int target, long atMillis, long forMillis, int dice) {}
 
+    /** Least and most time from the beginning of one fault to that of the next. */
+    record Gaps(long leastMillis, long mostMillis) {}
+
     private Schedule() {}
 
-    static List<Fault> of(long seed, Duration length) {
+    static List<Fault> of(long seed, Duration length, Gaps gaps) {
         SplittableRandom random = new SplittableRandom(seed);
         Map<String, Long> busyUntil = new HashMap<>();
         List<Fault> faults = new ArrayList<>();
@@ -40,12 +45,17 @@ final class Schedule {
             if (busyUntil.getOrDefault(hit, 0L) <= at) {
                 faults.add(fault);
                 busyUntil.put(hit, at + fault.forMillis() + REST_MILLIS);
-                at += random.nextLong(LEAST_GAP_MILLIS, MOST_GAP_MILLIS);
+                at = afterCalm(at + random.nextLong(gaps.leastMillis(), gaps.mostMillis()));
             } else {
                 at += 50;
             }
         }
         return List.copyOf(faults);
+    }
+
+    private static long afterCalm(long at) {
+        long calm = CALM_EVERY_MILLIS - CALM_MILLIS;
+        return at % CALM_EVERY_MILLIS < calm ? at : at - at % CALM_EVERY_MILLIS + CALM_EVERY_MILLIS;
     }
 
     private static FaultKind kind(SplittableRandom random) {

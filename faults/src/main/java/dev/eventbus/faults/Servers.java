@@ -35,6 +35,11 @@ final class Servers implements AutoCloseable {
 
     private static final long TOPICS_WITHIN_SECONDS = 60;
 
+    /** With {@code group.protocol=consumer} the broker decides when a member is taken for dead; by default after 45 seconds. */
+    private static final String SESSION_MILLIS = String.valueOf(ConsumerMain.SESSION.toMillis());
+
+    private static final String HEARTBEAT_MILLIS = String.valueOf(ConsumerMain.HEARTBEAT.toMillis());
+
     /** A network and what is spoken over it. */
     record Network<W>(LoopbackProxy proxy, W wire) {}
 
@@ -65,6 +70,10 @@ final class Servers implements AutoCloseable {
         EmbeddedKafka kafka = EmbeddedKafka.builder()
                 .nodes(BROKERS)
                 .property("broker.session.timeout.ms", "3000")
+                .property("group.consumer.min.session.timeout.ms", SESSION_MILLIS)
+                .property("group.consumer.session.timeout.ms", SESSION_MILLIS)
+                .property("group.consumer.min.heartbeat.interval.ms", HEARTBEAT_MILLIS)
+                .property("group.consumer.heartbeat.interval.ms", HEARTBEAT_MILLIS)
                 .advertisedPorts(toBrokers.stream()
                         .mapToInt(network -> network.proxy().port())
                         .toArray())

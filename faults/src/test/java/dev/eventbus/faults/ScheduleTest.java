@@ -12,28 +12,43 @@ import org.junit.jupiter.api.Test;
 class ScheduleTest {
 
     private static final Duration HOUR = Duration.ofHours(1);
+    private static final Schedule.Gaps GAPS = Options.Tier.QUICK.gaps;
 
     @Test
     void the_same_seed_makes_the_same_faults_and_another_makes_others() {
-        assertThat(Schedule.of(7, HOUR)).isEqualTo(Schedule.of(7, HOUR)).isNotEqualTo(Schedule.of(8, HOUR));
+        assertThat(Schedule.of(7, HOUR, GAPS))
+                .isEqualTo(Schedule.of(7, HOUR, GAPS))
+                .isNotEqualTo(Schedule.of(8, HOUR, GAPS));
     }
 
     @Test
     void a_shorter_run_is_the_beginning_of_a_longer_one() {
-        List<Fault> shorter = Schedule.of(7, Duration.ofMinutes(1));
-        assertThat(Schedule.of(7, HOUR)).startsWith(shorter.toArray(new Fault[0]));
+        List<Fault> shorter = Schedule.of(7, Duration.ofMinutes(1), GAPS);
+        assertThat(Schedule.of(7, HOUR, GAPS)).startsWith(shorter.toArray(new Fault[0]));
         assertThat(shorter).hasSizeGreaterThan(30);
     }
 
     @Test
     void every_kind_of_fault_is_made() {
-        assertThat(Schedule.of(7, HOUR)).extracting(Fault::kind).contains(FaultKind.values());
+        assertThat(Schedule.of(7, HOUR, GAPS)).extracting(Fault::kind).contains(FaultKind.values());
+    }
+
+    /** What recovers after the last fault takes up to 20 seconds. */
+    @Test
+    void every_two_minutes_there_is_a_calm_that_outlasts_all_recovery() {
+        long calms = 0;
+        long over = 0;
+        for (Fault fault : Schedule.of(7, HOUR, GAPS)) {
+            calms += fault.atMillis() - over > 25_000 ? 1 : 0;
+            over = Math.max(over, fault.atMillis() + fault.forMillis());
+        }
+        assertThat(calms).isBetween(28L, 30L);
     }
 
     @Test
     void nothing_is_hit_by_two_faults_at_once() {
         Map<String, Long> busyUntil = new HashMap<>();
-        for (Fault fault : Schedule.of(7, HOUR)) {
+        for (Fault fault : Schedule.of(7, HOUR, GAPS)) {
             String hit = fault.kind().on + " " + fault.target();
             assertThat(fault.atMillis()).isGreaterThanOrEqualTo(busyUntil.getOrDefault(hit, 0L));
             busyUntil.put(hit, fault.atMillis() + fault.forMillis());

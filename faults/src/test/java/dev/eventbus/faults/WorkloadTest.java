@@ -47,7 +47,7 @@ class WorkloadTest {
         assertThat(nightly.faultsFor()).hasHours(1);
         assertThat(nightly.seed()).isEqualTo(4);
         assertThat(nightly.sendMode()).isEqualTo("STRICT");
-        assertThat(Options.parse().tier()).isEqualTo("quick");
+        assertThat(Options.parse().tier()).isEqualTo(Options.Tier.QUICK);
         assertThatIllegalArgumentException().isThrownBy(() -> Options.parse("--sometimes"));
         assertThatIllegalArgumentException().isThrownBy(() -> Options.parse("--seed"));
         assertThatIllegalArgumentException().isThrownBy(() -> Options.parse("--seed", "x"));
