@@ -4,13 +4,14 @@ import dev.eventbus.KafkaAccessException;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.TopicComparison.Found;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
@@ -39,13 +40,38 @@ final class TopicAdmin {
     private final KafkaCluster kafka;
     private final Admin admin;
     private final Duration timeout;
-    private final Supplier<String> whatBecomesOfTheData;
 
-    private TopicAdmin(KafkaCluster kafka, Admin admin, Duration timeout, Supplier<String> whatBecomesOfTheData) {
+    private TopicAdmin(KafkaCluster kafka, Admin admin, Duration timeout) {
         this.kafka = kafka;
         this.admin = admin;
         this.timeout = timeout;
-        this.whatBecomesOfTheData = whatBecomesOfTheData;
+    }
+
+    /** The user lacks an ACL on a topic. */
+    private static final class Refused extends RuntimeException {
+
+        private static final long serialVersionUID = 1;
+
+        private final String acl;
+        private final String topic;
+
+        Refused(String acl, String topic, AuthorizationException refusal) {
+            super(refusal);
+            this.acl = acl;
+            this.topic = topic;
+        }
+
+        KafkaAccessException explained(KafkaCluster kafka, String whatBecomesOfTheData) {
+            String message =
+                    "Kafka cluster '%s' (%s) does not let this user do that with topic '%s'. %s. Ask for the ACL %s on it."
+                            .formatted(
+                                    kafka.name(),
+                                    kafka.bootstrapServers(),
+                                    kafka.physicalTopic(topic),
+                                    whatBecomesOfTheData,
+                                    acl);
+            return new KafkaAccessException(kafka.name(), message, getCause() == null ? this : getCause());
+        }
     }
 
     /** Work with an admin client. */
@@ -64,19 +90,26 @@ final class TopicAdmin {
         try {
             Admin admin = kafka.admin();
             try {
-                return work.with(new TopicAdmin(kafka, admin, timeout, whatBecomesOfTheData));
+                return work.with(new TopicAdmin(kafka, admin, timeout));
             } finally {
                 admin.close(Duration.ZERO);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw KafkaFaults.explain(kafka, e, whatBecomesOfTheData.get());
+        } catch (Refused e) {
+            throw e.explained(kafka, whatBecomesOfTheData.get());
         } catch (RuntimeException e) {
             throw KafkaFaults.explain(kafka, e, whatBecomesOfTheData.get());
         }
     }
 
-    /** Those of some topics that exist. */
+    /** Names of those that exist. */
+    Set<String> existing(Collection<TopicSpec> topics) throws InterruptedException {
+        return describe(topics).keySet();
+    }
+
+    /** Those that exist, as they are. */
     Map<String, Found> find(Collection<TopicSpec> topics) throws InterruptedException {
         Map<String, TopicDescription> existing = describe(topics);
         Map<String, Found> found = new LinkedHashMap<>();
@@ -137,24 +170,32 @@ final class TopicAdmin {
         return settings;
     }
 
-    /** @return those that this call made; the others are there already */
-    List<TopicSpec> create(Collection<TopicSpec> missing) throws InterruptedException {
+    /**
+     * Asks for all of them at once; if some are refused, the others are made all the same.
+     *
+     * @param created hears of each that this call made; one that is there already is not ours to count
+     */
+    void create(Collection<TopicSpec> missing, Consumer<TopicSpec> created) throws InterruptedException {
         Map<String, KafkaFuture<Void>> answers = missing.isEmpty()
                 ? Map.of()
                 : admin.createTopics(
                                 missing.stream().map(this::newTopic).toList(),
                                 new CreateTopicsOptions().timeoutMs(millis()))
                         .values();
-        List<TopicSpec> created = new ArrayList<>();
+        RuntimeException failure = null;
         for (TopicSpec spec : missing) {
             try {
                 await(answers.get(kafka.physicalTopic(spec.name())), "Create", spec.name());
-                created.add(spec);
+                created.accept(spec);
             } catch (TopicExistsException e) {
-                // somebody else was faster: it is there, and it is not ours to count
+                // somebody else was faster
+            } catch (RuntimeException e) {
+                failure = failure == null ? e : failure;
             }
         }
-        return created;
+        if (failure != null) {
+            throw failure;
+        }
     }
 
     private NewTopic newTopic(TopicSpec spec) {
@@ -225,24 +266,12 @@ final class TopicAdmin {
             return answer.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
         } catch (ExecutionException e) {
             if (e.getCause() instanceof AuthorizationException refusal) {
-                throw refused(refusal, acl, topic);
+                throw new Refused(acl, topic, refusal);
             }
             throw e.getCause() instanceof RuntimeException cause ? cause : new IllegalStateException(e.getCause());
         } catch (java.util.concurrent.TimeoutException e) {
             throw new TimeoutException("no answer within " + timeout, e);
         }
-    }
-
-    private KafkaAccessException refused(AuthorizationException refusal, String acl, String topic) {
-        String message =
-                "Kafka cluster '%s' (%s) does not let this user do that with topic '%s'. %s. Ask for the ACL %s on it."
-                        .formatted(
-                                kafka.name(),
-                                kafka.bootstrapServers(),
-                                kafka.physicalTopic(topic),
-                                whatBecomesOfTheData.get(),
-                                acl);
-        return new KafkaAccessException(kafka.name(), message, refusal);
     }
 
     private int millis() {

@@ -93,7 +93,8 @@ public final class Topics {
     public List<String> provision() {
         return TopicAdmin.ask(
                 kafka, timeout, () -> "Nothing existing was altered; topics created so far stay", admin -> {
-                    List<TopicSpec> created = admin.create(missing(admin));
+                    List<TopicSpec> created = new ArrayList<>();
+                    admin.create(missing(admin), created::add);
                     admin.awaitKnown(created);
                     return created.stream().map(TopicSpec::name).toList();
                 });
@@ -126,7 +127,7 @@ public final class Topics {
      * Mends what {@link #plan()} tells, as far as no event can be lost by it: creates topics that are missing and sets settings. Never
      * deletes a topic, never takes partitions away and adds none, never changes replicas, and leaves to a person what would make the
      * broker delete events (a shorter retention or compaction lag, another clean-up) or refuse larger ones. What it left is in the plan
-     * afterwards. Any number of processes may do this at once.
+     * afterwards. Any number of processes may do this at once. A broker that did not answer here may tell the old state for a moment.
      *
      * @return what this call mended, each as it was found
      * @throws KafkaAccessException if the cluster does not answer or refuses; it says what was done until then, which stays
@@ -150,7 +151,7 @@ public final class Topics {
         List<TopicFinding> done = new ArrayList<>();
         return TopicAdmin.ask(kafka, timeout, () -> soFar(done), admin -> {
             List<TopicSpec> missing = missing(admin);
-            admin.create(missing).forEach(spec -> done.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec))));
+            admin.create(missing, spec -> done.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec))));
             admin.awaitKnown(missing);
             Map<String, List<TopicFinding>> differing = compare(admin).stream()
                     .filter(finding -> allowed.contains(finding.fix().by()))
@@ -196,14 +197,14 @@ public final class Topics {
 
     private static String soFar(List<TopicFinding> done) {
         return done.isEmpty()
-                ? "Nothing was changed; apply again when that is mended"
+                ? "Nothing is known to be changed; apply again when that is mended"
                 : "Mended so far, and it stays: %s; apply again, it goes on from there"
                         .formatted(done.stream().map(TopicFinding::what).collect(Collectors.joining(", ")));
     }
 
     private List<TopicSpec> missing(TopicAdmin admin) throws InterruptedException {
-        Map<String, TopicComparison.Found> existing = admin.find(specs);
-        return specs.stream().filter(spec -> !existing.containsKey(spec.name())).toList();
+        Set<String> existing = admin.existing(specs);
+        return specs.stream().filter(spec -> !existing.contains(spec.name())).toList();
     }
 
     private List<TopicFinding> compare(TopicAdmin admin) throws InterruptedException {

@@ -374,11 +374,36 @@ class TopicPlanIT {
     static Stream<Arguments> a_missing_acl_is_named_with_what_was_done_until_then() {
         String created = "Mended so far, and it stays: topic dlq.events does not exist";
         return Stream.of(
-                Arguments.of(DESCRIBE, List.of(CREATE), "Nothing was changed"),
-                Arguments.of(DESCRIBE_CONFIGS, List.of(DESCRIBE, CREATE), "Nothing was changed"),
-                Arguments.of(CREATE, List.of(DESCRIBE, ALTER_CONFIGS), "Nothing was changed"),
+                Arguments.of(DESCRIBE, List.of(CREATE), "Nothing is known to be changed"),
+                Arguments.of(DESCRIBE_CONFIGS, List.of(DESCRIBE, CREATE), "Nothing is known to be changed"),
+                Arguments.of(CREATE, List.of(DESCRIBE, ALTER_CONFIGS), "Nothing is known to be changed"),
                 Arguments.of(ALTER_CONFIGS, List.of(DESCRIBE, DESCRIBE_CONFIGS, CREATE), created),
                 Arguments.of(ALTER, List.of(DESCRIBE, CREATE, ALTER_CONFIGS), created));
+    }
+
+    @Test
+    void what_was_created_beside_a_refused_topic_is_told() throws Exception {
+        allow(DESCRIBE);
+        allow(CREATE, "dlq.events");
+        Topics topics = TOPICS.on(as("operator").topicPrefix(prefix));
+
+        assertThatExceptionOfType(KafkaAccessException.class)
+                .isThrownBy(topics::apply)
+                .withMessageContainingAll(
+                        "with topic '" + prefix + "asset.events'",
+                        "Mended so far, and it stays: topic dlq.events does not exist; apply again",
+                        "Ask for the ACL Create on it");
+        assertThat(partitions()).isEqualTo(Map.of("dlq.events", 1));
+    }
+
+    @Test
+    void creating_topics_needs_no_right_to_read_their_settings() throws Exception {
+        allow(DESCRIBE);
+        allow(CREATE);
+
+        assertThat(TOPICS.on(as("operator").topicPrefix(prefix)).provision())
+                .containsExactly("asset.events", "housing.events", "dlq.events");
+        assertThat(TOPICS.on(as("operator").topicPrefix(prefix)).provision()).isEmpty();
     }
 
     private static String camelCase(AclOperation operation) {
@@ -399,10 +424,17 @@ class TopicPlanIT {
     }
 
     private void allow(AclOperation operation) throws Exception {
+        allow(new ResourcePattern(ResourceType.TOPIC, prefix, PatternType.PREFIXED), operation);
+    }
+
+    private void allow(AclOperation operation, String topic) throws Exception {
+        allow(new ResourcePattern(ResourceType.TOPIC, kafka.physicalTopic(topic), PatternType.LITERAL), operation);
+    }
+
+    private void allow(ResourcePattern where, AclOperation operation) throws Exception {
         try (Admin admin = kafka.admin()) {
             admin.createAcls(List.of(new AclBinding(
-                            new ResourcePattern(ResourceType.TOPIC, prefix, PatternType.PREFIXED),
-                            new AccessControlEntry("User:operator", "*", operation, AclPermissionType.ALLOW))))
+                            where, new AccessControlEntry("User:operator", "*", operation, AclPermissionType.ALLOW))))
                     .all()
                     .get();
         }
@@ -417,7 +449,8 @@ class TopicPlanIT {
                 .withMessageContainingAll("localhost:1", "does not answer", "Nothing was changed");
         assertThatExceptionOfType(KafkaAccessException.class)
                 .isThrownBy(topics::apply)
-                .withMessageContainingAll("localhost:1", "does not answer", "Nothing was changed; apply again");
+                .withMessageContainingAll(
+                        "localhost:1", "does not answer", "Nothing is known to be changed; apply again");
     }
 
     @Test
