@@ -94,7 +94,7 @@ public final class Topics {
         return TopicAdmin.ask(
                 kafka, timeout, () -> "Nothing existing was altered; topics created so far stay", admin -> {
                     List<TopicSpec> created = new ArrayList<>();
-                    admin.create(missing(admin), created::add);
+                    admin.create(missing(admin.existing(specs)), created::add);
                     admin.awaitKnown(created);
                     return created.stream().map(TopicSpec::name).toList();
                 });
@@ -150,7 +150,7 @@ public final class Topics {
     private List<TopicFinding> apply(Set<Remedy> allowed) {
         List<TopicFinding> done = new ArrayList<>();
         return TopicAdmin.ask(kafka, timeout, () -> soFar(done), admin -> {
-            List<TopicSpec> missing = missing(admin);
+            List<TopicSpec> missing = missing(admin.find(specs).keySet());
             admin.create(missing, spec -> done.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec))));
             admin.awaitKnown(missing);
             Map<String, List<TopicFinding>> differing = compare(admin).stream()
@@ -202,8 +202,7 @@ public final class Topics {
                         .formatted(done.stream().map(TopicFinding::what).collect(Collectors.joining(", ")));
     }
 
-    private List<TopicSpec> missing(TopicAdmin admin) throws InterruptedException {
-        Set<String> existing = admin.existing(specs);
+    private List<TopicSpec> missing(Set<String> existing) {
         return specs.stream().filter(spec -> !existing.contains(spec.name())).toList();
     }
 
