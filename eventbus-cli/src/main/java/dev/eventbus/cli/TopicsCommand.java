@@ -1,5 +1,6 @@
 package dev.eventbus.cli;
 
+import dev.eventbus.topics.GrowPartitions;
 import dev.eventbus.topics.TopicFinding;
 import dev.eventbus.topics.TopicSpec;
 import dev.eventbus.topics.Topics;
@@ -21,13 +22,74 @@ import picocli.CommandLine.Option;
 @Command(
         name = "topics",
         description = "Topics of a cluster.",
-        subcommands = {TopicsCommand.Verify.class})
+        subcommands = {TopicsCommand.Verify.class, TopicsCommand.Plan.class, TopicsCommand.Apply.class})
 final class TopicsCommand {
 
-    /** Compares. */
+    /** Compares, risks too. */
+    @Command(name = "verify", description = "Compares topics with what they should be, and changes nothing.")
+    static final class Verify extends OfSpecs {
+
+        @Override
+        public Integer call() {
+            List<TopicSpec> specs = specs();
+            return told(specs, Topics.of(settings().kafka(), specs).verify());
+        }
+    }
+
+    /** Compares with what apply can do. */
     @Command(
-            name = "verify",
-            description = "Compares topics with what they should be, and changes nothing.",
+            name = "plan",
+            description = "Tells what differs, what apply would mend and what is left to you, and changes nothing.")
+    static final class Plan extends OfSpecs {
+
+        @Override
+        public Integer call() {
+            List<TopicSpec> specs = specs();
+            return told(specs, Topics.of(settings().kafka(), specs).plan());
+        }
+    }
+
+    /** Mends. */
+    @Command(
+            name = "apply",
+            description = "Creates topics and sets settings. Deletes nothing, and adds partitions only if told to.")
+    static final class Apply extends OfSpecs {
+
+        @Option(names = "--yes", description = "Do not ask.")
+        boolean yes;
+
+        @Option(
+                names = "--grow-partitions-though-keys-change-partition",
+                description =
+                        "Adds partitions. Let relays adopt them, and stop other producers first: see docs/topics.md.")
+        boolean growing;
+
+        @Override
+        public Integer call() {
+            List<TopicSpec> specs = specs();
+            Topics topics = Topics.of(settings().kafka(), specs);
+            if (!isConfirmed(yes, "Create topics that are missing and set settings that differ?")) {
+                return EventbusCli.NOT_CONFIRMED;
+            }
+            List<TopicFinding> mended =
+                    growing ? topics.apply(GrowPartitions.THOUGH_KEYS_CHANGE_PARTITION) : topics.apply();
+            List<TopicFinding> left = new ArrayList<>(topics.plan());
+            left.removeAll(mended); // a broker may not have learnt of it yet
+            print(new Report()
+                    .fact("topics", specs.size())
+                    .table(
+                            "mended",
+                            List.of("was"),
+                            mended.stream()
+                                    .map(finding -> List.of(finding.what()))
+                                    .toList())
+                    .table("findings", List.of("finding"), rows(left)));
+            return left.isEmpty() ? EventbusCli.OK : EventbusCli.WRONG;
+        }
+    }
+
+    /** What has topics to look at. */
+    @Command(
             footer = {
                 "",
                 "A file of topics has one line for each, for instance:",
@@ -35,7 +97,7 @@ final class TopicsCommand {
                 "  profile.events = partitions=6 compacted.after=P30D",
                 "Also compression=lz4 and max.message.bytes=1048576. Without a word the defaults of the library hold: 3 replicas, 7 days."
             })
-    static final class Verify extends Action {
+    abstract static class OfSpecs extends Action {
 
         @Option(names = "--file", paramLabel = "FILE", description = "A file of topics, see below.")
         @Nullable
@@ -45,18 +107,17 @@ final class TopicsCommand {
                 names = "--topic",
                 paramLabel = "\"NAME = ...\"",
                 description = "A topic, as a line of such a file; may be said several times.")
-        List<String> topics = new ArrayList<>();
+        List<String> lines = new ArrayList<>();
 
-        @Override
-        public Integer call() {
+        List<TopicSpec> specs() {
             List<TopicSpec> specs = new ArrayList<>();
             Path from = file;
             if (from != null) {
-                Properties lines = read(from);
-                new TreeSet<>(lines.stringPropertyNames())
-                        .forEach(name -> specs.add(spec(name, lines.getProperty(name, ""))));
+                Properties read = read(from);
+                new TreeSet<>(read.stringPropertyNames())
+                        .forEach(name -> specs.add(spec(name, read.getProperty(name, ""))));
             }
-            for (String line : topics) {
+            for (String line : lines) {
                 String[] parts = line.split("=", 2);
                 if (parts.length < 2) {
                     throw new CliSettings.Refused("--topic must be \"name = partitions=3 ...\"");
@@ -66,16 +127,16 @@ final class TopicsCommand {
             if (specs.isEmpty()) {
                 throw new CliSettings.Refused("say --file or --topic");
             }
-            List<TopicFinding> findings = Topics.of(settings().kafka(), specs).verify();
-            print(new Report()
-                    .fact("topics", specs.size())
-                    .table(
-                            "findings",
-                            List.of("finding"),
-                            findings.stream()
-                                    .map(finding -> List.of(finding.text()))
-                                    .toList()));
+            return specs;
+        }
+
+        int told(List<TopicSpec> specs, List<TopicFinding> findings) {
+            print(new Report().fact("topics", specs.size()).table("findings", List.of("finding"), rows(findings)));
             return findings.isEmpty() ? EventbusCli.OK : EventbusCli.WRONG;
+        }
+
+        static List<List<String>> rows(List<TopicFinding> findings) {
+            return findings.stream().map(finding -> List.of(finding.text())).toList();
         }
 
         private static Properties read(Path file) {

@@ -5,29 +5,51 @@ import org.jspecify.annotations.Nullable;
 /** One way in which a topic differs from its {@link TopicSpec}, or puts a promise at risk although it does not differ. */
 public sealed interface TopicFinding {
 
+    /** Who can mend it. */
+    enum Remedy {
+        /** {@link Topics#apply()} does. */
+        APPLY,
+        /** {@link Topics#apply(GrowPartitions)} does, if it is told to. */
+        APPLY_GROWING,
+        /** Nobody but a person: Kafka cannot change it, or events would be deleted by the change. */
+        BY_HAND
+    }
+
+    /**
+     * What to do.
+     *
+     * @param by who can
+     * @param text the call or the command, ready to be used
+     */
+    record Fix(Remedy by, String text) {}
+
     /** The logical name. */
     String topic();
 
+    /** What was found. */
+    String what();
+
+    /** What to do about it. */
+    Fix fix();
+
     /** What was found, what it means and what to do, in one line. */
-    String text();
+    default String text() {
+        return what() + "; " + fix().text();
+    }
 
     /** The topic is not there. */
-    record Missing(String topic) implements TopicFinding {
+    record Missing(String topic, Fix fix) implements TopicFinding {
         @Override
-        public String text() {
-            return "topic %s does not exist; create it, for instance with Topics.provision()".formatted(topic);
+        public String what() {
+            return "topic %s does not exist".formatted(topic);
         }
     }
 
     /** Another number of partitions. */
-    record PartitionCount(String topic, int wanted, int found) implements TopicFinding {
+    record PartitionCount(String topic, int wanted, int found, Fix fix) implements TopicFinding {
         @Override
-        public String text() {
-            return found < wanted
-                    ? "topic %s has %d partitions, %d are wanted; add them, then let the relay adopt them, or order of a key would change in between"
-                            .formatted(topic, found, wanted)
-                    : "topic %s has %d partitions, %d are wanted; partitions cannot be taken away, so correct the TopicSpec"
-                            .formatted(topic, found, wanted);
+        public String what() {
+            return "topic %s has %d partitions, %d are wanted".formatted(topic, found, wanted);
         }
     }
 
@@ -36,11 +58,10 @@ public sealed interface TopicFinding {
      *
      * @param found the fewest that a partition has
      */
-    record Replication(String topic, int wanted, int found) implements TopicFinding {
+    record Replication(String topic, int wanted, int found, Fix fix) implements TopicFinding {
         @Override
-        public String text() {
-            return "topic %s has %d replicas, %d are wanted; reassign its partitions, or correct the TopicSpec"
-                    .formatted(topic, found, wanted);
+        public String what() {
+            return "topic %s has %d replicas, %d are wanted".formatted(topic, found, wanted);
         }
     }
 
@@ -54,14 +75,14 @@ public sealed interface TopicFinding {
             String topic,
             String setting,
             String wanted,
-            @Nullable String found) implements TopicFinding {
+            @Nullable String found,
+            Fix fix) implements TopicFinding {
         @Override
-        public String text() {
-            return "topic %s has %s=%s, %s is wanted; alter the topic, or correct the TopicSpec"
-                    .formatted(topic, setting, found, wanted);
+        public String what() {
+            return "topic %s has %s=%s, %s is wanted".formatted(topic, setting, found, wanted);
         }
     }
 
     /** As the topic is, a promise holds only in part. */
-    record Risk(String topic, String text) implements TopicFinding {}
+    record Risk(String topic, String what, Fix fix) implements TopicFinding {}
 }

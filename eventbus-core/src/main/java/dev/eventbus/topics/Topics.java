@@ -4,30 +4,21 @@ import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.RunLoop;
+import dev.eventbus.topics.TopicFinding.Remedy;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.Config;
-import org.apache.kafka.clients.admin.ConfigEntry;
-import org.apache.kafka.clients.admin.CreateTopicsOptions;
-import org.apache.kafka.clients.admin.DescribeConfigsOptions;
-import org.apache.kafka.clients.admin.DescribeTopicsOptions;
-import org.apache.kafka.clients.admin.NewTopic;
-import org.apache.kafka.clients.admin.TopicDescription;
-import org.apache.kafka.common.KafkaFuture;
-import org.apache.kafka.common.config.ConfigResource;
-import org.apache.kafka.common.errors.TimeoutException;
-import org.apache.kafka.common.errors.TopicExistsException;
-import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
- * Creates the topics that are missing and tells how those that are there differ from what they should be.
+ * Topics of one cluster as they should be: tells how those that are there differ, creates what is missing, mends what can be mended
+ * without losing an event.
  *
  * <pre>{@code
  * Topics topics = Topics.of(kafka, ASSET_EVENTS, HOUSING_EVENTS, DEAD_LETTERS);
@@ -35,7 +26,8 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
  * topics.verify().forEach(finding -> log.warn(finding.text()));
  * }</pre>
  *
- * <p>Nothing that exists is altered. Each call opens an admin client of its own, closes it, and waits for at most the time-out,
+ * <p>A team that keeps all its topics in one place writes a {@link TopicPlan} and gets this with {@link TopicPlan#on}. Nothing is ever
+ * deleted, and only {@code apply} alters what exists. Each call opens an admin client of its own, closes it, and waits for at most the time-out,
  * 10 seconds by default. Immutable and thread-safe.
  */
 public final class Topics {
@@ -45,11 +37,13 @@ public final class Topics {
 
     private final KafkaCluster kafka;
     private final List<TopicSpec> specs;
+    private final TopicFixes fixes;
     private final Duration timeout;
 
-    private Topics(KafkaCluster kafka, List<TopicSpec> specs, Duration timeout) {
+    private Topics(KafkaCluster kafka, List<TopicSpec> specs, TopicFixes fixes, Duration timeout) {
         this.kafka = kafka;
         this.specs = specs;
+        this.fixes = fixes;
         this.timeout = timeout;
     }
 
@@ -60,6 +54,20 @@ public final class Topics {
 
     /** @throws StartRefusedException listing every spec that contradicts itself and every topic that has two */
     public static Topics of(KafkaCluster kafka, Collection<TopicSpec> specs) {
+        List<String> problems = problemsOf(specs);
+        if (!problems.isEmpty()) {
+            throw StartRefusedException.of("Topics were", problems);
+        }
+        return of(kafka, specs, Map.of());
+    }
+
+    /** @param groups that read a topic, by topic */
+    static Topics of(KafkaCluster kafka, Collection<TopicSpec> checked, Map<String, Set<String>> groups) {
+        TopicFixes fixes = new TopicFixes(new KafkaCommands(kafka), groups);
+        return new Topics(kafka, List.copyOf(checked), fixes, DEFAULT_TIMEOUT);
+    }
+
+    static List<String> problemsOf(Collection<TopicSpec> specs) {
         List<String> problems = new ArrayList<>();
         Map<String, TopicSpec> byName = new LinkedHashMap<>();
         for (TopicSpec spec : specs) {
@@ -68,15 +76,12 @@ public final class Topics {
                 problems.add("topic %s is specified twice; keep one of them".formatted(spec.name()));
             }
         }
-        if (!problems.isEmpty()) {
-            throw StartRefusedException.of("Topics were", problems);
-        }
-        return new Topics(kafka, List.copyOf(specs), DEFAULT_TIMEOUT);
+        return problems;
     }
 
     /** The same topics with another time-out for each call. */
     public Topics timeout(Duration timeout) {
-        return new Topics(kafka, specs, Checks.positive("timeout", timeout));
+        return new Topics(kafka, specs, fixes, Checks.positive("timeout", timeout));
     }
 
     /**
@@ -86,158 +91,132 @@ public final class Topics {
      * @throws KafkaAccessException if the cluster does not answer or refuses; what was created until then stays
      */
     public List<String> provision() {
-        return withAdmin("Nothing existing was altered; topics created so far stay", admin -> {
-            Map<String, TopicDescription> existing = describe(admin, specs);
-            List<TopicSpec> missing = specs.stream()
-                    .filter(spec -> !existing.containsKey(spec.name()))
-                    .toList();
-            List<TopicSpec> created = create(admin, missing);
-            RunLoop.await(timeout, () -> isKnown(admin, created)); // other brokers learn of it a moment later
-            return created.stream().map(TopicSpec::name).toList();
-        });
+        return TopicAdmin.ask(
+                kafka, timeout, () -> "Nothing existing was altered; topics created so far stay", admin -> {
+                    List<TopicSpec> created = new ArrayList<>();
+                    admin.create(missing(admin.existing(specs)), created::add);
+                    admin.awaitKnown(created);
+                    return created.stream().map(TopicSpec::name).toList();
+                });
     }
 
     /**
-     * Compares the topics with their specs.
+     * Compares the topics with their specs, for a check at the start of a service. Changes nothing. Each finding has its exact fix.
      *
-     * @return all that was found; empty if everything is as it should be
+     * @return all that was found, risks too; empty if everything is as it should be
      * @throws KafkaAccessException if the cluster does not answer or refuses
      */
     public List<TopicFinding> verify() {
-        return withAdmin("Nothing was changed", admin -> {
-            Map<String, TopicDescription> existing = describe(admin, specs);
-            Map<String, Config> configs = configs(admin, existing.keySet());
-            List<TopicFinding> findings = new ArrayList<>();
+        return TopicAdmin.ask(kafka, timeout, () -> "Nothing was changed", this::compare);
+    }
+
+    /**
+     * Tells in which ways the topics differ from their specs, and with {@link TopicFinding#fix()} what {@link #apply()} would mend and
+     * what it would not. Changes nothing. Settings that a spec does not name are not looked at, and a mere risk is no difference.
+     *
+     * @return empty if there is nothing to do
+     * @throws KafkaAccessException if the cluster does not answer or refuses
+     */
+    public List<TopicFinding> plan() {
+        return verify().stream()
+                .filter(finding -> !(finding instanceof TopicFinding.Risk))
+                .toList();
+    }
+
+    /**
+     * Mends what {@link #plan()} tells, as far as no event can be lost by it: creates topics that are missing and sets settings. Never
+     * deletes a topic, never takes partitions away and adds none, never changes replicas, and leaves to a person what would make the
+     * broker delete events (a shorter retention or compaction lag, another clean-up) or refuse larger ones. What it left is in the plan
+     * afterwards. Any number of processes may do this at once. A broker that did not answer here may tell the old state for a moment.
+     *
+     * @return what this call mended, each as it was found
+     * @throws KafkaAccessException if the cluster does not answer or refuses; it says what was done until then, which stays
+     */
+    public List<TopicFinding> apply() {
+        return apply(Set.of(Remedy.APPLY));
+    }
+
+    /**
+     * As {@link #apply()}, and adds the partitions that are wanted.
+     *
+     * @param though what that means for the order of a key's events, and what to do about it
+     */
+    public List<TopicFinding> apply(GrowPartitions though) {
+        return switch (though) {
+            case THOUGH_KEYS_CHANGE_PARTITION -> apply(Set.of(Remedy.APPLY, Remedy.APPLY_GROWING));
+        };
+    }
+
+    private List<TopicFinding> apply(Set<Remedy> allowed) {
+        List<TopicFinding> done = new ArrayList<>();
+        return TopicAdmin.ask(kafka, timeout, () -> soFar(done), admin -> {
+            List<TopicSpec> missing = missing(admin.find(specs).keySet());
+            admin.create(missing, spec -> done.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec))));
+            admin.awaitKnown(missing);
+            Map<String, List<TopicFinding>> differing = compare(admin).stream()
+                    .filter(finding -> allowed.contains(finding.fix().by()))
+                    .collect(Collectors.groupingBy(TopicFinding::topic));
             for (TopicSpec spec : specs) {
-                TopicDescription found = existing.get(spec.name());
-                Config config = configs.get(spec.name());
-                if (found == null || config == null) {
-                    findings.add(new TopicFinding.Missing(spec.name()));
-                } else {
-                    findings.addAll(compare(spec, found, config));
-                }
+                mend(admin, spec, differing.getOrDefault(spec.name(), List.of()), done);
             }
-            return List.copyOf(findings);
+            RunLoop.await(timeout, () -> isSeen(admin, done));
+            return List.copyOf(done);
         });
     }
 
-    private static List<TopicFinding> compare(TopicSpec spec, TopicDescription found, Config config) {
-        int partitions = found.partitions().size();
-        int replicas = found.partitions().stream()
-                .mapToInt(partition -> partition.replicas().size())
-                .min()
-                .orElse(0);
-        Map<String, String> settings = new LinkedHashMap<>();
-        for (ConfigEntry entry : config.entries()) {
-            if (entry.value() != null) {
-                settings.put(entry.name(), entry.value());
+    private static void mend(TopicAdmin admin, TopicSpec spec, List<TopicFinding> differing, List<TopicFinding> done)
+            throws InterruptedException {
+        Map<String, String> settings = new TreeMap<>();
+        List<TopicFinding> set = new ArrayList<>();
+        for (TopicFinding finding : differing) {
+            if (finding instanceof TopicFinding.Setting setting) {
+                settings.put(setting.setting(), setting.wanted());
+                set.add(setting);
             }
         }
-        return TopicComparison.of(spec, partitions, replicas, settings);
-    }
-
-    private List<TopicSpec> create(Admin admin, List<TopicSpec> missing) throws InterruptedException {
-        List<NewTopic> topics = missing.stream().map(this::newTopic).toList();
-        Map<String, KafkaFuture<Void>> answers = topics.isEmpty()
-                ? Map.of()
-                : admin.createTopics(topics, new CreateTopicsOptions().timeoutMs(millis()))
-                        .values();
-        List<TopicSpec> created = new ArrayList<>();
-        for (TopicSpec spec : missing) {
-            KafkaFuture<Void> answer = answers.get(kafka.physicalTopic(spec.name()));
-            try {
-                if (answer != null) {
-                    await(answer);
-                    created.add(spec);
-                }
-            } catch (TopicExistsException e) {
-                // somebody else was faster: it is there, and it is not ours to count
+        if (!settings.isEmpty()) {
+            admin.set(spec.name(), settings);
+            done.addAll(set);
+        }
+        for (TopicFinding finding : differing) {
+            if (finding instanceof TopicFinding.PartitionCount count && admin.grow(spec, count.wanted())) {
+                done.add(count);
             }
         }
-        return created;
     }
 
-    private NewTopic newTopic(TopicSpec spec) {
-        return new NewTopic(kafka.physicalTopic(spec.name()), spec.partitions(), (short) spec.replicationFactor())
-                .configs(spec.settings());
-    }
-
-    private boolean isKnown(Admin admin, List<TopicSpec> topics) {
+    /** Whether the broker that answers has learnt of what was done. */
+    private boolean isSeen(TopicAdmin admin, List<TopicFinding> done) {
         try {
-            return topics.isEmpty() || describe(admin, topics).size() == topics.size();
+            return done.isEmpty() || Collections.disjoint(compare(admin), done);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            return true; // nothing to wait for any more; the topics are created
+            return true; // nothing to wait for any more; it is done
         }
     }
 
-    /** What exists of some topics, by logical name. */
-    private Map<String, TopicDescription> describe(Admin admin, List<TopicSpec> topics) throws InterruptedException {
-        List<String> names =
-                topics.stream().map(spec -> kafka.physicalTopic(spec.name())).toList();
-        Map<String, KafkaFuture<TopicDescription>> answers = admin.describeTopics(
-                        names, new DescribeTopicsOptions().timeoutMs(millis()))
-                .topicNameValues();
-        Map<String, TopicDescription> existing = new LinkedHashMap<>();
-        for (TopicSpec spec : topics) {
-            KafkaFuture<TopicDescription> answer = answers.get(kafka.physicalTopic(spec.name()));
-            try {
-                if (answer != null) {
-                    existing.put(spec.name(), await(answer));
-                }
-            } catch (UnknownTopicOrPartitionException e) {
-                // missing
+    private static String soFar(List<TopicFinding> done) {
+        return done.isEmpty()
+                ? "Nothing is known to be changed; apply again when that is mended"
+                : "Mended so far, and it stays: %s; apply again, it goes on from there"
+                        .formatted(done.stream().map(TopicFinding::what).collect(Collectors.joining(", ")));
+    }
+
+    private List<TopicSpec> missing(Set<String> existing) {
+        return specs.stream().filter(spec -> !existing.contains(spec.name())).toList();
+    }
+
+    private List<TopicFinding> compare(TopicAdmin admin) throws InterruptedException {
+        Map<String, TopicComparison.Found> existing = admin.find(specs);
+        List<TopicFinding> findings = new ArrayList<>();
+        for (TopicSpec spec : specs) {
+            TopicComparison.Found found = existing.get(spec.name());
+            if (found == null) {
+                findings.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec)));
+            } else {
+                findings.addAll(TopicComparison.of(spec, found, fixes));
             }
         }
-        return existing;
-    }
-
-    private Map<String, Config> configs(Admin admin, Collection<String> topics) throws InterruptedException {
-        Map<ConfigResource, String> resources = new LinkedHashMap<>();
-        for (String topic : topics) {
-            resources.put(new ConfigResource(ConfigResource.Type.TOPIC, kafka.physicalTopic(topic)), topic);
-        }
-        Map<String, Config> configs = new LinkedHashMap<>();
-        Map<ConfigResource, Config> found =
-                await(admin.describeConfigs(resources.keySet(), new DescribeConfigsOptions().timeoutMs(millis()))
-                        .all());
-        found.forEach((resource, config) -> configs.put(kafka.logicalTopic(resource.name()), config));
-        return configs;
-    }
-
-    private <T> T await(KafkaFuture<T> answer) throws InterruptedException {
-        try {
-            return answer.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
-        } catch (ExecutionException e) {
-            throw e.getCause() instanceof RuntimeException cause ? cause : new IllegalStateException(e.getCause());
-        } catch (java.util.concurrent.TimeoutException e) {
-            throw new TimeoutException("no answer within " + timeout, e);
-        }
-    }
-
-    private int millis() {
-        return (int) Math.min(timeout.toMillis(), Integer.MAX_VALUE);
-    }
-
-    /** Work with an admin client. */
-    @FunctionalInterface
-    private interface AdminWork<T> {
-        T with(Admin admin) throws InterruptedException;
-    }
-
-    private <T> T withAdmin(String whatBecomesOfTheData, AdminWork<T> work) {
-        try {
-            Admin admin = kafka.admin();
-            try {
-                return work.with(admin);
-            } finally {
-                admin.close(Duration.ZERO);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw KafkaFaults.explain(kafka, e, whatBecomesOfTheData);
-        } catch (RuntimeException e) {
-            throw KafkaFaults.explain(kafka, e, whatBecomesOfTheData);
-        }
+        return List.copyOf(findings);
     }
 }

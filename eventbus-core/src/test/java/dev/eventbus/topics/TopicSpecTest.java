@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.topics.TopicComparison.Found;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -100,7 +101,7 @@ class TopicSpecTest {
     void a_topic_as_specified_has_no_finding() {
         TopicSpec spec = TopicSpec.of("t", 3);
 
-        assertThat(TopicComparison.of(spec, 3, 3, spec.settings())).isEmpty();
+        assertThat(compare(spec, new Found(3, 3, spec.settings()))).isEmpty();
     }
 
     @Test
@@ -111,17 +112,14 @@ class TopicSpecTest {
         settings.put("unclean.leader.election.enable", "true");
         settings.remove("min.compaction.lag.ms");
 
-        assertThat(TopicComparison.of(spec, 2, 4, settings))
+        assertThat(compare(spec, new Found(2, 4, settings)))
+                .extracting(TopicFinding::what)
                 .containsExactlyInAnyOrder(
-                        new TopicFinding.PartitionCount("t", 3, 2),
-                        new TopicFinding.Replication("t", 3, 4),
-                        new TopicFinding.Setting("t", "cleanup.policy", "compact", "compact,delete"),
-                        new TopicFinding.Setting("t", "unclean.leader.election.enable", "false", "true"),
-                        new TopicFinding.Setting("t", "min.compaction.lag.ms", "2592000000", null))
-                .extracting(TopicFinding::text)
-                .allSatisfy(text -> assertThat(text).startsWith("topic t has "));
-        assertThat(new TopicFinding.PartitionCount("t", 3, 4).text()).contains("cannot be taken away");
-        assertThat(new TopicFinding.Missing("t").text()).contains("does not exist", "provision()");
+                        "topic t has 2 partitions, 3 are wanted",
+                        "topic t has 4 replicas, 3 are wanted",
+                        "topic t has cleanup.policy=compact,delete, compact is wanted",
+                        "topic t has unclean.leader.election.enable=true, false is wanted",
+                        "topic t has min.compaction.lag.ms=null, 2592000000 is wanted");
     }
 
     @Test
@@ -149,8 +147,12 @@ class TopicSpecTest {
 
     private static List<String> risks(int replicas, int minInsync) {
         TopicSpec spec = TopicSpec.of("t", 1).replicationFactor(replicas).minInsyncReplicas(minInsync);
-        return TopicComparison.of(spec, 1, replicas, spec.settings()).stream()
+        return compare(spec, new Found(1, replicas, spec.settings())).stream()
                 .map(TopicFinding::text)
                 .toList();
+    }
+
+    private static List<TopicFinding> compare(TopicSpec spec, Found found) {
+        return TopicComparison.of(spec, found, new TopicFixes(new KafkaCommands(KafkaCluster.at("a:1")), Map.of()));
     }
 }

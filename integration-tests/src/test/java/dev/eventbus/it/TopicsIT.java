@@ -33,7 +33,8 @@ class TopicsIT {
         KafkaCluster kafka = clusterOfItsOwn(server);
         Topics topics = Topics.of(kafka, ASSET_EVENTS, DEAD_LETTERS);
         assertThat(topics.verify())
-                .containsExactly(new TopicFinding.Missing("asset.events"), new TopicFinding.Missing("dlq.events"));
+                .extracting(TopicFinding::what)
+                .containsExactly("topic asset.events does not exist", "topic dlq.events does not exist");
 
         assertThat(Topics.of(kafka, DEAD_LETTERS).provision()).containsExactly("dlq.events");
         assertThat(topics.provision()).containsExactly("asset.events");
@@ -57,12 +58,13 @@ class TopicsIT {
 
         assertThat(others.verify())
                 .filteredOn(finding -> !(finding instanceof TopicFinding.Risk))
+                .extracting(TopicFinding::what)
                 .containsExactlyInAnyOrder(
-                        new TopicFinding.PartitionCount("asset.events", 6, 3),
-                        new TopicFinding.Setting("asset.events", "cleanup.policy", "compact", "delete"),
-                        new TopicFinding.Setting("asset.events", "min.compaction.lag.ms", "2592000000", "0"),
-                        new TopicFinding.Setting("asset.events", "retention.ms", "604800000", "86400000"),
-                        new TopicFinding.Setting("asset.events", "retention.bytes", "-1", "10000000000"));
+                        "topic asset.events has 3 partitions, 6 are wanted",
+                        "topic asset.events has cleanup.policy=delete, compact is wanted",
+                        "topic asset.events has min.compaction.lag.ms=0, 2592000000 is wanted",
+                        "topic asset.events has retention.ms=86400000, 604800000 is wanted",
+                        "topic asset.events has retention.bytes=10000000000, -1 is wanted");
     }
 
     @Test
@@ -91,9 +93,10 @@ class TopicsIT {
 
             assertThat(topics.verify()).allMatch(finding -> finding instanceof TopicFinding.Risk);
             assertThat(byHand.verify())
+                    .extracting(TopicFinding::what)
                     .contains(
-                            new TopicFinding.Setting("dlq.events", "cleanup.policy", "delete", "compact,delete"),
-                            new TopicFinding.Setting("dlq.events", "retention.ms", "604800000", "60000"));
+                            "topic dlq.events has cleanup.policy=compact,delete, delete is wanted",
+                            "topic dlq.events has retention.ms=60000, 604800000 is wanted");
         }
     }
 

@@ -213,6 +213,42 @@ class CliIT {
     }
 
     @Test
+    void topics_are_mended_once_a_person_has_said_so_and_grow_once_that_was_said_too(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            configure(scene, scene.group("ledger"));
+            String[] topics = {
+                "--topic",
+                "asset.events = partitions=6 replicas=1 retention=P8D",
+                "--topic",
+                "new.events = partitions=1 replicas=1"
+            };
+            JsonNode plan = runJson(1, with(topics, "topics", "plan")).get("findings");
+            assertThat(plan).hasSize(3);
+            assertThat(run(with(topics, "topics", "apply"))).as("not confirmed").isEqualTo(4);
+            assertThat(runJson(1, with(topics, "topics", "plan")).get("findings"))
+                    .isEqualTo(plan);
+
+            JsonNode applied = runJson(1, with(topics, "topics", "apply", "--yes"));
+            assertThat(applied.get("mended")).hasSize(2);
+            assertThat(applied.get("findings")).hasSize(1);
+            assertThat(applied.get("findings").get(0).get("finding").asText()).contains("3 partitions, 6 are wanted");
+
+            JsonNode grown = runJson(
+                    0, with(topics, "topics", "apply", "--yes", "--grow-partitions-though-keys-change-partition"));
+            assertThat(grown.get("mended")).hasSize(1);
+            assertThat(runJson(0, with(topics, "topics", "plan")).get("findings"))
+                    .isEmpty();
+        }
+    }
+
+    private static String[] with(String[] more, String... arguments) {
+        List<String> all = new ArrayList<>(List.of(arguments));
+        all.addAll(List.of(more));
+        return all.toArray(String[]::new);
+    }
+
+    @Test
     void what_is_wrong_has_an_exit_code_of_its_own_and_no_secret_is_ever_said(
             KafkaServer kafka, PostgresServer postgres, @TempDir Path folder) throws Exception {
         assertThat(run("deadletters", "list", "--password", SECRET)).isEqualTo(2);

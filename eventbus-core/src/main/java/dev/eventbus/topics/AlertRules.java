@@ -1,0 +1,103 @@
+package dev.eventbus.topics;
+
+import java.util.Collection;
+
+/** A file of alert rules for Prometheus. */
+final class AlertRules {
+
+    private static final int MOST_LAG = 10_000;
+    private static final int OLDEST_SECONDS = 60;
+    private static final int INDENT = 6;
+
+    /** What an alert says; a group's name comes from the label, since Prometheus takes braces in these texts for a template. */
+    private record Rule(String name, String expression, String lasting, String severity, String summary) {
+
+        String yaml() {
+            return """
+                    - alert: %s
+                      expr: %s
+                      for: %s
+                      labels:
+                        severity: %s
+                      annotations:
+                        summary: %s
+                    """.formatted(name, Quoted.yaml(expression), lasting, severity, Quoted.yaml(summary))
+                    .indent(INDENT);
+        }
+    }
+
+    private AlertRules() {}
+
+    static String yaml(Collection<String> groups) {
+        StringBuilder file = new StringBuilder("""
+                groups:
+                  - name: eventbus
+                    rules:
+                """);
+        file.append(underReplicated().yaml());
+        file.append(oldestRow().yaml());
+        file.append(unknownOutbox().yaml());
+        for (String group : groups) {
+            String matcher = MeterQueries.is("group", group);
+            file.append(lag(matcher).yaml());
+            file.append(silence(matcher).yaml());
+            file.append(deadLetters(matcher).yaml());
+        }
+        return file.toString();
+    }
+
+    private static Rule underReplicated() {
+        return new Rule(
+                "KafkaUnderReplicatedPartitions",
+                MeterQueries.UNDER_REPLICATED + " > 0",
+                "5m",
+                "warning",
+                "{{ $value }} partitions of {{ $labels.instance }} lack a replica: a broker is down or behind. Events wait when fewer are in sync than min.insync.replicas says; none is lost");
+    }
+
+    private static Rule oldestRow() {
+        return new Rule(
+                "EventbusOutboxOldestRow",
+                "%s > %d".formatted(MeterQueries.oldestRow(), OLDEST_SECONDS),
+                "2m",
+                "critical",
+                "Events of outbox {{ $labels.outbox }} wait for {{ $value }} s: no relay runs, the database or Kafka is down, or a topic waits. health() of the relays says which");
+    }
+
+    private static Rule unknownOutbox() {
+        return new Rule(
+                "EventbusOutboxUnknown",
+                "absent(%s) or %s != %s"
+                        .formatted(MeterQueries.OLDEST_ROW, MeterQueries.oldestRow(), MeterQueries.oldestRow()),
+                "2m",
+                "critical",
+                "Nobody knows how long events wait: no service reports its outbox, or its database does not answer");
+    }
+
+    private static Rule lag(String group) {
+        return new Rule(
+                "EventbusGroupLag",
+                "%s > %d".formatted(MeterQueries.lag(group), MOST_LAG),
+                "5m",
+                "warning",
+                "Group {{ $labels.group }} is {{ $value }} records behind: it does not keep up, or a record holds it up. runner.explain(topic, partition) names that record");
+    }
+
+    private static Rule silence(String group) {
+        return new Rule(
+                "EventbusGroupSilent",
+                "absent(%s{%s})".formatted(MeterQueries.LAG, group),
+                "10m",
+                "critical",
+                "No runner of group {{ $labels.group }} reports a lag: none runs, or none is scraped");
+    }
+
+    private static Rule deadLetters(String group) {
+        return new Rule(
+                "EventbusDeadLetters",
+                MeterQueries.anyDeadLetter(group),
+                "0m",
+                "warning",
+                "Events of topic {{ $labels.topic }} fail for good in group {{ $labels.group }}: look into the dead-letter topic, mend the cause, redrive");
+    }
+}

@@ -1,0 +1,50 @@
+package dev.eventbus.topics;
+
+import java.util.Collection;
+import java.util.stream.Collectors;
+
+/**
+ * Queries in PromQL on the meters of {@code docs/metrics.md}, under the names that Micrometer's registry for Prometheus gives them. Matchers are
+ * given without braces.
+ */
+final class MeterQueries {
+
+    static final String LAG = "eventbus_consumer_lag_records";
+    static final String OLDEST_ROW = "eventbus_outbox_oldest_age_seconds";
+    static final String DEAD_LETTERS = "eventbus_dlq_published_messages_total";
+    static final String SENT = "eventbus_relay_sent_messages_total";
+    static final String HANDLED = "eventbus_consumer_process_seconds_count";
+
+    /** Not a meter of this library: what the examples of the JMX exporter and of Strimzi make of Kafka's own figure. */
+    static final String UNDER_REPLICATED = "kafka_server_replicamanager_underreplicatedpartitions";
+
+    private MeterQueries() {}
+
+    static String is(String label, String value) {
+        return label + "=" + Quoted.promql(value);
+    }
+
+    static String isOneOf(String label, Collection<String> values) {
+        return label + "=~" + Quoted.promql(values.stream().map(Quoted::regex).collect(Collectors.joining("|")));
+    }
+
+    /** A lag that is not known is NaN, which would make NaN of the whole sum: a comparison leaves it out. */
+    static String lag(String matchers) {
+        return "sum by (group) (%s{%s} >= 0)".formatted(LAG, matchers);
+    }
+
+    static String oldestRow() {
+        return "max by (outbox) (%s)".formatted(OLDEST_ROW);
+    }
+
+    static String perSecond(String counter, String by, String matchers) {
+        return "sum by (%s) (rate(%s{%s}[5m]))".formatted(by, counter, matchers);
+    }
+
+    /** A counter begins with its first dead letter, of which a rate knows nothing: a series that is new counts as well. */
+    static String anyDeadLetter(String matchers) {
+        String counter = "%s{%s}".formatted(DEAD_LETTERS, matchers);
+        return "sum by (group, topic) (increase(%s[10m])) > 0 or sum by (group, topic) (%s unless %s offset 10m) > 0"
+                .formatted(counter, counter, counter);
+    }
+}

@@ -1,0 +1,9 @@
+# Topics that are missing are made.
+kafka-topics --bootstrap-server kafka:9092 --create --if-not-exists --topic asset.events --partitions 3 --replication-factor 2 --config cleanup.policy=delete --config compression.type=lz4 --config min.insync.replicas=2 --config retention.bytes=10000000000 --config retention.ms=86400000 --config unclean.leader.election.enable=false
+kafka-topics --bootstrap-server kafka:9092 --create --if-not-exists --topic housing.events --partitions 3 --replication-factor 2 --config cleanup.policy=delete --config compression.type=lz4 --config min.insync.replicas=2 --config retention.bytes=10000000000 --config retention.ms=86400000 --config unclean.leader.election.enable=false
+kafka-topics --bootstrap-server kafka:9092 --create --if-not-exists --topic dlq.events --partitions 1 --replication-factor 2 --config cleanup.policy=delete --config compression.type=lz4 --config min.insync.replicas=2 --config retention.bytes=-1 --config retention.ms=604800000 --config unclean.leader.election.enable=false
+
+# Topics that exist get their settings. A shorter retention deletes events.
+kafka-configs --bootstrap-server kafka:9092 --alter --entity-type topics --entity-name asset.events --add-config cleanup.policy=delete,compression.type=lz4,min.insync.replicas=2,retention.bytes=10000000000,retention.ms=86400000,unclean.leader.election.enable=false
+kafka-configs --bootstrap-server kafka:9092 --alter --entity-type topics --entity-name housing.events --add-config cleanup.policy=delete,compression.type=lz4,min.insync.replicas=2,retention.bytes=10000000000,retention.ms=86400000,unclean.leader.election.enable=false
+kafka-configs --bootstrap-server kafka:9092 --alter --entity-type topics --entity-name dlq.events --add-config cleanup.policy=delete,compression.type=lz4,min.insync.replicas=2,retention.bytes=-1,retention.ms=604800000,unclean.leader.election.enable=false
