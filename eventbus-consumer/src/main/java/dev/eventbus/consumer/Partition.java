@@ -36,6 +36,8 @@ final class Partition implements FlowControl.Read {
     private long committed = OffsetTracker.NOTHING;
     private @Nullable String stoppedBecause;
 
+    private @Nullable String unreadable;
+
     /** The epoch before, while something of it still runs in this runner. */
     private @Nullable Partition before;
 
@@ -117,6 +119,16 @@ final class Partition implements FlowControl.Read {
 
     void stoppedBecause(@Nullable String why) {
         stoppedBecause = why;
+    }
+
+    /** Why its next records cannot be read; null if they can, or are about to be asked for. */
+    @Override
+    public @Nullable String unreadable() {
+        return unreadable;
+    }
+
+    void unreadable(@Nullable String why) {
+        unreadable = why;
     }
 
     // ---- what may be started
