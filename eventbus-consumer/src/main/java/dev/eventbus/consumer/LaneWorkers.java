@@ -121,9 +121,8 @@ final class LaneWorkers {
             Work work,
             InstantSource clock,
             Consumer<? super VirtualMachineError> fatal) {
-        this.calls = executor == null
-                ? null
-                : new WorkerCalls(executor, concurrency, clock, this::work, this::workerLeft);
+        this.calls =
+                executor == null ? null : new WorkerCalls(executor, concurrency, clock, this::work, this::workerLeft);
         this.concurrency = concurrency;
         this.work = work;
         this.alone = work.alone();

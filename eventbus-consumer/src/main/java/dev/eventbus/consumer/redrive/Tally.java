@@ -74,6 +74,15 @@ final class Tally {
 
     RedriveResult result(String run, long planned) {
         return new RedriveResult(
-                run, planned, handedOver, applied, failed, unknown, discarded, leftAlone, refused, Optional.ofNullable(stopped));
+                run,
+                planned,
+                handedOver,
+                applied,
+                failed,
+                unknown,
+                discarded,
+                leftAlone,
+                refused,
+                Optional.ofNullable(stopped));
     }
 }

@@ -19,7 +19,9 @@ class OntoTopicsTest {
     @Test
     void only_what_kafka_has_refused_is_known_not_to_be_there() {
         for (KafkaException refusal : List.of(new RecordTooLargeException(), new TopicAuthorizationException("no"))) {
-            assertThat(OntoTopics.isRefused(saying(refusal))).as(refusal.toString()).isTrue();
+            assertThat(OntoTopics.isRefused(saying(refusal)))
+                    .as(refusal.toString())
+                    .isTrue();
         }
         for (Exception unknown : List.of(
                 new TimeoutException(),
@@ -29,7 +31,9 @@ class OntoTopicsTest {
                 new KafkaException("?"),
                 new java.util.concurrent.TimeoutException(),
                 new InterruptedException())) {
-            assertThat(OntoTopics.isRefused(saying(unknown))).as(unknown.toString()).isFalse();
+            assertThat(OntoTopics.isRefused(saying(unknown)))
+                    .as(unknown.toString())
+                    .isFalse();
         }
     }
 
