@@ -16,12 +16,10 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -240,7 +238,12 @@ final class OntoTopics {
     }
 
     private static boolean refuses(Throwable failure) {
-        return Stream.iterate(failure, Objects::nonNull, Throwable::getCause)
-                .anyMatch(cause -> REFUSALS.stream().anyMatch(refusal -> refusal.isInstance(cause)));
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            Throwable known = cause;
+            if (REFUSALS.stream().anyMatch(refusal -> refusal.isInstance(known))) {
+                return true;
+            }
+        }
+        return false;
     }
 }
