@@ -156,12 +156,12 @@ class AssignedPartitionsTest {
         KeyLane zombie = assigned.laneOf(first, record(5).key());
         zombie.begin();
         AtomicReference<Throwable> failure = new AtomicReference<>();
-        AtomicReference<Partition> last = new AtomicReference<>(first);
+        Partition[] last = {first};
         Thread shallow = new Thread(
                 null,
                 () -> {
                     for (int hop = 0; hop < 10_000; hop++) {
-                        last.set(assigned.restart(last.get()));
+                        last[0] = assigned.restart(last[0]);
                     }
                 },
                 "with little stack",
@@ -170,9 +170,9 @@ class AssignedPartitionsTest {
         shallow.start();
         shallow.join();
         assertThat(failure).hasNullValue();
-        assertThat(last.get().isAtRest()).isFalse();
+        assertThat(last[0].isAtRest()).isFalse();
         assigned.released(zombie, runs);
-        assertThat(last.get().isAtRest()).isTrue();
+        assertThat(last[0].isAtRest()).isTrue();
     }
 
     @Test

@@ -42,7 +42,7 @@ class DeadLetterTest {
 
     @Test
     void one_that_is_made_by_hand_keeps_the_headers_it_was_made_with() {
-        DeadLetter letter = new DeadLetter(null, null, null, record.headers());
+        DeadLetter letter = new DeadLetter(null, new byte[0], new byte[0], record.headers());
         record.headers().remove("tenant");
         assertThat(letter.headers().lastHeader("tenant")).isNotNull();
     }
