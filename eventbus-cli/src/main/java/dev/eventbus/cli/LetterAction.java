@@ -143,6 +143,7 @@ abstract class LetterAction extends Action {
                 .fact("handedOver", result.handedOver())
                 .fact("applied", result.applied())
                 .fact("failedAgain", result.failedAgain())
+                .fact("unknown", result.unknown())
                 .fact("waiting", result.waiting())
                 .fact("discarded", result.discarded())
                 .table("leftAlone", List.of("standing", "events"), counts(new TreeMap<>(result.leftAlone())))
@@ -153,7 +154,7 @@ abstract class LetterAction extends Action {
                 .fact("stopped", result.stopped().orElse(null)));
         boolean settled = result.leftAlone().keySet().stream()
                 .allMatch(standing -> standing.isSettled() || standing == Standing.PARKED);
-        return result.stopped().isPresent() || result.failedAgain() > 0 || !settled
+        return result.stopped().isPresent() || result.failedAgain() + result.unknown() > 0 || !settled
                 ? EventbusCli.WRONG
                 : EventbusCli.OK;
     }

@@ -1,6 +1,7 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
+import dev.eventbus.consumer.internal.WorkerCalls;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -74,17 +75,16 @@ final class LaneWorkers {
         }
     }
 
-    private record Refusal(Instant since, String cause, boolean told) {}
-
     private static final Logger LOG = LoggerFactory.getLogger(LaneWorkers.class);
 
     private static final int RECORDS_A_TURN = 16;
     private static final long NANOS_A_TURN = TimeUnit.MILLISECONDS.toNanos(5);
     private static final Duration AFTER_A_BUG = Duration.ofSeconds(10);
-    private static final Duration REFUSED_TOO_LONG = Duration.ofSeconds(1);
     private static final Duration ALONE_AT_MOST = Duration.ofSeconds(60);
 
-    private final @Nullable Executor executor;
+    /** Null if the workers are the thread that calls {@link #runHere()}. */
+    private final @Nullable WorkerCalls calls;
+
     private final int concurrency;
     private final Work work;
     private final Semaphore alone;
@@ -100,7 +100,6 @@ final class LaneWorkers {
     private final Queue<KeyLane> suspects = new ConcurrentLinkedQueue<>();
 
     private final Queue<Report> reports = new ConcurrentLinkedQueue<>();
-    private final AtomicInteger workers = new AtomicInteger();
     private final AtomicInteger running = new AtomicInteger();
 
     /** Lanes whose letters have ended since the poll thread looked; it calls for their workers. */
@@ -112,9 +111,6 @@ final class LaneWorkers {
     /** Since when suspects wait for everything else to come to rest; null while none waits. */
     private volatile @Nullable Instant suspectsSince;
 
-    /** Since when the executor has taken nothing; null while it does. */
-    private volatile @Nullable Refusal refusal;
-
     /**
      * @param executor runs the workers; null to run them by {@link #runHere()} only
      * @param fatal told when the JVM itself is out of order
@@ -125,7 +121,8 @@ final class LaneWorkers {
             Work work,
             InstantSource clock,
             Consumer<? super VirtualMachineError> fatal) {
-        this.executor = executor;
+        this.calls =
+                executor == null ? null : new WorkerCalls(executor, concurrency, clock, this::work, this::workerLeft);
         this.concurrency = concurrency;
         this.work = work;
         this.alone = work.alone();
@@ -145,13 +142,16 @@ final class LaneWorkers {
 
     /** Runs all that is ready in the calling thread; does nothing if there is an executor. */
     void runHere() {
-        if (executor == null) {
+        if (calls == null) {
             work();
         }
     }
 
     /** Poll thread: calls for the workers that a refusal or the end of a letter has left to be called. */
     void hire() {
+        if (calls != null) {
+            calls.look(maySomethingStart());
+        }
         for (int more = woken.getAndSet(0); more > 1; more--) {
             hireOne();
         }
@@ -164,12 +164,7 @@ final class LaneWorkers {
         if (haveSuspects()) {
             return RunnerHealth.suspects(suspects.size());
         }
-        Refusal now = refusal;
-        if (now == null || isIdle() || clock.instant().isBefore(now.since().plus(REFUSED_TOO_LONG))) {
-            return null;
-        }
-        return "the executor has taken no work since %s (%s): events wait, and it is asked again"
-                .formatted(now.since(), now.cause());
+        return calls == null || isIdle() ? null : calls.problem();
     }
 
     /** Whether records that may end the process run or wait. */
@@ -179,35 +174,9 @@ final class LaneWorkers {
 
     /** Calls for a worker if lanes are ready and there may be one more. */
     private void hireOne() {
-        if (executor == null || !maySomethingStart()) {
-            return;
+        if (calls != null && maySomethingStart()) {
+            calls.call();
         }
-        if (workers.getAndUpdate(now -> Math.min(concurrency, now + 1)) >= concurrency) {
-            return;
-        }
-        try {
-            executor.execute(this::workAndLeave);
-            refusal = null;
-        } catch (VirtualMachineError e) {
-            workers.decrementAndGet();
-            throw e;
-        } catch (RuntimeException | Error e) { // it is the user's: it may throw anything
-            workers.decrementAndGet();
-            refused(e);
-        }
-    }
-
-    /** A full queue is no news; an executor that takes nothing for a second is, once. */
-    private void refused(Throwable cause) {
-        Instant now = clock.instant();
-        Refusal before = refusal;
-        Instant since = before == null ? now : before.since();
-        boolean tooLong = !now.isBefore(since.plus(REFUSED_TOO_LONG));
-        String name = cause.getClass().getName();
-        if (tooLong && (before == null || !before.told())) {
-            LOG.warn("the executor has taken no work since {} ({}); events wait, and it is asked again", since, name);
-        }
-        refusal = new Refusal(since, name, tooLong);
     }
 
     /** Poll thread: the next report; null if there is none. */
@@ -221,14 +190,9 @@ final class LaneWorkers {
         return running.get();
     }
 
-    private void workAndLeave() {
-        try {
-            work();
-        } finally {
-            workers.decrementAndGet();
-            if (suspects.isEmpty()) { // else the poll thread calls: this one may have left because others still run
-                hireOne(); // a lane may have come between the last look and leaving
-            }
+    private void workerLeft() {
+        if (suspects.isEmpty()) { // else the poll thread calls: this one may have left because others still run
+            hireOne(); // a lane may have come between the last look and leaving
         }
     }
 
@@ -256,7 +220,7 @@ final class LaneWorkers {
     }
 
     boolean haveThreads() {
-        return executor != null;
+        return calls != null;
     }
 
     void report(Report report) {
@@ -344,7 +308,7 @@ final class LaneWorkers {
                 return;
             }
             InFlight ended = record;
-            boolean over = alone || n >= RECORDS_A_TURN || executor != null && System.nanoTime() - began > NANOS_A_TURN;
+            boolean over = alone || n >= RECORDS_A_TURN || calls != null && System.nanoTime() - began > NANOS_A_TURN;
             boolean later = over && lane.nextLater();
             record = over ? null : lane.next();
             reports.add(new Report.Ended(lane, ended));

@@ -110,7 +110,7 @@ final class OffsetCommitter {
                 || !p.isClosed()
                 || p.offsets().isUnused()
                 || !p.isAtRest()
-                || dubious.contains(p) && p.offsets().span() > 0
+                || haveSuspects(p)
                 || handedOver.contains(p));
         atRest.forEach(partition -> offsets.put(partition, partition.offsets().committable()));
         if (offsets.isEmpty()) {
@@ -173,6 +173,12 @@ final class OffsetCommitter {
         } catch (KafkaException e) {
             LOG.debug("the notes of {} could not be read or taken off", fresh.keySet(), e);
         }
+    }
+
+    /** Whether a record that is watched has not ended: the next owner runs it, and must know. */
+    private boolean haveSuspects(Partition partition) {
+        OffsetTracker offsets = partition.offsets();
+        return dubious.contains(partition) && offsets.span() > 0 && offsets.lowestOpen() < CrashWatch.WINDOW;
     }
 
     /** Watches a record that may have been running when its owner before died: it is among the first of its partition. */

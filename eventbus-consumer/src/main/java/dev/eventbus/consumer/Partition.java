@@ -36,7 +36,9 @@ final class Partition implements FlowControl.Read {
     private long committed = OffsetTracker.NOTHING;
     private @Nullable String stoppedBecause;
 
-    /** The epoch before, while something of it still runs in this runner. */
+    private @Nullable String unreadable;
+
+    /** An epoch before of which something still runs in this runner; each knows the next older one. */
     private @Nullable Partition before;
 
     Partition(TopicPartition id, int epoch) {
@@ -88,9 +90,24 @@ final class Partition implements FlowControl.Read {
         before = epochBefore;
     }
 
+    /** How many epochs before are remembered. */
+    int epochsBefore() {
+        int epochs = 0;
+        for (Partition epoch = before; epoch != null; epoch = epoch.before) {
+            epochs++;
+        }
+        return epochs;
+    }
+
     /** Whether nothing of the partition is open here any more, of whatever epoch. */
     boolean isAtRest() {
-        before = before == null || before.isAtRest() ? null : before;
+        for (Partition epoch = this; epoch.before != null; ) {
+            if (epoch.before.inFlight == 0) {
+                epoch.before = epoch.before.before; // of as many as come and go, only those are kept that run
+            } else {
+                epoch = epoch.before;
+            }
+        }
         return inFlight == 0 && before == null;
     }
 
@@ -117,6 +134,16 @@ final class Partition implements FlowControl.Read {
 
     void stoppedBecause(@Nullable String why) {
         stoppedBecause = why;
+    }
+
+    /** Why its next records cannot be read; null if they can, or are about to be asked for. */
+    @Override
+    public @Nullable String unreadable() {
+        return unreadable;
+    }
+
+    void unreadable(@Nullable String why) {
+        unreadable = why;
     }
 
     // ---- what may be started

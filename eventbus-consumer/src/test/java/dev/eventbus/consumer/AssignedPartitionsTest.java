@@ -11,6 +11,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -145,6 +146,48 @@ class AssignedPartitionsTest {
         zombie.letGo();
         assertThat(assigned.released(zombie, fails)).isSameAs(held);
         assertThat(held.begin()).isNotNull();
+    }
+
+    @Test
+    void however_often_a_partition_comes_back_while_an_old_handler_of_it_runs_only_that_one_epoch_is_remembered()
+            throws InterruptedException {
+        Partition first = assigned(P0);
+        InFlight runs = add(first, 5);
+        KeyLane zombie = assigned.laneOf(first, record(5).key());
+        zombie.begin();
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        Partition[] last = {first};
+        Thread shallow = new Thread(
+                null,
+                () -> {
+                    for (int hop = 0; hop < 10_000; hop++) {
+                        last[0] = assigned.restart(last[0]);
+                    }
+                },
+                "with little stack",
+                128 * 1024);
+        shallow.setUncaughtExceptionHandler((thread, e) -> failure.set(e));
+        shallow.start();
+        shallow.join();
+        assertThat(failure).hasNullValue();
+        assertThat(last[0].isAtRest()).isFalse();
+        assigned.released(zombie, runs);
+        assertThat(last[0].isAtRest()).isTrue();
+    }
+
+    @Test
+    void epochs_that_have_ended_are_forgotten_also_between_others_that_run() {
+        Partition first = assigned(P0);
+        first.register(record(5));
+        Partition second = assigned.restart(first);
+        InFlight ended = second.register(record(6));
+        Partition third = assigned.restart(second);
+        third.register(record(7));
+        Partition fourth = assigned.restart(third);
+        assertThat(fourth.epochsBefore()).isEqualTo(3);
+        second.left(ended);
+        assertThat(fourth.isAtRest()).isFalse();
+        assertThat(fourth.epochsBefore()).isEqualTo(2);
     }
 
     private Partition assigned(TopicPartition id) {

@@ -176,6 +176,78 @@ class LaneWorkersTest {
         assertThat(workers.nextReport()).isInstanceOf(Report.Ended.class);
     }
 
+    /** As with a discard policy, or with {@code shutdownNow()}: nobody is told. */
+    @Test
+    void an_executor_that_drops_tasks_is_a_problem_and_keeps_no_lane_waiting_once_it_works() {
+        Instant[] now = {NOW};
+        List<Runnable> kept = new ArrayList<>();
+        boolean[] drops = {true};
+        LaneWorkers workers = new LaneWorkers(
+                task -> {
+                    kept.add(task);
+                    if (!drops[0]) {
+                        task.run();
+                    }
+                },
+                2,
+                record -> Progress.ENDED,
+                () -> now[0],
+                e -> {});
+        for (int i = 0; i < 3; i++) {
+            KeyLane lane = new KeyLane(partition(), null);
+            lane.add(lane.partition().register(record(i, "k")));
+            workers.ready(lane);
+        }
+        assertThat(kept).hasSize(2);
+        for (int second = 0; second < 60; second++) {
+            now[0] = NOW.plusSeconds(second);
+            workers.hire();
+        }
+        assertThat(workers.problem()).contains("the executor has begun no task since " + NOW);
+        assertThat(kept).as("asked again by one task at a time").hasSizeBetween(5, 8);
+
+        drops[0] = false;
+        now[0] = NOW.plusSeconds(80);
+        workers.hire();
+        for (int i = 0; i < 3; i++) {
+            assertThat(workers.nextReport()).isInstanceOf(Report.Ended.class);
+        }
+        assertThat(workers.problem()).isNull();
+        kept.forEach(Runnable::run); // late, if they were only late
+        assertThat(workers.nextReport()).isNull();
+        assertThat(workers.running()).isZero();
+    }
+
+    @Test
+    void tasks_that_wait_behind_a_worker_that_runs_are_not_given_up() {
+        Instant[] now = {NOW};
+        List<Runnable> kept = new ArrayList<>();
+        List<Integer> most = new ArrayList<>();
+        LaneWorkers[] made = new LaneWorkers[1];
+        LaneWorkers workers = new LaneWorkers(
+                kept::add,
+                2,
+                record -> {
+                    for (int second = 1; second < 60 && most.isEmpty(); second++) {
+                        now[0] = NOW.plusSeconds(second);
+                        made[0].hire();
+                    }
+                    most.add(kept.size());
+                    return Progress.ENDED;
+                },
+                () -> now[0],
+                e -> {});
+        made[0] = workers;
+        for (int i = 0; i < 3; i++) {
+            KeyLane lane = new KeyLane(partition(), null);
+            lane.add(lane.partition().register(record(i, "k")));
+            workers.ready(lane);
+        }
+        kept.get(0).run();
+        assertThat(most).containsOnly(2);
+        assertThat(workers.problem()).isNull();
+    }
+
     @Test
     void a_lane_that_gives_way_keeps_nothing_running_whether_its_partition_is_lost_before_or_after() {
         for (boolean lostBefore : new boolean[] {true, false}) {

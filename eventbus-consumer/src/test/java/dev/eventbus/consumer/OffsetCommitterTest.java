@@ -5,6 +5,7 @@ import static dev.eventbus.consumer.MockKafka.P1;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.MockKafka.ScriptedConsumer;
+import dev.eventbus.consumer.internal.CrashWatch;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -101,6 +102,26 @@ class OffsetCommitterTest {
         dubious.offsets().ended(open.slot());
         noting.commitNow(consumer, List.of(dubious), OffsetCommitter.LONGEST_SYNC);
         assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(7, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void a_hand_over_is_clean_once_all_that_was_under_suspicion_has_ended_though_later_records_are_let_go() {
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        ScriptedConsumer consumer = consumerOf(P0);
+        consumer.commits.put(P0, new OffsetAndMetadata(5)); // whoever it was told nothing
+        Partition dubious = takenOver(noting, consumer);
+        for (long offset = 5; offset < 5 + CrashWatch.WINDOW; offset++) {
+            InFlight watched = noting.watched(dubious, dubious.register(record(offset)));
+            dubious.offsets().ended(watched.slot());
+            dubious.left(watched);
+        }
+        InFlight later = noting.watched(dubious, dubious.register(record(5 + CrashWatch.WINDOW)));
+        assertThat(later.suspicion().isNone()).isTrue();
+        dubious.left(later); // let go
+        dubious.close(Instant.MIN);
+        noting.commitNow(consumer, List.of(dubious), OffsetCommitter.LONGEST_SYNC);
+        assertThat(consumer.commits)
+                .containsEntry(P0, new OffsetAndMetadata(5 + CrashWatch.WINDOW, OffsetCommitter.HANDED_OVER));
     }
 
     @Test

@@ -24,7 +24,9 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
@@ -230,6 +232,46 @@ class ParkingThreadsTest {
         redrive("bob");
         eventually(() -> handled.contains("b1"));
         assertThat(refused.get()).isNegative();
+    }
+
+    @Test
+    void an_executor_that_drops_turns_of_parked_keys_is_told_and_keeps_no_key_taken() throws SQLException {
+        AtomicBoolean drops = new AtomicBoolean();
+        ConsumerRunner running = start(builder().executor(task -> {
+            boolean ofParked = Thread.currentThread().getName().startsWith("parked keys");
+            if (!ofParked || !drops.compareAndSet(true, false)) {
+                task.run();
+            }
+        }));
+        failing.add("b1");
+        kafka.event(P0, "bob", "b1");
+        eventually(() -> isParked(1));
+        failing.clear();
+        drops.set(true);
+        redrive("bob");
+        eventually(() -> running.health().problems().stream().anyMatch(it -> it.contains("drops tasks")));
+        eventually(() -> handled.contains("b1"));
+        eventually(() -> running.health().problems().stream().noneMatch(it -> it.contains("drops tasks")));
+    }
+
+    @Test
+    void an_executor_that_refuses_turns_of_parked_keys_is_told() throws SQLException {
+        AtomicBoolean refuses = new AtomicBoolean();
+        ConsumerRunner running = start(builder().executor(task -> {
+            if (refuses.get() && Thread.currentThread().getName().startsWith("parked keys")) {
+                throw new RejectedExecutionException("shut down");
+            }
+            task.run();
+        }));
+        failing.add("b1");
+        kafka.event(P0, "bob", "b1");
+        eventually(() -> isParked(1));
+        failing.clear();
+        refuses.set(true);
+        redrive("bob");
+        eventually(() -> running.health().problems().stream().anyMatch(it -> it.contains("refuses parked events")));
+        refuses.set(false);
+        eventually(() -> handled.contains("b1"));
     }
 
     // ---- a key that is parked from outside, by a redrive

@@ -19,7 +19,7 @@ class RedriveMetricsTest {
     @Test
     void what_redrives_come_to_adds_up_and_is_gone_when_they_are_closed() {
         try (RedriveMetrics metrics = RedriveMetrics.of(registry, "ledger")) {
-            assertThat(registry.getMeters()).hasSize(4);
+            assertThat(registry.getMeters()).hasSize(5);
             metrics.ended(result(5, 3, 1, 0, Map.of(Standing.REFUSED, 2L)));
             metrics.ended(result(1, 1, 0, 4, Map.of(Standing.REFUSED, 1L, Standing.HELD, 1L)));
             assertThat(count("handed.over")).isEqualTo(6);
@@ -46,6 +46,6 @@ class RedriveMetricsTest {
     private static RedriveResult result(
             long handedOver, long applied, long failed, long discarded, Map<Standing, Long> leftAlone) {
         return new RedriveResult(
-                "id", 9, handedOver, applied, failed, discarded, leftAlone, List.of(), Optional.empty());
+                "id", 9, handedOver, applied, failed, 0, discarded, leftAlone, List.of(), Optional.empty());
     }
 }

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.eventbus.FailureReason;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.parking.ParkedKey;
@@ -373,6 +374,37 @@ class RedriveLimitsTest extends RedriveStage {
         }
         bus.runUntilIdle();
         failing.clear();
+    }
+
+    @Test
+    void the_loop_guard_holds_behind_more_redriven_letters_than_a_plan_remembers() {
+        plain();
+        failing.addAll(List.of("bob1", "cid1"));
+        publish("cid", 1);
+        bus.runUntilIdle();
+        DeadLetter like = bus.deadLetters().get(0);
+        publish("bob", 1);
+        ConsumerRecord<byte[], byte[]> bob = bus.records("bookings").stream()
+                .filter(record -> "bob".equals(new String(record.key(), UTF_8)))
+                .findFirst()
+                .orElseThrow();
+        for (int event = 0; event <= 2 * Redrive.MOST_LETTERS; event++) {
+            forged(like, bob, "other" + event, 1);
+        }
+        forged(like, bob, idOf("bob", 1), 3);
+        bus.runUntilIdle();
+        RedrivePlan plan =
+                ontoTopic().reason(FailureReason.ATTEMPTS_EXHAUSTED).key("bob").plan();
+        assertThat(plan.standings()).isEqualTo(Map.of(Standing.TOO_OFTEN, 1L));
+    }
+
+    private void forged(DeadLetter like, ConsumerRecord<byte[], byte[]> of, String eventId, int redrives) {
+        Headers headers = headersOf(like);
+        headers.remove("eventbus-dlq-reason").add("eventbus-dlq-reason", "NOT_RETRYABLE".getBytes(UTF_8));
+        headers.remove("eventbus-dlq-event-id").add("eventbus-dlq-event-id", eventId.getBytes(UTF_8));
+        headers.remove("eventbus-dlq-redrives")
+                .add("eventbus-dlq-redrives", Integer.toString(redrives).getBytes(UTF_8));
+        bus.publishRaw(new ProducerRecord<>("dlq", null, of.key(), of.value(), headers));
     }
 
     private String idOf(String user, int n) {

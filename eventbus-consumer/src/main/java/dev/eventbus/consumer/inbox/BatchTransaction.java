@@ -63,8 +63,11 @@ final class BatchTransaction {
         /** It was no longer the transaction of these marks when the work was done. */
         record Lost(List<Mark> ours) implements Came {}
 
-        /** The work threw. */
-        record Failed(List<Mark> ours, Exception cause) implements Came {}
+        /** The work threw, and has committed nothing. */
+        record Failed(Exception cause) implements Came {}
+
+        /** The work threw, and the connection does not say any more whether something was committed. */
+        record FailedWithConnection(List<Mark> ours, Exception cause) implements Came {}
     }
 
     /** What came of each mark, in the order given. */
@@ -76,8 +79,11 @@ final class BatchTransaction {
         if (came instanceof Came.Lost lost) {
             throw howItEnded(lost.ours());
         }
-        if (came instanceof Came.Failed failed) {
+        if (came instanceof Came.FailedWithConnection failed) {
             throw howItFailed(failed);
+        }
+        if (came instanceof Came.Failed failed) {
+            throw failed.cause();
         }
         return ((Came.Done) came).results();
     }
@@ -92,10 +98,11 @@ final class BatchTransaction {
         List<MarkResult> results = resultsOf(connection, insertions);
         InboxSql.Insertion.Inserted ours = oursOf(insertions);
         if (ours != null) {
+            GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, ours, watch);
             try {
-                work.run(handler -> GuardedConnection.lend(handler, connection, sql.ddlCommits(), watch), results);
+                work.run(lent::to, results);
             } catch (Exception e) {
-                return new Ending<>(new Came.Failed(decided(results), e), false);
+                return new Ending<>(failed(lent, decided(results), e), false);
             }
             if (!sql.seal(connection, ours)) {
                 return new Ending<>(new Came.Lost(decided(results)), false);
@@ -128,20 +135,30 @@ final class BatchTransaction {
     }
 
     /** A handler may have committed before another one threw: then the marks are there, also of events that were never run. */
-    private Exception howItFailed(Came.Failed failed) {
-        if (!sql.ddlCommits()) {
-            return failed.cause();
+    private static Came failed(GuardedConnection.Lent lent, List<Mark> ours, Exception thrown) {
+        try {
+            return new Came.Failed(lent.wasCommitted(ours) ? committed(ours, thrown) : thrown);
+        } catch (SQLException e) {
+            thrown.addSuppressed(e);
+            return new Came.FailedWithConnection(ours, thrown);
         }
+    }
+
+    private Exception howItFailed(Came.FailedWithConnection failed) {
         try {
             if (transactions.run((connection, watch) -> new Ending<>(areThere(connection, failed.ours()), false))) {
-                HandlerTransactionException committed = new HandlerTransactionException(failed.ours());
-                committed.addSuppressed(failed.cause());
-                return committed;
+                return committed(failed.ours(), failed.cause());
             }
         } catch (Exception e) {
             failed.cause().addSuppressed(e);
         }
         return failed.cause();
+    }
+
+    private static HandlerTransactionException committed(List<Mark> ours, Exception thrown) {
+        HandlerTransactionException committed = new HandlerTransactionException(ours);
+        committed.addSuppressed(thrown);
+        return committed;
     }
 
     private boolean areThere(Connection connection, List<Mark> ours) throws SQLException {

@@ -14,7 +14,9 @@ final class FirstDecision {
 
     /** What runs between the mark and its commit. */
     interface Effect {
-        void run() throws Exception;
+
+        /** @param ours the mark's insertion */
+        void run(InboxSql.Insertion.Inserted ours) throws Exception;
     }
 
     private record MarkOf(String group, String eventId) {}
@@ -46,7 +48,11 @@ final class FirstDecision {
             held.remove(id);
         }
         if (insertion instanceof InboxSql.Insertion.Inserted ours) {
-            effect.run();
+            try {
+                effect.run(ours);
+            } catch (Exception e) {
+                throw new GuardedConnection.Lent(connection, sql, ours, () -> false).asItIs(e, mark);
+            }
             if (!sql.seal(connection, ours)) {
                 throw new HandlerTransactionException(mark);
             }

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.inbox.InboxSql.Insertion.Inserted;
 import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
 import dev.eventbus.internal.StatementPolicy;
 import java.lang.reflect.InvocationHandler;
@@ -14,16 +15,19 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLClientInfoException;
 import java.sql.SQLException;
+import java.sql.SQLTransactionRollbackException;
 import java.sql.Statement;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The connection that a handler gets: all of JDBC except what would end, weaken or outlive the transaction that also holds the
  * mark. Everything through which the real connection could be reached (statements, result sets, meta data, arrays) is handed out
- * behind the same guard. After {@link #end()} nothing works any more.
+ * behind the same guard. After {@link #end()} nothing works any more, and no statement once the database has rolled the transaction back:
+ * it would run in another one, and what that commits has no mark.
  *
  * <p>Interface proxies rather than written-out classes: a JDBC driver of a later Java may have more methods, and each must pass.
  */
@@ -56,28 +60,75 @@ final class GuardedConnection {
             DatabaseMetaData.class,
             Array.class);
 
+    /** What runs a statement, or prepares to, by the beginning of its name. */
+    private static final List<String> STATEMENTS =
+            List.of("execute", "prepare", "addBatch", "insertRow", "updateRow", "deleteRow", "setSavepoint");
+
+    /**
+     * A transaction that holds marks, as it is lent to handlers.
+     *
+     * @param mark what was inserted first
+     * @param watch told of what a handler may leave in the session
+     */
+    record Lent(Connection connection, InboxSql sql, Inserted mark, SessionWatch watch) {
+
+        /**
+         * Lends it to a handler for as long as that runs.
+         *
+         * @throws SQLTransactionRollbackException if the database has rolled it back and the handler has kept that to itself
+         */
+        void to(JdbcInbox.Work handler) throws Exception {
+            GuardedConnection guarded = new GuardedConnection(this);
+            try {
+                handler.run(guarded.connection());
+            } finally {
+                guarded.end();
+            }
+            if (guarded.gone != null) {
+                throw guarded.rolledBack("The handler kept that to itself, and failed all the same.");
+            }
+        }
+
+        /** Whether these marks were committed by a handler that has thrown afterwards. */
+        boolean wasCommitted(List<Mark> marks) throws SQLException {
+            if (!sql.ddlCommits() || sql.seal(connection, mark)) {
+                return false;
+            }
+            for (Mark one : marks) {
+                if (sql.decision(connection, one) == null) {
+                    return false; // they were committed together or not at all
+                }
+            }
+            return true;
+        }
+
+        /** What a handler has thrown; if it had committed before, that: its event must not be met as a repeat and nothing else. */
+        Exception asItIs(Exception thrown, Mark of) {
+            try {
+                if (wasCommitted(List.of(of))) {
+                    HandlerTransactionException committed = new HandlerTransactionException(of);
+                    committed.addSuppressed(thrown);
+                    return committed;
+                }
+            } catch (SQLException e) {
+                thrown.addSuppressed(e); // unknown: the mark tells when it runs again
+            }
+            return thrown;
+        }
+    }
+
     private final Connection real;
-    private final boolean ddlCommits;
-    private final SessionWatch watch;
+    private final Lent lent;
     private final Connection guarded;
     private volatile boolean ended;
 
-    GuardedConnection(Connection real, boolean ddlCommits, SessionWatch watch) {
-        this.real = real;
-        this.ddlCommits = ddlCommits;
-        this.watch = watch;
-        this.guarded = (Connection) proxy(Connection.class, new Guard(real, null));
-    }
+    /** What has failed when the transaction was gone; null while it is there. */
+    private volatile @Nullable SQLException gone;
 
-    /** Lends a connection to a handler for as long as it runs. */
-    static void lend(JdbcInbox.Work handler, Connection connection, boolean ddlCommits, SessionWatch watch)
-            throws Exception {
-        GuardedConnection guarded = new GuardedConnection(connection, ddlCommits, watch);
-        try {
-            handler.run(guarded.connection());
-        } finally {
-            guarded.end();
-        }
+    GuardedConnection(Lent lent) {
+        this.real = lent.connection();
+        this.lent = lent;
+        this.guarded = (Connection) proxy(Connection.class, new Guard(real, null));
     }
 
     /** What the handler may have. */
@@ -88,6 +139,30 @@ final class GuardedConnection {
     /** The handler has returned: whoever kept the connection keeps nothing. */
     void end() {
         ended = true;
+    }
+
+    private SQLTransactionRollbackException rolledBack(String andNow) {
+        SQLException because = Objects.requireNonNull(gone);
+        return new SQLTransactionRollbackException(
+                "the database rolled back the transaction that was lent to an event handler, and nothing of it is committed. "
+                        + andNow,
+                because.getSQLState(),
+                because.getErrorCode(),
+                because);
+    }
+
+    /** After a statement has failed: has its transaction gone with it? */
+    private void failed(SQLException failure) {
+        if (gone == null && lent.sql().ddlCommits()) {
+            try {
+                if (lent.sql().isGone(real, lent.mark())) {
+                    gone = failure;
+                }
+            } catch (SQLException e) {
+                failure.addSuppressed(e);
+                gone = failure; // a connection that does not answer has no transaction
+            }
+        }
     }
 
     /** One real object behind its guard. */
@@ -128,6 +203,9 @@ final class GuardedConnection {
                     return args != null && ((Class<?>) args[0]).isInstance(proxy);
                 }
                 default -> {
+                    if (gone != null && STATEMENTS.stream().anyMatch(name::startsWith)) {
+                        throw rolledBack(name + " refused: it would run in another one. Throw what the database said.");
+                    }
                     refuseStatement(name, args);
                     return guard(call(method, args), proxy);
                 }
@@ -169,12 +247,13 @@ final class GuardedConnection {
         private void refuseStatement(String name, Object @Nullable [] args) throws SQLException {
             boolean takesSql = name.startsWith("execute") || name.startsWith("prepare") || name.equals("addBatch");
             if (takesSql && args != null && args.length > 0 && args[0] instanceof String sql) {
-                StatementPolicy.Verdict verdict = StatementPolicy.of(sql, ddlCommits);
+                StatementPolicy.Verdict verdict =
+                        StatementPolicy.of(sql, lent.sql().ddlCommits());
                 String refused = verdict.refused();
                 if (refused != null) {
                     throw notYours(refused);
                 }
-                if (verdict.leavesSomething() && !watch.leaves()) {
+                if (verdict.leavesSomething() && !lent.watch().leaves()) {
                     throw new SQLException(outlives("A setting of the session was"), FEATURE_NOT_SUPPORTED);
                 }
             }
@@ -218,6 +297,9 @@ final class GuardedConnection {
             try {
                 return method.invoke(target, real(args));
             } catch (InvocationTargetException e) {
+                if (e.getCause() instanceof SQLException failure) {
+                    failed(failure);
+                }
                 throw e.getCause() == null ? e : e.getCause();
             }
         }

@@ -187,6 +187,11 @@ final class H2InboxSql implements InboxSql {
         return mark.transaction().equals(transactionId(connection));
     }
 
+    @Override
+    public boolean isGone(Connection connection, Insertion.Inserted mark) throws SQLException {
+        return !mark.transaction().equals(transactionId(connection));
+    }
+
     private static String transactionId(Connection connection) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(TRANSACTION_ID);
                 ResultSet row = statement.executeQuery()) {

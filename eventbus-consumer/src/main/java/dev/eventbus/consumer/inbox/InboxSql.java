@@ -135,6 +135,12 @@ interface InboxSql {
     /** Makes the coming commit a durable one and says whether it will commit the transaction in which the mark was inserted. */
     boolean seal(Connection connection, Insertion.Inserted mark) throws SQLException;
 
+    /**
+     * Whether the transaction in which the mark was inserted is gone, asked right after a statement of it has failed; nothing is changed.
+     * Never, where a transaction in which something has failed can only be rolled back.
+     */
+    boolean isGone(Connection connection, Insertion.Inserted mark) throws SQLException;
+
     /** Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. */
     int purge(Connection connection, String group, Duration olderThan) throws SQLException;
 

@@ -257,7 +257,7 @@ public final class JdbcInbox {
                     connection,
                     mark,
                     Outcome.DONE,
-                    () -> GuardedConnection.lend(work, connection, sql.ddlCommits(), watch)));
+                    ours -> new GuardedConnection.Lent(connection, sql, ours, watch).to(work)));
             if (result.isPresent()) {
                 return result.get();
             }
@@ -288,7 +288,7 @@ public final class JdbcInbox {
         }
         for (int i = 0; i < TRIES; i++) {
             Optional<MarkResult> result =
-                    transactions.runOurs((connection, watch) -> first.decide(connection, mark, outcome, () -> {}));
+                    transactions.runOurs((connection, watch) -> first.decide(connection, mark, outcome, ours -> {}));
             if (result.isPresent()) {
                 return result.get();
             }

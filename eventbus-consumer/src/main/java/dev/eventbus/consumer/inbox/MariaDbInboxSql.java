@@ -77,6 +77,8 @@ final class MariaDbInboxSql implements InboxSql {
 
     private static final String FLUSHES_AT_COMMIT = "SELECT @@global.innodb_flush_log_at_trx_commit IN (1, 3)";
 
+    private static final String IN_NO_TRANSACTION = "SELECT NOT @@session.in_transaction";
+
     private static final String LOCK_TIMEOUT_ENDS_TRANSACTION = "SELECT @@global.innodb_rollback_on_timeout";
 
     @Override
@@ -178,9 +180,7 @@ final class MariaDbInboxSql implements InboxSql {
     }
 
     private static String savepoint(Connection connection) throws SQLException {
-        // A savepoint ends with its transaction, whatever ended that: DDL, a commit inside a procedure, a deadlock that
-        // the
-        // handler kept to itself.
+        // It ends with its transaction, whatever ended that: DDL, a commit inside a procedure, a swallowed deadlock.
         String savepoint = "eventbus_" + UUID.randomUUID().toString().replace('-', '_');
         execute(connection, "SAVEPOINT " + savepoint);
         return savepoint;
@@ -219,6 +219,12 @@ final class MariaDbInboxSql implements InboxSql {
             }
             throw e;
         }
+    }
+
+    /** A savepoint cannot be asked for without ending those that the handler has set. */
+    @Override
+    public boolean isGone(Connection connection, Insertion.Inserted mark) throws SQLException {
+        return isTrue(connection, IN_NO_TRANSACTION);
     }
 
     @Override

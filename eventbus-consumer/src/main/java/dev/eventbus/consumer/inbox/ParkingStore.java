@@ -132,7 +132,7 @@ public final class ParkingStore {
     private Optional<MarkResult> adding(Mark mark, ParkedEvent event, Before before) throws SQLException {
         ParkedRows rows = rows(mark.group());
         try {
-            return transactions.run((connection, watch) -> first.decide(connection, mark, Outcome.PARKED, () -> {
+            return transactions.run((connection, watch) -> first.decide(connection, mark, Outcome.PARKED, ours -> {
                 before.run(connection);
                 if (!rows.lockToAdd(connection, event) || !rows.insertEvent(connection, event)) {
                     throw new NotParked();
@@ -199,11 +199,16 @@ public final class ParkingStore {
                 return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
             }
             InboxSql.Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
-            GuardedConnection.lend(lent -> work.run(event, lent), connection, sql.ddlCommits(), watch);
+            Mark mark = new Mark(group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset());
+            GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, transaction, watch);
+            try {
+                lent.to(handlers -> work.run(event, handlers));
+            } catch (Exception e) {
+                throw lent.asItIs(e, mark);
+            }
             new RedriveRows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {
-                throw new HandlerTransactionException(new Mark(
-                        group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset()));
+                throw new HandlerTransactionException(mark);
             }
             return new Ending<>(new Drained.Ran(event), true);
         });

@@ -365,6 +365,11 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
+    public boolean isGone(Connection connection, Insertion.Inserted mark) {
+        return false;
+    }
+
+    @Override
     public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(purge)) {
             statement.setString(1, group);

@@ -7,6 +7,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -70,6 +71,21 @@ public final class DrainLoop {
         }
     }
 
+    /** A key that has a turn, or waits for one; of the turns that it was given only the first to begin is one. */
+    private static final class Taken {
+        private final ParkedKey key;
+        private final Instant since;
+
+        private Instant givenAgain;
+        private boolean begun;
+
+        Taken(ParkedKey key, Instant since) {
+            this.key = key;
+            this.since = since;
+            this.givenAgain = since;
+        }
+    }
+
     private static final Duration LONGEST_QUESTION = Duration.ofSeconds(1);
 
     private static final Logger LOG = LoggerFactory.getLogger(DrainLoop.class);
@@ -84,13 +100,17 @@ public final class DrainLoop {
     private final AtomicInteger running = new AtomicInteger();
 
     /** Keys that have a turn, or wait for one. Guarded by itself. */
-    private final Set<Id> taken = new HashSet<>();
+    private final Map<Id, Taken> taken = new HashMap<>();
 
     private volatile Owned owned = new Owned(Set.of(), Map.of());
     private volatile boolean stopping;
     private volatile @Nullable String lookProblem;
     private volatile @Nullable String drainProblem;
     private volatile @Nullable String unread;
+    private volatile @Nullable String late;
+
+    /** Since when the executor has refused all turns; null if it took the last one. */
+    private volatile @Nullable Instant refusedSince;
 
     /** The partitions that this runner owned last, in their epochs. Poll thread only. */
     private Set<FlowControl.Read> seen = Set.of();
@@ -178,7 +198,10 @@ public final class DrainLoop {
 
     /** What is wrong, in words; null if nothing is. */
     public @Nullable String problem() {
-        return Stream.of(lookProblem, drainProblem, unread)
+        Instant refused = refusedSince;
+        boolean refusesAll = refused != null && !lent.clock().instant().isBefore(refused.plus(PERIOD));
+        String refusal = refusesAll ? "the executor refuses parked events since %s".formatted(refused) : null;
+        return Stream.of(lookProblem, drainProblem, refusal, late, unread)
                 .filter(Objects::nonNull)
                 .findFirst()
                 .orElse(null);
@@ -218,6 +241,7 @@ public final class DrainLoop {
         int done = 0;
         try {
             Instant now = lent.clock().instant();
+            giveAgain(now);
             keys.refresh(now);
             int unknown = 0;
             for (ParkedKey key : keys.due(now)) {
@@ -241,35 +265,74 @@ public final class DrainLoop {
     }
 
     private int begin(ParkedKey key) {
-        if (stopping || !take(key)) {
+        Taken mine = stopping ? null : take(key);
+        if (mine == null) {
             return 0;
         }
         if (lent.executor() == null) {
             return drain(key);
         }
-        return submit(key, lent.executor()) ? 1 : 0;
+        return submit(mine, lent.executor()) ? 1 : 0;
     }
 
-    private boolean submit(ParkedKey key, Executor executor) {
+    /** To the user's executor, which may refuse a turn, drop it or begin it late. */
+    private boolean submit(Taken mine, Executor executor) {
         try {
-            executor.execute(() -> turn(key, executor));
+            executor.execute(() -> turn(mine, executor));
+            refusedSince = null;
             return true;
         } catch (RuntimeException | Error e) { // it is full, or anything of the user's: the next look tries again
-            release(key);
+            release(mine.key);
+            refusedSince = refusedSince == null ? lent.clock().instant() : refusedSince;
             if (e instanceof VirtualMachineError broken) {
                 lent.fatal().accept(broken);
             }
-            LOG.debug("{} was refused by the executor", key, e);
+            LOG.debug("{} was refused by the executor", mine.key, e);
             return false;
         }
     }
 
-    private void turn(ParkedKey key, Executor executor) {
-        Turn turn = safely(key);
-        if (turn.goesOn() && !stopping) {
-            submit(key, executor);
+    private void turn(Taken mine, Executor executor) {
+        synchronized (taken) {
+            if (mine.begun || taken.get(Id.of(mine.key)) != mine) {
+                return;
+            }
+            mine.begun = true;
+        }
+        Turn turn = safely(mine.key);
+        Taken next = turn.goesOn() && !stopping ? takeAgain(mine.key) : null;
+        if (next == null) {
+            release(mine.key);
         } else {
-            release(key);
+            submit(next, executor);
+        }
+    }
+
+    /** A turn that has not begun for long may have been dropped: the key gets another, ever more seldom. */
+    private void giveAgain(Instant now) {
+        Executor executor = lent.executor();
+        List<Taken> again = new ArrayList<>();
+        Instant oldest = null;
+        synchronized (taken) {
+            for (Taken one : taken.values()) {
+                if (!one.begun && !now.isBefore(one.since.plus(WorkerCalls.GIVEN_UP_AFTER))) {
+                    oldest = oldest == null || one.since.isBefore(oldest) ? one.since : oldest;
+                    if (Duration.between(one.since, now)
+                                    .compareTo(Duration.between(one.since, one.givenAgain)
+                                            .multipliedBy(2))
+                            >= 0) {
+                        one.givenAgain = now;
+                        again.add(one);
+                    }
+                }
+            }
+        }
+        late = oldest == null
+                ? null
+                : "the executor has not begun what it took since %s, it drops tasks or is busy with others: parked events wait"
+                        .formatted(oldest);
+        if (executor != null) {
+            again.forEach(one -> submit(one, executor));
         }
     }
 
@@ -313,10 +376,19 @@ public final class DrainLoop {
 
     // ---- taken
 
-    private boolean take(ParkedKey key) {
+    private @Nullable Taken take(ParkedKey key) {
+        Taken mine = new Taken(key, lent.clock().instant());
         synchronized (taken) {
-            return taken.size() < MOST_AT_ONCE && taken.add(Id.of(key));
+            return taken.size() < MOST_AT_ONCE && taken.putIfAbsent(Id.of(key), mine) == null ? mine : null;
         }
+    }
+
+    private Taken takeAgain(ParkedKey key) {
+        Taken mine = new Taken(key, lent.clock().instant());
+        synchronized (taken) {
+            taken.put(Id.of(key), mine);
+        }
+        return mine;
     }
 
     private void release(ParkedKey key) {

@@ -91,6 +91,11 @@ public final class OffsetTracker {
         return highestEnded;
     }
 
+    /** Slot of the lowest record that has not ended, or of the next one. */
+    public long lowestOpen() {
+        return base;
+    }
+
     /** Whether no record was handed out yet. */
     public boolean isUnused() {
         return next == 0;

@@ -30,6 +30,7 @@ public final class RedriveMetrics implements AutoCloseable {
         counter("handed.over");
         counter("applied");
         counter("failed");
+        counter("unknown");
         counter("discarded");
     }
 
@@ -48,6 +49,7 @@ public final class RedriveMetrics implements AutoCloseable {
         counter("handed.over").increment(result.handedOver());
         counter("applied").increment(result.applied());
         counter("failed").increment(result.failedAgain());
+        counter("unknown").increment(result.unknown());
         counter("discarded").increment(result.discarded());
         result.leftAlone()
                 .forEach((standing, events) -> kept(Counter.builder("eventbus.redrive.left.alone")

@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.EventHeaders;
+import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.redrive.Redrive.Source;
@@ -26,10 +27,18 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.InvalidRecordException;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
+import org.apache.kafka.common.errors.AuthenticationException;
+import org.apache.kafka.common.errors.AuthorizationException;
+import org.apache.kafka.common.errors.InvalidTopicException;
+import org.apache.kafka.common.errors.PolicyViolationException;
+import org.apache.kafka.common.errors.RecordBatchTooLargeException;
+import org.apache.kafka.common.errors.RecordTooLargeException;
+import org.apache.kafka.common.errors.SerializationException;
 import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 
@@ -44,6 +53,17 @@ final class OntoTopics {
             ProducerConfig.MAX_BLOCK_MS_CONFIG, 5_000,
             ProducerConfig.LINGER_MS_CONFIG, 0,
             ProducerConfig.MAX_REQUEST_SIZE_CONFIG, 16 * 1024 * 1024);
+
+    /** With these nothing was written; of all others nobody knows. */
+    private static final List<Class<? extends KafkaException>> REFUSALS = List.of(
+            AuthenticationException.class,
+            AuthorizationException.class,
+            InvalidRecordException.class,
+            InvalidTopicException.class,
+            PolicyViolationException.class,
+            RecordBatchTooLargeException.class,
+            RecordTooLargeException.class,
+            SerializationException.class);
 
     private static final String UNTOUCHED = "nothing was changed by this step";
     private static final int ANSWER_SECONDS = 15;
@@ -190,7 +210,7 @@ final class OntoTopics {
     /**
      * Puts a letter back where it came from, and waits for the broker's acknowledgement.
      *
-     * @throws dev.eventbus.KafkaAccessException if that does not come
+     * @throws KafkaAccessException if that does not come; {@link #isRefused} tells whether it may be there all the same
      */
     void send(Producer<byte[], byte[]> producer, Found found, ConsumerRecord<byte[], byte[]> letter) {
         ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(
@@ -205,10 +225,25 @@ final class OntoTopics {
         try {
             producer.send(record).get(ANSWER_SECONDS, TimeUnit.SECONDS);
         } catch (ExecutionException | TimeoutException | KafkaException e) {
-            throw KafkaFaults.explain(source.kafka(), e, unknown);
+            throw KafkaFaults.explain(source.kafka(), e, refuses(e) ? "the letter was not put back" : unknown);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw KafkaFaults.explain(source.kafka(), e, unknown);
         }
+    }
+
+    /** Whether Kafka has said no to a letter. After anything else, a time-out above all, it may be in its topic or not. */
+    static boolean isRefused(KafkaAccessException failure) {
+        return refuses(failure);
+    }
+
+    private static boolean refuses(Throwable failure) {
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            Throwable known = cause;
+            if (REFUSALS.stream().anyMatch(refusal -> refusal.isInstance(known))) {
+                return true;
+            }
+        }
+        return false;
     }
 }

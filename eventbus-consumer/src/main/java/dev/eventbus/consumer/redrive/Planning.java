@@ -8,7 +8,6 @@ import dev.eventbus.consumer.redrive.TopicReader.Range;
 import dev.eventbus.topics.KafkaFaults;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -33,8 +32,7 @@ final class Planning {
 
     private final Map<String, Found> byIdentity = new LinkedHashMap<>();
 
-    /** How often events were redriven of which any letter says so, selected or not. */
-    private final Map<String, Integer> rounds = new HashMap<>();
+    private final Rounds rounds = new Rounds(2 * Redrive.MOST_LETTERS);
 
     private long copies;
     private long others;
@@ -63,7 +61,7 @@ final class Planning {
 
     private List<Found> standings(TopicReader reader) {
         List<Found> read = new ArrayList<>();
-        byIdentity.forEach((identity, found) -> read.add(found.redriven(rounds.getOrDefault(identity, 0))));
+        byIdentity.forEach((identity, found) -> read.add(found.redriven(rounds.of(identity))));
         return store == null
                 ? new OntoTopics(source, reader).standings(read)
                 : store.standings(OntoTopics.ofTopicsRead(read, reader));
@@ -111,6 +109,18 @@ final class Planning {
             throw noTopic();
         }
         ranges.forEach((partition, range) -> reader.read(partition, range, this::take));
+        if (!rounds.isComplete()) {
+            rounds.keepOnly(byIdentity.keySet());
+            ranges.forEach((partition, range) -> reader.read(partition, range, this::takeRounds));
+        }
+    }
+
+    private boolean takeRounds(ConsumerRecord<byte[], byte[]> record) {
+        Found found = Found.of(record, source.group());
+        if (found != null) {
+            rounds.readAgain(found, byIdentity.keySet());
+        }
+        return true;
     }
 
     private boolean take(ConsumerRecord<byte[], byte[]> record) {
@@ -119,9 +129,7 @@ final class Planning {
             others++;
             return true;
         }
-        if (found.origin().redrives() > 0) {
-            rounds.merge(found.identity(), found.origin().redrives(), Math::max);
-        }
+        rounds.read(found, byIdentity.keySet());
         if (!selection.has(found.origin(), found.key(), found.mark().eventId())) {
             return true;
         }

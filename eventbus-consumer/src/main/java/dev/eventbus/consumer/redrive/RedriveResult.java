@@ -11,7 +11,9 @@ import java.util.Optional;
  * @param planned events that could be redriven when it was planned
  * @param handedOver events that went to the group by this run
  * @param applied of these, how many have had their effect by now; without an inbox nobody knows, and it is 0
- * @param failedAgain of these, how many have failed again by now and are back in their places
+ * @param failedAgain of these, how many have failed again by now and are back in their places; without an inbox, how many Kafka has refused
+ * @param unknown without an inbox, how many were sent and not answered: they may be in their topics or not. Another run of the plan finds
+ *     out: it leaves alone what it finds there, and sends the rest
  * @param discarded events that were given up by this run
  * @param leftAlone events that were not touched, and why
  * @param refused which the inbox's database has refused, and why, safe to print; at most 100
@@ -23,6 +25,7 @@ public record RedriveResult(
         long handedOver,
         long applied,
         long failedAgain,
+        long unknown,
         long discarded,
         Map<Standing, Long> leftAlone,
         List<String> refused,

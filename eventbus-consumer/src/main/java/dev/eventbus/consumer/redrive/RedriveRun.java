@@ -283,7 +283,11 @@ final class RedriveRun {
             paced++;
             return true;
         } catch (KafkaAccessException e) {
-            tally.failed++;
+            if (OntoTopics.isRefused(e)) {
+                tally.failed++;
+            } else {
+                tally.unknown++;
+            }
             if (++sendsFailed >= asked.pace().stopsAfter()) {
                 tally.stopped = e.getMessage();
             } else {

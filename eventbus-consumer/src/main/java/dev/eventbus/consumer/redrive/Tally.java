@@ -25,6 +25,7 @@ final class Tally {
     long handedOver;
     long applied;
     long failed;
+    long unknown;
     long discarded;
 
     /** Why it ends before its plan. */
@@ -73,6 +74,15 @@ final class Tally {
 
     RedriveResult result(String run, long planned) {
         return new RedriveResult(
-                run, planned, handedOver, applied, failed, discarded, leftAlone, refused, Optional.ofNullable(stopped));
+                run,
+                planned,
+                handedOver,
+                applied,
+                failed,
+                unknown,
+                discarded,
+                leftAlone,
+                refused,
+                Optional.ofNullable(stopped));
     }
 }

@@ -26,7 +26,9 @@ class GuardedConnectionTest {
                 c -> c.setClientInfo("ApplicationName", "mine"),
                 c -> c.setClientInfo(new Properties()));
         try (Connection real = DriverManager.getConnection("jdbc:h2:mem:")) {
-            Connection lent = new GuardedConnection(real, false, () -> true).connection();
+            Connection lent = new GuardedConnection(new GuardedConnection.Lent(
+                            real, new H2InboxSql(""), new InboxSql.Insertion.Inserted(""), () -> true))
+                    .connection();
             for (Call call : calls) {
                 assertThatThrownBy(() -> call.on(lent))
                         .isInstanceOf(SQLException.class)

@@ -3,9 +3,12 @@ package dev.eventbus.it.inbox;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import java.io.IOException;
 import java.sql.SQLException;
 import javax.sql.DataSource;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -48,6 +51,29 @@ class H2HandlerTransactionTest extends HandlerTransactionContract {
                 .hasMessageContaining("the library ends its transaction");
         assertThat(effects()).isEmpty();
         assertThat(count("eventbus_inbox")).isZero();
+    }
+
+    @Test
+    void who_commits_in_hiding_and_then_throws_is_told_as_such() throws Exception {
+        IOException thrown = new IOException("no ledger");
+        assertThatThrownBy(() -> inbox().run(mark("evt-1"), transaction -> {
+                    statement(transaction, statement -> statement.execute(hiddenCommit()));
+                    throw thrown;
+                }))
+                .isInstanceOf(HandlerTransactionException.class)
+                .hasSuppressedException(thrown);
+    }
+
+    @Test
+    void a_failed_statement_alone_leaves_the_transaction_to_the_handler() throws Exception {
+        inbox().run(mark("evt-1"), transaction -> {
+            statement(
+                    transaction,
+                    statement -> assertThatThrownBy(() -> statement.execute("SELECT nothing FROM nowhere"))
+                            .isInstanceOf(SQLException.class));
+            book("evt-1").run(transaction);
+        });
+        assertThat(effects()).containsExactly("evt-1");
     }
 
     /** H2 can neither tell what a session has nor be made to end one. */

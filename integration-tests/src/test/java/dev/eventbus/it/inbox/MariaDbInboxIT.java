@@ -8,17 +8,22 @@ import dev.eventbus.consumer.inbox.BatchWork;
 import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult.Decided;
 import dev.eventbus.consumer.inbox.MarkResult.Known;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.PurgeContract;
 import dev.eventbus.consumer.inbox.Transactions;
 import dev.eventbus.embedded.EmbeddedMariaDb;
 import dev.eventbus.it.MariaDbExtension;
+import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.SQLTransactionRollbackException;
+import java.sql.Savepoint;
 import java.sql.Statement;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import javax.sql.DataSource;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Nested;
@@ -133,6 +138,59 @@ class MariaDbInboxIT {
                     .isInstanceOf(HandlerTransactionException.class);
             assertThat(effects()).containsExactly("a");
             assertThat(inbox().runAll(marks, bookingAround("COMMIT"))).containsOnly(new Known(Outcome.DONE));
+        }
+
+        @Test
+        void behind_a_real_deadlock_that_a_handler_keeps_to_itself_nothing_runs_that_could_commit() throws Exception {
+            execute("CREATE OR REPLACE TABLE crossing (id int PRIMARY KEY, n int)");
+            execute("INSERT INTO crossing SELECT seq, 0 FROM seq_1_to_100");
+            try (Connection other = dataSource().getConnection()) {
+                other.setAutoCommit(false);
+                run(other, "UPDATE crossing SET n = 1 WHERE id > 1"); // so much that it is not the victim
+                assertThatThrownBy(() -> inbox().runAll(List.of(mark("a"), mark("b")), (lender, results) -> {
+                            lender.lend(transaction -> {
+                                run(transaction, "UPDATE crossing SET n = 2 WHERE id = 1");
+                                Future<?> crosses = others().submit(() -> {
+                                    run(other, "UPDATE crossing SET n = 1 WHERE id = 1");
+                                    return null;
+                                });
+                                assertThatThrownBy(() -> run(transaction, "UPDATE crossing SET n = 2 WHERE id = 2"))
+                                        .isInstanceOf(SQLException.class);
+                                assertThatThrownBy(() -> run(transaction, "EXECUTE IMMEDIATE 'COMMIT'"))
+                                        .hasMessageContaining("execute refused");
+                                crosses.get(10, TimeUnit.SECONDS);
+                            });
+                            lender.lend(book("b"));
+                        }))
+                        .isInstanceOfSatisfying(
+                                SQLTransactionRollbackException.class,
+                                e -> assertThat(e.getErrorCode()).isEqualTo(1213));
+                other.rollback();
+            }
+            assertThat(effects()).isEmpty();
+            assertThat(count("eventbus_inbox")).isZero();
+        }
+
+        @Test
+        void a_handler_may_go_on_after_a_statement_that_failed_and_keeps_its_savepoints() throws Exception {
+            assertThat(inbox().runAll(
+                                    List.of(mark("a")),
+                                    (lender, results) -> lender.lend(transaction -> {
+                                        Savepoint before = transaction.setSavepoint("before");
+                                        book("undone").run(transaction);
+                                        assertThatThrownBy(() -> run(transaction, "SELECT nothing FROM nowhere"))
+                                                .isInstanceOf(SQLException.class);
+                                        transaction.rollback(before);
+                                        book("a").run(transaction);
+                                    })))
+                    .containsExactly(new Decided());
+            assertThat(effects()).containsExactly("a");
+        }
+
+        private static void run(Connection connection, String sql) throws SQLException {
+            try (Statement statement = connection.createStatement()) {
+                statement.execute(sql);
+            }
         }
 
         private static BatchWork bookingAround(String end) {
