@@ -40,4 +40,26 @@ class HeaderBytesTest {
         assertThatThrownBy(() -> HeaderBytes.decode(new byte[] {0, 0, 0, 1, 127, 127, 127, 127}))
                 .isInstanceOf(IllegalArgumentException.class);
     }
+
+    /** No length that stands there makes it take memory that the bytes do not have. */
+    @Test
+    void changed_bytes_are_other_headers_or_refused() {
+        Random random = new Random(11);
+        RecordHeaders headers = new RecordHeaders().add("id", new byte[] {1, 2, 3}).add("tenant", null).add("x", new byte[0]);
+        byte[] good = HeaderBytes.encode(headers);
+        int refused = 0;
+        for (int run = 0; run < 20_000; run++) {
+            byte[] changed = good.clone();
+            for (int i = 0; i <= random.nextInt(3); i++) {
+                changed[random.nextInt(changed.length)] ^= (byte) (1 << random.nextInt(8));
+            }
+            try {
+                Headers decoded = HeaderBytes.decode(changed);
+                assertThat(HeaderBytes.decode(HeaderBytes.encode(decoded)).toArray()).isEqualTo(decoded.toArray());
+            } catch (IllegalArgumentException e) {
+                refused++;
+            }
+        }
+        assertThat(refused).isBetween(5_000, 19_000);
+    }
 }
