@@ -36,8 +36,6 @@ final class Partition implements FlowControl.Read {
     private long committed = OffsetTracker.NOTHING;
     private @Nullable String stoppedBecause;
 
-    private @Nullable String unreadable;
-
     /** An epoch before of which something still runs in this runner; each knows the next older one. */
     private @Nullable Partition before;
 
@@ -134,16 +132,6 @@ final class Partition implements FlowControl.Read {
 
     void stoppedBecause(@Nullable String why) {
         stoppedBecause = why;
-    }
-
-    /** Why its next records cannot be read; null if they can, or are about to be asked for. */
-    @Override
-    public @Nullable String unreadable() {
-        return unreadable;
-    }
-
-    void unreadable(@Nullable String why) {
-        unreadable = why;
     }
 
     // ---- what may be started

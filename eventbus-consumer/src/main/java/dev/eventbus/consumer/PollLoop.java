@@ -121,7 +121,6 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     private int round(Consumer<byte[], byte[]> opened, Instant now) {
         committer.commitIfDue(opened, assigned.all(), now);
-        source.askAgain(assigned.all(), now);
         flow.apply(opened, assigned.all());
         int read = register(opened, source.poll(opened, pollTimeout(now), this::gap, assigned));
         read += parking == null ? 0 : parking.loop().round();

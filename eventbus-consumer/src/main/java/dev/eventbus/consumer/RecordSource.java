@@ -1,14 +1,11 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
-import dev.eventbus.consumer.internal.Unreadable;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.KafkaFaults;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Collection;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -55,9 +52,6 @@ final class RecordSource {
 
     private static final Logger LOG = LoggerFactory.getLogger(RecordSource.class);
 
-    /** When a partition that could not be read is asked again. */
-    static final Duration UNREADABLE_ASKED_AGAIN = Duration.ofSeconds(30);
-
     private static final Duration LONGEST_QUESTION = Duration.ofSeconds(5);
     private static final Duration BELIEVED_AFTER = Duration.ofSeconds(30);
     private static final String DATA = "the events wait in their topics, and the runner keeps trying";
@@ -69,9 +63,6 @@ final class RecordSource {
 
     private @Nullable Consumer<byte[], byte[]> opened;
     private @Nullable String fault;
-
-    /** Partitions whose next records could not be read, and when that was found last. */
-    private final Map<Partition, Instant> unreadable = new HashMap<>();
 
     /** Whether the last call failed; the fault of a consumer that was replaced is told for longer than that. */
     private boolean failing;
@@ -138,50 +129,13 @@ final class RecordSource {
         } catch (OffsetOutOfRangeException e) {
             pass(consumer, e, gaps);
         } catch (KafkaException e) {
-            if (!holds(consumer, e, assigned)) {
-                replaced |= e instanceof FencedInstanceIdException;
-                failed(e);
-                if (mayHaveEnded(e)) {
-                    discard(consumer, assigned);
-                }
+            replaced |= e instanceof FencedInstanceIdException;
+            failed(e);
+            if (mayHaveEnded(e)) {
+                discard(consumer, assigned);
             }
         }
         return ConsumerRecords.empty();
-    }
-
-    /** Before a poll: partitions that could not be read are asked again after a while. */
-    void askAgain(Collection<Partition> assigned, Instant now) {
-        if (!unreadable.isEmpty()) {
-            unreadable.keySet().retainAll(assigned);
-            unreadable.forEach((partition, found) -> {
-                if (now.isBefore(found) || !now.isBefore(found.plus(UNREADABLE_ASKED_AGAIN))) {
-                    partition.unreadable(null);
-                }
-            });
-            unreadable.values().removeIf(found -> now.isAfter(found.plus(UNREADABLE_ASKED_AGAIN.multipliedBy(2))));
-        }
-    }
-
-    /** Whether it is about records of one partition, which waits then, by itself: paused it holds up no other one. */
-    private boolean holds(Consumer<?, ?> consumer, KafkaException e, AssignedPartitions assigned) {
-        TopicPartition id = mayHaveEnded(e) ? Unreadable.partitionOf(e, consumer.assignment()) : null;
-        Partition partition = id == null ? null : assigned.get(id);
-        if (partition == null) {
-            return false;
-        }
-        partition.unreadable("its next records cannot be read (%s)".formatted(Unreadable.reasonOf(e)));
-        if (unreadable.put(partition, kafka.clock().instant()) != null) {
-            LOG.debug("{} still cannot read {}", settings.group(), id, e);
-        } else {
-            LOG.error(
-                    "{}: the next records of {} cannot be read ({}). That partition waits, the others go on, and nothing is skipped. Mend its log, or set the group's offset behind what is broken while no runner has it; it is asked again every {}, and by a new consumer when it is assigned anew",
-                    settings.group(),
-                    id,
-                    Unreadable.reasonOf(e),
-                    UNREADABLE_ASKED_AGAIN,
-                    e);
-        }
-        return true;
     }
 
     /** Whether the last call of Kafka failed, so that the next one should wait a little. */

@@ -139,38 +139,6 @@ class KafkaSideTest extends SteppedRunner {
     }
 
     @Test
-    void a_partition_whose_records_cannot_be_read_holds_itself_alone_and_is_asked_again() {
-        ConsumerRunner runner = runner(kafka).build();
-        kafka.assign(P0, P1);
-        runner.runOnce();
-        kafka.event(P0, "alice", "a1");
-        kafka.event(P1, "bob", "b1");
-        settle(runner);
-        MockKafka.ScriptedConsumer consumer = kafka.consumer;
-        consumer.corrupt = P0;
-        kafka.event(P1, "bob", "b2");
-        settle(runner);
-        assertThat(handled).contains("b2");
-        assertThat(kafka.committed(P1)).isEqualTo(2);
-        assertThat(consumer.closed()).isFalse();
-        assertThat(runner.health().status()).isEqualTo(Status.DEGRADED);
-        assertThat(runner.health().problems())
-                .singleElement()
-                .asString()
-                .startsWith("asset.events-0 is not read: ")
-                .contains("CorruptRecordException");
-
-        consumer.corrupt = null;
-        kafka.event(P0, "alice", "a2");
-        settle(runner);
-        assertThat(handled).doesNotContain("a2");
-        kafka.advance(RecordSource.UNREADABLE_ASKED_AGAIN);
-        settle(runner);
-        assertThat(handled).contains("a2");
-        assertThat(runner.health().status()).isEqualTo(Status.UP);
-    }
-
-    @Test
     void one_key_that_waits_pauses_its_own_partition_only_and_says_so() {
         failing.add("slow");
         ConsumerRunner runner = runner(kafka).maxInFlight(20, 1 << 20).build();

@@ -31,7 +31,6 @@ import org.apache.kafka.clients.producer.MockProducer;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.errors.CorruptRecordException;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.jspecify.annotations.Nullable;
 
@@ -237,9 +236,6 @@ class MockKafka implements KafkaCluster {
         volatile @Nullable KafkaException failReadsWith;
         final AtomicInteger polls = new AtomicInteger();
 
-        /** A partition whose next records cannot be read: polls fail while it is not paused. */
-        volatile @Nullable TopicPartition corrupt;
-
         private @Nullable ConsumerRebalanceListener listener;
 
         ScriptedConsumer() {
@@ -292,13 +288,6 @@ class MockKafka implements KafkaCluster {
         @Override
         public ConsumerRecords<byte[], byte[]> poll(Duration timeout) {
             polls.incrementAndGet();
-            TopicPartition bad = corrupt;
-            if (bad != null && assignment().contains(bad) && !paused().contains(bad)) {
-                throw new KafkaException(
-                        "Received exception when fetching the next record from " + bad
-                                + ". If needed, please seek past the record to continue consumption.",
-                        new CorruptRecordException("Record is corrupt"));
-            }
             ConsumerRecords<byte[], byte[]> records = super.poll(timeout);
             log.removeIf(this::isAddable);
             if (records.isEmpty()) {

@@ -45,10 +45,6 @@ public final class FlowControl {
         /** Why a policy stopped it; null if none did. */
         @Nullable
         String stoppedBecause();
-
-        /** Why its next records cannot be read; null if they can. */
-        @Nullable
-        String unreadable();
     }
 
     /** Default of records in flight. */
@@ -155,7 +151,7 @@ public final class FlowControl {
         List<String> problems = new ArrayList<>();
         for (Read partition : partitions) {
             boolean held = spanFull.contains(partition) || keysWait && (full || shareFull.contains(partition));
-            if (partition.stoppedBecause() != null || partition.unreadable() != null || held) {
+            if (partition.stoppedBecause() != null || held) {
                 problems.add("%s is not read: %s".formatted(partition.id(), pausedBecause(partition)));
             }
         }
@@ -166,9 +162,6 @@ public final class FlowControl {
     public @Nullable String pausedBecause(Read partition) {
         if (partition.stoppedBecause() != null) {
             return "stopped: " + partition.stoppedBecause();
-        }
-        if (partition.unreadable() != null) {
-            return partition.unreadable();
         }
         if (partition.isClosed()) {
             return "the runner is closing";
