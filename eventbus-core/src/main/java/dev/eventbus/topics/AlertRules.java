@@ -9,7 +9,7 @@ final class AlertRules {
     private static final int OLDEST_SECONDS = 60;
     private static final int INDENT = 6;
 
-    /** What an alert says; a group's name comes from the label, since Prometheus takes braces in these texts for a template. */
+    /** What an alert says; names of groups and outboxes come from the label, since Prometheus takes braces in these texts for a template. */
     private record Rule(String name, String expression, String lasting, String severity, String summary) {
 
         String yaml() {
@@ -28,15 +28,18 @@ final class AlertRules {
 
     private AlertRules() {}
 
-    static String yaml(Collection<String> groups) {
+    static String yaml(Collection<String> outboxes, Collection<String> groups) {
         StringBuilder file = new StringBuilder("""
                 groups:
                   - name: eventbus
                     rules:
                 """);
         file.append(underReplicated().yaml());
-        file.append(oldestRow().yaml());
-        file.append(unknownOutbox().yaml());
+        for (String outbox : outboxes) {
+            String matcher = MeterQueries.is("outbox", outbox);
+            file.append(oldestRow(matcher).yaml());
+            file.append(unknownOutbox(matcher).yaml());
+        }
         for (String group : groups) {
             String matcher = MeterQueries.is("group", group);
             file.append(lag(matcher).yaml());
@@ -55,23 +58,22 @@ final class AlertRules {
                 "{{ $value }} partitions of {{ $labels.instance }} lack a replica: a broker is down or behind. Events wait when fewer are in sync than min.insync.replicas says; none is lost");
     }
 
-    private static Rule oldestRow() {
+    private static Rule oldestRow(String outbox) {
         return new Rule(
                 "EventbusOutboxOldestRow",
-                "%s > %d".formatted(MeterQueries.oldestRow(), OLDEST_SECONDS),
+                "%s > %d".formatted(MeterQueries.oldestRow(outbox), OLDEST_SECONDS),
                 "2m",
                 "critical",
                 "Events of outbox {{ $labels.outbox }} wait for {{ $value }} s: no relay runs, the database or Kafka is down, or a topic waits. health() of the relays says which");
     }
 
-    private static Rule unknownOutbox() {
+    private static Rule unknownOutbox(String outbox) {
         return new Rule(
                 "EventbusOutboxUnknown",
-                "absent(%s) or %s != %s"
-                        .formatted(MeterQueries.OLDEST_ROW, MeterQueries.oldestRow(), MeterQueries.oldestRow()),
+                MeterQueries.unknown(MeterQueries.OLDEST_ROW, "outbox", outbox),
                 "2m",
                 "critical",
-                "Nobody knows how long events wait: no service reports its outbox, or its database does not answer");
+                "Nobody knows how long events of outbox {{ $labels.outbox }} wait: no service reports it, or its database does not answer");
     }
 
     private static Rule lag(String group) {

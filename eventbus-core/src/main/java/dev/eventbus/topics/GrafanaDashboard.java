@@ -44,7 +44,7 @@ final class GrafanaDashboard {
 
     private GrafanaDashboard() {}
 
-    static String json(Collection<String> topics, Collection<String> groups) {
+    static String json(Collection<String> topics, Collection<String> outboxes, Collection<String> groups) {
         ObjectNode dashboard = node();
         dashboard
                 .put("title", "eventbus: topics, groups, outbox")
@@ -62,7 +62,7 @@ final class GrafanaDashboard {
                 .put("type", "datasource")
                 .put("query", "prometheus");
         ArrayNode panels = dashboard.putArray("panels");
-        panels(topics, groups).forEach(panel -> panels.add(panel.json(panels.size())));
+        panels(topics, outboxes, groups).forEach(panel -> panels.add(panel.json(panels.size())));
         DefaultIndenter indenter = new DefaultIndenter("  ", "\n");
         DefaultPrettyPrinter printer = new DefaultPrettyPrinter().withObjectIndenter(indenter);
         printer.indentArraysWith(indenter);
@@ -73,7 +73,8 @@ final class GrafanaDashboard {
         }
     }
 
-    private static List<Panel> panels(Collection<String> topics, Collection<String> groups) {
+    private static List<Panel> panels(
+            Collection<String> topics, Collection<String> outboxes, Collection<String> groups) {
         String ofTopics = MeterQueries.isOneOf("topic", topics);
         List<Panel> panels = new ArrayList<>(List.of(
                 new Panel(
@@ -81,12 +82,18 @@ final class GrafanaDashboard {
                         MeterQueries.UNDER_REPLICATED,
                         "{{instance}}",
                         "short"),
-                new Panel("Oldest outbox row", MeterQueries.oldestRow(), "{{outbox}}", "s"),
                 new Panel(
                         "Events sent",
                         MeterQueries.perSecond(MeterQueries.SENT, "topic, outcome", ofTopics),
                         "{{topic}} {{outcome}}",
                         "cps")));
+        if (!outboxes.isEmpty()) {
+            panels.add(new Panel(
+                    "Oldest outbox row",
+                    MeterQueries.oldestRow(MeterQueries.isOneOf("outbox", outboxes)),
+                    "{{outbox}}",
+                    "s"));
+        }
         if (!groups.isEmpty()) {
             String ofGroups = MeterQueries.isOneOf("group", groups);
             panels.add(new Panel(

@@ -33,8 +33,15 @@ final class MeterQueries {
         return "sum by (group) (%s{%s} >= 0)".formatted(LAG, matchers);
     }
 
-    static String oldestRow() {
-        return "max by (outbox) (%s)".formatted(OLDEST_ROW);
+    /** No series, or none that has a value: a gauge that is not known is NaN. */
+    static String unknown(String gauge, String by, String matchers) {
+        String series = "%s{%s}".formatted(gauge, matchers);
+        return "absent(%s) or (count by (%s) (%s) unless count by (%s) (%s >= 0))"
+                .formatted(series, by, series, by, series);
+    }
+
+    static String oldestRow(String matchers) {
+        return "max by (outbox) (%s{%s})".formatted(OLDEST_ROW, matchers);
     }
 
     static String perSecond(String counter, String by, String matchers) {

@@ -79,6 +79,8 @@ class TopicPlanTest {
                 .withMessageContaining("'a\\u000ab'");
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> TopicPlan.builder().group("kafka", "g".repeat(256), LETTERS));
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> TopicPlan.builder().outbox("asset", " "));
     }
 
     @Test
@@ -131,12 +133,24 @@ class TopicPlanTest {
                 .contains("events that wait in an outbox may be larger");
         TopicSpec compacted = TopicSpec.of("t", 3).compactedAfter(Duration.ofDays(1));
         assertThat(fix(compacted, "min.compaction.lag.ms", "172800000").by()).isEqualTo(Remedy.BY_HAND);
-        assertThat(fix(compacted, "cleanup.policy", "delete"))
-                .as("never compacted for a moment without the lag")
+        assertThat(fix(compacted, "cleanup.policy", "delete").by()).isEqualTo(Remedy.BY_HAND);
+    }
+
+    @Test
+    void a_topic_is_never_cleaned_up_in_another_way_without_the_bounds_of_that_way() {
+        TopicSpec deleted = TopicSpec.of("t", 3);
+        TopicSpec compacted = deleted.compactedAfter(Duration.ofDays(1));
+
+        assertThat(fix(deleted, "cleanup.policy", "compact"))
                 .returns(Remedy.BY_HAND, TopicFinding.Fix::by)
                 .extracting(TopicFinding.Fix::text)
                 .asString()
+                .contains("--add-config cleanup.policy=delete,retention.bytes=-1,retention.ms=604800000;");
+        assertThat(fix(compacted, "cleanup.policy", "delete").text())
                 .contains("--add-config cleanup.policy=compact,min.compaction.lag.ms=86400000;");
+        assertThat(fix(deleted, "cleanup.policy", "compact,delete").text())
+                .as("bounds that hold already are not narrowed by the way")
+                .endsWith("--add-config cleanup.policy=delete");
     }
 
     @Test
@@ -178,11 +192,12 @@ class TopicPlanTest {
                 .asString()
                 .contains(
                         "Topics.apply(GrowPartitions.THOUGH_KEYS_CHANGE_PARTITION)",
-                        "kafka-topics --bootstrap-server a:1 --alter --topic staging.t --partitions 6;",
-                        "OutboxAdmin.adoptPartitions(kafka, \"t\", limit, \"calculator\", \"ledger\")",
+                        "kafka-topics --bootstrap-server a:1 --alter --topic 'staging\\.t' --partitions 6;",
+                        "OutboxAdmin.adoptPartitions(kafka, \"t\", limit, \"calculator\", \"ledger\") with these and every other group that reads it, in each outbox that publishes to it",
                         "any other producer lets keys change their partition");
         assertThat(fixes().partitions(TopicSpec.of("unread", 6), 3).text())
-                .contains("adoptPartitions(kafka, \"unread\", limit, groups...)");
+                .contains(
+                        "adoptPartitions(kafka, \"unread\", limit, groups...) with every group that reads it, in each outbox that publishes to it");
         assertThat(fixes().partitions(TopicSpec.of("t", 3), 6))
                 .returns(Remedy.BY_HAND, TopicFinding.Fix::by)
                 .extracting(TopicFinding.Fix::text)

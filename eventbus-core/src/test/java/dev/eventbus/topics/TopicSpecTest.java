@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 class TopicSpecTest {
@@ -34,7 +35,7 @@ class TopicSpecTest {
                 .returns(6, TopicSpec::partitions)
                 .returns(3, TopicSpec::replicationFactor)
                 .returns(2, TopicSpec::minInsyncReplicas)
-                .returns(Duration.ofDays(7), TopicSpec::retention);
+                .returns(Optional.of(Duration.ofDays(7)), TopicSpec::retention);
     }
 
     @Test
@@ -102,6 +103,27 @@ class TopicSpecTest {
         TopicSpec spec = TopicSpec.of("t", 3);
 
         assertThat(compare(spec, new Found(3, 3, spec.settings()))).isEmpty();
+    }
+
+    @Test
+    void a_compacted_topic_has_no_retention_that_could_differ() {
+        TopicSpec spec = TopicSpec.of("t", 3).compactedAfter(Duration.ofDays(30));
+        assertThat(spec.settings()).doesNotContainKeys("retention.ms", "retention.bytes");
+        assertThat(spec.retention()).isEmpty();
+        Map<String, String> settings = new HashMap<>(spec.settings());
+        settings.put("retention.ms", "2592000000");
+        settings.put("retention.bytes", "1000");
+
+        assertThat(compare(spec, new Found(3, 3, settings))).isEmpty();
+
+        settings.put("cleanup.policy", "delete");
+        assertThat(compare(spec, new Found(3, 3, settings)))
+                .as("no command that shortens the retention while it still applies")
+                .singleElement()
+                .extracting(TopicFinding::text)
+                .asString()
+                .contains("--add-config cleanup.policy=compact,min.compaction.lag.ms=2592000000;")
+                .doesNotContain("retention");
     }
 
     @Test
