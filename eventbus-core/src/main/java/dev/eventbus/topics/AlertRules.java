@@ -55,7 +55,7 @@ final class AlertRules {
                 MeterQueries.UNDER_REPLICATED + " > 0",
                 "5m",
                 "warning",
-                "{{ $value }} partitions of {{ $labels.instance }} lack a replica: a broker is down or behind. Events wait when fewer are in sync than min.insync.replicas says; none is lost");
+                "{{ $value }} partitions of {{ $labels.instance }} lack a replica: a broker is down or behind. Events wait when fewer are in sync than min.insync.replicas says; where that is 1, an event may be on one disk only and is lost with it");
     }
 
     private static Rule oldestRow(String outbox) {
@@ -88,16 +88,16 @@ final class AlertRules {
     private static Rule silence(String group) {
         return new Rule(
                 "EventbusGroupSilent",
-                "absent(%s{%s})".formatted(MeterQueries.LAG, group),
+                MeterQueries.unknown(MeterQueries.LAG, "group", group),
                 "10m",
                 "critical",
-                "No runner of group {{ $labels.group }} reports a lag: none runs, or none is scraped");
+                "No runner of group {{ $labels.group }} knows a lag: none runs, none is scraped, or Kafka does not answer");
     }
 
     private static Rule deadLetters(String group) {
         return new Rule(
                 "EventbusDeadLetters",
-                MeterQueries.anyDeadLetter(group),
+                MeterQueries.newDeadLetters("10m", "group, topic", group) + " > 0",
                 "0m",
                 "warning",
                 "Events of topic {{ $labels.topic }} fail for good in group {{ $labels.group }}: look into the dead-letter topic, mend the cause, redrive");

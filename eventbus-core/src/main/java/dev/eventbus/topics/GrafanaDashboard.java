@@ -48,7 +48,6 @@ final class GrafanaDashboard {
         ObjectNode dashboard = node();
         dashboard
                 .put("title", "eventbus: topics, groups, outbox")
-                .put("uid", "eventbus-topics")
                 .put("schemaVersion", 39)
                 .put("editable", true)
                 .put("refresh", "30s");
@@ -103,10 +102,10 @@ final class GrafanaDashboard {
                     "cps"));
             panels.add(new Panel("Group lag", MeterQueries.lag(ofGroups), "{{group}}", "short"));
             panels.add(new Panel(
-                    "Dead letters",
-                    MeterQueries.perSecond(MeterQueries.DEAD_LETTERS, "group, topic, reason", ofGroups),
+                    "Dead letters in 5 min",
+                    MeterQueries.newDeadLetters("5m", "group, topic, reason", ofGroups),
                     "{{group}} {{topic}} {{reason}}",
-                    "cps"));
+                    "short"));
         }
         return panels;
     }

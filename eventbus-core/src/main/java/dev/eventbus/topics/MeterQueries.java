@@ -48,10 +48,10 @@ final class MeterQueries {
         return "sum by (%s) (rate(%s{%s}[5m]))".formatted(by, counter, matchers);
     }
 
-    /** A counter begins with its first dead letter, of which a rate knows nothing: a series that is new counts as well. */
-    static String anyDeadLetter(String matchers) {
+    /** A counter begins with its first dead letter, of which an increase knows nothing: a series that is new counts as a whole. */
+    static String newDeadLetters(String window, String by, String matchers) {
         String counter = "%s{%s}".formatted(DEAD_LETTERS, matchers);
-        return "sum by (group, topic) (increase(%s[10m])) > 0 or sum by (group, topic) (%s unless %s offset 10m) > 0"
-                .formatted(counter, counter, counter);
+        return "sum by (%s) ((%s unless %s offset %s) or increase(%s[%s]))"
+                .formatted(by, counter, counter, window, counter, window);
     }
 }

@@ -75,23 +75,34 @@ final class TopicFixes {
         if (found == null) {
             return new Fix(Remedy.BY_HAND, "the broker does not know this setting, so use Kafka 2.5 or later");
         }
-        if (setting.equals(TopicConfig.MIN_IN_SYNC_REPLICAS_CONFIG) && Integer.parseInt(wanted) > replicas) {
+        if (setting.equals(TopicConfig.MIN_IN_SYNC_REPLICAS_CONFIG)
+                && Integer.parseInt(wanted) > replicas
+                && !wanted.equals(found)) {
             return new Fix(
                     Remedy.BY_HAND,
-                    "it has %d replicas only, so first give it more, or nothing could be acknowledged"
+                    "it has %d replicas only, and Kafka waits for no more than there are, so first give it more"
                             .formatted(replicas));
         }
         if (isALoss(setting, wanted, found)) {
-            return new Fix(
-                    Remedy.BY_HAND,
-                    "Topics.apply() leaves that to you, since %s; if it is meant: %s; if not, correct the TopicSpec"
-                            .formatted(
-                                    whatWouldBeLost(setting),
-                                    commands.set(spec.name(), together(spec, setting, wanted))));
+            return leftToAPerson(spec, setting, wanted, whatWouldBeLost(setting));
+        }
+        if (setting.equals(TopicConfig.RETENTION_BYTES_CONFIG) && !spec.states(setting) && !wanted.equals(found)) {
+            return leftToAPerson(
+                    spec,
+                    setting,
+                    wanted,
+                    "the TopicSpec does not say retentionBytes, and somebody may guard the disks with this limit");
         }
         return new Fix(
                 Remedy.APPLY,
                 "set it with Topics.apply(), or: %s".formatted(commands.set(spec.name(), Map.of(setting, wanted))));
+    }
+
+    private Fix leftToAPerson(TopicSpec spec, String setting, String wanted, String why) {
+        return new Fix(
+                Remedy.BY_HAND,
+                "Topics.apply() leaves that to you, since %s; if it is meant: %s; if not, correct the TopicSpec"
+                        .formatted(why, commands.set(spec.name(), together(spec, setting, wanted))));
     }
 
     private static boolean isALoss(String setting, String wanted, String found) {

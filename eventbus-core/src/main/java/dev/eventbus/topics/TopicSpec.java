@@ -180,6 +180,11 @@ public final class TopicSpec {
         return Collections.unmodifiableMap(all);
     }
 
+    /** Whether a setting was given, and is no default. */
+    boolean states(String setting) {
+        return set.containsKey(setting);
+    }
+
     /** What in this spec contradicts itself. */
     List<String> contradictions() {
         List<String> contradictions = new ArrayList<>();

@@ -213,6 +213,18 @@ class TopicExportsTest {
     }
 
     @Test
+    void a_first_dead_letter_and_a_lag_that_nobody_knows_are_seen() throws IOException {
+        assertThat(PLAN.alertRules())
+                .contains(
+                        "(count by (group) (eventbus_consumer_lag_records{group=\"monitoring.dlq.events\"}) unless count by (group) (eventbus_consumer_lag_records{group=\"monitoring.dlq.events\"} >= 0))");
+        assertThat(new ObjectMapper().readTree(PLAN.dashboard()).get("panels").findValuesAsText("expr"))
+                .filteredOn(query -> query.contains("eventbus_dlq"))
+                .singleElement()
+                .asString()
+                .contains(" unless eventbus_dlq_published_messages_total{", "} offset 5m) or increase(");
+    }
+
+    @Test
     void each_outbox_of_the_plan_is_missed_for_itself() {
         Object file = new Yaml().load(PLAN.alertRules());
         List<?> rules = (List<?>) at(((List<?>) at(file, "groups")).get(0), "rules");

@@ -158,7 +158,11 @@ class TopicPlanTest {
         TopicSpec spec = TopicSpec.of("t", 3).retention(Duration.ofHours(24)).maxMessageBytes(4_000);
 
         assertThat(fix(spec, "retention.ms", "3600000").by()).isEqualTo(Remedy.APPLY);
-        assertThat(fix(spec, "retention.bytes", "5000").by()).isEqualTo(Remedy.APPLY);
+        assertThat(fix(spec.retentionBytes(9_000), "retention.bytes", "5000").by())
+                .isEqualTo(Remedy.APPLY);
+        assertThat(fix(spec, "retention.bytes", "-1").by())
+                .as("inherited only, deletes nothing")
+                .isEqualTo(Remedy.APPLY);
         assertThat(fix(spec, "max.message.bytes", "3000").by()).isEqualTo(Remedy.APPLY);
         assertThat(fix(spec, "cleanup.policy", "compact, delete").by()).isEqualTo(Remedy.APPLY);
         assertThat(fix(spec, "compression.type", "producer").by()).isEqualTo(Remedy.APPLY);
@@ -167,6 +171,15 @@ class TopicPlanTest {
                 .extracting(TopicFinding.Fix::text)
                 .isEqualTo(
                         "set it with Topics.apply(), or: kafka-configs --bootstrap-server a:1 --alter --entity-type topics --entity-name staging.t --add-config unclean.leader.election.enable=false");
+    }
+
+    @Test
+    void a_limit_in_bytes_of_which_the_spec_knows_nothing_is_left_to_a_person() {
+        assertThat(fix(TopicSpec.of("t", 3), "retention.bytes", "10000000000"))
+                .returns(Remedy.BY_HAND, TopicFinding.Fix::by)
+                .extracting(TopicFinding.Fix::text)
+                .asString()
+                .contains("does not say retentionBytes", "--add-config retention.bytes=-1;", "correct the TopicSpec");
     }
 
     @Test
@@ -214,7 +227,8 @@ class TopicPlanTest {
     void a_finding_says_what_was_found_and_the_fix_in_one_line() {
         TopicSpec spec = TopicSpec.of("t", 2);
 
-        assertThat(TopicComparison.of(spec, new Found(1, 3, spec.settings()), fixes()))
+        assertThat(TopicComparison.of(
+                        spec, new Found(1, 3, spec.settings(), spec.settings().keySet()), fixes()))
                 .singleElement()
                 .satisfies(finding -> assertThat(finding.text())
                         .isEqualTo(finding.what() + "; " + finding.fix().text())

@@ -395,6 +395,24 @@ class TopicPlanIT {
     }
 
     @Test
+    void a_refused_topic_does_not_keep_the_others_from_being_mended() throws Exception {
+        TopicSpec letters = TopicSpec.of("dlq.events", 1);
+        Topics.of(kafka, asset(3).compression("gzip"), letters.compression("gzip"))
+                .apply();
+        allow(DESCRIBE);
+        allow(DESCRIBE_CONFIGS);
+        allow(ALTER_CONFIGS, "dlq.events");
+        Topics topics = Topics.of(as("operator").topicPrefix(prefix), asset(3), letters);
+
+        assertThatExceptionOfType(KafkaAccessException.class)
+                .isThrownBy(topics::apply)
+                .withMessageContainingAll(
+                        "with topic '" + prefix + "asset.events'",
+                        "Mended so far, and it stays: topic dlq.events has compression.type=gzip, lz4 is wanted",
+                        "Ask for the ACL AlterConfigs on it");
+    }
+
+    @Test
     void creating_topics_needs_no_right_to_read_their_settings() throws Exception {
         allow(DESCRIBE);
         allow(CREATE);
