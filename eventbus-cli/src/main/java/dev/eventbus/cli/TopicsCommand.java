@@ -2,6 +2,8 @@ package dev.eventbus.cli;
 
 import dev.eventbus.topics.GrowPartitions;
 import dev.eventbus.topics.TopicFinding;
+import dev.eventbus.topics.TopicFinding.PartitionCount;
+import dev.eventbus.topics.TopicFinding.Remedy;
 import dev.eventbus.topics.TopicSpec;
 import dev.eventbus.topics.Topics;
 import java.io.IOException;
@@ -14,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Properties;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -68,23 +71,38 @@ final class TopicsCommand {
         public Integer call() {
             List<TopicSpec> specs = specs();
             Topics topics = Topics.of(settings().kafka(), specs);
-            if (!isConfirmed(yes, "Create topics that are missing and set settings that differ?")) {
+            List<TopicFinding> plan = topics.plan();
+            if (!json) {
+                print(new Report().table("plan", List.of("finding"), rows(plan)));
+            }
+            if (!isConfirmed(yes, question(plan, growing))) {
                 return EventbusCli.NOT_CONFIRMED;
             }
             List<TopicFinding> mended =
                     growing ? topics.apply(GrowPartitions.THOUGH_KEYS_CHANGE_PARTITION) : topics.apply();
-            List<TopicFinding> left = new ArrayList<>(topics.plan());
-            left.removeAll(mended); // a broker may not have learnt of it yet
+            List<TopicFinding> left = topics.plan();
             print(new Report()
                     .fact("topics", specs.size())
                     .table(
                             "mended",
                             List.of("was"),
                             mended.stream()
-                                    .map(finding -> List.of(finding.what()))
+                                    .map(finding -> List.of(
+                                            finding instanceof PartitionCount ? finding.text() : finding.what()))
                                     .toList())
                     .table("findings", List.of("finding"), rows(left)));
             return left.isEmpty() ? EventbusCli.OK : EventbusCli.WRONG;
+        }
+
+        static String question(List<TopicFinding> plan, boolean growing) {
+            String topics = plan.stream()
+                    .filter(finding -> growing && finding.fix().by() == Remedy.APPLY_GROWING)
+                    .map(TopicFinding::topic)
+                    .collect(Collectors.joining(", "));
+            return "Create topics that are missing and set settings that differ"
+                    + (topics.isEmpty()
+                            ? "?"
+                            : ", and add partitions, though keys change theirs, to %s?".formatted(topics));
         }
     }
 

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.topics.TopicFinding;
+import dev.eventbus.topics.TopicFinding.Remedy;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -49,6 +51,17 @@ class EventbusCliTest {
         assertThatThrownBy(() -> CliSettings.of(folder.resolve("none"), Map.of()))
                 .isInstanceOf(CliSettings.Refused.class)
                 .hasMessageContaining("--config");
+    }
+
+    @Test
+    void whoever_is_asked_to_apply_is_told_which_topics_would_grow() {
+        List<TopicFinding> plan = List.of(
+                new TopicFinding.PartitionCount("a", 6, 3, new TopicFinding.Fix(Remedy.APPLY_GROWING, "add them")),
+                new TopicFinding.PartitionCount("b", 3, 6, new TopicFinding.Fix(Remedy.BY_HAND, "keep them")));
+
+        assertThat(TopicsCommand.Apply.question(plan, true))
+                .endsWith(", and add partitions, though keys change theirs, to a?");
+        assertThat(TopicsCommand.Apply.question(plan, false)).doesNotContain("partitions");
     }
 
     @Test

@@ -1,7 +1,6 @@
 package dev.eventbus.internal;
 
 import java.time.Duration;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -204,12 +203,17 @@ public final class RunLoop {
 
     /** Waits for at most {@code limit} on a condition that other threads may make true; for draining and closing. */
     public static boolean await(Duration limit, BooleanSupplier condition) {
+        return await(limit, Duration.ofMillis(1), condition);
+    }
+
+    /** The same for a condition that is dear to ask for, with a pause after each answer. */
+    public static boolean await(Duration limit, Duration pause, BooleanSupplier condition) {
         long deadline = System.nanoTime() + limit.toNanos();
         while (!condition.getAsBoolean()) {
             if (System.nanoTime() - deadline >= 0 || Thread.currentThread().isInterrupted()) {
                 return condition.getAsBoolean();
             }
-            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(1));
+            LockSupport.parkNanos(pause.toNanos());
         }
         return true;
     }

@@ -9,7 +9,7 @@ final class AlertRules {
     private static final int OLDEST_SECONDS = 60;
     private static final int INDENT = 6;
 
-    /** What an alert says; a group's name comes from the label, since Prometheus takes braces in these texts for a template. */
+    /** What an alert says; names of groups and outboxes come from the label, since Prometheus takes braces in these texts for a template. */
     private record Rule(String name, String expression, String lasting, String severity, String summary) {
 
         String yaml() {
@@ -28,15 +28,18 @@ final class AlertRules {
 
     private AlertRules() {}
 
-    static String yaml(Collection<String> groups) {
+    static String yaml(Collection<String> outboxes, Collection<String> groups) {
         StringBuilder file = new StringBuilder("""
                 groups:
                   - name: eventbus
                     rules:
                 """);
         file.append(underReplicated().yaml());
-        file.append(oldestRow().yaml());
-        file.append(unknownOutbox().yaml());
+        for (String outbox : outboxes) {
+            String matcher = MeterQueries.is("outbox", outbox);
+            file.append(oldestRow(matcher).yaml());
+            file.append(unknownOutbox(matcher).yaml());
+        }
         for (String group : groups) {
             String matcher = MeterQueries.is("group", group);
             file.append(lag(matcher).yaml());
@@ -52,26 +55,25 @@ final class AlertRules {
                 MeterQueries.UNDER_REPLICATED + " > 0",
                 "5m",
                 "warning",
-                "{{ $value }} partitions of {{ $labels.instance }} lack a replica: a broker is down or behind. Events wait when fewer are in sync than min.insync.replicas says; none is lost");
+                "{{ $value }} partitions of {{ $labels.instance }} lack a replica: a broker is down or behind. Events wait when fewer are in sync than min.insync.replicas says; where that is 1, an event may be on one disk only and is lost with it");
     }
 
-    private static Rule oldestRow() {
+    private static Rule oldestRow(String outbox) {
         return new Rule(
                 "EventbusOutboxOldestRow",
-                "%s > %d".formatted(MeterQueries.oldestRow(), OLDEST_SECONDS),
+                "%s > %d".formatted(MeterQueries.oldestRow(outbox), OLDEST_SECONDS),
                 "2m",
                 "critical",
                 "Events of outbox {{ $labels.outbox }} wait for {{ $value }} s: no relay runs, the database or Kafka is down, or a topic waits. health() of the relays says which");
     }
 
-    private static Rule unknownOutbox() {
+    private static Rule unknownOutbox(String outbox) {
         return new Rule(
                 "EventbusOutboxUnknown",
-                "absent(%s) or %s != %s"
-                        .formatted(MeterQueries.OLDEST_ROW, MeterQueries.oldestRow(), MeterQueries.oldestRow()),
+                MeterQueries.unknown(MeterQueries.OLDEST_ROW, "outbox", outbox),
                 "2m",
                 "critical",
-                "Nobody knows how long events wait: no service reports its outbox, or its database does not answer");
+                "Nobody knows how long events of outbox {{ $labels.outbox }} wait: no service reports it, or its database does not answer");
     }
 
     private static Rule lag(String group) {
@@ -86,16 +88,16 @@ final class AlertRules {
     private static Rule silence(String group) {
         return new Rule(
                 "EventbusGroupSilent",
-                "absent(%s{%s})".formatted(MeterQueries.LAG, group),
+                MeterQueries.unknown(MeterQueries.LAG, "group", group),
                 "10m",
                 "critical",
-                "No runner of group {{ $labels.group }} reports a lag: none runs, or none is scraped");
+                "No runner of group {{ $labels.group }} knows a lag: none runs, none is scraped, or Kafka does not answer");
     }
 
     private static Rule deadLetters(String group) {
         return new Rule(
                 "EventbusDeadLetters",
-                MeterQueries.anyDeadLetter(group),
+                MeterQueries.newDeadLetters("10m", "group, topic", group) + " > 0",
                 "0m",
                 "warning",
                 "Events of topic {{ $labels.topic }} fail for good in group {{ $labels.group }}: look into the dead-letter topic, mend the cause, redrive");

@@ -44,11 +44,10 @@ final class GrafanaDashboard {
 
     private GrafanaDashboard() {}
 
-    static String json(Collection<String> topics, Collection<String> groups) {
+    static String json(Collection<String> topics, Collection<String> outboxes, Collection<String> groups) {
         ObjectNode dashboard = node();
         dashboard
                 .put("title", "eventbus: topics, groups, outbox")
-                .put("uid", "eventbus-topics")
                 .put("schemaVersion", 39)
                 .put("editable", true)
                 .put("refresh", "30s");
@@ -62,7 +61,7 @@ final class GrafanaDashboard {
                 .put("type", "datasource")
                 .put("query", "prometheus");
         ArrayNode panels = dashboard.putArray("panels");
-        panels(topics, groups).forEach(panel -> panels.add(panel.json(panels.size())));
+        panels(topics, outboxes, groups).forEach(panel -> panels.add(panel.json(panels.size())));
         DefaultIndenter indenter = new DefaultIndenter("  ", "\n");
         DefaultPrettyPrinter printer = new DefaultPrettyPrinter().withObjectIndenter(indenter);
         printer.indentArraysWith(indenter);
@@ -73,7 +72,8 @@ final class GrafanaDashboard {
         }
     }
 
-    private static List<Panel> panels(Collection<String> topics, Collection<String> groups) {
+    private static List<Panel> panels(
+            Collection<String> topics, Collection<String> outboxes, Collection<String> groups) {
         String ofTopics = MeterQueries.isOneOf("topic", topics);
         List<Panel> panels = new ArrayList<>(List.of(
                 new Panel(
@@ -81,12 +81,18 @@ final class GrafanaDashboard {
                         MeterQueries.UNDER_REPLICATED,
                         "{{instance}}",
                         "short"),
-                new Panel("Oldest outbox row", MeterQueries.oldestRow(), "{{outbox}}", "s"),
                 new Panel(
                         "Events sent",
                         MeterQueries.perSecond(MeterQueries.SENT, "topic, outcome", ofTopics),
                         "{{topic}} {{outcome}}",
                         "cps")));
+        if (!outboxes.isEmpty()) {
+            panels.add(new Panel(
+                    "Oldest outbox row",
+                    MeterQueries.oldestRow(MeterQueries.isOneOf("outbox", outboxes)),
+                    "{{outbox}}",
+                    "s"));
+        }
         if (!groups.isEmpty()) {
             String ofGroups = MeterQueries.isOneOf("group", groups);
             panels.add(new Panel(
@@ -96,10 +102,10 @@ final class GrafanaDashboard {
                     "cps"));
             panels.add(new Panel("Group lag", MeterQueries.lag(ofGroups), "{{group}}", "short"));
             panels.add(new Panel(
-                    "Dead letters",
-                    MeterQueries.perSecond(MeterQueries.DEAD_LETTERS, "group, topic, reason", ofGroups),
+                    "Dead letters in 5 min",
+                    MeterQueries.newDeadLetters("5m", "group, topic, reason", ofGroups),
                     "{{group}} {{topic}} {{reason}}",
-                    "cps"));
+                    "short"));
         }
         return panels;
     }

@@ -37,8 +37,10 @@ final class KafkaCommands {
                         settings);
     }
 
+    /** Where it alters, the tool takes the name for a regular expression. */
     String grow(String topic, int partitions) {
-        return "%s --alter --topic %s --partitions %d".formatted(tool("kafka-topics"), topic(topic), partitions);
+        String only = Quoted.shell(Quoted.regex(kafka.physicalTopic(topic)));
+        return "%s --alter --topic %s --partitions %d".formatted(tool("kafka-topics"), only, partitions);
     }
 
     String set(String topic, Map<String, String> settings) {

@@ -33,18 +33,25 @@ final class MeterQueries {
         return "sum by (group) (%s{%s} >= 0)".formatted(LAG, matchers);
     }
 
-    static String oldestRow() {
-        return "max by (outbox) (%s)".formatted(OLDEST_ROW);
+    /** No series, or none that has a value: a gauge that is not known is NaN. */
+    static String unknown(String gauge, String by, String matchers) {
+        String series = "%s{%s}".formatted(gauge, matchers);
+        return "absent(%s) or (count by (%s) (%s) unless count by (%s) (%s >= 0))"
+                .formatted(series, by, series, by, series);
+    }
+
+    static String oldestRow(String matchers) {
+        return "max by (outbox) (%s{%s})".formatted(OLDEST_ROW, matchers);
     }
 
     static String perSecond(String counter, String by, String matchers) {
         return "sum by (%s) (rate(%s{%s}[5m]))".formatted(by, counter, matchers);
     }
 
-    /** A counter begins with its first dead letter, of which a rate knows nothing: a series that is new counts as well. */
-    static String anyDeadLetter(String matchers) {
+    /** A counter begins with its first dead letter, of which an increase knows nothing: a series that is new counts as a whole. */
+    static String newDeadLetters(String window, String by, String matchers) {
         String counter = "%s{%s}".formatted(DEAD_LETTERS, matchers);
-        return "sum by (group, topic) (increase(%s[10m])) > 0 or sum by (group, topic) (%s unless %s offset 10m) > 0"
-                .formatted(counter, counter, counter);
+        return "sum by (%s) ((%s unless %s offset %s) or increase(%s[%s]))"
+                .formatted(by, counter, counter, window, counter, window);
     }
 }

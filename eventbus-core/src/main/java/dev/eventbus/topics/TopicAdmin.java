@@ -5,6 +5,7 @@ import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.TopicComparison.Found;
 import java.time.Duration;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -36,6 +37,8 @@ import org.jspecify.annotations.Nullable;
 
 /** What is asked and changed about topics, by logical name. One object for one call of {@link Topics}; of one thread. */
 final class TopicAdmin {
+
+    private static final Duration ASKED_EVERY = Duration.ofMillis(50);
 
     private final KafkaCluster kafka;
     private final Admin admin;
@@ -113,21 +116,31 @@ final class TopicAdmin {
     Map<String, Found> find(Collection<TopicSpec> topics) throws InterruptedException {
         Map<String, TopicDescription> existing = describe(topics);
         Map<String, Found> found = new LinkedHashMap<>();
-        settings(existing.keySet()).forEach((topic, settings) -> {
+        configs(existing.keySet()).forEach((topic, config) -> {
             TopicDescription description = existing.get(topic);
             if (description != null) {
-                found.put(topic, found(description, settings));
+                found.put(topic, found(description, config));
             }
         });
         return found;
     }
 
-    private static Found found(TopicDescription description, Map<String, String> settings) {
+    private static Found found(TopicDescription description, Config config) {
         int replicas = description.partitions().stream()
                 .mapToInt(partition -> partition.replicas().size())
                 .min()
                 .orElse(0);
-        return new Found(description.partitions().size(), replicas, settings);
+        Map<String, String> settings = new LinkedHashMap<>();
+        Set<String> written = new HashSet<>();
+        for (ConfigEntry entry : config.entries()) {
+            if (entry.value() != null) {
+                settings.put(entry.name(), entry.value());
+            }
+            if (entry.source() == ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG) {
+                written.add(entry.name());
+            }
+        }
+        return new Found(description.partitions().size(), replicas, settings, written);
     }
 
     private Map<String, TopicDescription> describe(Collection<TopicSpec> topics) throws InterruptedException {
@@ -148,26 +161,19 @@ final class TopicAdmin {
         return existing;
     }
 
-    private Map<String, Map<String, String>> settings(Collection<String> topics) throws InterruptedException {
+    private Map<String, Config> configs(Collection<String> topics) throws InterruptedException {
         Map<ConfigResource, KafkaFuture<Config>> answers = admin.describeConfigs(
                         topics.stream().map(this::resource).toList(), new DescribeConfigsOptions().timeoutMs(millis()))
                 .values();
-        Map<String, Map<String, String>> settings = new LinkedHashMap<>();
+        Map<String, Config> configs = new LinkedHashMap<>();
         for (String topic : topics) {
-            Map<String, String> values = new LinkedHashMap<>();
             try {
-                for (ConfigEntry entry : await(answers.get(resource(topic)), "DescribeConfigs", topic)
-                        .entries()) {
-                    if (entry.value() != null) {
-                        values.put(entry.name(), entry.value());
-                    }
-                }
-                settings.put(topic, values);
+                configs.put(topic, await(answers.get(resource(topic)), "DescribeConfigs", topic));
             } catch (UnknownTopicOrPartitionException e) {
                 // deleted since, or the broker that answered does not know it yet
             }
         }
-        return settings;
+        return configs;
     }
 
     /**
@@ -203,14 +209,19 @@ final class TopicAdmin {
                 .configs(spec.settings());
     }
 
-    /** Waits, as long as a call may take, until the broker that answers knows of topics that exist: others learn of it a moment later. */
+    /** Waits until the broker that answers knows of topics that exist. */
     void awaitKnown(Collection<TopicSpec> topics) {
-        RunLoop.await(timeout, () -> {
+        awaitSeen(admin -> topics.isEmpty() || admin.describe(topics).size() == topics.size());
+    }
+
+    /** Waits, as long as a call may take, for what is done already: a broker learns a moment later of what was done at another. */
+    boolean awaitSeen(Work<Boolean> seen) {
+        return RunLoop.await(timeout, ASKED_EVERY, () -> {
             try {
-                return topics.isEmpty() || describe(topics).size() == topics.size();
+                return seen.with(this);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
-                return true; // nothing to wait for any more; the topics are created
+                return true; // nothing to wait for any more
             }
         });
     }
@@ -245,12 +256,16 @@ final class TopicAdmin {
                     spec.name());
             return true;
         } catch (InvalidPartitionsException e) {
-            TopicDescription now = describe(List.of(spec)).get(spec.name());
-            if (now == null || now.partitions().size() < partitions) {
+            if (!awaitSeen(admin -> admin.partitions(spec) >= partitions)) {
                 throw e;
             }
             return false;
         }
+    }
+
+    private int partitions(TopicSpec spec) throws InterruptedException {
+        TopicDescription found = describe(List.of(spec)).get(spec.name());
+        return found == null ? 0 : found.partitions().size();
     }
 
     private ConfigResource resource(String topic) {

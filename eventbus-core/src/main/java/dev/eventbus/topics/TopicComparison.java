@@ -5,6 +5,7 @@ import dev.eventbus.topics.TopicFinding.Remedy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.common.config.TopicConfig;
 
 /** Compares a topic with its spec: pure, so that each finding can be tested without a cluster. */
@@ -15,8 +16,9 @@ final class TopicComparison {
      *
      * @param replicas the fewest that a partition has
      * @param settings by Kafka's names, inherited ones included
+     * @param written names of those that are the topic's own
      */
-    record Found(int partitions, int replicas, Map<String, String> settings) {}
+    record Found(int partitions, int replicas, Map<String, String> settings, Set<String> written) {}
 
     private TopicComparison() {}
 
@@ -32,7 +34,7 @@ final class TopicComparison {
         }
         spec.settings().forEach((setting, wanted) -> {
             String value = found.settings().get(setting);
-            if (!wanted.equals(value)) {
+            if (!wanted.equals(value) || !found.written().contains(setting)) {
                 Fix fix = fixes.setting(spec, setting, value, found.replicas());
                 findings.add(new TopicFinding.Setting(spec.name(), setting, wanted, value, fix));
             }

@@ -11,7 +11,7 @@ public sealed interface TopicFinding {
         APPLY,
         /** {@link Topics#apply(GrowPartitions)} does, if it is told to. */
         APPLY_GROWING,
-        /** Nobody but a person: Kafka cannot change it, or events would be deleted by the change. */
+        /** Nobody but a person: Kafka cannot change it, or events could be lost or disks filled by the change. */
         BY_HAND
     }
 
@@ -66,7 +66,7 @@ public sealed interface TopicFinding {
     }
 
     /**
-     * Another value of a setting.
+     * Another value of a setting; or the wanted one, but inherited from the broker, so that it changes with it.
      *
      * @param setting Kafka's name
      * @param found null if the broker does not know the setting
@@ -79,7 +79,9 @@ public sealed interface TopicFinding {
             Fix fix) implements TopicFinding {
         @Override
         public String what() {
-            return "topic %s has %s=%s, %s is wanted".formatted(topic, setting, found, wanted);
+            return wanted.equals(found)
+                    ? "topic %s has %s=%s from the broker's default only".formatted(topic, setting, found)
+                    : "topic %s has %s=%s, %s is wanted".formatted(topic, setting, found, wanted);
         }
     }
 

@@ -20,9 +20,15 @@ final class TopicFixes {
             TopicConfig.MIN_COMPACTION_LAG_MS_CONFIG,
             TopicConfig.MAX_MESSAGE_BYTES_CONFIG);
 
+    private static final Set<String> CLEAN_UP = Set.of(
+            TopicConfig.CLEANUP_POLICY_CONFIG,
+            TopicConfig.RETENTION_MS_CONFIG,
+            TopicConfig.RETENTION_BYTES_CONFIG,
+            TopicConfig.MIN_COMPACTION_LAG_MS_CONFIG);
+
     private final KafkaCommands commands;
 
-    /** Groups that read a topic, by topic. */
+    /** Groups of the plan that read a topic, by topic; others may read it too. */
     private final Map<String, Set<String>> groups;
 
     TopicFixes(KafkaCommands commands, Map<String, Set<String>> groups) {
@@ -47,12 +53,14 @@ final class TopicFixes {
                 .collect(Collectors.joining());
         return new Fix(
                 Remedy.APPLY_GROWING,
-                "add them with Topics.apply(GrowPartitions.%s), or: %s; then OutboxAdmin.adoptPartitions(kafka, \"%s\", limit%s) so that relays use them without an event overtaking an earlier one of its key; any other producer lets keys change their partition at once"
+                "add them with Topics.apply(GrowPartitions.%s), or: %s; then OutboxAdmin.adoptPartitions(kafka, \"%s\", limit%s, in each outbox that publishes to it, so that relays use them without an event overtaking an earlier one of its key; any other producer lets keys change their partition at once"
                         .formatted(
                                 GrowPartitions.THOUGH_KEYS_CHANGE_PARTITION,
                                 commands.grow(topic, spec.partitions()),
                                 topic,
-                                orderly.isEmpty() ? ", groups..." : orderly));
+                                orderly.isEmpty()
+                                        ? ", groups...) with every group that reads it"
+                                        : orderly + ") with these and every other group that reads it"));
     }
 
     Fix replication(int found) {
@@ -67,20 +75,34 @@ final class TopicFixes {
         if (found == null) {
             return new Fix(Remedy.BY_HAND, "the broker does not know this setting, so use Kafka 2.5 or later");
         }
-        if (setting.equals(TopicConfig.MIN_IN_SYNC_REPLICAS_CONFIG) && Integer.parseInt(wanted) > replicas) {
+        if (setting.equals(TopicConfig.MIN_IN_SYNC_REPLICAS_CONFIG)
+                && Integer.parseInt(wanted) > replicas
+                && !wanted.equals(found)) {
             return new Fix(
                     Remedy.BY_HAND,
-                    "it has %d replicas only, so first give it more, or nothing could be acknowledged"
+                    "it has %d replicas only, and Kafka waits for no more than there are, so first give it more"
                             .formatted(replicas));
         }
-        String command = commands.set(spec.name(), together(spec, setting, wanted));
         if (isALoss(setting, wanted, found)) {
-            return new Fix(
-                    Remedy.BY_HAND,
-                    "Topics.apply() leaves that to you, since %s; if it is meant: %s; if not, correct the TopicSpec"
-                            .formatted(whatWouldBeLost(setting), command));
+            return leftToAPerson(spec, setting, wanted, whatWouldBeLost(setting));
         }
-        return new Fix(Remedy.APPLY, "set it with Topics.apply(), or: %s".formatted(command));
+        if (setting.equals(TopicConfig.RETENTION_BYTES_CONFIG) && !spec.states(setting) && !wanted.equals(found)) {
+            return leftToAPerson(
+                    spec,
+                    setting,
+                    wanted,
+                    "the TopicSpec does not say retentionBytes, and somebody may guard the disks with this limit");
+        }
+        return new Fix(
+                Remedy.APPLY,
+                "set it with Topics.apply(), or: %s".formatted(commands.set(spec.name(), Map.of(setting, wanted))));
+    }
+
+    private Fix leftToAPerson(TopicSpec spec, String setting, String wanted, String why) {
+        return new Fix(
+                Remedy.BY_HAND,
+                "Topics.apply() leaves that to you, since %s; if it is meant: %s; if not, correct the TopicSpec"
+                        .formatted(why, commands.set(spec.name(), together(spec, setting, wanted))));
     }
 
     private static boolean isALoss(String setting, String wanted, String found) {
@@ -103,13 +125,12 @@ final class TopicFixes {
                 : "the broker would delete events";
     }
 
-    /** A topic must not be compacted for a moment without its lag. */
+    /** Another clean-up must not begin for a moment without the lag or the retention that bounds it. */
     private static Map<String, String> together(TopicSpec spec, String setting, String wanted) {
         Map<String, String> together = new TreeMap<>(Map.of(setting, wanted));
         if (setting.equals(TopicConfig.CLEANUP_POLICY_CONFIG)) {
-            spec.compactionLag()
-                    .ifPresent(lag ->
-                            together.put(TopicConfig.MIN_COMPACTION_LAG_MS_CONFIG, String.valueOf(lag.toMillis())));
+            together.putAll(spec.settings());
+            together.keySet().retainAll(CLEAN_UP);
         }
         return together;
     }

@@ -16,7 +16,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 
 /**
- * All clusters, topics and groups of a team, as one value that is kept in one file.
+ * All clusters, topics, groups and outboxes of a team, as one value that is kept in one file.
  *
  * <pre>{@code
  * static final TopicPlan TOPICS = TopicPlan.builder()
@@ -24,6 +24,7 @@ import java.util.TreeSet;
  *     .topics("kafka-events", TopicNaming.FREE, DEAD_LETTERS)
  *     .topics("kafka-cdc", TopicNaming.CDC, AUTH_USERS)
  *     .group("kafka-events", "my.scan", SCAN_REQUESTED, SCAN_REWARDED)
+ *     .outbox("scan")
  *     .build();
  *
  * TOPICS.on(kafka).plan().forEach(finding -> log.info(finding.text()));
@@ -40,13 +41,15 @@ public final class TopicPlan {
 
     private final Map<String, List<TopicSpec>> topics;
     private final List<Group> groups;
+    private final Set<String> outboxes;
 
     /** A consumer group on a cluster and the topics that it reads. */
     record Group(String cluster, String name, List<String> topics) {}
 
-    private TopicPlan(Map<String, List<TopicSpec>> topics, List<Group> groups) {
+    private TopicPlan(Map<String, List<TopicSpec>> topics, List<Group> groups, Set<String> outboxes) {
         this.topics = topics;
         this.groups = groups;
+        this.outboxes = outboxes;
     }
 
     public static Builder builder() {
@@ -92,18 +95,18 @@ public final class TopicPlan {
 
     /**
      * Alert rules for Prometheus, on the meters of {@code OutboxMetrics} and {@code ConsumerMetrics} as Micrometer's registry for Prometheus names
-     * them: for each group its lag, its silence and its dead letters, the oldest row of an outbox, and the brokers' under-replicated
-     * partitions under the name that the JMX exporter's and Strimzi's examples give them.
+     * them: for each group its lag, its silence and its dead letters, for each outbox its oldest row and its silence, and the brokers'
+     * under-replicated partitions under the name that the JMX exporter's and Strimzi's examples give them.
      */
     public String alertRules() {
-        return AlertRules.yaml(groupNames());
+        return AlertRules.yaml(outboxes, groupNames());
     }
 
     /** A dashboard for Grafana on the same meters, as JSON to import. */
     public String dashboard() {
         Set<String> names = new TreeSet<>();
         topics.values().forEach(specs -> specs.forEach(spec -> names.add(spec.name())));
-        return GrafanaDashboard.json(names, groupNames());
+        return GrafanaDashboard.json(names, outboxes, groupNames());
     }
 
     private Set<String> groupNames() {
@@ -124,7 +127,7 @@ public final class TopicPlan {
 
     @Override
     public String toString() {
-        return "topics %s, groups %s".formatted(topics, groups);
+        return "topics %s, groups %s, outboxes %s".formatted(topics, groups, outboxes);
     }
 
     /** Collects what a plan has; {@link #build} checks it. Of one thread. */
@@ -132,6 +135,7 @@ public final class TopicPlan {
 
         private final Map<String, List<TopicSpec>> topics = new LinkedHashMap<>();
         private final List<Group> groups = new ArrayList<>();
+        private final Set<String> outboxes = new TreeSet<>();
         private final List<String> problems = new ArrayList<>();
 
         private Builder() {}
@@ -157,7 +161,8 @@ public final class TopicPlan {
         }
 
         /**
-         * Adds a consumer group, which gets its alerts, and for whose sake partitions are adopted in order.
+         * Adds a consumer group, which gets its alerts, and which the fix for a topic that is to grow names. Groups of others that
+         * read the topic must be named to {@code OutboxAdmin.adoptPartitions} all the same.
          *
          * @param topics of that cluster that the group reads, one or more
          * @throws IllegalArgumentException if the group's name is blank, has control characters or is longer than 255 bytes
@@ -171,6 +176,19 @@ public final class TopicPlan {
             }
             groups.add(new Group(
                     cluster, group, Arrays.stream(topics).map(TopicSpec::name).toList()));
+            return this;
+        }
+
+        /**
+         * Adds outboxes of the team's services, which get their alerts. A team that only reads has none.
+         *
+         * @param names as given to {@code OutboxMetrics}
+         * @throws IllegalArgumentException if a name is blank
+         */
+        public Builder outbox(String... names) {
+            for (String name : names) {
+                outboxes.add(Checks.notBlank("outbox", name));
+            }
             return this;
         }
 
@@ -203,7 +221,10 @@ public final class TopicPlan {
             }
             Map<String, List<TopicSpec>> kept = new LinkedHashMap<>();
             topics.forEach((cluster, specs) -> kept.put(cluster, List.copyOf(specs)));
-            return new TopicPlan(Collections.unmodifiableMap(kept), List.copyOf(groups));
+            return new TopicPlan(
+                    Collections.unmodifiableMap(kept),
+                    List.copyOf(groups),
+                    Collections.unmodifiableSet(new TreeSet<>(outboxes)));
         }
 
         private void addMissingTopics(Group group, String shown, List<String> all) {

@@ -21,8 +21,8 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>Defaults: replication factor 3, {@code min.insync.replicas} 2 (1 for a single replica), retention 7 days without a limit in
- * bytes, {@code cleanup.policy=delete}, lz4. Unclean leader election is always off. All of these are written to the topic, never
- * inherited from the cluster's defaults. Immutable: each method returns a new spec.
+ * bytes, {@code cleanup.policy=delete}, lz4. A compacted topic has no retention. Unclean leader election is always off. All of these
+ * are written to the topic, never inherited from the cluster's defaults. Immutable: each method returns a new spec.
  */
 public final class TopicSpec {
 
@@ -141,8 +141,11 @@ public final class TopicSpec {
         return Integer.parseInt(settings().get(TopicConfig.MIN_IN_SYNC_REPLICAS_CONFIG));
     }
 
-    public Duration retention() {
-        return Duration.ofMillis(Long.parseLong(settings().get(TopicConfig.RETENTION_MS_CONFIG)));
+    /** Empty for a compacted topic, to which none applies. */
+    public Optional<Duration> retention() {
+        return Optional.ofNullable(settings().get(TopicConfig.RETENTION_MS_CONFIG))
+                .map(Long::parseLong)
+                .map(Duration::ofMillis);
     }
 
     /** For how long every event is kept before only the last of each key survives; empty for a topic that keeps every event. */
@@ -164,15 +167,22 @@ public final class TopicSpec {
         all.put(
                 TopicConfig.MIN_IN_SYNC_REPLICAS_CONFIG,
                 String.valueOf(Math.min(DEFAULT_MIN_INSYNC_REPLICAS, replicationFactor)));
-        all.put(TopicConfig.RETENTION_MS_CONFIG, String.valueOf(DEFAULT_RETENTION.toMillis()));
-        all.put(TopicConfig.RETENTION_BYTES_CONFIG, "-1");
         all.put(TopicConfig.COMPRESSION_TYPE_CONFIG, DEFAULT_COMPRESSION);
         all.put(TopicConfig.UNCLEAN_LEADER_ELECTION_ENABLE_CONFIG, "false");
-        all.put(
-                TopicConfig.CLEANUP_POLICY_CONFIG,
-                compactionLag().isPresent() ? TopicConfig.CLEANUP_POLICY_COMPACT : TopicConfig.CLEANUP_POLICY_DELETE);
+        if (compactionLag().isPresent()) {
+            all.put(TopicConfig.CLEANUP_POLICY_CONFIG, TopicConfig.CLEANUP_POLICY_COMPACT);
+        } else {
+            all.put(TopicConfig.CLEANUP_POLICY_CONFIG, TopicConfig.CLEANUP_POLICY_DELETE);
+            all.put(TopicConfig.RETENTION_MS_CONFIG, String.valueOf(DEFAULT_RETENTION.toMillis()));
+            all.put(TopicConfig.RETENTION_BYTES_CONFIG, "-1");
+        }
         all.putAll(set);
         return Collections.unmodifiableMap(all);
+    }
+
+    /** Whether a setting was given, and is no default. */
+    boolean states(String setting) {
+        return set.containsKey(setting);
     }
 
     /** What in this spec contradicts itself. */

@@ -3,7 +3,6 @@ package dev.eventbus.topics;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
-import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.TopicFinding.Remedy;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -15,6 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
+import org.apache.kafka.common.errors.RetriableException;
 
 /**
  * Topics of one cluster as they should be: tells how those that are there differ, creates what is missing, mends what can be mended
@@ -107,12 +107,13 @@ public final class Topics {
      * @throws KafkaAccessException if the cluster does not answer or refuses
      */
     public List<TopicFinding> verify() {
-        return TopicAdmin.ask(kafka, timeout, () -> "Nothing was changed", this::compare);
+        return TopicAdmin.ask(kafka, timeout, () -> "Nothing was changed", admin -> compare(admin, specs));
     }
 
     /**
      * Tells in which ways the topics differ from their specs, and with {@link TopicFinding#fix()} what {@link #apply()} would mend and
-     * what it would not. Changes nothing. Settings that a spec does not name are not looked at, and a mere risk is no difference.
+     * what it would not. Changes nothing. Settings that {@link TopicSpec#settings()} does not have are not looked at, and a mere risk is
+     * no difference.
      *
      * @return empty if there is nothing to do
      * @throws KafkaAccessException if the cluster does not answer or refuses
@@ -126,8 +127,10 @@ public final class Topics {
     /**
      * Mends what {@link #plan()} tells, as far as no event can be lost by it: creates topics that are missing and sets settings. Never
      * deletes a topic, never takes partitions away and adds none, never changes replicas, and leaves to a person what would make the
-     * broker delete events (a shorter retention or compaction lag, another clean-up) or refuse larger ones. What it left is in the plan
-     * afterwards. Any number of processes may do this at once. A broker that did not answer here may tell the old state for a moment.
+     * broker delete events (a shorter retention or compaction lag, another clean-up) or refuse larger ones, or would lift a limit in bytes
+     * that the spec does not state. What it left is in the plan afterwards. Any number of processes may do this at once. A broker that did
+     * not answer here may tell the old state for a moment. Each topic is looked at again just before it is changed; what somebody else does
+     * to the same setting in the moment between is overwritten, since Kafka cannot compare and set.
      *
      * @return what this call mended, each as it was found
      * @throws KafkaAccessException if the cluster does not answer or refuses; it says what was done until then, which stays
@@ -153,45 +156,64 @@ public final class Topics {
             List<TopicSpec> missing = missing(admin.find(specs).keySet());
             admin.create(missing, spec -> done.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec))));
             admin.awaitKnown(missing);
-            Map<String, List<TopicFinding>> differing = compare(admin).stream()
+            Set<String> differing = compare(admin, specs).stream()
                     .filter(finding -> allowed.contains(finding.fix().by()))
-                    .collect(Collectors.groupingBy(TopicFinding::topic));
-            for (TopicSpec spec : specs) {
-                mend(admin, spec, differing.getOrDefault(spec.name(), List.of()), done);
-            }
-            RunLoop.await(timeout, () -> isSeen(admin, done));
+                    .map(TopicFinding::topic)
+                    .collect(Collectors.toSet());
+            mendAll(
+                    admin,
+                    specs.stream()
+                            .filter(spec -> differing.contains(spec.name()))
+                            .toList(),
+                    allowed,
+                    done);
+            admin.awaitSeen(self -> done.isEmpty() || Collections.disjoint(compare(self, specs), done));
             return List.copyOf(done);
         });
     }
 
-    private static void mend(TopicAdmin admin, TopicSpec spec, List<TopicFinding> differing, List<TopicFinding> done)
+    /** If one topic is refused, the others are mended all the same; a cluster that does not answer is not asked again. */
+    private void mendAll(TopicAdmin admin, List<TopicSpec> differing, Set<Remedy> allowed, List<TopicFinding> done)
+            throws InterruptedException {
+        RuntimeException failure = null;
+        for (TopicSpec spec : differing) {
+            try {
+                mend(admin, spec, allowed, done);
+            } catch (RetriableException e) {
+                throw e;
+            } catch (RuntimeException e) {
+                failure = failure == null ? e : failure;
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
+    }
+
+    /** Looks at the topic once more, since somebody else may have changed it. */
+    private void mend(TopicAdmin admin, TopicSpec spec, Set<Remedy> allowed, List<TopicFinding> done)
             throws InterruptedException {
         Map<String, String> settings = new TreeMap<>();
         List<TopicFinding> set = new ArrayList<>();
-        for (TopicFinding finding : differing) {
-            if (finding instanceof TopicFinding.Setting setting) {
-                settings.put(setting.setting(), setting.wanted());
-                set.add(setting);
+        List<TopicFinding.PartitionCount> growing = new ArrayList<>();
+        for (TopicFinding finding : compare(admin, List.of(spec))) {
+            if (allowed.contains(finding.fix().by())) {
+                if (finding instanceof TopicFinding.Setting setting) {
+                    settings.put(setting.setting(), setting.wanted());
+                    set.add(setting);
+                } else if (finding instanceof TopicFinding.PartitionCount count) {
+                    growing.add(count);
+                }
             }
         }
         if (!settings.isEmpty()) {
             admin.set(spec.name(), settings);
             done.addAll(set);
         }
-        for (TopicFinding finding : differing) {
-            if (finding instanceof TopicFinding.PartitionCount count && admin.grow(spec, count.wanted())) {
+        for (TopicFinding.PartitionCount count : growing) {
+            if (admin.grow(spec, count.wanted())) {
                 done.add(count);
             }
-        }
-    }
-
-    /** Whether the broker that answers has learnt of what was done. */
-    private boolean isSeen(TopicAdmin admin, List<TopicFinding> done) {
-        try {
-            return done.isEmpty() || Collections.disjoint(compare(admin), done);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            return true; // nothing to wait for any more; it is done
         }
     }
 
@@ -206,10 +228,10 @@ public final class Topics {
         return specs.stream().filter(spec -> !existing.contains(spec.name())).toList();
     }
 
-    private List<TopicFinding> compare(TopicAdmin admin) throws InterruptedException {
-        Map<String, TopicComparison.Found> existing = admin.find(specs);
+    private List<TopicFinding> compare(TopicAdmin admin, List<TopicSpec> some) throws InterruptedException {
+        Map<String, TopicComparison.Found> existing = admin.find(some);
         List<TopicFinding> findings = new ArrayList<>();
-        for (TopicSpec spec : specs) {
+        for (TopicSpec spec : some) {
             TopicComparison.Found found = existing.get(spec.name());
             if (found == null) {
                 findings.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec)));

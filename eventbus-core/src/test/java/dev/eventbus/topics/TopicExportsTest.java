@@ -37,11 +37,13 @@ class TopicExportsTest {
             .group("kafka", "calculator.asset.events", ASSET_EVENTS)
             .group("kafka", "calculator.housing.events", HOUSING_EVENTS)
             .group("kafka", "monitoring.dlq.events", DEAD_LETTERS)
+            .outbox("asset", "housing")
             .build();
 
     private static final TopicPlan HOSTILE_PLAN = TopicPlan.builder()
             .topics("kafka", TopicNaming.FREE, ASSET_EVENTS)
             .group("kafka", HOSTILE, ASSET_EVENTS)
+            .outbox(HOSTILE)
             .build();
 
     private static final KafkaCluster KAFKA = KafkaCluster.at("kafka:9092");
@@ -199,13 +201,42 @@ class TopicExportsTest {
     }
 
     @Test
-    void a_plan_without_groups_has_no_query_of_groups() throws IOException {
+    void a_plan_without_groups_and_outboxes_has_no_query_of_them() throws IOException {
         TopicPlan plan = TopicPlan.builder()
                 .topics("kafka", TopicNaming.FREE, ASSET_EVENTS)
                 .build();
 
-        assertThat(plan.alertRules()).contains("EventbusOutboxOldestRow").doesNotContain("EventbusGroup");
-        assertThat(new ObjectMapper().readTree(plan.dashboard()).get("panels")).hasSize(3);
+        assertThat(plan.alertRules())
+                .contains("KafkaUnderReplicatedPartitions")
+                .doesNotContain("EventbusGroup", "EventbusOutbox");
+        assertThat(new ObjectMapper().readTree(plan.dashboard()).get("panels")).hasSize(2);
+    }
+
+    @Test
+    void a_first_dead_letter_and_a_lag_that_nobody_knows_are_seen() throws IOException {
+        assertThat(PLAN.alertRules())
+                .contains(
+                        "(count by (group) (eventbus_consumer_lag_records{group=\"monitoring.dlq.events\"}) unless count by (group) (eventbus_consumer_lag_records{group=\"monitoring.dlq.events\"} >= 0))");
+        assertThat(new ObjectMapper().readTree(PLAN.dashboard()).get("panels").findValuesAsText("expr"))
+                .filteredOn(query -> query.contains("eventbus_dlq"))
+                .singleElement()
+                .asString()
+                .contains(" unless eventbus_dlq_published_messages_total{", "} offset 5m) or increase(");
+    }
+
+    @Test
+    void each_outbox_of_the_plan_is_missed_for_itself() {
+        Object file = new Yaml().load(PLAN.alertRules());
+        List<?> rules = (List<?>) at(((List<?>) at(file, "groups")).get(0), "rules");
+
+        assertThat(rules)
+                .filteredOn(rule -> at(rule, "alert").equals("EventbusOutboxUnknown"))
+                .extracting(rule -> String.valueOf(at(rule, "expr")))
+                .satisfiesExactly(
+                        asset -> assertThat(asset)
+                                .startsWith("absent(eventbus_outbox_oldest_age_seconds{outbox=\"asset\"}) or "),
+                        housing -> assertThat(housing)
+                                .startsWith("absent(eventbus_outbox_oldest_age_seconds{outbox=\"housing\"}) or "));
     }
 
     @Test

@@ -79,6 +79,8 @@ class TopicPlanTest {
                 .withMessageContaining("'a\\u000ab'");
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> TopicPlan.builder().group("kafka", "g".repeat(256), LETTERS));
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> TopicPlan.builder().outbox("asset", " "));
     }
 
     @Test
@@ -131,12 +133,24 @@ class TopicPlanTest {
                 .contains("events that wait in an outbox may be larger");
         TopicSpec compacted = TopicSpec.of("t", 3).compactedAfter(Duration.ofDays(1));
         assertThat(fix(compacted, "min.compaction.lag.ms", "172800000").by()).isEqualTo(Remedy.BY_HAND);
-        assertThat(fix(compacted, "cleanup.policy", "delete"))
-                .as("never compacted for a moment without the lag")
+        assertThat(fix(compacted, "cleanup.policy", "delete").by()).isEqualTo(Remedy.BY_HAND);
+    }
+
+    @Test
+    void a_topic_is_never_cleaned_up_in_another_way_without_the_bounds_of_that_way() {
+        TopicSpec deleted = TopicSpec.of("t", 3);
+        TopicSpec compacted = deleted.compactedAfter(Duration.ofDays(1));
+
+        assertThat(fix(deleted, "cleanup.policy", "compact"))
                 .returns(Remedy.BY_HAND, TopicFinding.Fix::by)
                 .extracting(TopicFinding.Fix::text)
                 .asString()
+                .contains("--add-config cleanup.policy=delete,retention.bytes=-1,retention.ms=604800000;");
+        assertThat(fix(compacted, "cleanup.policy", "delete").text())
                 .contains("--add-config cleanup.policy=compact,min.compaction.lag.ms=86400000;");
+        assertThat(fix(deleted, "cleanup.policy", "compact,delete").text())
+                .as("bounds that hold already are not narrowed by the way")
+                .endsWith("--add-config cleanup.policy=delete");
     }
 
     @Test
@@ -144,7 +158,11 @@ class TopicPlanTest {
         TopicSpec spec = TopicSpec.of("t", 3).retention(Duration.ofHours(24)).maxMessageBytes(4_000);
 
         assertThat(fix(spec, "retention.ms", "3600000").by()).isEqualTo(Remedy.APPLY);
-        assertThat(fix(spec, "retention.bytes", "5000").by()).isEqualTo(Remedy.APPLY);
+        assertThat(fix(spec.retentionBytes(9_000), "retention.bytes", "5000").by())
+                .isEqualTo(Remedy.APPLY);
+        assertThat(fix(spec, "retention.bytes", "-1").by())
+                .as("inherited only, deletes nothing")
+                .isEqualTo(Remedy.APPLY);
         assertThat(fix(spec, "max.message.bytes", "3000").by()).isEqualTo(Remedy.APPLY);
         assertThat(fix(spec, "cleanup.policy", "compact, delete").by()).isEqualTo(Remedy.APPLY);
         assertThat(fix(spec, "compression.type", "producer").by()).isEqualTo(Remedy.APPLY);
@@ -153,6 +171,15 @@ class TopicPlanTest {
                 .extracting(TopicFinding.Fix::text)
                 .isEqualTo(
                         "set it with Topics.apply(), or: kafka-configs --bootstrap-server a:1 --alter --entity-type topics --entity-name staging.t --add-config unclean.leader.election.enable=false");
+    }
+
+    @Test
+    void a_limit_in_bytes_of_which_the_spec_knows_nothing_is_left_to_a_person() {
+        assertThat(fix(TopicSpec.of("t", 3), "retention.bytes", "10000000000"))
+                .returns(Remedy.BY_HAND, TopicFinding.Fix::by)
+                .extracting(TopicFinding.Fix::text)
+                .asString()
+                .contains("does not say retentionBytes", "--add-config retention.bytes=-1;", "correct the TopicSpec");
     }
 
     @Test
@@ -178,11 +205,12 @@ class TopicPlanTest {
                 .asString()
                 .contains(
                         "Topics.apply(GrowPartitions.THOUGH_KEYS_CHANGE_PARTITION)",
-                        "kafka-topics --bootstrap-server a:1 --alter --topic staging.t --partitions 6;",
-                        "OutboxAdmin.adoptPartitions(kafka, \"t\", limit, \"calculator\", \"ledger\")",
+                        "kafka-topics --bootstrap-server a:1 --alter --topic 'staging\\.t' --partitions 6;",
+                        "OutboxAdmin.adoptPartitions(kafka, \"t\", limit, \"calculator\", \"ledger\") with these and every other group that reads it, in each outbox that publishes to it",
                         "any other producer lets keys change their partition");
         assertThat(fixes().partitions(TopicSpec.of("unread", 6), 3).text())
-                .contains("adoptPartitions(kafka, \"unread\", limit, groups...)");
+                .contains(
+                        "adoptPartitions(kafka, \"unread\", limit, groups...) with every group that reads it, in each outbox that publishes to it");
         assertThat(fixes().partitions(TopicSpec.of("t", 3), 6))
                 .returns(Remedy.BY_HAND, TopicFinding.Fix::by)
                 .extracting(TopicFinding.Fix::text)
@@ -199,7 +227,8 @@ class TopicPlanTest {
     void a_finding_says_what_was_found_and_the_fix_in_one_line() {
         TopicSpec spec = TopicSpec.of("t", 2);
 
-        assertThat(TopicComparison.of(spec, new Found(1, 3, spec.settings()), fixes()))
+        assertThat(TopicComparison.of(
+                        spec, new Found(1, 3, spec.settings(), spec.settings().keySet()), fixes()))
                 .singleElement()
                 .satisfies(finding -> assertThat(finding.text())
                         .isEqualTo(finding.what() + "; " + finding.fix().text())

@@ -9,8 +9,11 @@ import dev.eventbus.StartRefusedException;
 import dev.eventbus.topics.TopicComparison.Found;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class TopicSpecTest {
@@ -34,7 +37,7 @@ class TopicSpecTest {
                 .returns(6, TopicSpec::partitions)
                 .returns(3, TopicSpec::replicationFactor)
                 .returns(2, TopicSpec::minInsyncReplicas)
-                .returns(Duration.ofDays(7), TopicSpec::retention);
+                .returns(Optional.of(Duration.ofDays(7)), TopicSpec::retention);
     }
 
     @Test
@@ -101,7 +104,44 @@ class TopicSpecTest {
     void a_topic_as_specified_has_no_finding() {
         TopicSpec spec = TopicSpec.of("t", 3);
 
-        assertThat(compare(spec, new Found(3, 3, spec.settings()))).isEmpty();
+        assertThat(compare(
+                        spec, new Found(3, 3, spec.settings(), spec.settings().keySet())))
+                .isEmpty();
+    }
+
+    @Test
+    void a_compacted_topic_has_no_retention_that_could_differ() {
+        TopicSpec spec = TopicSpec.of("t", 3).compactedAfter(Duration.ofDays(30));
+        assertThat(spec.settings()).doesNotContainKeys("retention.ms", "retention.bytes");
+        assertThat(spec.retention()).isEmpty();
+        Map<String, String> settings = new HashMap<>(spec.settings());
+        settings.put("retention.ms", "2592000000");
+        settings.put("retention.bytes", "1000");
+
+        assertThat(compare(spec, new Found(3, 3, settings, spec.settings().keySet())))
+                .isEmpty();
+
+        settings.put("cleanup.policy", "delete");
+        assertThat(compare(spec, new Found(3, 3, settings, spec.settings().keySet())))
+                .as("no command that shortens the retention while it still applies")
+                .singleElement()
+                .extracting(TopicFinding::text)
+                .asString()
+                .contains("--add-config cleanup.policy=compact,min.compaction.lag.ms=2592000000;")
+                .doesNotContain("retention");
+    }
+
+    @Test
+    void a_setting_that_is_only_inherited_is_written_down() {
+        TopicSpec spec = TopicSpec.of("t", 3);
+        Set<String> written = new HashSet<>(spec.settings().keySet());
+        written.remove("cleanup.policy");
+
+        assertThat(compare(spec, new Found(3, 3, spec.settings(), written)))
+                .singleElement()
+                .returns(TopicFinding.Remedy.APPLY, finding -> finding.fix().by())
+                .extracting(TopicFinding::what)
+                .isEqualTo("topic t has cleanup.policy=delete from the broker's default only");
     }
 
     @Test
@@ -112,7 +152,7 @@ class TopicSpecTest {
         settings.put("unclean.leader.election.enable", "true");
         settings.remove("min.compaction.lag.ms");
 
-        assertThat(compare(spec, new Found(2, 4, settings)))
+        assertThat(compare(spec, new Found(2, 4, settings, spec.settings().keySet())))
                 .extracting(TopicFinding::what)
                 .containsExactlyInAnyOrder(
                         "topic t has 2 partitions, 3 are wanted",
@@ -147,7 +187,10 @@ class TopicSpecTest {
 
     private static List<String> risks(int replicas, int minInsync) {
         TopicSpec spec = TopicSpec.of("t", 1).replicationFactor(replicas).minInsyncReplicas(minInsync);
-        return compare(spec, new Found(1, replicas, spec.settings())).stream()
+        return compare(
+                        spec,
+                        new Found(1, replicas, spec.settings(), spec.settings().keySet()))
+                .stream()
                 .map(TopicFinding::text)
                 .toList();
     }

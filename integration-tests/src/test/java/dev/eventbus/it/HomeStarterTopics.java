@@ -18,6 +18,7 @@ final class HomeStarterTopics {
             .group("kafka", "calculator.asset.events", ASSET_EVENTS)
             .group("kafka", "calculator.housing.events", HOUSING_EVENTS)
             .group("kafka", "monitoring.dlq.events", DEAD_LETTERS)
+            .outbox("asset", "housing")
             .build();
 
     private static TopicSpec events(String name) {

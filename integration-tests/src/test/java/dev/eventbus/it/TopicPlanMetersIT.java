@@ -66,7 +66,7 @@ class TopicPlanMetersIT {
                 .lines()
                 .filter(line -> line.strip().startsWith("expr: "))
                 .forEach(queries::add);
-        assertThat(queries).hasSize(6 + 3 + 3 * 3);
+        assertThat(queries).hasSize(6 + 1 + 2 * 2 + 3 * 3);
         return queries;
     }
 

@@ -226,6 +226,7 @@ class CliIT {
             JsonNode plan = runJson(1, with(topics, "topics", "plan")).get("findings");
             assertThat(plan).hasSize(3);
             assertThat(run(with(topics, "topics", "apply"))).as("not confirmed").isEqualTo(4);
+            assertThat(out).as("the plan, before it asks").contains("plan: 3", "topic new.events does not exist");
             assertThat(runJson(1, with(topics, "topics", "plan")).get("findings"))
                     .isEqualTo(plan);
 
@@ -237,6 +238,8 @@ class CliIT {
             JsonNode grown = runJson(
                     0, with(topics, "topics", "apply", "--yes", "--grow-partitions-though-keys-change-partition"));
             assertThat(grown.get("mended")).hasSize(1);
+            assertThat(grown.get("mended").get(0).get("was").asText())
+                    .contains("3 partitions, 6 are wanted", "OutboxAdmin.adoptPartitions(");
             assertThat(runJson(0, with(topics, "topics", "plan")).get("findings"))
                     .isEmpty();
         }

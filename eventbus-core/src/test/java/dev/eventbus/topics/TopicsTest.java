@@ -1,0 +1,114 @@
+package dev.eventbus.topics;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.DescribeConfigsResult;
+import org.apache.kafka.clients.admin.DescribeTopicsResult;
+import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.Node;
+import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.config.ConfigResource;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+
+/** What is applied to a topic that somebody else changes meanwhile; a broker's answers are made up. */
+class TopicsTest {
+
+    private static final TopicSpec SPEC = TopicSpec.of("t", 1).retention(Duration.ofHours(24));
+
+    /** What the topic has for retention.ms, answer by answer; the last one stays. */
+    private final Deque<String> retentions = new ArrayDeque<>();
+
+    private final List<String> changes = new ArrayList<>();
+
+    @Test
+    void a_retention_that_somebody_lengthens_after_the_plan_is_not_shortened() {
+        retentions.addAll(List.of("3600000", "3600000", "172800000"));
+
+        assertThat(Topics.of(cluster(), SPEC).apply()).isEmpty();
+
+        assertThat(changes).isEmpty();
+        assertThat(retentions).as("it was looked at again").containsExactly("172800000");
+    }
+
+    private KafkaCluster cluster() {
+        KafkaCluster kafka = KafkaCluster.at("a:1");
+        Admin admin = proxy(Admin.class, (method, arguments) -> answer(method.getName()));
+        return proxy(
+                KafkaCluster.class,
+                (method, arguments) -> method.getName().equals("admin") ? admin : method.invoke(kafka, arguments));
+    }
+
+    private @Nullable Object answer(String call) {
+        return switch (call) {
+            case "describeTopics" -> new Topic();
+            case "describeConfigs" -> new Settings(retentions.size() > 1 ? retentions.remove() : retentions.element());
+            case "close" -> null;
+            default -> {
+                changes.add(call);
+                throw new UnsupportedOperationException(call);
+            }
+        };
+    }
+
+    private static final class Topic extends DescribeTopicsResult {
+        Topic() {
+            super(null, Map.of("t", KafkaFuture.completedFuture(description())));
+        }
+
+        private static TopicDescription description() {
+            Node node = new Node(1, "a", 1);
+            List<Node> replicas = List.of(node, node, node);
+            return new TopicDescription("t", false, List.of(new TopicPartitionInfo(0, node, replicas, replicas)));
+        }
+    }
+
+    private static final class Settings extends DescribeConfigsResult {
+        Settings(String retention) {
+            super(Map.of(
+                    new ConfigResource(ConfigResource.Type.TOPIC, "t"),
+                    KafkaFuture.completedFuture(config(retention))));
+        }
+
+        private static Config config(String retention) {
+            Map<String, String> settings = new TreeMap<>(SPEC.settings());
+            settings.put("retention.ms", retention);
+            return new Config(settings.entrySet().stream()
+                    .map(setting -> new ConfigEntry(
+                            setting.getKey(),
+                            setting.getValue(),
+                            ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG,
+                            false,
+                            false,
+                            List.of(),
+                            ConfigEntry.ConfigType.STRING,
+                            ""))
+                    .toList());
+        }
+    }
+
+    private interface Call {
+        @Nullable
+        Object answer(Method method, Object @Nullable [] arguments) throws Exception;
+    }
+
+    private static <T> T proxy(Class<T> type, Call call) {
+        return type.cast(Proxy.newProxyInstance(
+                type.getClassLoader(),
+                new Class<?>[] {type},
+                (self, method, arguments) -> call.answer(method, arguments)));
+    }
+}
