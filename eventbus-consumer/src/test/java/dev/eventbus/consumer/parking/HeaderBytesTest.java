@@ -45,7 +45,7 @@ class HeaderBytesTest {
     @Test
     void changed_bytes_are_other_headers_or_refused() {
         Random random = new Random(11);
-        RecordHeaders headers = new RecordHeaders().add("id", new byte[] {1, 2, 3}).add("tenant", null).add("x", new byte[0]);
+        Headers headers = new RecordHeaders().add("id", new byte[] {1, 2, 3}).add("tenant", null).add("x", new byte[0]);
         byte[] good = HeaderBytes.encode(headers);
         int refused = 0;
         for (int run = 0; run < 20_000; run++) {
