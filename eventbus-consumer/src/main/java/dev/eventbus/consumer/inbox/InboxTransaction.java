@@ -96,6 +96,18 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
     @Override
     public void close() throws SQLException {
         try (connection) {
+            restore();
+        } catch (SQLException | RuntimeException e) {
+            if (!settled) {
+                throw e;
+            }
+            LOG.debug("a connection was broken off after its transaction: {}", e.toString());
+        }
+    }
+
+    /** A connection that cannot be restored is broken off before its pool gets it back: switching auto-commit on would commit what is open. */
+    private void restore() throws SQLException {
+        try {
             if (!committed) {
                 connection.rollback();
             }
@@ -108,11 +120,8 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
                 connection.abort(Runnable::run);
             }
         } catch (SQLException | RuntimeException e) {
-            abort(e); // to switch auto-commit on would commit what is still open
-            if (!settled) {
-                throw e;
-            }
-            LOG.debug("a connection was broken off after its transaction: {}", e.toString());
+            abort(e);
+            throw e;
         }
     }
 
