@@ -137,7 +137,7 @@ final class BatchTransaction {
     /** A handler may have committed before another one threw: then the marks are there, also of events that were never run. */
     private static Came failed(GuardedConnection.Lent lent, List<Mark> ours, Exception thrown) {
         try {
-            return new Came.Failed(lent.wasCommitted(ours) ? committed(ours, thrown) : thrown);
+            return new Came.Failed(lent.wasCommitted(ours, Outcome.DONE) ? committed(ours, thrown) : thrown);
         } catch (SQLException e) {
             thrown.addSuppressed(e);
             return new Came.FailedWithConnection(ours, thrown);

@@ -51,7 +51,7 @@ final class FirstDecision {
             try {
                 effect.run(ours);
             } catch (Exception e) {
-                throw new GuardedConnection.Lent(connection, sql, ours, () -> false).asItIs(e, mark);
+                throw new GuardedConnection.Lent(connection, sql, ours, () -> false).asItIs(e, mark, outcome);
             }
             if (!sql.seal(connection, ours)) {
                 throw new HandlerTransactionException(mark);

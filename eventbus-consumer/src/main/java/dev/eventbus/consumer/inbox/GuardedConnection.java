@@ -89,13 +89,18 @@ final class GuardedConnection {
             }
         }
 
-        /** Whether these marks were committed by a handler that has thrown afterwards. */
-        boolean wasCommitted(List<Mark> marks) throws SQLException {
+        /**
+         * Whether these marks were committed by a handler that has thrown afterwards.
+         *
+         * @param outcome that this transaction gave them; with another one they are as they were before it
+         */
+        boolean wasCommitted(List<Mark> marks, Outcome outcome) throws SQLException {
             if (!sql.ddlCommits() || sql.seal(connection, mark)) {
                 return false;
             }
             for (Mark one : marks) {
-                if (sql.decision(connection, one) == null) {
+                InboxSql.Decision decision = sql.decision(connection, one);
+                if (decision == null || decision.outcome() != outcome) {
                     return false; // they were committed together or not at all
                 }
             }
@@ -103,9 +108,9 @@ final class GuardedConnection {
         }
 
         /** What a handler has thrown; if it had committed before, that: its event must not be met as a repeat and nothing else. */
-        Exception asItIs(Exception thrown, Mark of) {
+        Exception asItIs(Exception thrown, Mark of, Outcome outcome) {
             try {
-                if (wasCommitted(List.of(of))) {
+                if (wasCommitted(List.of(of), outcome)) {
                     HandlerTransactionException committed = new HandlerTransactionException(of);
                     committed.addSuppressed(thrown);
                     return committed;

@@ -26,6 +26,7 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
                 if (ending.commits()) {
                     transaction.commit();
                 }
+                transaction.settled = true;
                 return ending.value();
             }
         }
@@ -39,6 +40,9 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
     private InboxSql.Restore settings = () -> {};
     private InboxSql.@Nullable Leftovers leftovers;
     private boolean committed;
+
+    /** Whether what came of it stands, whatever becomes of the connection. */
+    private boolean settled;
 
     private InboxTransaction(Connection connection, InboxSql sql) {
         this.connection = connection;
@@ -88,10 +92,22 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
         committed = true;
     }
 
-    /** What goes wrong after the commit is no failure of the transaction. */
+    /** What goes wrong once it is settled is no failure of the transaction: a connection that is gone commits nothing. */
     @Override
     public void close() throws SQLException {
         try (connection) {
+            restore();
+        } catch (SQLException | RuntimeException e) {
+            if (!settled) {
+                throw e;
+            }
+            LOG.debug("a connection was broken off after its transaction: {}", e.toString());
+        }
+    }
+
+    /** A connection that cannot be restored is broken off before its pool gets it back: switching auto-commit on would commit what is open. */
+    private void restore() throws SQLException {
+        try {
             if (!committed) {
                 connection.rollback();
             }
@@ -104,11 +120,8 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
                 connection.abort(Runnable::run);
             }
         } catch (SQLException | RuntimeException e) {
-            abort(e); // to switch auto-commit on would commit what is still open
-            if (!committed) {
-                throw e;
-            }
-            LOG.debug("a connection was broken off after its commit: {}", e.toString()); // committed all the same
+            abort(e);
+            throw e;
         }
     }
 

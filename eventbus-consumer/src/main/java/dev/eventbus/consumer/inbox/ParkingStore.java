@@ -204,7 +204,7 @@ public final class ParkingStore {
             try {
                 lent.to(handlers -> work.run(event, handlers));
             } catch (Exception e) {
-                throw lent.asItIs(e, mark);
+                throw lent.asItIs(e, mark, Outcome.DONE);
             }
             new RedriveRows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {

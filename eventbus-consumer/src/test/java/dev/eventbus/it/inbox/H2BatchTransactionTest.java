@@ -12,7 +12,9 @@ import java.sql.SQLTransactionRollbackException;
 import java.sql.Statement;
 import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import javax.sql.DataSource;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.Test;
@@ -103,6 +105,31 @@ class H2BatchTransactionTest extends BatchTransactionContract {
                     });
                 }))
                 .isInstanceOf(HandlerTransactionException.class);
+        assertThat(outcome("b")).isEqualTo("DONE");
+    }
+
+    @Test
+    void what_a_hidden_commit_has_kept_is_told_also_when_the_session_is_gone_afterwards() throws Exception {
+        AtomicReference<Connection> first = new AtomicReference<>();
+        AtomicBoolean dead = new AtomicBoolean();
+        JdbcInbox inbox = inboxOn(HookedDataSource.over(dataSource(), (real, method, arguments, rest) -> {
+            first.compareAndSet(null, real);
+            if (dead.get() && first.get() == real && !method.equals("abort") && !method.equals("close")) {
+                throw new SQLException("connection lost", "08006");
+            }
+            return rest.call();
+        }));
+        IOException thrown = new IOException("no ledger");
+        assertThatThrownBy(() -> inbox.runAll(List.of(mark("a"), mark("b")), (lender, results) -> {
+                    lender.lend(transaction -> {
+                        book("a").run(transaction);
+                        execute(transaction, "EXECUTE IMMEDIATE 'COMMIT'");
+                    });
+                    dead.set(true);
+                    throw thrown;
+                }))
+                .isInstanceOf(HandlerTransactionException.class)
+                .hasSuppressedException(thrown);
         assertThat(outcome("b")).isEqualTo("DONE");
     }
 

@@ -357,6 +357,11 @@ public abstract class HandlerTransactionContract extends InboxDatabase {
                 .satisfies(e -> assertThat(e.getSuppressed()).hasSize(1))
                 .satisfies(e -> assertThat(e.getSuppressed()[0]).hasMessage("connection lost"));
         assertThat(calls).doesNotContain("setAutoCommit[true]").anyMatch(call -> call.startsWith("abort"));
+        assertThat(calls.stream().filter(call -> call.startsWith("abort") || call.startsWith("close")))
+                .as("a pool must not get back what is broken")
+                .first()
+                .asString()
+                .startsWith("abort");
         assertThat(effects()).isEmpty();
     }
 

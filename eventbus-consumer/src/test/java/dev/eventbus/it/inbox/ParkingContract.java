@@ -37,7 +37,7 @@ public abstract class ParkingContract extends InboxDatabase {
 
     private static final String TOPIC = "asset.events";
     private static final byte[] ALICE = {'a', 0, (byte) 0xff};
-    private static final Instant NOW = Instant.parse("2030-01-01T00:00:00Z");
+    protected static final Instant NOW = Instant.parse("2030-01-01T00:00:00Z");
 
     /** How many appends race a drainer that lifts the key whenever it is empty. */
     protected abstract int races();
@@ -86,7 +86,7 @@ public abstract class ParkingContract extends InboxDatabase {
                         Optional.empty()));
     }
 
-    private void park(String id, State state) throws SQLException {
+    protected final void park(String id, State state) throws SQLException {
         assertThat(parking().park(mark(id), event(id, "ATTEMPTS_EXHAUSTED"), state, null))
                 .isEqualTo(new Decided());
     }
@@ -95,7 +95,7 @@ public abstract class ParkingContract extends InboxDatabase {
         assertThat(parking().follow(mark(id), event(id, null))).contains(new Decided());
     }
 
-    private ParkedKey alice() throws SQLException {
+    protected final ParkedKey alice() throws SQLException {
         return parking().load(GROUP).get(0);
     }
 
