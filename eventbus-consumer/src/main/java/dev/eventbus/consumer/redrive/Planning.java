@@ -150,6 +150,9 @@ final class Planning {
         if (more || byIdentity.size() < Redrive.MOST_LETTERS) {
             return !more;
         }
+        if (!rounds.isComplete()) {
+            return false; // a letter that was passed over may make one ready that looks as if it were not
+        }
         try (TopicReader beside = new TopicReader(source.kafka(), source.group())) { // the first one is reading
             for (Found found : standings(beside)) {
                 if (!found.isReady()) {
