@@ -221,7 +221,12 @@ public final class Topics {
         return done.isEmpty()
                 ? "Nothing is known to be changed; apply again when that is mended"
                 : "Mended so far, and it stays: %s; apply again, it goes on from there"
-                        .formatted(done.stream().map(TopicFinding::what).collect(Collectors.joining(", ")));
+                        .formatted(done.stream().map(Topics::told).collect(Collectors.joining(", ")));
+    }
+
+    /** Of a topic that has grown also what must follow, since the next plan does not know of it any more. */
+    private static String told(TopicFinding done) {
+        return done instanceof TopicFinding.PartitionCount ? done.text() : done.what();
     }
 
     private List<TopicSpec> missing(Set<String> existing) {

@@ -109,6 +109,11 @@ final class Planning {
             throw noTopic();
         }
         ranges.forEach((partition, range) -> reader.read(partition, range, this::take));
+        completeRounds(reader, ranges);
+    }
+
+    /** A letter that was passed over may make one ready that looks as if it were not: then all are read once more, for those listed. */
+    private void completeRounds(TopicReader reader, Map<TopicPartition, Range> ranges) {
         if (!rounds.isComplete()) {
             rounds.keepOnly(byIdentity.keySet());
             ranges.forEach((partition, range) -> reader.read(partition, range, this::takeRounds));
@@ -150,10 +155,8 @@ final class Planning {
         if (more || byIdentity.size() < Redrive.MOST_LETTERS) {
             return !more;
         }
-        if (!rounds.isComplete()) {
-            return false; // a letter that was passed over may make one ready that looks as if it were not
-        }
         try (TopicReader beside = new TopicReader(source.kafka(), source.group())) { // the first one is reading
+            completeRounds(beside, beside.ranges(source.topic()));
             for (Found found : standings(beside)) {
                 if (!found.isReady()) {
                     byIdentity.remove(found.identity());

@@ -32,12 +32,9 @@ import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.protocol.Errors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
-import org.junit.jupiter.api.parallel.Execution;
-import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Events that die, on real brokers. */
 @ExtendWith({ServersExtension.class, FaultyKafkaExtension.class})
-@Execution(ExecutionMode.CONCURRENT)
 class DeadLettersIT {
 
     private final List<String> handled = new CopyOnWriteArrayList<>();
