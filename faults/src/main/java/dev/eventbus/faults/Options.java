@@ -49,9 +49,9 @@ record Options(
 
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
-        QUICK(1, 100, 90, new Gaps(300, 2_200)),
-        CI(5, 300, 120, new Gaps(700, 4_000)),
-        NIGHTLY(60, 300, 600, new Gaps(700, 8_000));
+        QUICK(1, 40, 90, new Gaps(300, 2_200)),
+        CI(5, 150, 120, new Gaps(700, 4_000)),
+        NIGHTLY(60, 150, 600, new Gaps(700, 8_000));
 
         private final int minutes;
         private final int rate;
