@@ -80,6 +80,7 @@ public final class Codec<P> {
     byte @Nullable [] write(Event<? extends P> event) {
         if (serializer == null) {
             throw new PublishRefusedException(
+                    ErrorCode.PAYLOAD_UNWRITABLE,
                     event.type().name(),
                     "%s was not published: its type has a codec that reads only. Declare it with Codec.of(...). Nothing was written to the outbox."
                             .formatted(event));
@@ -88,6 +89,7 @@ public final class Codec<P> {
             return serializer.serialize(event.type().topic(), event.payload());
         } catch (RuntimeException | StackOverflowError e) {
             throw new PublishRefusedException(
+                    ErrorCode.PAYLOAD_UNWRITABLE,
                     event.type().name(),
                     "%s was not published: its serializer failed with %s. Mend it or the payload. Nothing was written to the outbox."
                             .formatted(event, e.getClass().getName()),

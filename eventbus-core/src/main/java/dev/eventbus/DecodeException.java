@@ -16,7 +16,7 @@ public final class DecodeException extends EventBusException {
     private final boolean forNow;
 
     /**
-     * @param message says what is wrong by field name and position, never by value
+     * @param message says what is wrong by field name and position, never by value; it goes into the dead letter beside the reason, without the code
      * @param eventId the id if it could be read
      * @param eventType the type if it could be read; from outside, so escape it before it is printed
      */
@@ -30,7 +30,7 @@ public final class DecodeException extends EventBusException {
             @Nullable String eventId,
             @Nullable String eventType,
             @Nullable Throwable outOfReach) {
-        super(message, outOfReach);
+        super(outOfReach, ErrorCode.RECORD_UNREADABLE, message);
         this.reason = reason;
         this.eventId = eventId;
         this.eventType = eventType;

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.util.ByteArrayBuilder;
 import com.fasterxml.jackson.databind.util.TokenBuffer;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.Utf8;
 import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -58,6 +59,7 @@ public final class EventEncoder {
         byte[] value = codec.write(event);
         if (value != null && value.length > EventLimits.MAX_READ_BYTES) {
             throw refused(
+                    ErrorCode.EVENT_TOO_LARGE,
                     event,
                     "no consumer could read it: its codec wrote %d bytes, %d are the limit. Make the payload smaller, or send a reference."
                             .formatted(value.length, EventLimits.MAX_READ_BYTES));
@@ -72,6 +74,7 @@ public final class EventEncoder {
             json = write(event, payload);
         } catch (IOException | StackOverflowError e) {
             throw new PublishRefusedException(
+                    ErrorCode.PAYLOAD_UNWRITABLE,
                     event.type().name(),
                     "%s was not published: its payload %s cannot be written as JSON (%s). Mend the class or put a Jackson module for it on the class path. Nothing was written to the outbox."
                             .formatted(
@@ -176,6 +179,7 @@ public final class EventEncoder {
         if (fault != null) {
             // without the id: it may be what is wrong
             throw new PublishRefusedException(
+                    ErrorCode.EVENT_INVALID,
                     event.type().name(),
                     "%s was not published: its %s %s; 1 to %d bytes of UTF-8 are allowed. Use a shorter, stable identifier. Nothing was written to the outbox."
                             .formatted(event.type(), what, fault, maxBytes));
@@ -201,6 +205,7 @@ public final class EventEncoder {
             String fault = key == null ? "is null" : fault(key, EventLimits.MAX_KEY_BYTES);
             if (fault != null) {
                 throw new PublishRefusedException(
+                        ErrorCode.EVENT_INVALID,
                         "",
                         "%d keys of events were not locked: one of them %s, and no event has such a key; 1 to %d bytes of UTF-8 are allowed. Nothing was locked; pass the keys that the events will have."
                                 .formatted(keys.length, fault, EventLimits.MAX_KEY_BYTES));
@@ -219,7 +224,12 @@ public final class EventEncoder {
     }
 
     private static PublishRefusedException refused(Event<?> event, String why) {
+        return refused(ErrorCode.EVENT_INVALID, event, why);
+    }
+
+    private static PublishRefusedException refused(ErrorCode code, Event<?> event, String why) {
         return new PublishRefusedException(
+                code,
                 event.type().name(),
                 "%s was not published: %s Nothing was written to the outbox.".formatted(event, why));
     }

@@ -208,6 +208,7 @@ public final class EventType<P> {
         String key = keyOf.apply(payload);
         if (key == null || key.isEmpty()) {
             throw new PublishRefusedException(
+                    ErrorCode.KEY_MISSING,
                     name(),
                     "%s has no key: its property '%s' is missing. Without it events of one user could overtake each other; nothing was written. Set it before publishing."
                             .formatted(name(), keyProperty));

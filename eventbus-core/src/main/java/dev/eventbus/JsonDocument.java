@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.exc.StreamConstraintsException;
+import dev.eventbus.internal.Utf8;
 import java.io.IOException;
 import java.math.BigDecimal;
 import java.util.ArrayDeque;

@@ -1,5 +1,7 @@
 package dev.eventbus;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Kafka does not answer, does not let us in, or does not have what was asked for. The message names cluster and address, what
  * became of the data, and the fix.
@@ -10,8 +12,8 @@ public final class KafkaAccessException extends EventBusException {
 
     private final String cluster;
 
-    public KafkaAccessException(String cluster, String message, Throwable cause) {
-        super(message, cause);
+    public KafkaAccessException(ErrorCode code, String cluster, String message, @Nullable Throwable cause) {
+        super(code, message, cause);
         this.cluster = cluster;
     }
 

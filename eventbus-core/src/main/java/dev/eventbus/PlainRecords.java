@@ -1,5 +1,6 @@
 package dev.eventbus;
 
+import dev.eventbus.internal.Utf8;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;

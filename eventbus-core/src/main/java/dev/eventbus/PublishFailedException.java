@@ -13,7 +13,7 @@ public final class PublishFailedException extends EventBusException {
     private final String eventId;
 
     public PublishFailedException(String eventType, String eventId, String message, Throwable cause) {
-        super(message, cause);
+        super(ErrorCode.DATABASE_REFUSED, message, cause);
         this.eventType = eventType;
         this.eventId = eventId;
     }

@@ -1,5 +1,7 @@
 package dev.eventbus;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * An event, or the connection it should go through, breaks a rule. Thrown by {@code publish} and {@code lockKeys} before any SQL, but
  * for two rules that only the database can tell: its session is unsafe to publish in, or it holds locks of other keys. In each case
@@ -12,13 +14,12 @@ public final class PublishRefusedException extends EventBusException {
     private final String eventType;
 
     /** @param eventType name of the type, for example {@code ASSET_UPDATED} */
-    public PublishRefusedException(String eventType, String message) {
-        super(message, null);
-        this.eventType = eventType;
+    public PublishRefusedException(ErrorCode code, String eventType, String message) {
+        this(code, eventType, message, null);
     }
 
-    public PublishRefusedException(String eventType, String message, Throwable cause) {
-        super(message, cause);
+    public PublishRefusedException(ErrorCode code, String eventType, String message, @Nullable Throwable cause) {
+        super(code, message, cause);
         this.eventType = eventType;
     }
 

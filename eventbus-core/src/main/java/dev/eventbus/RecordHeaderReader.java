@@ -2,6 +2,7 @@ package dev.eventbus;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.eventbus.internal.Utf8;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;

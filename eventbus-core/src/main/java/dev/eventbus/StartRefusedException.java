@@ -11,16 +11,12 @@ public final class StartRefusedException extends EventBusException {
 
     private static final long serialVersionUID = 1;
 
-    public StartRefusedException(String message) {
-        super(message, null);
-    }
-
-    public StartRefusedException(String message, @Nullable Throwable cause) {
-        super(message, cause);
+    public StartRefusedException(ErrorCode code, String message, @Nullable Throwable cause) {
+        super(code, message, cause);
     }
 
     /** Refuses with all problems in one message. */
-    public static StartRefusedException of(String what, List<String> problems) {
-        return new StartRefusedException(what + " refused:\n  - " + String.join("\n  - ", problems), null);
+    public static StartRefusedException of(ErrorCode code, String what, List<String> problems) {
+        return new StartRefusedException(code, what + " refused:\n  - " + String.join("\n  - ", problems), null);
     }
 }

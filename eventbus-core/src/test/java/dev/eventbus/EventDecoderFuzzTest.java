@@ -3,6 +3,7 @@ package dev.eventbus;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.internal.Utf8;
 import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;

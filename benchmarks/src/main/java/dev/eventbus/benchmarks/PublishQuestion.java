@@ -12,7 +12,8 @@ final class PublishQuestion {
     private static final String DEBEZIUM_STYLE = "debezium (INSERT, DELETE)";
     private static final String TOPIC = "bench.publish";
     private static final int REPETITIONS = 3;
-    private static final int WARM_UP = 500;
+    /** Until the JIT compiler has seen the whole way: a service has published more than that. */
+    private static final int WARM_UP = 5_000;
 
     private final Servers servers;
     private final Absent absent;

@@ -2,6 +2,7 @@ package dev.eventbus.consumer;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.EventType;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.BatchCall.Batched;
@@ -303,7 +304,10 @@ public final class ConsumerRunnerBuilder {
         List<String> found = new ArrayList<>(problems);
         found.addAll(contradictions());
         if (!found.isEmpty()) {
-            throw StartRefusedException.of("Runner of group %s was".formatted(Checks.printable(group)), found);
+            throw StartRefusedException.of(
+                    ErrorCode.RUNNER_CONTRADICTS_ITSELF,
+                    "Runner of group %s was".formatted(Checks.printable(group)),
+                    found);
         }
         JdbcInbox inbox = inboxes.isEmpty() ? null : inboxes.iterator().next();
         Routes all = new Routes(routes, letters, new Ignored(ignored, ignoresOthers), inbox, kafka::logicalTopic);

@@ -1,6 +1,9 @@
 package dev.eventbus.consumer;
 
+import dev.eventbus.ErrorCode;
+import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
+import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.KafkaFaults;
 import java.time.Duration;
@@ -256,11 +259,16 @@ final class RecordSource {
         private static final Duration PERIOD = Duration.ofSeconds(30);
         private static final Duration PERIOD_IN_TROUBLE = Duration.ofSeconds(2);
 
+        /** A cluster that is well has answered by then. */
+        private static final Duration SOON = Duration.ofMillis(500);
+
         private final Settings settings;
         private final List<String> topics;
+        private final ClusterProbe probe;
 
         private @Nullable Admin admin;
         private Map<String, KafkaFuture<TopicDescription>> asked = Map.of();
+        private Instant askedAt = Instant.MIN;
         private Instant due = Instant.MIN;
         private List<String> problems = List.of();
 
@@ -272,12 +280,16 @@ final class RecordSource {
                 all.add(afterRetries.topic());
             }
             this.topics = all.stream().map(settings.kafka()::physicalTopic).toList();
+            this.probe = new ClusterProbe(settings.kafka());
         }
 
         List<String> look(Instant now) {
             if (!asked.isEmpty() && asked.values().stream().allMatch(KafkaFuture::isDone)) {
                 answered();
                 due = now.plus(problems.isEmpty() ? PERIOD : PERIOD_IN_TROUBLE);
+            } else if (!asked.isEmpty() && !now.isBefore(askedAt.plus(SOON))) { // the client itself goes on for seconds
+                probe.ask();
+                probe.problem(DATA).ifPresent(found -> now(List.of(found.getMessage())));
             }
             if (asked.isEmpty() && !now.isBefore(due)) {
                 ask(now);
@@ -292,9 +304,10 @@ final class RecordSource {
                 }
                 asked = admin.describeTopics(topics, new DescribeTopicsOptions().timeoutMs(TIMEOUT_MILLIS))
                         .topicNameValues();
+                askedAt = now;
             } catch (KafkaException e) {
                 due = now.plus(PERIOD_IN_TROUBLE);
-                now(List.of(explain(e)));
+                now(List.of(probe.explain(e, DATA).getMessage()));
             } catch (UnsupportedOperationException e) {
                 due = Instant.MAX; // a cluster in memory has nothing to ask
             }
@@ -304,13 +317,21 @@ final class RecordSource {
             Map<String, String> found = new LinkedHashMap<>();
             asked.forEach((topic, answer) -> {
                 Throwable failure = failureOf(answer);
+                if (failure == null
+                        || KafkaFaults.explain(settings.kafka(), failure, DATA).code() != ErrorCode.NO_ANSWER) {
+                    probe.forget();
+                }
                 if (failure != null) {
-                    found.merge(explain(failure), "'" + topic + "'", (one, other) -> one + ", " + other);
+                    String text = probe.explain(failure, DATA).getMessage();
+                    found.merge(text, "'" + topic + "'", (one, other) -> one + ", " + other);
                 }
             });
             asked = Map.of();
+            String unreachable =
+                    probe.problem(DATA).map(KafkaAccessException::getMessage).orElse("");
             List<String> texts = new ArrayList<>();
-            found.forEach((text, names) -> texts.add("topic %s: %s".formatted(names, text)));
+            found.forEach((text, names) ->
+                    texts.add(text.equals(unreachable) ? text : "topic %s: %s".formatted(names, text)));
             now(texts);
         }
 
@@ -319,10 +340,6 @@ final class RecordSource {
                     .handle((description, e) -> e)
                     .toCompletableFuture()
                     .join();
-        }
-
-        private String explain(Throwable failure) {
-            return KafkaFaults.explain(settings.kafka(), failure, DATA).getMessage();
         }
 
         private void now(List<String> found) {

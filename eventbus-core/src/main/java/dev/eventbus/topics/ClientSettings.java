@@ -1,5 +1,6 @@
 package dev.eventbus.topics;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
 import java.util.ArrayList;
@@ -132,7 +133,7 @@ final class ClientSettings {
         KafkaClientVersion.problemOnTheClassPath().ifPresent(problems::add);
         problems.addAll(problemsOf(settings));
         if (!problems.isEmpty()) {
-            throw StartRefusedException.of("Settings of the Kafka cluster were", problems);
+            throw StartRefusedException.of(ErrorCode.SETTINGS_REFUSED, "Settings of the Kafka cluster were", problems);
         }
         if ("".equals(settings.get(SslConfigs.SSL_ENDPOINT_IDENTIFICATION_ALGORITHM_CONFIG))) {
             LOG.warn(

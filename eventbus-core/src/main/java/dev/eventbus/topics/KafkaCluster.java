@@ -1,7 +1,9 @@
 package dev.eventbus.topics;
 
 import java.time.InstantSource;
+import java.util.HashMap;
 import java.util.Map;
+import java.util.Properties;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.producer.Producer;
@@ -39,6 +41,19 @@ public interface KafkaCluster {
      */
     static KafkaCluster of(Map<String, ?> clientSettings) {
         return ConfiguredKafkaCluster.of(clientSettings);
+    }
+
+    /**
+     * A cluster reached with client settings from a properties file.
+     *
+     * @param clientSettings with their defaults; values that are no strings are taken too
+     * @throws dev.eventbus.StartRefusedException as {@link #of(Map)}
+     */
+    static KafkaCluster of(Properties clientSettings) {
+        Map<String, Object> settings = new HashMap<>();
+        clientSettings.stringPropertyNames().forEach(name -> settings.put(name, clientSettings.getProperty(name)));
+        clientSettings.forEach((name, value) -> settings.put(String.valueOf(name), value));
+        return of(settings);
     }
 
     /**

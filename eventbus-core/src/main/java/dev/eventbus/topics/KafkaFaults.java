@@ -1,5 +1,6 @@
 package dev.eventbus.topics;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
@@ -25,6 +26,7 @@ import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.errors.UnreleasedInstanceIdException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Puts what a Kafka client throws into words that help: what failed and where, what becomes of the data, what to do.
@@ -35,8 +37,19 @@ import org.apache.kafka.common.errors.UnsupportedVersionException;
  */
 public final class KafkaFaults {
 
-    /** What failed and what a person can do about it. */
-    private record Explanation(String what, String fix) {}
+    /** What failed and what a person can do about it, without the full stop. */
+    private record Explanation(ErrorCode code, String what, String fix) {
+
+        Explanation(ErrorCode code, String what) {
+            this(code, what, code.fix().substring(0, code.fix().length() - 1));
+        }
+
+        KafkaAccessException of(KafkaCluster kafka, String whatBecomesOfTheData, @Nullable Throwable cause) {
+            String message = "Kafka cluster '%s' (%s) %s. %s. %s."
+                    .formatted(kafka.name(), kafka.bootstrapServers(), what, capitalised(whatBecomesOfTheData), fix);
+            return new KafkaAccessException(code, kafka.name(), message, cause);
+        }
+    }
 
     private KafkaFaults() {}
 
@@ -48,18 +61,29 @@ public final class KafkaFaults {
      * @return an exception to throw or to take the message of; the given one if it is explained already
      */
     public static KafkaAccessException explain(KafkaCluster kafka, Throwable failure, String whatBecomesOfTheData) {
-        if (failure instanceof KafkaAccessException explained) {
-            return explained;
-        }
-        Explanation explanation = explain(root(failure));
-        String message = "Kafka cluster '%s' (%s) %s. %s. %s."
-                .formatted(
-                        kafka.name(),
-                        kafka.bootstrapServers(),
-                        explanation.what(),
-                        capitalised(whatBecomesOfTheData),
-                        explanation.fix());
-        return new KafkaAccessException(kafka.name(), message, failure);
+        return failure instanceof KafkaAccessException explained
+                ? explained
+                : explain(root(failure)).of(kafka, whatBecomesOfTheData, failure);
+    }
+
+    /**
+     * As {@link #explain(KafkaCluster, Throwable, String)}; if the client can only say that nobody has answered, the cluster's addresses are
+     * asked why, for 2 seconds at most.
+     */
+    public static KafkaAccessException diagnose(KafkaCluster kafka, Throwable failure, String whatBecomesOfTheData) {
+        KafkaAccessException explained = explain(kafka, failure, whatBecomesOfTheData);
+        return explained.code() == ErrorCode.NO_ANSWER
+                ? BrokerProbe.of(kafka)
+                        .ask()
+                        .map(found -> explain(kafka, found, whatBecomesOfTheData, failure))
+                        .orElse(explained)
+                : explained;
+    }
+
+    /** Explains what keeps a client from the cluster. */
+    static KafkaAccessException explain(
+            KafkaCluster kafka, BrokerProbe.Finding finding, String whatBecomesOfTheData, @Nullable Throwable cause) {
+        return new Explanation(finding.code(), finding.what()).of(kafka, whatBecomesOfTheData, cause);
     }
 
     private static Explanation explain(Throwable fault) {
@@ -69,51 +93,41 @@ public final class KafkaFaults {
         if (fault instanceof TimeoutException
                 || fault instanceof DisconnectException
                 || fault instanceof NetworkException) {
-            return new Explanation(
-                    "does not answer (%s)".formatted(said(fault)),
-                    "See that a broker listens at that address, that security.protocol is the one of that port, and that the topic exists");
+            return new Explanation(ErrorCode.NO_ANSWER, "does not answer (%s)".formatted(said(fault)));
         }
         if (fault instanceof UnknownTopicOrPartitionException) {
-            return new Explanation(
-                    "does not have the topic (%s)".formatted(said(fault)),
-                    "Correct the topic's name, or create it: Topics.of(kafka, ...).provision(); it is never created by itself");
+            return new Explanation(ErrorCode.TOPIC_MISSING, "does not have the topic (%s)".formatted(said(fault)));
         }
         if (fault instanceof InvalidTopicException invalid) {
             return new Explanation(
-                    "refuses the name of topic %s".formatted(invalid.invalidTopics()), "Correct the topic's name");
+                    ErrorCode.TOPIC_NAME_INVALID, "refuses the name of topic %s".formatted(invalid.invalidTopics()));
         }
         if (fault instanceof NotEnoughReplicasException || fault instanceof NotEnoughReplicasAfterAppendException) {
             return new Explanation(
-                    "has fewer in-sync replicas than the topic's min.insync.replicas",
-                    "Bring the missing broker back; nothing is to be done in this service");
+                    ErrorCode.NOT_ENOUGH_REPLICAS, "has fewer in-sync replicas than the topic's min.insync.replicas");
         }
         if (fault instanceof InvalidReplicationFactorException) {
-            return new Explanation(
-                    "has too few brokers (%s)".formatted(said(fault)),
-                    "Start more brokers, or state fewer replicas on purpose: .replicationFactor(1) for a single broker");
+            return new Explanation(ErrorCode.TOO_FEW_BROKERS, "has too few brokers (%s)".formatted(said(fault)));
         }
         if (fault instanceof RecordTooLargeException) {
-            return new Explanation(
-                    "refuses the record as too large",
-                    "Send a reference instead of the data, or raise max.message.bytes of the topic and maxEventBytes together");
+            return new Explanation(ErrorCode.RECORD_TOO_LARGE, "refuses the record as too large");
         }
         if (fault instanceof UnsupportedVersionException) {
             return new Explanation(
-                    "is too old for what was asked (%s)".formatted(said(fault)),
-                    "Use a broker of version 2.5 or later");
+                    ErrorCode.BROKER_TOO_OLD, "is too old for what was asked (%s)".formatted(said(fault)));
         }
         if (fault instanceof FencedInstanceIdException || fault instanceof UnreleasedInstanceIdException) {
             return new Explanation(
+                    ErrorCode.GROUP_INSTANCE_TAKEN,
                     "has another member of this group with the same group.instance.id (%s)"
-                            .formatted(fault.getClass().getSimpleName()),
-                    "Give each instance a group.instance.id of its own, or none, and restart this one");
+                            .formatted(fault.getClass().getSimpleName()));
         }
         if (fault instanceof ConfigException) {
             return new Explanation(
-                    "cannot be reached with these settings (%s)".formatted(said(fault)),
-                    "Correct the settings given to KafkaCluster.of; a host name must have a DNS entry");
+                    ErrorCode.ADDRESS_UNUSABLE, "cannot be reached with these settings (%s)".formatted(said(fault)));
         }
         return new Explanation(
+                ErrorCode.KAFKA_FAILED,
                 "%s (%s)".formatted(fault instanceof RetriableException ? "is not ready" : "failed", said(fault)),
                 fault instanceof RetriableException
                         ? "It is tried again; if it stays so, look at the brokers"
@@ -123,25 +137,25 @@ public final class KafkaFaults {
     private static Explanation explainRefusal(Throwable fault) {
         if (fault instanceof SslAuthenticationException) {
             return new Explanation(
-                    "and this client do not trust each other: the TLS handshake failed",
-                    "Check ssl.truststore.location, the broker's certificate (authority, expiry, host name) and, if it asks for one, ssl.keystore.location");
+                    ErrorCode.TLS_NOT_TRUSTED, "and this client do not trust each other: the TLS handshake failed");
         }
         if (fault instanceof AuthenticationException) {
-            return new Explanation(
-                    "refuses the credentials",
-                    "Check user and password in sasl.jaas.config, sasl.mechanism and security.protocol");
+            return new Explanation(ErrorCode.NOT_AUTHENTICATED, "refuses the credentials");
         }
         if (fault instanceof TopicAuthorizationException topic) {
             return new Explanation(
+                    ErrorCode.NOT_AUTHORIZED,
                     "does not let this user use topic %s".formatted(list(topic.unauthorizedTopics())),
                     "Ask for the ACLs Describe and, to publish, Write or, to consume, Read on it");
         }
         if (fault instanceof GroupAuthorizationException group) {
             return new Explanation(
+                    ErrorCode.NOT_AUTHORIZED,
                     "does not let this user use consumer group '%s'".formatted(group.groupId()),
                     "Ask for the ACL Read on that group");
         }
         return new Explanation(
+                ErrorCode.NOT_AUTHORIZED,
                 "does not let this user do that (%s)".formatted(fault.getClass().getSimpleName()),
                 "Ask for the ACL IdempotentWrite on the cluster to publish, or Create to provision topics");
     }

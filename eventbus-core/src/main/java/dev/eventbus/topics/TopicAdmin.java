@@ -1,5 +1,6 @@
 package dev.eventbus.topics;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.TopicComparison.Found;
@@ -9,6 +10,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -39,6 +41,9 @@ import org.jspecify.annotations.Nullable;
 final class TopicAdmin {
 
     private static final Duration ASKED_EVERY = Duration.ofMillis(50);
+
+    /** A broker that starts gets so much time, unless the caller has asked for more than the default; a mistyped address shall be told soon. */
+    private static final Duration LONGEST_AT_A_CLOSED_PORT = Duration.ofSeconds(2);
 
     private final KafkaCluster kafka;
     private final Admin admin;
@@ -73,7 +78,8 @@ final class TopicAdmin {
                                     kafka.physicalTopic(topic),
                                     whatBecomesOfTheData,
                                     acl);
-            return new KafkaAccessException(kafka.name(), message, getCause() == null ? this : getCause());
+            return new KafkaAccessException(
+                    ErrorCode.NOT_AUTHORIZED, kafka.name(), message, getCause() == null ? this : getCause());
         }
     }
 
@@ -84,12 +90,19 @@ final class TopicAdmin {
     }
 
     /**
-     * Opens an admin client for some work and closes it.
+     * Opens an admin client for some work and closes it. At a closed port or with the wrong protocol it does not come to that.
      *
      * @param whatBecomesOfTheData for the message, asked when something has failed
      * @throws KafkaAccessException if the cluster does not answer or refuses
      */
     static <T> T ask(KafkaCluster kafka, Duration timeout, Supplier<String> whatBecomesOfTheData, Work<T> work) {
+        boolean asksForMore = timeout.compareTo(Topics.DEFAULT_TIMEOUT) > 0;
+        boolean isShorter = timeout.compareTo(LONGEST_AT_A_CLOSED_PORT) < 0;
+        Optional<BrokerProbe.Finding> unreachable =
+                BrokerProbe.of(kafka).await(asksForMore || isShorter ? timeout : LONGEST_AT_A_CLOSED_PORT);
+        if (unreachable.isPresent()) {
+            throw KafkaFaults.explain(kafka, unreachable.get(), whatBecomesOfTheData.get(), null);
+        }
         try {
             Admin admin = kafka.admin();
             try {
@@ -99,11 +112,11 @@ final class TopicAdmin {
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw KafkaFaults.explain(kafka, e, whatBecomesOfTheData.get());
+            throw KafkaFaults.diagnose(kafka, e, whatBecomesOfTheData.get());
         } catch (Refused e) {
             throw e.explained(kafka, whatBecomesOfTheData.get());
         } catch (RuntimeException e) {
-            throw KafkaFaults.explain(kafka, e, whatBecomesOfTheData.get());
+            throw KafkaFaults.diagnose(kafka, e, whatBecomesOfTheData.get());
         }
     }
 

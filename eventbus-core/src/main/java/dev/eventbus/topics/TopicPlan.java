@@ -1,5 +1,6 @@
 package dev.eventbus.topics;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
 import java.nio.charset.StandardCharsets;
@@ -217,7 +218,7 @@ public final class TopicPlan {
                 all.add("the plan has no topic; add some with topics(cluster, naming, ...)");
             }
             if (!all.isEmpty()) {
-                throw StartRefusedException.of("The topic plan was", all);
+                throw StartRefusedException.of(ErrorCode.TOPICS_CONTRADICT_THEMSELVES, "The topic plan was", all);
             }
             Map<String, List<TopicSpec>> kept = new LinkedHashMap<>();
             topics.forEach((cluster, specs) -> kept.put(cluster, List.copyOf(specs)));

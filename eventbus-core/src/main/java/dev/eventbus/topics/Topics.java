@@ -1,5 +1,6 @@
 package dev.eventbus.topics;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
@@ -28,7 +29,9 @@ import org.apache.kafka.common.errors.RetriableException;
  *
  * <p>A team that keeps all its topics in one place writes a {@link TopicPlan} and gets this with {@link TopicPlan#on}. Nothing is ever
  * deleted, and only {@code apply} alters what exists. Each call opens an admin client of its own, closes it, and waits for at most the time-out,
- * 10 seconds by default. Immutable and thread-safe.
+ * 10 seconds by default; for brokers that all refuse the connection 2 seconds, unless the time-out was
+ * set to more than the default, and not at all if one side speaks TLS and the other does not.
+ * Immutable and thread-safe.
  */
 public final class Topics {
 
@@ -56,7 +59,7 @@ public final class Topics {
     public static Topics of(KafkaCluster kafka, Collection<TopicSpec> specs) {
         List<String> problems = problemsOf(specs);
         if (!problems.isEmpty()) {
-            throw StartRefusedException.of("Topics were", problems);
+            throw StartRefusedException.of(ErrorCode.TOPICS_CONTRADICT_THEMSELVES, "Topics were", problems);
         }
         return of(kafka, specs, Map.of());
     }

@@ -40,8 +40,8 @@ class KafkaFaultsTest {
                 Arguments.of(
                         new TimeoutException("Topic t not present in metadata after 5000 ms"),
                         "does not answer",
-                        "a broker listens"),
-                Arguments.of(new NetworkException("gone"), "does not answer", "security.protocol"),
+                        "the brokers are up"),
+                Arguments.of(new NetworkException("gone"), "does not answer", "advertised.listeners"),
                 Arguments.of(new SaslAuthenticationException("S3CR3T"), "refuses the credentials", "sasl.jaas.config"),
                 Arguments.of(new AuthenticationException("S3CR3T"), "refuses the credentials", "sasl.mechanism"),
                 Arguments.of(new SslAuthenticationException("S3CR3T"), "TLS handshake", "ssl.truststore.location"),
@@ -74,7 +74,8 @@ class KafkaFaultsTest {
         assertThat(explained.cluster()).isEqualTo("kafka-events");
         assertThat(explained)
                 .hasCause(fault)
-                .hasMessageStartingWith("Kafka cluster 'kafka-events' (broker-1:9092) ")
+                .hasMessageStartingWith("%s Kafka cluster 'kafka-events' (broker-1:9092) "
+                        .formatted(explained.code().id()))
                 .hasMessageContaining(what)
                 .hasMessageContaining(". The events wait in the outbox. ")
                 .hasMessageContaining(fix)

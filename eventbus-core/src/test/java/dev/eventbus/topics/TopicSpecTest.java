@@ -174,15 +174,15 @@ class TopicSpecTest {
     }
 
     @Test
-    void a_cluster_that_does_not_answer_is_named_within_the_timeout() {
+    void a_cluster_that_is_not_there_is_named_within_the_timeout() {
         Topics topics = Topics.of(KafkaCluster.at("localhost:1"), ASSET_EVENTS).timeout(Duration.ofMillis(300));
 
         assertThatExceptionOfType(KafkaAccessException.class)
                 .isThrownBy(topics::verify)
-                .withMessageContainingAll("localhost:1", "does not answer", "Nothing was changed");
+                .withMessageContainingAll("localhost:1", "connection is refused", "Nothing was changed");
         assertThatExceptionOfType(KafkaAccessException.class)
                 .isThrownBy(topics::provision)
-                .withMessageContainingAll("localhost:1", "does not answer", "Nothing existing was altered");
+                .withMessageContainingAll("localhost:1", "connection is refused", "Nothing existing was altered");
     }
 
     private static List<String> risks(int replicas, int minInsync) {

@@ -5,6 +5,7 @@ import dev.eventbus.outbox.KafkaSink.SendFault;
 import dev.eventbus.outbox.TopicBreakers.KafkaFault;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.RowKey;
+import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
 import java.time.Instant;
@@ -55,6 +56,7 @@ final class EventSender {
     private final InFlight inFlight;
     private final TopicBreakers breakers;
     private final RelayEvents events;
+    private final ClusterProbe probe;
 
     private final Map<RowKey, Suspect> suspects = new HashMap<>();
     private final List<Refused> refused = new ArrayList<>();
@@ -68,6 +70,7 @@ final class EventSender {
         this.inFlight = inFlight;
         this.breakers = breakers;
         this.events = events;
+        this.probe = new ClusterProbe(kafka);
     }
 
     /** Takes a row that was read. Rows of one key must come in order. */
@@ -204,7 +207,7 @@ final class EventSender {
 
     /** Makes a topic wait; its events stay in the outbox. */
     void topicFailed(String topic, Exception error) {
-        KafkaFault fault = KafkaFault.of(kafka, topic, error);
+        KafkaFault fault = KafkaFault.of(kafka, topic, error, probe);
         Instant retryAt = breakers.failed(topic, fault.text(), fault.definite());
         shardsToReread.addAll(inFlight.takeBackWaiting(topic));
         if (breakers.takeToldWaits(topic)) {
@@ -282,7 +285,7 @@ final class EventSender {
         return inFlight.silentFor(SILENCE_TOLD_AFTER).topics().stream()
                 .filter(breakers::isClosed)
                 .sorted()
-                .map(topic -> KafkaFault.of(kafka, topic, new KafkaFault.Silence(topic, SILENCE_TOLD_AFTER))
+                .map(topic -> KafkaFault.of(kafka, topic, new KafkaFault.Silence(topic, SILENCE_TOLD_AFTER), probe)
                         .text())
                 .toList();
     }

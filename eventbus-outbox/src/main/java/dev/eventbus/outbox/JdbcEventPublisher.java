@@ -1,6 +1,7 @@
 package dev.eventbus.outbox;
 
 import dev.eventbus.EncodedEvent;
+import dev.eventbus.ErrorCode;
 import dev.eventbus.Event;
 import dev.eventbus.EventEncoder;
 import dev.eventbus.EventPublisher;
@@ -50,7 +51,8 @@ final class JdbcEventPublisher implements EventPublisher {
         Request request = new Request(encoded, 0);
         borrow(request, connection -> {
             if (!outbox.store().insert(connection, encoded)) {
-                throw request.refused(outbox.store().sql().unsafeSession());
+                throw request.refused(
+                        ErrorCode.UNSAFE_SESSION, outbox.store().sql().unsafeSession());
             }
         });
         outbox.published();
@@ -66,6 +68,7 @@ final class JdbcEventPublisher implements EventPublisher {
         borrow(request, connection -> {
             if (!outbox.store().lockKeys(connection, asked)) {
                 throw request.refused(
+                        ErrorCode.UNSAFE_SESSION,
                         "this transaction has locked other keys before, and two transactions that lock in two steps can wait for each other for ever. Nothing was locked; name all keys of the transaction in one call. (Had it locked none, the rows of eventbus_key_lock would be missing, which verify() says.)");
             }
         });
@@ -82,12 +85,14 @@ final class JdbcEventPublisher implements EventPublisher {
         connections.with(connection -> {
             if (runs.incrementAndGet() != 1) {
                 throw request.refused(
+                        ErrorCode.NO_TRANSACTION,
                         "the connection source ran the work twice, or after it had returned; the second run wrote nothing, the first stands or falls with its transaction. Run it once, before with() returns.");
             }
             run(request, connection, work);
         });
         if (runs.getAndSet(1) == 0) {
             throw request.refused(
+                    ErrorCode.NO_TRANSACTION,
                     "the connection source did not lend a connection: no transaction is active in this thread. Nothing was written; an event outside your transaction would survive its rollback. Publish inside the transaction, or pass its connection: outbox.within(connection).");
         }
     }
@@ -96,10 +101,12 @@ final class JdbcEventPublisher implements EventPublisher {
         try {
             if (connection.isClosed()) {
                 throw request.refused(
+                        ErrorCode.NO_TRANSACTION,
                         "its connection is closed. Nothing was written; publish before the transaction ends.");
             }
             if (connection.getAutoCommit()) {
                 throw request.refused(
+                        ErrorCode.AUTO_COMMIT,
                         "its connection is in auto-commit mode, where an event would be kept even if your change failed and a lock would end with its statement. Nothing was written; call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
             }
             work.on(connection);
@@ -116,8 +123,8 @@ final class JdbcEventPublisher implements EventPublisher {
      */
     private record Request(List<EncodedEvent> events, int keys) {
 
-        PublishRefusedException refused(String why) {
-            return new PublishRefusedException(type(), "%s: %s".formatted(notDone(), why));
+        PublishRefusedException refused(ErrorCode code, String why) {
+            return new PublishRefusedException(code, type(), "%s: %s".formatted(notDone(), why));
         }
 
         PublishFailedException failed(String table, SQLException error) {

@@ -6,6 +6,7 @@ import com.fasterxml.uuid.Generators;
 import com.fasterxml.uuid.NoArgGenerator;
 import com.fasterxml.uuid.UUIDClock;
 import dev.eventbus.EncodedEvent;
+import dev.eventbus.ErrorCode;
 import dev.eventbus.Event;
 import dev.eventbus.EventEncoder;
 import dev.eventbus.EventLimits;
@@ -105,6 +106,7 @@ public final class JdbcOutbox implements Outbox {
 
         private static PublishRefusedException refused(EncodedEvent event, int bytes, String limit, String fix) {
             return new PublishRefusedException(
+                    ErrorCode.EVENT_TOO_LARGE,
                     event.type(),
                     "%s was not published: it has %,d bytes, %s. Nothing was written to the outbox; put a reference into the event, or %s."
                             .formatted(event, bytes, limit, fix));

@@ -1,5 +1,6 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
@@ -307,6 +308,7 @@ public final class OutboxRelay implements AutoCloseable {
         public OutboxRelay build() {
             if (mode != SendMode.STRICT && !outbox.compactedTopics().isEmpty()) {
                 throw StartRefusedException.of(
+                        ErrorCode.RELAY_CONTRADICTS_ITSELF,
                         "Relay",
                         List.of(
                                 "mode %s would break P2 (no loss) on topics %s, which are compacted: an event that is sent a second time outlives the later ones of its key, which the cleaner then removes. Set sendMode(SendMode.STRICT)."

@@ -6,8 +6,8 @@ import dev.eventbus.outbox.ShardProducer.Report;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.Shards;
+import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
-import dev.eventbus.topics.KafkaFaults;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -74,6 +74,7 @@ final class ShardTransactions implements KafkaSink {
     }
 
     private final KafkaCluster kafka;
+    private final ClusterProbe probe;
     private final OutboxStore store;
     private final Runnable onOutcome;
     private final Map<String, Object> settings;
@@ -97,6 +98,7 @@ final class ShardTransactions implements KafkaSink {
 
     ShardTransactions(KafkaCluster kafka, OutboxStore store, int maxEventBytes, Duration lease, Runnable onOutcome) {
         this.kafka = kafka;
+        this.probe = new ClusterProbe(kafka);
         this.store = store;
         this.onOutcome = onOutcome;
         this.settings = settings(maxEventBytes, lease);
@@ -282,7 +284,7 @@ final class ShardTransactions implements KafkaSink {
         }
         if (problem != null) {
             String waiting = "events of shard %d wait in the outbox and lose nothing".formatted(shard);
-            outage(shard).failed(KafkaFaults.explain(kafka, problem, waiting).getMessage());
+            outage(shard).failed(probe.explain(problem, waiting).getMessage());
         }
     }
 

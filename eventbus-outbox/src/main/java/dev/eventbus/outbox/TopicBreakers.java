@@ -1,7 +1,9 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.ErrorCode;
+import dev.eventbus.KafkaAccessException;
+import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
-import dev.eventbus.topics.KafkaFaults;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -43,13 +45,19 @@ final class TopicBreakers {
      */
     record KafkaFault(String text, boolean definite) {
 
-        static KafkaFault of(KafkaCluster kafka, String topic, Exception error) {
+        /** @param probe of that cluster */
+        static KafkaFault of(KafkaCluster kafka, String topic, Exception error, ClusterProbe probe) {
             // The client reports what the broker says about a topic as the cause of its own time-out.
             Throwable said = error instanceof TimeoutException && error.getCause() != null ? error.getCause() : error;
             boolean definite = !(said instanceof TimeoutException) || said instanceof Silence;
             String waiting =
                     "events of topic %s wait in the outbox and lose nothing".formatted(kafka.physicalTopic(topic));
-            return new KafkaFault(KafkaFaults.explain(kafka, said, waiting).getMessage(), definite);
+            KafkaAccessException explained = probe.explain(said, waiting);
+            return new KafkaFault(
+                    explained.getMessage(),
+                    definite
+                            || explained.code() == ErrorCode.SPEAKS_TLS
+                            || explained.code() == ErrorCode.SPEAKS_PLAINTEXT);
         }
 
         /** A partition took events and acknowledged none for too long. */

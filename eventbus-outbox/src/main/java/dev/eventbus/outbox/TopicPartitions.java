@@ -1,5 +1,6 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.RunLoop;
@@ -172,6 +173,7 @@ final class TopicPartitions {
             return Optional.empty();
         }
         return Optional.of(new KafkaAccessException(
+                ErrorCode.PARTITIONS_ARE_ADOPTED,
                 kafka.name(),
                 "Topic %s of cluster '%s' is going from %d to %d partitions: its events wait in the outbox and lose nothing until all that was sent before has been handled. If nobody is doing that any more, call OutboxAdmin.adoptPartitions again."
                         .formatted(physical, kafka.name(), now.count(), now.target()),
@@ -378,6 +380,7 @@ final class TopicPartitions {
 
         private StartRefusedException refused(String why) {
             return StartRefusedException.of(
+                    ErrorCode.ADOPTION_ENDED,
                     "Adoption of the partitions of topic %s of cluster '%s'".formatted(physical, kafka.name()),
                     List.of(why));
         }

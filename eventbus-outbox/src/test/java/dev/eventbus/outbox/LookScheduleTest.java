@@ -29,8 +29,10 @@ class LookScheduleTest {
     @Test
     void an_idle_relay_looks_less_and_less_often() {
         schedule.looked(true);
-        assertThat(restsInMicros(8))
-                .containsExactly(2_000L, 4_000L, 8_000L, 16_000L, 32_000L, 64_000L, 100_000L, 100_000L);
+        assertThat(restsInMicros(12))
+                .containsExactly(
+                        2_000L, 3_000L, 4_500L, 6_750L, 10_125L, 15_187L, 22_781L, 34_171L, 51_257L, 76_886L, 100_000L,
+                        100_000L);
     }
 
     @Test

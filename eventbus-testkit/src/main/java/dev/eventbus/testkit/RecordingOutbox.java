@@ -1,6 +1,7 @@
 package dev.eventbus.testkit;
 
 import dev.eventbus.EncodedEvent;
+import dev.eventbus.ErrorCode;
 import dev.eventbus.Event;
 import dev.eventbus.EventEncoder;
 import dev.eventbus.EventLimits;
@@ -139,6 +140,7 @@ public final class RecordingOutbox implements Outbox {
             connections.with(connection -> {
                 if (runs.incrementAndGet() != 1) {
                     throw refused(
+                            ErrorCode.NO_TRANSACTION,
                             event,
                             "the connection source ran the work twice, or after it had returned. Run it once, before with() returns.");
                 }
@@ -147,6 +149,7 @@ public final class RecordingOutbox implements Outbox {
             });
             if (runs.getAndSet(1) == 0) {
                 throw refused(
+                        ErrorCode.NO_TRANSACTION,
                         event,
                         "the connection source did not lend a connection: no transaction is active in this thread. Publish inside the transaction.");
             }
@@ -157,6 +160,7 @@ public final class RecordingOutbox implements Outbox {
             byte[] value = encoded.value();
             if (value != null && value.length > EventLimits.MAX_EVENT_BYTES) {
                 throw refused(
+                        ErrorCode.EVENT_TOO_LARGE,
                         event,
                         "it has %d bytes, over maxEventBytes, %d by default. Publish less, or a reference to it."
                                 .formatted(value.length, EventLimits.MAX_EVENT_BYTES));
@@ -166,10 +170,14 @@ public final class RecordingOutbox implements Outbox {
         private static void checkConnection(Connection connection, @Nullable Event<?> event) {
             try {
                 if (connection.isClosed()) {
-                    throw refused(event, "its connection is closed. Publish before the transaction ends.");
+                    throw refused(
+                            ErrorCode.NO_TRANSACTION,
+                            event,
+                            "its connection is closed. Publish before the transaction ends.");
                 }
                 if (connection.getAutoCommit()) {
                     throw refused(
+                            ErrorCode.AUTO_COMMIT,
                             event,
                             "its connection is in auto-commit mode, where an event would be kept even if your change failed and a lock would end with its statement. Call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
                 }
@@ -182,9 +190,9 @@ public final class RecordingOutbox implements Outbox {
             }
         }
 
-        private static PublishRefusedException refused(@Nullable Event<?> event, String why) {
+        private static PublishRefusedException refused(ErrorCode code, @Nullable Event<?> event, String why) {
             return new PublishRefusedException(
-                    typeOf(event), "%s: %s This call recorded nothing.".formatted(notDone(event), why));
+                    code, typeOf(event), "%s: %s This call recorded nothing.".formatted(notDone(event), why));
         }
 
         private static String typeOf(@Nullable Event<?> event) {

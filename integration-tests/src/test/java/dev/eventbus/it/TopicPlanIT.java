@@ -457,16 +457,16 @@ class TopicPlanIT {
     }
 
     @Test
-    void a_cluster_that_does_not_answer_is_named_and_nothing_is_half_done() {
+    void a_cluster_that_is_not_there_is_named_and_nothing_is_half_done() {
         Topics topics = TOPICS.on(KafkaCluster.at("localhost:1")).timeout(Duration.ofMillis(300));
 
         assertThatExceptionOfType(KafkaAccessException.class)
                 .isThrownBy(topics::plan)
-                .withMessageContainingAll("localhost:1", "does not answer", "Nothing was changed");
+                .withMessageContainingAll("localhost:1", "connection is refused", "Nothing was changed");
         assertThatExceptionOfType(KafkaAccessException.class)
                 .isThrownBy(topics::apply)
                 .withMessageContainingAll(
-                        "localhost:1", "does not answer", "Nothing is known to be changed; apply again");
+                        "localhost:1", "connection is refused", "Nothing is known to be changed; apply again");
     }
 
     @Test

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.deadletter;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.topics.KafkaCluster;
@@ -158,6 +159,7 @@ public final class DeadLetterSink implements AutoCloseable {
 
     private KafkaAccessException failure(Origin origin, Exception e) {
         return new KafkaAccessException(
+                ErrorCode.DEAD_LETTER_NOT_SENT,
                 kafka.name(),
                 ("The dead letter of %s was not acknowledged by topic %s on cluster %s (%s): %s. The record is not finished and"
                                 + " its key waits; the letter is sent again. %s")

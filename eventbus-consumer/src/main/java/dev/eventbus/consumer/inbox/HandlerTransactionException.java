@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.EventBusException;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -17,6 +18,7 @@ public final class HandlerTransactionException extends EventBusException {
 
     HandlerTransactionException(Mark mark) {
         super(
+                ErrorCode.HANDLER_ENDED_TRANSACTION,
                 ("The handler ended the transaction that it was given, for %s. What it wrote before that point may be committed,"
                                 + " and then the event counts as handled; what it wrote after it is rolled back. Take the"
                                 + " statement that commits (DDL, or COMMIT inside a procedure) out of the handler and compare the"
@@ -29,6 +31,7 @@ public final class HandlerTransactionException extends EventBusException {
 
     HandlerTransactionException(List<Mark> batch) {
         super(
+                ErrorCode.HANDLER_ENDED_TRANSACTION,
                 ("A handler ended the transaction that it was given, for one of %d events that shared it. What was written before that"
                                 + " point may be committed, and then all of these events count as handled; what was written after"
                                 + " it is rolled back. Take the statement that commits (DDL, or COMMIT inside a procedure) out of the"

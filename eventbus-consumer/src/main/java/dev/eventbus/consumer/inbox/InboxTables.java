@@ -3,6 +3,7 @@ package dev.eventbus.consumer.inbox;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.util.regex.Matcher.quoteReplacement;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import java.io.IOException;
@@ -87,7 +88,7 @@ final class InboxTables {
             problems.addAll(transactions.runOurs((connection, watch) -> new Ending<>(sql.unfit(connection), false)));
         }
         if (!problems.isEmpty()) {
-            throw StartRefusedException.of("Inbox", problems);
+            throw StartRefusedException.of(ErrorCode.INBOX_UNUSABLE, "Inbox", problems);
         }
     }
 

@@ -60,6 +60,7 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
             transaction.begin();
             return transaction;
         } catch (SQLException | RuntimeException e) {
+            transaction.abort(e); // half of its settings may be ours
             try {
                 transaction.connection.close();
             } catch (SQLException | RuntimeException again) {

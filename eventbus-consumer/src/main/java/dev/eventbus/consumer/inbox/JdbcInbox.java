@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.InboxSql.Session;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
@@ -239,6 +240,7 @@ public final class JdbcInbox {
             new InboxTables(transactions, sql).verify();
         } catch (SQLException e) {
             throw new StartRefusedException(
+                    ErrorCode.INBOX_UNUSABLE,
                     "Inbox refused: its database did not answer (SQLSTATE %s). Nothing was started; check the data source."
                             .formatted(e.getSQLState()),
                     e);
@@ -353,7 +355,9 @@ public final class JdbcInbox {
                 case "H2" -> h2(dataSource);
                 default ->
                     throw new StartRefusedException(
-                            "No inbox for %s: PostgreSQL, MariaDB and H2 are supported".formatted(product));
+                            ErrorCode.INBOX_UNUSABLE,
+                            "No inbox for %s: PostgreSQL, MariaDB and H2 are supported".formatted(product),
+                            null);
             };
         }
     }

@@ -269,10 +269,8 @@ public final class DrainLoop {
         if (mine == null) {
             return 0;
         }
-        if (lent.executor() == null) {
-            return drain(key);
-        }
-        return submit(mine, lent.executor()) ? 1 : 0;
+        Executor executor = lent.executor();
+        return executor == null ? drain(key) : submit(mine, executor) ? 1 : 0;
     }
 
     /** To the user's executor, which may refuse a turn, drop it or begin it late. */
@@ -282,7 +280,9 @@ public final class DrainLoop {
             refusedSince = null;
             return true;
         } catch (RuntimeException | Error e) { // it is full, or anything of the user's: the next look tries again
-            release(mine.key);
+            synchronized (taken) { // unless an earlier call has begun it
+                taken.entrySet().removeIf(one -> one.getValue() == mine && !mine.begun);
+            }
             refusedSince = refusedSince == null ? lent.clock().instant() : refusedSince;
             if (e instanceof VirtualMachineError broken) {
                 lent.fatal().accept(broken);

@@ -141,10 +141,10 @@ final class OntoTopics {
         } catch (UnsupportedOperationException e) {
             return compacted; // a cluster in memory compacts nothing
         } catch (ExecutionException | TimeoutException | KafkaException e) {
-            throw KafkaFaults.explain(source.kafka(), e, UNTOUCHED);
+            throw KafkaFaults.diagnose(source.kafka(), e, UNTOUCHED);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw KafkaFaults.explain(source.kafka(), e, UNTOUCHED);
+            throw KafkaFaults.diagnose(source.kafka(), e, UNTOUCHED);
         }
         return compacted;
     }
@@ -203,7 +203,7 @@ final class OntoTopics {
         try {
             return source.kafka().producer(SETTINGS);
         } catch (KafkaException e) {
-            throw KafkaFaults.explain(source.kafka(), e, UNTOUCHED);
+            throw KafkaFaults.diagnose(source.kafka(), e, UNTOUCHED);
         }
     }
 
@@ -225,10 +225,10 @@ final class OntoTopics {
         try {
             producer.send(record).get(ANSWER_SECONDS, TimeUnit.SECONDS);
         } catch (ExecutionException | TimeoutException | KafkaException e) {
-            throw KafkaFaults.explain(source.kafka(), e, refuses(e) ? "the letter was not put back" : unknown);
+            throw KafkaFaults.diagnose(source.kafka(), e, refuses(e) ? "the letter was not put back" : unknown);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw KafkaFaults.explain(source.kafka(), e, unknown);
+            throw KafkaFaults.diagnose(source.kafka(), e, unknown);
         }
     }
 

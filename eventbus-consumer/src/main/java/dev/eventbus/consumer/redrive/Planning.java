@@ -168,7 +168,7 @@ final class Planning {
     }
 
     private KafkaAccessException noTopic() {
-        return KafkaFaults.explain(
+        return KafkaFaults.diagnose(
                 source.kafka(),
                 new UnknownTopicOrPartitionException("no topic " + source.topic()),
                 "nothing was looked at and nothing was changed");

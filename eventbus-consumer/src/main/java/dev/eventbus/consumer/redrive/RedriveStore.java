@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.redrive;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
@@ -95,6 +96,7 @@ final class RedriveStore {
 
     private static StartRefusedException ended(SQLException e) {
         return new StartRefusedException(
+                ErrorCode.INBOX_UNUSABLE,
                 "The redrive ended: the inbox's database did not answer (SQLSTATE %s). What it had committed stands, the rest is as it was; check the database, then plan and run again."
                         .formatted(e.getSQLState()),
                 e);

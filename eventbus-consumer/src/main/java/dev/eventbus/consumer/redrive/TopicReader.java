@@ -68,7 +68,7 @@ final class TopicReader implements AutoCloseable {
         } catch (InterruptException e) { // no word of Kafka's
             throw e;
         } catch (KafkaException e) {
-            throw KafkaFaults.explain(kafka, e, "nothing was changed by this step");
+            throw KafkaFaults.diagnose(kafka, e, "nothing was changed by this step");
         }
     }
 
@@ -139,11 +139,11 @@ final class TopicReader implements AutoCloseable {
             } catch (InterruptException e) {
                 throw e;
             } catch (KafkaException e) {
-                throw KafkaFaults.explain(kafka, e, "nothing was changed by this step");
+                throw KafkaFaults.diagnose(kafka, e, "nothing was changed by this step");
             }
             empty = records.isEmpty() ? empty + 1 : 0;
             if (empty > MOST_EMPTY_POLLS) {
-                throw KafkaFaults.explain(
+                throw KafkaFaults.diagnose(
                         kafka,
                         new TimeoutException("%s gives no record behind %d".formatted(partition, range.from())),
                         "nothing was changed by this step");

@@ -2,6 +2,7 @@ package dev.eventbus.consumer.redrive;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
@@ -38,6 +39,6 @@ class OntoTopicsTest {
     }
 
     private static KafkaAccessException saying(Exception cause) {
-        return new KafkaAccessException("test", "no answer", new ExecutionException(cause));
+        return new KafkaAccessException(ErrorCode.NO_ANSWER, "test", "no answer", new ExecutionException(cause));
     }
 }

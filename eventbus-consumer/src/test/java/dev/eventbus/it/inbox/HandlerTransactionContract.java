@@ -365,6 +365,24 @@ public abstract class HandlerTransactionContract extends InboxDatabase {
         assertThat(effects()).isEmpty();
     }
 
+    @Test
+    void a_connection_that_fails_before_its_transaction_has_begun_is_broken_off_and_not_left_half_set()
+            throws Exception {
+        List<String> calls = new ArrayList<>();
+        DataSource broken = HookedDataSource.over(dataSource(), (real, method, arguments, rest) -> {
+            calls.add(method);
+            if (calls.contains("setAutoCommit")
+                    && !List.of("setAutoCommit", "abort", "close").contains(method)) {
+                throw new SQLException("connection lost", "08006");
+            }
+            return rest.call();
+        });
+        assertThatThrownBy(() -> inboxOn(broken).run(mark("evt-1"), book("evt-1")))
+                .hasMessage("connection lost");
+        assertThat(calls).containsSubsequence("abort", "close");
+        assertThat(effects()).isEmpty();
+    }
+
     // --- shared by the tests
     // ------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@ package dev.eventbus.outbox.sql;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -136,7 +137,7 @@ public final class OutboxSchema {
             }
         }
         if (!problems.isEmpty()) {
-            throw StartRefusedException.of("Outbox", problems);
+            throw StartRefusedException.of(ErrorCode.OUTBOX_UNUSABLE, "Outbox", problems);
         }
     }
 

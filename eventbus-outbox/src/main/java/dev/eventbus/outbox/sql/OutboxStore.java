@@ -29,8 +29,12 @@ public final class OutboxStore {
 
     private final OutboxSql sql;
 
+    /** Put together once: it is asked for with each publish. */
+    private final String insert;
+
     public OutboxStore(OutboxSql sql) {
         this.sql = sql;
+        this.insert = sql.insert();
     }
 
     public OutboxSql sql() {
@@ -50,16 +54,16 @@ public final class OutboxStore {
     }
 
     private boolean insertAll(Connection connection, List<EncodedEvent> events) throws SQLException {
-        try (PreparedStatement insert = connection.prepareStatement(sql.insert())) {
+        try (PreparedStatement statement = connection.prepareStatement(insert)) {
             if (events.size() == 1) {
-                bind(insert, events.get(0));
-                return insert.executeUpdate() == 1;
+                bind(statement, events.get(0));
+                return statement.executeUpdate() == 1;
             }
             for (int i = 0; i < events.size(); i++) {
-                bind(insert, events.get(i));
-                insert.addBatch();
+                bind(statement, events.get(i));
+                statement.addBatch();
                 boolean full = (i + 1) % INSERT_BATCH == 0 || i + 1 == events.size();
-                if (full && !allWritten(insert.executeBatch())) {
+                if (full && !allWritten(statement.executeBatch())) {
                     return false;
                 }
             }

@@ -273,7 +273,7 @@ class CliIT {
         assertThat(run("outbox", "stats", "--config", config.toString())).isEqualTo(3);
         assertThat(run("deadletters", "list", "--without-inbox", "--config", config.toString()))
                 .isEqualTo(3);
-        assertThat(err).contains("does not answer");
+        assertThat(err).contains("EB-1003");
         Files.writeString(config, "pasword = " + SECRET);
         assertThat(run("parked", "list", "--config", config.toString())).isEqualTo(2);
         assertThat(err).contains("pasword");

@@ -68,7 +68,7 @@ class RunnerFaultsIT {
                     SECONDS,
                     () -> runner.health().problems().stream()
                             .anyMatch(problem ->
-                                    problem.contains("127.0.0.1:" + port) && problem.contains("does not answer")),
+                                    problem.contains("127.0.0.1:" + port) && problem.contains("connection is refused")),
                     runner::health);
         } finally {
             runner.close(Duration.ofSeconds(10));

@@ -1,4 +1,4 @@
-package dev.eventbus;
+package dev.eventbus.internal;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;

@@ -1,4 +1,4 @@
-package dev.eventbus;
+package dev.eventbus.internal;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
@@ -11,14 +11,14 @@ import java.nio.charset.CoderResult;
 import org.jspecify.annotations.Nullable;
 
 /** UTF-8 taken strictly. What is not well-formed is reported, never repaired: two broken keys must not become one. */
-final class Utf8 {
+public final class Utf8 {
 
     /** Most characters decoded at a time while looking for a fault. */
     private static final int WINDOW = 1024;
 
     private Utf8() {}
 
-    static boolean isWellFormed(byte[] bytes) {
+    public static boolean isWellFormed(byte[] bytes) {
         int ascii = asciiLength(bytes);
         if (ascii == bytes.length) {
             return true;
@@ -44,7 +44,7 @@ final class Utf8 {
     }
 
     /** The text, or null if the bytes are none. */
-    static @Nullable String decode(byte[] bytes) {
+    public static @Nullable String decode(byte[] bytes) {
         if (asciiLength(bytes) == bytes.length) {
             return new String(bytes, US_ASCII);
         }
@@ -56,7 +56,7 @@ final class Utf8 {
     }
 
     /** Bytes that a text takes, or -1 for one that has no UTF-8: a surrogate without its partner. */
-    static int length(String text) {
+    public static int length(String text) {
         int bytes = 0;
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);

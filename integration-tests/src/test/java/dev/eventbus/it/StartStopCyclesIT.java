@@ -1,0 +1,102 @@
+package dev.eventbus.it;
+
+import static dev.eventbus.it.Events.ASSET_UPDATED;
+
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.embedded.KafkaServer;
+import dev.eventbus.embedded.PostgresServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.outbox.OutboxRelay;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
+
+/** Relay and runner are started and closed again and again in one process, as a framework that reloads does. */
+@ExtendWith(ServersExtension.class)
+@Isolated("counts what the whole process holds")
+class StartStopCyclesIT {
+
+    private static final int CYCLES = Integer.getInteger("eventbus.it.cycles", 8);
+    private static final int WARM_UP = 4;
+
+    /** What classes and caches of a test run may add; a client that is kept is a multiple of it in some cycles. */
+    private static final long HEAP_NOISE = 6L * 1024 * 1024;
+
+    private final Set<String> handled = ConcurrentHashMap.newKeySet();
+
+    /** What this process holds. */
+    private record Held(int threads, long descriptors, long sessions, long heap) {
+
+        static Held now(Scene scene) throws SQLException, IOException {
+            ManagementFactory.getMemoryMXBean().gc();
+            try (Stream<Path> descriptors = Files.list(Path.of("/proc/self/fd"))) {
+                return new Held(
+                        Thread.getAllStackTraces().size(),
+                        descriptors.count(),
+                        scene.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"),
+                        ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
+            }
+        }
+
+        boolean isNoMoreThan(Held before) {
+            return threads <= before.threads
+                    && descriptors <= before.descriptors
+                    && sessions <= before.sessions
+                    && heap <= before.heap + HEAP_NOISE;
+        }
+    }
+
+    @Test
+    void what_was_started_and_closed_many_times_leaves_no_thread_socket_session_or_heap_behind(
+            KafkaServer server, PostgresServer postgres) throws Exception {
+        try (Scene scene = Scene.create(server, postgres, "asset.events:1", "dlq.events:1")) {
+            for (int i = 0; i < WARM_UP; i++) {
+                cycle(scene);
+            }
+            Held before = Held.now(scene);
+            for (int i = 0; i < CYCLES; i++) {
+                cycle(scene);
+            }
+            Eventually.holds(
+                    () -> Held.now(scene).isNoMoreThan(before),
+                    () -> "before: " + before + ", " + CYCLES + " cycles later: " + held(scene));
+        }
+    }
+
+    private void cycle(Scene scene) throws Exception {
+        String id;
+        try (var tx = scene.database().getConnection()) {
+            tx.setAutoCommit(false);
+            id = scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount("alice", 1));
+            tx.commit();
+        }
+        try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), scene.kafka())
+                        .build();
+                ConsumerRunner runner = ConsumerRunner.builder(scene.kafka(), scene.group("cycles"))
+                        .inTransaction(scene.inbox(), ASSET_UPDATED, (event, delivery) -> handled.add(event.id()))
+                        .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                        .build()) {
+            relay.start();
+            runner.start();
+            Eventually.holds(() -> handled.contains(id), runner::health);
+        }
+    }
+
+    private static String held(Scene scene) {
+        try {
+            return Held.now(scene).toString();
+        } catch (SQLException | IOException e) {
+            return e.toString();
+        }
+    }
+}
