@@ -64,7 +64,7 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
             try {
                 transaction.connection.close();
             } catch (SQLException | RuntimeException again) {
-                e.addSuppressed(again);
+                suppress(again, e);
             }
             throw e;
         }
@@ -130,6 +130,13 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
         try {
             connection.abort(Runnable::run);
         } catch (SQLException | RuntimeException again) {
+            suppress(again, because);
+        }
+    }
+
+    /** A driver may throw the same exception each time. */
+    private static void suppress(Exception again, Exception because) {
+        if (again != because) {
             because.addSuppressed(again);
         }
     }
