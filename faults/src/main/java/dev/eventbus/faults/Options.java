@@ -40,7 +40,7 @@ record Options(
                        [--group-protocol classic|consumer] [--no-inbox] [--out FILE] [--docs]
             faults/run --mutants [NAME...]
               --quick     a minute of faults, 4 minutes in all (default)
-              --ci        five minutes of faults, 9 in all
+              --ci        ten minutes of faults, 13 in all
               --nightly   an hour of faults
               --no-inbox  consumers without one: has to come out red
               --seed      of the schedule; a random one otherwise, printed
@@ -49,9 +49,9 @@ record Options(
 
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
-        QUICK(1, 40, 90, new Gaps(300, 2_200)),
-        CI(5, 150, 120, new Gaps(700, 4_000)),
-        NIGHTLY(60, 150, 600, new Gaps(700, 8_000));
+        QUICK(1, 25, 90, new Gaps(300, 2_200)),
+        CI(10, 65, 120, new Gaps(1_200, 7_000)),
+        NIGHTLY(60, 90, 600, new Gaps(1_500, 13_000));
 
         private final int minutes;
         private final int rate;

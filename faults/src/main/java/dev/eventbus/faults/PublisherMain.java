@@ -24,7 +24,7 @@ import java.util.concurrent.locks.LockSupport;
 final class PublisherMain {
 
     private static final double ROLLED_BACK = 0.10;
-    private static final double SEVERAL = 0.05;
+    private static final double SEVERAL = 0.25;
     private static final double SLOW = 0.02;
     private static final double SLOW_SECONDS = 0.3;
     private static final long TRIES_AGAIN_AFTER = 200_000_000;

@@ -3,8 +3,11 @@ package dev.eventbus.faults.wire;
 import dev.eventbus.faults.wire.LoopbackProxy.Dialogue;
 import dev.eventbus.faults.wire.LoopbackProxy.Protocol;
 import dev.eventbus.faults.wire.LoopbackProxy.Way;
+import java.io.BufferedInputStream;
+import java.io.BufferedOutputStream;
 import java.io.DataInputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.net.Socket;
 import java.util.EnumMap;
 import java.util.Map;
@@ -23,6 +26,8 @@ final class ProxiedConnection implements LoopbackProxy.Link {
 
     /** @param bytes null at the end of what an end has said */
     private record Piece(byte @Nullable [] bytes, long dueAt) {}
+
+    private static final int BUFFER = 16 * 1024;
 
     private interface Work {
         void run() throws IOException, InterruptedException;
@@ -64,7 +69,7 @@ final class ProxiedConnection implements LoopbackProxy.Link {
     }
 
     private void read(Way way, Dialogue dialogue) throws IOException, InterruptedException {
-        DataInputStream said = new DataInputStream(speaker(way).getInputStream());
+        DataInputStream said = new DataInputStream(new BufferedInputStream(speaker(way).getInputStream(), BUFFER));
         try {
             while (!ended) {
                 conditions.awaitPassage(way, System.nanoTime(), () -> ended);
@@ -77,13 +82,19 @@ final class ProxiedConnection implements LoopbackProxy.Link {
 
     private void deliver(Way way) throws IOException, InterruptedException {
         Socket listener = speaker(way == Way.TO_SERVER ? Way.TO_CLIENT : Way.TO_SERVER);
+        OutputStream told = new BufferedOutputStream(listener.getOutputStream(), BUFFER);
         while (!ended) {
             Piece piece = onTheWay(way).take();
             conditions.awaitPassage(way, piece.dueAt(), () -> ended);
             if (piece.bytes() == null) {
+                told.flush();
                 end(false);
             } else if (!ended) {
-                listener.getOutputStream().write(piece.bytes());
+                told.write(piece.bytes());
+                Piece next = onTheWay(way).peek();
+                if (next == null || next.dueAt() - System.nanoTime() > 0) { // frames that came together go on together
+                    told.flush();
+                }
             }
         }
     }
