@@ -28,12 +28,12 @@ class KotlinIT {
     /** Counts down what has been handled, and keeps why the rest was not. */
     private class Progress(events: Int) : RunnerListener {
         val ended = CountDownLatch(events)
-        val deadLetters = mutableListOf<String>()
+        val deadLetters = mutableListOf<FailureReason>()
 
         override fun handled(eventType: String, delivery: Delivery, took: Duration) = ended.countDown()
 
         override fun deadLettered(eventType: String?, delivery: Delivery, reason: FailureReason) {
-            deadLetters += "${eventType ?: "?"} $reason"
+            deadLetters += reason
             ended.countDown()
         }
     }
@@ -66,7 +66,7 @@ class KotlinIT {
                 }
             }
             assertThat(netWorths(database)).containsExactly("alice 120 second", "bob 7 first")
-            assertThat(progress.deadLetters).containsExactly("ASSET_ADDED BAD_VALUE")
+            assertThat(progress.deadLetters).containsExactly(FailureReason.BAD_VALUE)
         }
     }
 
