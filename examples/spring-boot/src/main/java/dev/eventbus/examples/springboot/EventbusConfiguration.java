@@ -1,14 +1,11 @@
 package dev.eventbus.examples.springboot;
 
-import static dev.eventbus.examples.springboot.AssetService.ASSET_ADDED;
-
 import dev.eventbus.EventPublisher;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.outbox.JdbcOutbox;
-import dev.eventbus.outbox.Outbox;
 import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.topics.KafkaCluster;
 import jakarta.persistence.EntityManager;
@@ -39,10 +36,9 @@ class EventbusConfiguration {
 
     /** For all services: it finds the transaction around the calling method, and refuses to publish without one. */
     @Bean
-    EventPublisher events(Outbox outbox, EntityManager entities) {
+    EventPublisher events(JdbcOutbox outbox, EntityManager entities) {
         return outbox.joining(work -> {
-            entities.flush(); // what Hibernate writes late is locked late: an event numbered before could be out of
-            // order
+            entities.flush(); // what is written late is locked late: an event numbered before can be out of order
             entities.unwrap(Session.class).doWork(work::accept);
         });
     }
@@ -65,7 +61,7 @@ class EventbusConfiguration {
     ConsumerRunner netWorthRunner(
             KafkaCluster kafka, JdbcInbox inbox, NetWorthService netWorth, RunnerListener listener) {
         return ConsumerRunner.builder(kafka, "networth.asset.events")
-                .inTransaction(inbox, ASSET_ADDED, (event, tx) -> netWorth.add(event.payload()))
+                .inTransaction(inbox, AssetService.ASSET_ADDED, (event, tx) -> netWorth.add(event.payload()))
                 .afterRetries(AfterRetries.parkKey(inbox, DEAD_LETTERS))
                 .concurrency(4) // wants 4 + 6 connections
                 .listener(listener)

@@ -1,6 +1,5 @@
 package dev.eventbus.examples.springboot;
 
-import dev.eventbus.examples.springboot.AssetService.AssetAdded;
 import org.springframework.stereotype.Service;
 import org.springframework.transaction.annotation.Propagation;
 import org.springframework.transaction.annotation.Transactional;
@@ -16,7 +15,7 @@ class NetWorthService {
     }
 
     @Transactional(propagation = Propagation.MANDATORY) // the one that holds the mark
-    public void add(AssetAdded added) {
+    public void add(AssetService.AssetAdded added) {
         NetWorth netWorth = netWorths.findById(added.userId()).orElseGet(NetWorth::new);
         netWorth.userId = added.userId();
         netWorth.total += added.amount();
