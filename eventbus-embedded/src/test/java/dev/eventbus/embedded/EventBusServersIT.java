@@ -37,7 +37,7 @@ class EventBusServersIT {
         assertThat(tables(database)).containsExactly("here");
         try (Connection connection = database.getConnection()) {
             assertThat(connection.getCatalog()).startsWith("eventbusserversit_").isNotEqualTo("postgres");
-            assertThat(connection.getMetaData().getURL()).isEqualTo(postgres.jdbcUrl(connection.getCatalog()));
+            assertThat(connection.getMetaData().getURL()).startsWith(postgres.jdbcUrl(connection.getCatalog()));
         }
         TestTopic topic = TestTopic.create(kafka.bootstrapServers(), kafka.uniqueName("own"));
         topic.write("a");
