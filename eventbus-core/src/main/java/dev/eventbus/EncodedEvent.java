@@ -1,5 +1,7 @@
 package dev.eventbus;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import dev.eventbus.internal.Checks;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -28,6 +30,19 @@ public record EncodedEvent(
         @Nullable String traceparent,
         @Nullable String tracestate,
         Map<String, String> headers) {
+
+    /** Value, key, id, type and the user's headers together, in bytes: what {@code maxEventBytes} limits. */
+    public int sizeInBytes() {
+        int bytes = (value == null ? 0 : value.length) + bytesOf(key) + bytesOf(id) + bytesOf(type);
+        for (Map.Entry<String, String> header : headers.entrySet()) {
+            bytes += bytesOf(header.getKey()) + bytesOf(header.getValue());
+        }
+        return bytes;
+    }
+
+    private static int bytesOf(String text) {
+        return text.getBytes(UTF_8).length;
+    }
 
     /** Without value, key and headers: these never reach a log. */
     @Override

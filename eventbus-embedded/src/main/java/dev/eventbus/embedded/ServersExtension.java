@@ -2,28 +2,36 @@ package dev.eventbus.embedded;
 
 import java.util.Arrays;
 import java.util.EnumSet;
+import java.util.Locale;
 import java.util.Set;
+import javax.sql.DataSource;
 import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.extension.ExtensionContext.Namespace;
 import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolutionException;
 import org.junit.jupiter.api.extension.ParameterResolver;
+import org.postgresql.ds.PGSimpleDataSource;
 
 /**
- * Gives tests one Kafka and one PostgreSQL that all test classes of the JVM share.
+ * Gives tests one Kafka and one PostgreSQL that all test classes of the JVM share; what
+ * {@link dev.eventbus.embedded.junit.EventBusServers} stands for.
  *
  * <pre>{@code
- * @ExtendWith(ServersExtension.class)
+ * @EventBusServers
  * class OrdersIT {
  *     @Test
- *     void arrives(KafkaServer kafka, PostgresServer postgres) { ... }
+ *     void arrives(KafkaServer kafka, DataSource database) {
+ *         KafkaCluster cluster = KafkaCluster.at(kafka.bootstrapServers());
+ *         ...
+ *     }
  * }
  * }</pre>
  *
- * <p>A server starts when the first test asks for it, by a parameter of the type {@link KafkaServer} or
- * {@link PostgresServer} of a constructor, a test or a life-cycle method; two that are asked for by the same method
- * start side by side. All end after the last test. Since they are shared, a test takes names from {@code uniqueName} and
- * a database of its own; a test that kills its server starts one of its own by {@link EmbeddedKafka#start()} or
+ * <p>A server starts when the first test asks for it, by a parameter of the type {@link KafkaServer},
+ * {@link PostgresServer} or {@link DataSource} of a constructor, a test or a life-cycle method; two that are asked for by
+ * the same method start side by side. All end after the last test. A data source is an empty database of the test class's
+ * own, the same for all its methods and nested classes; it opens a connection for each call. Since the servers are shared,
+ * a test takes names from {@code uniqueName} and a database of its own; a test that kills its server starts one of its own by {@link EmbeddedKafka#start()} or
  * {@link EmbeddedPostgres#start()}.
  *
  * <p>The system property {@code eventbus.servers}, else the environment variable {@code EVENTBUS_SERVERS}, says where
@@ -49,6 +57,8 @@ public final class ServersExtension implements ParameterResolver {
 
     private static final Namespace NAMESPACE = Namespace.create(ServersExtension.class);
 
+    private static final int LONGEST_DATABASE_PREFIX = 50; // what uniqueName adds fits into 63
+
     /** For {@code @ExtendWith}. */
     public ServersExtension() {}
 
@@ -65,7 +75,7 @@ public final class ServersExtension implements ParameterResolver {
                 kinds(parameter.getDeclaringExecutable().getParameterTypes());
         try {
             // JUnit closes what is in the root store after the last test
-            return extension
+            Object server = extension
                     .getRoot()
                     .getStore(NAMESPACE)
                     .computeIfAbsent(
@@ -73,9 +83,36 @@ public final class ServersExtension implements ParameterResolver {
                             key -> SharedServers.of(Setting.ofThisJvm(), System.out),
                             SharedServers.class)
                     .get(wanted, together);
+            return parameter.getParameter().getType() == DataSource.class
+                    ? databaseOf(extension, (PostgresServer) server)
+                    : server;
         } catch (EmbeddedServerException e) {
             throw new ParameterResolutionException(String.valueOf(e.getMessage()), e);
         }
+    }
+
+    private static DataSource databaseOf(ExtensionContext extension, PostgresServer postgres) {
+        Class<?> test = extension.getRequiredTestClass();
+        while (test.getEnclosingClass() != null) {
+            test = test.getEnclosingClass();
+        }
+        String prefix = test.getSimpleName().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]", "_");
+        return extension
+                .getRoot()
+                .getStore(NAMESPACE)
+                .computeIfAbsent(
+                        test,
+                        key -> created(
+                                postgres, prefix.substring(0, Math.min(prefix.length(), LONGEST_DATABASE_PREFIX))),
+                        DataSource.class);
+    }
+
+    private static DataSource created(PostgresServer postgres, String prefix) {
+        PGSimpleDataSource database = new PGSimpleDataSource();
+        database.setUrl(postgres.createDatabase(postgres.uniqueName(prefix)));
+        database.setUser(postgres.user());
+        database.setPassword(postgres.password());
+        return database;
     }
 
     private static Set<SharedServers.Kind> kinds(Class<?>... types) {
@@ -83,7 +120,8 @@ public final class ServersExtension implements ParameterResolver {
         if (Arrays.asList(types).contains(KafkaServer.class)) {
             kinds.add(SharedServers.Kind.KAFKA);
         }
-        if (Arrays.asList(types).contains(PostgresServer.class)) {
+        if (Arrays.asList(types).contains(PostgresServer.class)
+                || Arrays.asList(types).contains(DataSource.class)) {
             kinds.add(SharedServers.Kind.POSTGRES);
         }
         return kinds;

@@ -1,7 +1,5 @@
 package dev.eventbus.outbox;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
-
 import com.fasterxml.uuid.Generators;
 import com.fasterxml.uuid.NoArgGenerator;
 import com.fasterxml.uuid.UUIDClock;
@@ -85,7 +83,7 @@ public final class JdbcOutbox implements Outbox {
 
         /** @throws PublishRefusedException if the event is over a limit */
         void check(EncodedEvent event) {
-            int bytes = sizeOf(event);
+            int bytes = event.sizeInBytes();
             if (bytes > maxEventBytes) {
                 throw refused(
                         event,
@@ -110,23 +108,6 @@ public final class JdbcOutbox implements Outbox {
                     event.type(),
                     "%s was not published: it has %,d bytes, %s. Nothing was written to the outbox; put a reference into the event, or %s."
                             .formatted(event, bytes, limit, fix));
-        }
-
-        /** Value, key and headers, in bytes. */
-        private static int sizeOf(EncodedEvent event) {
-            byte[] value = event.value();
-            int bytes = (value == null ? 0 : value.length)
-                    + bytesOf(event.key())
-                    + bytesOf(event.id())
-                    + bytesOf(event.type());
-            for (Map.Entry<String, String> header : event.headers().entrySet()) {
-                bytes += bytesOf(header.getKey()) + bytesOf(header.getValue());
-            }
-            return bytes;
-        }
-
-        private static int bytesOf(String text) {
-            return text.getBytes(UTF_8).length;
         }
     }
 

@@ -7,7 +7,6 @@ import dev.eventbus.EncodedEvent;
 import dev.eventbus.Event;
 import dev.eventbus.EventDecoder;
 import dev.eventbus.EventEncoder;
-import dev.eventbus.EventHeaders;
 import dev.eventbus.EventRecords;
 import dev.eventbus.EventType;
 import dev.eventbus.consumer.ConsumerRunner;
@@ -18,7 +17,6 @@ import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.function.BooleanSupplier;
@@ -26,7 +24,6 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -56,6 +53,7 @@ public final class FakeEventBus implements AutoCloseable {
     private final InMemoryKafka kafka;
     private final InMemoryBroker broker;
     private final VirtualLoop loop;
+    private final Faults faults;
     private final EventEncoder encoder = new EventEncoder();
     private final EventIds ids;
 
@@ -63,6 +61,7 @@ public final class FakeEventBus implements AutoCloseable {
         this.kafka = kafka;
         this.broker = kafka.broker();
         this.loop = new VirtualLoop(kafka.clock(), broker);
+        this.faults = new Faults(broker);
         this.ids = new EventIds(kafka.clock());
     }
 
@@ -93,7 +92,7 @@ public final class FakeEventBus implements AutoCloseable {
      * runner that the test closes is let go.
      */
     public ConsumerRunner start(ConsumerRunner runner) {
-        loop.add(number -> new DrivenRunner("runner " + number, runner));
+        loop.addMortal(number -> new DrivenRunner("runner " + number, runner));
         return runner;
     }
 
@@ -112,6 +111,16 @@ public final class FakeEventBus implements AutoCloseable {
      */
     public void runUntilIdle() {
         loop.runUntilIdle();
+    }
+
+    /** From now on a crash ends all runners, and then does this. */
+    void afterCrash(Runnable then) {
+        loop.afterCrash(then);
+    }
+
+    /** How often runners have come to a point where they can crash. */
+    int reached(CrashPoint point) {
+        return broker.crashes().reached(point);
     }
 
     /** As {@link #runUntilIdle()}, but only until a condition holds. */
@@ -134,7 +143,7 @@ public final class FakeEventBus implements AutoCloseable {
     /**
      * Puts events on their topic, as the relay would, under ids of the bus's own and the virtual time.
      *
-     * @return the events, for {@link #deliverAgain}
+     * @return the events, with their ids
      * @throws dev.eventbus.PublishRefusedException for what production refuses
      */
     @SafeVarargs
@@ -173,39 +182,14 @@ public final class FakeEventBus implements AutoCloseable {
                 record.topic(), partition, record.timestamp(), record.key(), record.value(), record.headers()));
     }
 
-    /**
-     * Puts the last record of an event on its topic once more: a duplicate on the wire, as after a relay's crash.
-     *
-     * @throws IllegalArgumentException if the event is not on its topic
-     */
-    public void deliverAgain(Event<?> event) {
-        List<ConsumerRecord<byte[], byte[]>> records = records(event.type().topic()).stream()
-                .filter(record -> isRecordOf(event, record))
-                .toList();
-        if (records.isEmpty()) {
-            throw new IllegalArgumentException(
-                    "%s is not on %s, so it cannot be delivered again; publish it first, and let the relay run"
-                            .formatted(event, event.type().topic()));
-        }
-        deliverAgain(records.get(records.size() - 1));
-    }
-
-    /** Puts a record on its partition once more, for records that are no event. */
+    /** Puts a record on its partition once more, for records that are no event; of an event: {@link Faults#duplicate}. */
     public void deliverAgain(ConsumerRecord<byte[], byte[]> record) {
-        append(new ProducerRecord<>(
-                record.topic(), record.partition(), null, record.key(), record.value(), record.headers()));
+        broker.appendAgain(record);
     }
 
-    // ---- what goes wrong
-
-    /** The group deals its partitions out anew at the next passes: all are given up first; with several members each moves on. */
-    public void rebalance(String group) {
-        broker.recallAll(group);
-    }
-
-    /** The next {@code times} sends to a topic, by runners and relays, fail as when the broker does not answer in time. */
-    public void failSends(String topic, int times) {
-        broker.failSends(topic, times);
+    /** What goes wrong: nothing, unless it is asked for here. */
+    public Faults faults() {
+        return faults;
     }
 
     // ---- what came of it
@@ -256,10 +240,5 @@ public final class FakeEventBus implements AutoCloseable {
 
     private void append(ProducerRecord<byte[], byte[]> record) {
         broker.append(record, null);
-    }
-
-    private static boolean isRecordOf(Event<?> event, ConsumerRecord<byte[], byte[]> record) {
-        Header id = record.headers().lastHeader(EventHeaders.ID);
-        return id != null && Arrays.equals(id.value(), event.id().getBytes(UTF_8));
     }
 }

@@ -124,7 +124,7 @@ final class HeldPartitions {
         for (int i = 0; i < order.size() && room > 0; i++) {
             TopicPartition partition = order.get((turn + i) % order.size());
             Held state = held(partition);
-            if (!state.paused) {
+            if (!state.paused && !broker.faults().isDown(partition)) {
                 PartitionLog.Fetched fetched = fetch(partition, state, room);
                 room -= fetched.records().size();
                 if (!fetched.records().isEmpty()) {

@@ -19,6 +19,7 @@ import org.apache.kafka.common.Node;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,11 +39,12 @@ final class InMemoryBroker {
     record Backlog(String group, TopicPartition partition, List<ConsumerRecord<byte[], byte[]>> records) {}
 
     private final VirtualClock clock;
+    private final FaultPlan faults = new FaultPlan();
+    private final Crashes crashes = new Crashes();
 
     // All of these are guarded by "this".
     private final Map<String, List<PartitionLog>> topics = new TreeMap<>();
     private final Map<String, GroupState> groups = new TreeMap<>();
-    private final Map<String, Integer> sendsToFail = new HashMap<>();
     private final Map<String, Integer> fences = new HashMap<>();
     private final Map<String, LogTransaction> openTransactions = new HashMap<>();
     private int partitionsMade;
@@ -51,6 +53,14 @@ final class InMemoryBroker {
 
     InMemoryBroker(VirtualClock clock) {
         this.clock = clock;
+    }
+
+    FaultPlan faults() {
+        return faults;
+    }
+
+    Crashes crashes() {
+        return crashes;
     }
 
     /** Counts all that may give somebody something to do: records, offsets, members, and where partitions are or are read. */
@@ -143,16 +153,12 @@ final class InMemoryBroker {
         return new RecordMetadata(partition, offset, 0, timestamp, size(record.key()), size(record.value()));
     }
 
-    /** The next {@code times} sends of producers to the topic fail. */
-    synchronized void failSends(String topic, int times) {
-        sendsToFail.put(topic, times);
-    }
-
-    /** Whether this send is one that was to fail. */
-    synchronized boolean takeSendFault(String topic) {
-        int left = sendsToFail.getOrDefault(topic, 0);
-        sendsToFail.put(topic, Math.max(0, left - 1));
-        return left > 0;
+    /** Puts a record on its partition once more. */
+    void appendAgain(ConsumerRecord<byte[], byte[]> record) {
+        append(
+                new ProducerRecord<>(
+                        record.topic(), record.partition(), null, record.key(), record.value(), record.headers()),
+                null);
     }
 
     synchronized Fence fence(String transactionalId) {
@@ -231,13 +237,17 @@ final class InMemoryBroker {
      *
      * @param member null for a consumer that assigned its partitions itself
      * @throws CommitFailedException if the member is no longer in its group
+     * @throws TimeoutException if the commit is to fail
      */
     synchronized void commit(String group, @Nullable String member, Map<TopicPartition, OffsetAndMetadata> offsets) {
         GroupState state = group(group);
         if (member != null && !state.has(member)) {
             throw new CommitFailedException("%s is no longer a member of %s".formatted(member, group));
         }
-        active();
+        active(); // also if it fails: it is tried again
+        if (faults.takes(FaultPlan.Call.COMMIT_OF_GROUP, group)) {
+            throw new TimeoutException("this commit of %s fails because the test asked for it".formatted(group));
+        }
         state.commit(offsets);
     }
 

@@ -41,6 +41,9 @@ final class InMemoryConsumer extends PartialConsumer {
     private final SingleThread thread = new SingleThread();
     private final AtomicBoolean woken = new AtomicBoolean();
 
+    /** Whose it is, if that can die. */
+    private final Crashes.@Nullable SimulatedProcess process;
+
     // All of these belong to the thread that uses the consumer.
     private final List<Runnable> dueCallbacks = new ArrayList<>();
     private Set<String> subscription = Set.of();
@@ -54,6 +57,10 @@ final class InMemoryConsumer extends PartialConsumer {
         this.clientId = clientId;
         this.group = (String) settings.get(ConsumerConfig.GROUP_ID_CONFIG);
         this.held = new HeldPartitions(broker, group, settings);
+        this.process = broker.crashes().running();
+        if (process != null) {
+            process.atDeath(this::vanish);
+        }
         Object autoCommit = settings.getOrDefault(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, group != null);
         if (Boolean.parseBoolean(autoCommit.toString())) {
             throw InMemoryKafka.unsupported("a consumer that commits by itself (enable.auto.commit is not false)");
@@ -283,6 +290,7 @@ final class InMemoryConsumer extends PartialConsumer {
     }
 
     private void commit(Map<TopicPartition, OffsetAndMetadata> offsets) {
+        broker.crashes().reached(CrashPoint.BEFORE_OFFSET_COMMIT, process);
         broker.commit(groupId(), assignedByHand ? null : memberId(), offsets);
     }
 
@@ -314,6 +322,14 @@ final class InMemoryConsumer extends PartialConsumer {
                 leave();
                 closed = true;
             }
+        }
+    }
+
+    /** Its process has died: the group learns that by the session, and asks for nothing. */
+    private void vanish() {
+        closed = true;
+        if (group != null && memberships > 0) {
+            broker.remove(group, memberId());
         }
     }
 
@@ -353,6 +369,9 @@ final class InMemoryConsumer extends PartialConsumer {
     }
 
     private SingleThread.Visit enter() {
+        if (process != null) {
+            process.checkAlive();
+        }
         SingleThread.Visit visit = thread.enter();
         if (closed) {
             visit.close();

@@ -1,11 +1,13 @@
 package dev.eventbus.testkit;
 
+import dev.eventbus.consumer.deadletter.DeadLetter;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.Producer;
@@ -47,6 +49,9 @@ final class InMemoryProducer implements Producer<byte[], byte[]> {
     private final int maxRequestSize;
     private final @Nullable String transactionalId;
 
+    /** Whose it is, if that can die. */
+    private final Crashes.@Nullable SimulatedProcess process;
+
     // Guarded by "this".
     private InMemoryBroker.@Nullable Fence fence;
     private Transaction transaction = Transaction.NONE;
@@ -59,6 +64,7 @@ final class InMemoryProducer implements Producer<byte[], byte[]> {
                 settings.getOrDefault(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, DEFAULT_MAX_REQUEST_SIZE)));
         Object id = settings.get(ProducerConfig.TRANSACTIONAL_ID_CONFIG);
         this.transactionalId = id == null ? null : id.toString();
+        this.process = broker.crashes().running();
     }
 
     @Override
@@ -68,12 +74,16 @@ final class InMemoryProducer implements Producer<byte[], byte[]> {
 
     @Override
     public Future<RecordMetadata> send(ProducerRecord<byte[], byte[]> record, @Nullable Callback callback) {
+        checkAlive();
         RecordMetadata acknowledged;
         try {
             acknowledged = append(record);
         } catch (ApiException refused) {
             tell(callback, nowhere(record), refused);
             return CompletableFuture.failedFuture(refused);
+        }
+        if (process != null && isDeadLetter(record)) {
+            broker.crashes().reached(CrashPoint.AFTER_DEAD_LETTER, process);
         }
         tell(callback, acknowledged, null);
         return CompletableFuture.completedFuture(acknowledged);
@@ -94,7 +104,8 @@ final class InMemoryProducer implements Producer<byte[], byte[]> {
         try {
             int partition = partition(record);
             checkSize(record);
-            if (broker.takeSendFault(record.topic())) {
+            if (broker.faults().isDown(new TopicPartition(record.topic(), partition))
+                    || broker.faults().takes(FaultPlan.Call.SEND_TO_TOPIC, record.topic())) {
                 throw new TimeoutException(
                         "this send to %s fails because the test asked for it".formatted(record.topic()));
             }
@@ -227,6 +238,12 @@ final class InMemoryProducer implements Producer<byte[], byte[]> {
         throw InMemoryKafka.unsupported("clientInstanceId");
     }
 
+    private void checkAlive() {
+        if (process != null) {
+            process.checkAlive();
+        }
+    }
+
     private void checkOpen() {
         if (closed) {
             throw new IllegalStateException("Cannot perform operation after producer has been closed");
@@ -236,6 +253,12 @@ final class InMemoryProducer implements Producer<byte[], byte[]> {
     private static ProducerRecord<byte[], byte[]> at(int partition, ProducerRecord<byte[], byte[]> record) {
         return new ProducerRecord<>(
                 record.topic(), partition, record.timestamp(), record.key(), record.value(), record.headers());
+    }
+
+    private static boolean isDeadLetter(ProducerRecord<byte[], byte[]> record) {
+        ConsumerRecord<byte[], byte[]> read = new ConsumerRecord<>(record.topic(), 0, 0, record.key(), record.value());
+        record.headers().forEach(read.headers()::add);
+        return DeadLetter.of(read).origin() != null;
     }
 
     private static RecordMetadata nowhere(ProducerRecord<byte[], byte[]> record) {

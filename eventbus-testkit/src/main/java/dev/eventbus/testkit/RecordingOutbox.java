@@ -157,13 +157,13 @@ public final class RecordingOutbox implements Outbox {
 
         private void checkEvent(Event<?> event) {
             EncodedEvent encoded = encoder.encode(event);
-            byte[] value = encoded.value();
-            if (value != null && value.length > EventLimits.MAX_EVENT_BYTES) {
+            int bytes = encoded.sizeInBytes();
+            if (bytes > EventLimits.MAX_EVENT_BYTES) {
                 throw refused(
                         ErrorCode.EVENT_TOO_LARGE,
                         event,
                         "it has %d bytes, over maxEventBytes, %d by default. Publish less, or a reference to it."
-                                .formatted(value.length, EventLimits.MAX_EVENT_BYTES));
+                                .formatted(bytes, EventLimits.MAX_EVENT_BYTES));
             }
         }
 

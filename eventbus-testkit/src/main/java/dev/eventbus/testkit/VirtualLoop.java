@@ -23,6 +23,21 @@ final class VirtualLoop {
 
     private static final int MAX_RECORDS_TOLD = 10;
 
+    /** @param process null if it cannot die */
+    private record Started(Driven driven, Crashes.@Nullable SimulatedProcess process) {
+
+        boolean isDead() {
+            return process != null && process.isDead();
+        }
+
+        /** They are one service: all of it ends. */
+        void diesWith(Crashes.SimulatedProcess crashed) {
+            if (process != null && !process.isDead()) {
+                process.dieWith(crashed);
+            }
+        }
+    }
+
     private enum End {
         REACHED,
         AT_REST,
@@ -31,7 +46,8 @@ final class VirtualLoop {
 
     private final VirtualClock clock;
     private final InMemoryBroker broker;
-    private final List<Driven> all = new ArrayList<>();
+    private final List<Started> all = new ArrayList<>();
+    private @Nullable Runnable afterCrash;
     private int added;
 
     VirtualLoop(VirtualClock clock, InMemoryBroker broker) {
@@ -41,7 +57,17 @@ final class VirtualLoop {
 
     /** Takes something that is named by its number. */
     void add(IntFunction<Driven> numbered) {
-        all.add(numbered.apply(++added));
+        all.add(new Started(numbered.apply(++added), null));
+    }
+
+    /** As {@link #add}, what can crash. */
+    void addMortal(IntFunction<Driven> numbered) {
+        all.add(new Started(numbered.apply(++added), new Crashes.SimulatedProcess()));
+    }
+
+    /** From now on a crash ends all that can, and then does this. */
+    void afterCrash(Runnable then) {
+        afterCrash = then;
     }
 
     /** Runs until nothing is to do and nothing waits. */
@@ -74,9 +100,9 @@ final class VirtualLoop {
     /** Closes all in the order in which they were started; the first failure comes out when all were tried. */
     void close() {
         RuntimeException failure = null;
-        for (Driven driven : all) {
+        for (Started started : all) {
             try {
-                driven.close();
+                started.driven().close();
             } catch (RuntimeException e) {
                 if (failure == null) {
                     failure = e;
@@ -118,17 +144,42 @@ final class VirtualLoop {
     /** One pass of each; whether any of them did something, or may have something to do now. */
     private boolean pass() {
         long before = broker.activity();
-        all.removeIf(Driven::isClosed);
+        all.removeIf(started -> started.driven().isClosed());
         int done = 0;
-        for (Driven driven : all) {
-            done += driven.runOnce();
+        for (Started started : List.copyOf(all)) { // a handler may start something
+            done += started.isDead() ? 0 : pass(started);
         }
         return done > 0 || broker.activity() != before;
     }
 
+    private int pass(Started started) {
+        Crashes crashes = broker.crashes();
+        crashes.run(started.process());
+        int done;
+        try {
+            done = started.driven().runOnce();
+        } catch (Crashes.Crash e) {
+            done = 1; // the engine need not have caught it
+        } finally {
+            crashes.run(null);
+        }
+        Crashes.SimulatedProcess process = started.process();
+        if (process == null || !process.isDead()) {
+            return done;
+        }
+        if (afterCrash != null) {
+            all.forEach(other -> other.diesWith(process));
+        }
+        all.removeIf(Started::isDead);
+        if (afterCrash != null) {
+            afterCrash.run();
+        }
+        return 1;
+    }
+
     private @Nullable Instant nextDue() {
         return all.stream()
-                .map(Driven::nextDue)
+                .map(started -> started.driven().nextDue())
                 .filter(Objects::nonNull)
                 .min(Comparator.naturalOrder())
                 .orElse(null);
@@ -137,7 +188,7 @@ final class VirtualLoop {
     private AssertionError stuck(String what) {
         List<String> lines = new ArrayList<>();
         lines.add("%s. It is %s. This is who waits for what:".formatted(what, clock.instant()));
-        all.forEach(driven -> lines.add(driven.describe()));
+        all.forEach(started -> lines.add(started.driven().describe()));
         broker.backlogs().forEach(backlog -> lines.add(describe(backlog)));
         if (all.isEmpty()) {
             lines.add("nothing was started, or all of it is closed");

@@ -1,5 +1,9 @@
 package dev.eventbus.testkit;
 
+import static dev.eventbus.testkit.guarantees.Guarantee.effectivelyOnce;
+import static dev.eventbus.testkit.guarantees.Guarantee.noLoss;
+import static dev.eventbus.testkit.guarantees.Guarantee.parkedKeyBlocks;
+import static dev.eventbus.testkit.guarantees.Guarantee.perKeyOrder;
 import static io.github.resilience4j.core.IntervalFunction.ofExponentialBackoff;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -14,14 +18,18 @@ import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.ConsumerRunnerBuilder;
 import dev.eventbus.consumer.Delivery;
+import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.testkit.guarantees.History;
+import dev.eventbus.testkit.guarantees.History.Step;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -29,6 +37,8 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Predicate;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.Producer;
@@ -291,6 +301,112 @@ public abstract class BusContract {
         awaitRuns(1);
         assertThat(runs).extracting(Run::toString).containsExactly("bob/2#1");
         awaitAllCommitted();
+    }
+
+    @Test
+    void a_member_that_is_thrown_out_loses_its_partitions_joins_anew_and_repeats_no_effect() throws SQLException {
+        AtomicInteger lost = new AtomicInteger();
+        AtomicInteger assigned = new AtomicInteger();
+        try (Ledger ledger = Ledger.create()) {
+            bus.start(ConsumerRunner.builder(bus.kafka(), group)
+                    .inTransaction(
+                            JdbcInbox.h2(ledger.database()),
+                            assetUpdated,
+                            (event, tx) -> ledger.book(
+                                    tx.connection(),
+                                    event.key() + "/" + event.payload().number()))
+                    .afterRetries(AfterRetries.deadLetter(deadLetters))
+                    .listener(new RunnerListener() {
+                        @Override
+                        public void rebalanced(int came, int revoked, int gone) {
+                            assigned.addAndGet(came);
+                            lost.addAndGet(gone);
+                        }
+                    })
+                    .build());
+            publish("bob", 1);
+            awaitAllCommitted();
+            bus.expel(group);
+            bus.await("3 partitions lost and assigned again", () -> lost.get() >= 3 && assigned.get() >= 6);
+            publish("bob", 2);
+            awaitAllCommitted();
+            assertThat(ledger.booked()).containsExactly("bob/1", "bob/2");
+        }
+    }
+
+    @Test
+    void the_guarantees_hold_through_retries_duplicates_a_parked_key_and_a_second_member() throws SQLException {
+        History told = new History();
+        AtomicBoolean mended = new AtomicBoolean();
+        List<Event<AssetUpdated>> published = new ArrayList<>();
+        try (Ledger ledger = Ledger.create()) {
+            JdbcInbox inbox = JdbcInbox.h2(ledger.database());
+            bus.start(bookingUnless(ledger, inbox, told, mended));
+            publishInto(published, 0, 30);
+            bus.await("a first effect", () -> !told.entries().isEmpty());
+            bus.start(bookingUnless(ledger, inbox, told, mended));
+            publishInto(published, 30, 60);
+            published.stream().filter(event -> numberOf(event) % 4 == 0).forEach(this::publish);
+            awaitAllCommitted();
+            assertThat(told.violations(parkedKeyBlocks())).isEmpty();
+            assertThat(told.entries())
+                    .filteredOn(entry -> entry.step() == Step.PARKED)
+                    .hasSize(1);
+
+            mended.set(true);
+            assertThat(inbox.parking().redrive(group, topic, "user-3".getBytes(UTF_8)))
+                    .isTrue();
+            bus.await(
+                    "60 effects",
+                    () -> told.entries().stream()
+                                    .filter(entry -> entry.step() == Step.HANDLED)
+                                    .count()
+                            >= 60);
+            History rows = new History();
+            rows.published(published);
+            for (String booked : ledger.booked()) {
+                String[] parts = booked.split("/", 2);
+                rows.handled(parts[0], parts[1]);
+            }
+            assertThat(rows.violations(noLoss(), perKeyOrder(), effectivelyOnce()))
+                    .isEmpty();
+            assertThat(told.violations(parkedKeyBlocks())).isEmpty();
+        }
+    }
+
+    private void publishInto(List<Event<AssetUpdated>> published, int from, int to) {
+        for (int number = from; number < to; number++) {
+            Event<AssetUpdated> event = event("user-" + number % 5, number);
+            published.add(event);
+            publish(event);
+        }
+    }
+
+    private static int numberOf(Event<? extends AssetUpdated> event) {
+        return Objects.requireNonNull(event.payload().number());
+    }
+
+    /** Every seventh event fails once, the thirteenth until it is mended. */
+    private ConsumerRunner bookingUnless(Ledger ledger, JdbcInbox inbox, History told, AtomicBoolean mended) {
+        return ConsumerRunner.builder(bus.kafka(), group)
+                .inTransaction(inbox, assetUpdated, (event, tx) -> {
+                    int number = numberOf(event);
+                    boolean poison = number == 13 && !mended.get();
+                    if (poison && tx.attempt() == ATTEMPTS) {
+                        told.parked(event.key(), event.id());
+                    }
+                    if (poison || number % 7 == 0 && tx.attempt() == 1) {
+                        throw new Run.Failure();
+                    }
+                    ledger.book(tx.connection(), event.key() + "/" + event.id());
+                    told.handled(event.key(), event.id());
+                })
+                .retry(RetryConfig.custom()
+                        .maxAttempts(ATTEMPTS)
+                        .intervalFunction(ofExponentialBackoff(FIRST_DELAY, 2.0))
+                        .build())
+                .afterRetries(AfterRetries.parkKey(inbox, deadLetters))
+                .build();
     }
 
     // ---- the runner under test

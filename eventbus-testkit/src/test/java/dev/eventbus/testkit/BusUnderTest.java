@@ -23,6 +23,9 @@ public interface BusUnderTest extends AutoCloseable {
     /** Starts a runner that was built on {@link #kafka()}, or on a cluster around it. */
     void start(ConsumerRunner runner);
 
+    /** Throws the members of a group out; each learns it by itself and joins anew. */
+    void expel(String group);
+
     /** Waits until a condition holds; fails, saying what was waited for, if that takes too long. */
     void await(String what, BooleanSupplier condition);
 

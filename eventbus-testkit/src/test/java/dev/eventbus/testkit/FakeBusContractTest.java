@@ -44,6 +44,11 @@ class FakeBusContractTest extends BusContract {
         }
 
         @Override
+        public void expel(String group) {
+            bus.faults().expel(group);
+        }
+
+        @Override
         public void await(String what, BooleanSupplier condition) {
             bus.runUntil(what, condition);
         }

@@ -65,7 +65,7 @@ class InMemoryKafkaTest {
 
     @Test
     void a_failed_send_tells_callback_and_future_and_writes_nothing() {
-        kafka.broker().failSends(TOPIC, 1);
+        kafka.broker().faults().fail(FaultPlan.Call.SEND_TO_TOPIC, TOPIC, 1);
         List<Exception> failures = new ArrayList<>();
 
         Future<?> failed = producer.send(record("k", "v1"), (at, failure) -> failures.add(failure));
@@ -168,7 +168,7 @@ class InMemoryKafkaTest {
     @Test
     void a_transaction_with_a_failed_send_can_only_be_aborted() {
         Producer<byte[], byte[]> strict = transactional();
-        kafka.broker().failSends(TOPIC, 1);
+        kafka.broker().faults().fail(FaultPlan.Call.SEND_TO_TOPIC, TOPIC, 1);
         strict.beginTransaction();
         assertThat(strict.send(record("k", "v"))).failsWithin(Duration.ZERO);
 

@@ -172,7 +172,7 @@ class ParkedKeysTest {
         publish("bob", 4);
         start();
         bus.runUntilIdle();
-        bus.rebalance(GROUP);
+        bus.faults().rebalance(GROUP);
         publish("bob", 5);
         bus.runUntilIdle();
         assertThat(booked("bob")).isEmpty();
@@ -261,7 +261,7 @@ class ParkedKeysTest {
         start();
         failing.add("bob1");
         publish("bob", 1, 2);
-        bus.failSends("dlq", 1);
+        bus.faults().failTimes(1).forSendsTo("dlq");
         bus.runUntilIdle();
         assertThat(runs).as("a publish that failed runs no handler").containsEntry("bob1", 3);
         assertThat(parked().state()).isEqualTo(State.PARKED);
@@ -299,7 +299,7 @@ class ParkedKeysTest {
         start();
         failing.add("bob1");
         publish("bob", 1);
-        bus.failSends("dlq", 5);
+        bus.faults().failTimes(5).forSendsTo("dlq");
         bus.runUntilIdle();
         assertThat(runs).containsEntry("bob1", 3);
         assertThat(bus.deadLetters()).hasSize(1);
@@ -402,7 +402,7 @@ class ParkedKeysTest {
                 .failed(3, "NOT_RETRYABLE", "java.lang.IllegalStateException at a.B.c:1");
         inbox.parking().park(Mark.of(GROUP, event.id(), record), failed, State.WAITING, bus.now());
         bus.topic("bookings", 3);
-        bus.rebalance(GROUP);
+        bus.faults().rebalance(GROUP);
         start();
         bus.runUntilIdle();
         assertThat(bus.deadLetters()).isNotEmpty().allSatisfy(letter -> {
@@ -421,7 +421,7 @@ class ParkedKeysTest {
         start();
         failing.add("bob1");
         publish("bob", 1);
-        bus.failSends("dlq", 3);
+        bus.faults().failTimes(3).forSendsTo("dlq");
         bus.advance(Duration.ofHours(2).plusSeconds(3));
         assertThat(bus.deadLetters()).isEmpty();
         assertThat(parked().state()).isEqualTo(State.WAITING);
@@ -498,7 +498,7 @@ class ParkedKeysTest {
                     record_time, 0, NULL, NULL, parked_at
                 FROM eventbus_parked_event CROSS JOIN SYSTEM_RANGE(1, 9999)""");
         ConsumerRunner runner = start();
-        bus.deliverAgain(first.get(0));
+        bus.faults().duplicate(first.get(0).id());
         publish("bob", 3);
         publish("alice", 1);
         bus.advance(Duration.ofMinutes(1));
@@ -602,7 +602,7 @@ class ParkedKeysTest {
                         }
                         inbox.parking().redrive(GROUP, "bookings", user.getBytes(UTF_8));
                     }
-                    case 3 -> own.rebalance(GROUP);
+                    case 3 -> own.faults().rebalance(GROUP);
                     default -> own.publish(BOOKING, new Booking(user, published.merge(user, 1, Integer::sum)));
                 }
                 own.advance(Duration.ofMillis(random.nextInt(2_000)));

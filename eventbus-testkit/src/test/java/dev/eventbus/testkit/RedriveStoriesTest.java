@@ -81,7 +81,7 @@ class RedriveStoriesTest extends RedriveStage {
                                 other.discard("nobody needs it");
                             }
                         }
-                        case 6 -> own.rebalance(GROUP);
+                        case 6 -> own.faults().rebalance(GROUP);
                         default -> publish(user);
                     }
                     own.advance(Duration.ofMillis(random.nextInt(2_000)));

@@ -102,7 +102,7 @@ class RedriveTest extends RedriveStage {
         failing.clear();
         RedrivePlan one = ontoTopic().plan();
         RedrivePlan two = ontoTopic().stopsAfter(1).plan();
-        bus.failSends("bookings", 1);
+        bus.faults().failTimes(1).forSendsTo("bookings");
         RedriveResult stopped = two.run("mended");
         assertThat(stopped.stopped()).isPresent();
         assertThat(stopped.unknown()).as("sent, and not answered").isEqualTo(1);
@@ -358,7 +358,7 @@ class RedriveTest extends RedriveStage {
         failing.add("bob1");
         publish("bob", 1);
         bus.runUntilIdle();
-        bus.failSends("dlq", 3);
+        bus.faults().failTimes(3).forSendsTo("dlq");
         intoInbox().plan().run("too early");
         bus.runUntilIdle();
         assertThat(bus.deadLetters()).hasSize(2);

@@ -21,6 +21,7 @@ import java.util.function.BooleanSupplier;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.RemoveMembersFromConsumerGroupOptions;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -88,6 +89,13 @@ class RealBusContractIT extends BusContract {
         public void start(ConsumerRunner runner) {
             runners.add(runner);
             runner.start();
+        }
+
+        @Override
+        public void expel(String group) {
+            ask(() -> admin.removeMembersFromConsumerGroup(group, new RemoveMembersFromConsumerGroupOptions())
+                    .all()
+                    .get(LIMIT.toSeconds(), SECONDS));
         }
 
         @Override

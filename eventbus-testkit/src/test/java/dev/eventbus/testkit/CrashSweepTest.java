@@ -1,0 +1,217 @@
+package dev.eventbus.testkit;
+
+import static dev.eventbus.testkit.Calculator.ASSET_UPDATED;
+import static dev.eventbus.testkit.guarantees.Guarantee.effectivelyOnce;
+import static dev.eventbus.testkit.guarantees.Guarantee.noLoss;
+import static dev.eventbus.testkit.guarantees.Guarantee.perKeyOrder;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.eventbus.Event;
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.ConsumerRunnerBuilder;
+import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.testkit.Calculator.AssetUpdated;
+import dev.eventbus.testkit.CrashSweep.Crash;
+import dev.eventbus.testkit.guarantees.History;
+import dev.eventbus.testkit.guarantees.Violation;
+import io.github.resilience4j.retry.RetryConfig;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+
+class CrashSweepTest {
+
+    private static final String LETTERS = "dlq.events";
+
+    @Test
+    void a_service_that_writes_in_the_transaction_it_is_given_survives_every_crash() throws Exception {
+        List<Crash> crashes = CrashSweep.run(() -> new Booking(true));
+
+        assertThat(crashes).extracting(Crash::point).contains(CrashPoint.values());
+        assertThat(crashes).contains(new Crash(CrashPoint.AFTER_COMMIT, 3)).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void an_effect_beside_the_transaction_is_found_and_told_with_its_crash() {
+        assertThatThrownBy(() -> CrashSweep.run(() -> new Booking(false)))
+                .isInstanceOf(AssertionError.class)
+                .hasMessageContaining("AFTER_HANDLER 1: effectivelyOnce: event ")
+                .hasMessageContaining(" has its effect once more")
+                .hasMessageContaining("AFTER_HANDLER 1: it ended as")
+                .hasMessageNotContaining("AFTER_INBOX_INSERT 1");
+    }
+
+    @Test
+    void a_handler_that_counts_on_memory_is_found() {
+        assertThatThrownBy(() -> CrashSweep.run(Counting::new))
+                .isInstanceOf(AssertionError.class)
+                .hasMessageContaining("BEFORE_OFFSET_COMMIT 1: it ended as 2, without a crash as 1");
+    }
+
+    @Test
+    void a_scenario_without_crash_points_is_refused() {
+        assertThatThrownBy(() -> CrashSweep.run(Idle::new))
+                .isInstanceOf(AssertionError.class)
+                .hasMessageContaining("the scenario came to no crash point")
+                .hasMessageContaining("bus.faults().dataSource(...)");
+    }
+
+    @Test
+    void a_scenario_that_is_not_the_same_in_every_run_is_told() {
+        List<Counting> made = new ArrayList<>();
+        assertThatThrownBy(() -> CrashSweep.run(() -> {
+                    Counting scenario = new Counting();
+                    scenario.silent = !made.isEmpty();
+                    made.add(scenario);
+                    return scenario;
+                }))
+                .isInstanceOf(AssertionError.class)
+                .hasMessageContaining("BEFORE_OFFSET_COMMIT 1: it ended with")
+                .hasMessageContaining("a scenario must do the same in every run");
+    }
+
+    @Test
+    void what_fails_without_a_crash_comes_out_as_it_is() {
+        assertThatThrownBy(() -> CrashSweep.run(() -> new Counting() {
+                    @Override
+                    public void run(FakeEventBus bus) {
+                        throw new IllegalArgumentException("no such event");
+                    }
+                }))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("no such event");
+    }
+
+    /** Four events of three users, one of which cannot be handled. */
+    private static final class Booking implements CrashSweep.Scenario {
+
+        private final Ledger ledger = Ledger.create();
+        private final boolean inTransaction;
+        private final List<Event<AssetUpdated>> published = new ArrayList<>();
+        private final Map<String, String> ids = new HashMap<>();
+        private List<DeadLetter> letters = List.of();
+
+        Booking(boolean inTransaction) throws SQLException {
+            this.inTransaction = inTransaction;
+        }
+
+        @Override
+        public void start(FakeEventBus bus) {
+            JdbcInbox inbox = JdbcInbox.h2(bus.faults().dataSource(ledger.database()));
+            bus.start(ConsumerRunner.builder(bus.kafka(), "bookings")
+                    .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> {
+                        if (event.key().equals("carol")) {
+                            throw new IllegalStateException("carol cannot book");
+                        }
+                        book(tx.connection(), name(event));
+                    })
+                    .retry(RetryConfig.custom()
+                            .maxAttempts(2)
+                            .waitDuration(Duration.ofSeconds(1))
+                            .build())
+                    .afterRetries(AfterRetries.deadLetter(LETTERS))
+                    .build());
+        }
+
+        private void book(Connection transaction, String name) throws SQLException {
+            if (inTransaction) {
+                ledger.book(transaction, name);
+            } else {
+                try (Connection another = ledger.database().getConnection()) {
+                    ledger.book(another, name);
+                }
+            }
+        }
+
+        @Override
+        public void run(FakeEventBus bus) {
+            published.addAll(bus.publish(
+                    ASSET_UPDATED,
+                    new AssetUpdated("bob", 1),
+                    new AssetUpdated("carol", 1),
+                    new AssetUpdated("bob", 2),
+                    new AssetUpdated("dave", 1)));
+            published.forEach(event -> ids.put(name(event), event.id()));
+            bus.runUntilIdle();
+            letters = bus.deadLetters();
+        }
+
+        @Override
+        public Object state(FakeEventBus bus) throws SQLException {
+            return new TreeSet<>(ledger.booked()) + " of " + ledger.booked().size() + ", without "
+                    + letters.stream().map(DeadLetter::keyText).collect(Collectors.toSet());
+        }
+
+        @Override
+        public List<Violation> violations() throws SQLException {
+            History history = new History();
+            history.published(published);
+            for (String name : ledger.booked()) {
+                history.handled(name.split("/", 2)[0], ids.getOrDefault(name, name));
+            }
+            letters.forEach(
+                    letter -> history.deadLettered(letter.keyText(), ids.getOrDefault(letter.keyText() + "/1", "")));
+            return history.violations(noLoss(), perKeyOrder(), effectivelyOnce());
+        }
+
+        private static String name(Event<? extends AssetUpdated> event) {
+            return event.key() + "/" + event.payload().amount();
+        }
+
+        @Override
+        public void close() {
+            ledger.close();
+        }
+    }
+
+    /** Counts in memory what it handles. */
+    private static class Counting implements CrashSweep.Scenario {
+
+        private int count;
+        private boolean silent;
+
+        @Override
+        public void start(FakeEventBus bus) {
+            ConsumerRunnerBuilder builder = ConsumerRunner.builder(bus.kafka(), "counting")
+                    .on(ASSET_UPDATED, (event, delivery) -> count++)
+                    .afterRetries(AfterRetries.deadLetter(LETTERS));
+            bus.start(builder.build());
+        }
+
+        @Override
+        public void run(FakeEventBus bus) {
+            if (!silent) {
+                bus.publish(ASSET_UPDATED, new AssetUpdated("bob", 1));
+            }
+        }
+
+        @Override
+        public Object state(FakeEventBus bus) {
+            return count;
+        }
+    }
+
+    private static final class Idle implements CrashSweep.Scenario {
+
+        @Override
+        public void start(FakeEventBus bus) {}
+
+        @Override
+        public void run(FakeEventBus bus) {}
+
+        @Override
+        public Object state(FakeEventBus bus) {
+            return "";
+        }
+    }
+}
