@@ -56,8 +56,8 @@ final class Servers implements AutoCloseable {
                 .setting("max_wal_size", "8GB")
                 .setting("shared_buffers", "512MB")
                 .start();
-        Servers servers = new Servers(
-                postgres, EmbeddedKafka.builder().nodes(brokers).start());
+        Servers servers =
+                new Servers(postgres, EmbeddedKafka.builder().nodes(brokers).start());
         servers.checkDurable();
         return servers;
     }

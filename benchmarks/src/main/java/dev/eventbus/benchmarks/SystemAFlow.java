@@ -74,7 +74,10 @@ final class SystemAFlow implements Participant, AutoCloseable {
         EventType<ItemAdded> type =
                 EventType.of(SampleEvents.TYPE, ItemAdded.class).topic(topic).key(ItemAdded::userId);
         this.runner = ConsumerRunner.builder(kafka, "calculator." + topic)
-                .on(type, (event, delivery) -> handle(Integer.parseInt(event.payload().n()), delivery.partition()))
+                .on(
+                        type,
+                        (event, delivery) ->
+                                handle(Integer.parseInt(event.payload().n()), delivery.partition()))
                 .afterRetries(AfterRetries.deadLetter(SystemAQuestion.DEAD_LETTERS))
                 .build();
     }

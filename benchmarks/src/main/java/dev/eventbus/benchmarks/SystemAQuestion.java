@@ -6,7 +6,6 @@ import dev.eventbus.topics.Topics;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.DoubleStream;
@@ -26,24 +25,21 @@ final class SystemAQuestion implements AutoCloseable {
     private static final int SECONDS_BEFORE_IT = 2;
     private static final Duration LIMIT = Duration.ofMinutes(1);
 
-    /** Events a second, of assets and of housing. */
-    private record Rate(int asset, int housing) {
+    /** Events a second, of assets and of housing, and what was measured then. */
+    private record Rate(int asset, int housing, Figures figures) {
         int sum() {
             return asset + housing;
         }
     }
 
-    private static final Rate LOW = new Rate(60, 40);
-    private static final Rate HIGH = new Rate(500, 300);
-
+    private final Rate low = new Rate(60, 40, new Figures());
+    private final Rate high = new Rate(500, 300, new Figures());
     private final Servers servers;
     private final Options options;
     private final int seconds;
     private final SystemAFlow asset;
     private final SystemAFlow housing;
 
-    private final Map<Integer, Figures> figures =
-            Map.of(LOW.sum(), new Figures(), HIGH.sum(), new Figures());
     private final Figures kills = new Figures();
 
     SystemAQuestion(Servers servers, Options options) throws SQLException {
@@ -56,18 +52,20 @@ final class SystemAQuestion implements AutoCloseable {
                         TopicSpec.of("housing.events", PARTITIONS),
                         TopicSpec.of(DEAD_LETTERS, 1))
                 .provision();
-        int allSeconds = 2 * WARM_UP_SECONDS + 2 * REPETITIONS * seconds + servers.kafka().nodes() * SECONDS_OF_A_KILL;
-        this.asset = SystemAFlow.start(servers, "asset", PARTITIONS, HIGH.asset() * allSeconds);
-        this.housing = SystemAFlow.start(servers, "housing", PARTITIONS, HIGH.housing() * allSeconds);
+        int allSeconds = 2 * WARM_UP_SECONDS
+                + 2 * REPETITIONS * seconds
+                + servers.kafka().nodes() * SECONDS_OF_A_KILL;
+        this.asset = SystemAFlow.start(servers, "asset", PARTITIONS, high.asset() * allSeconds);
+        this.housing = SystemAFlow.start(servers, "housing", PARTITIONS, high.housing() * allSeconds);
     }
 
     void ask() {
-        run(LOW, WARM_UP_SECONDS);
-        run(HIGH, WARM_UP_SECONDS);
+        run(low, WARM_UP_SECONDS);
+        run(high, WARM_UP_SECONDS);
         if (options.asks("latency")) {
             for (int repetition = 0; repetition < REPETITIONS; repetition++) {
-                measure(LOW);
-                measure(HIGH);
+                measure(low);
+                measure(high);
             }
         }
         if (options.asks("kill")) {
@@ -83,9 +81,10 @@ final class SystemAQuestion implements AutoCloseable {
         long housingFrom = housing.published();
         run(rate, seconds);
         double[] millis = DoubleStream.concat(
-                        DoubleStream.of(asset.millisSince(assetFrom)), DoubleStream.of(housing.millisSince(housingFrom)))
+                        DoubleStream.of(asset.millisSince(assetFrom)),
+                        DoubleStream.of(housing.millisSince(housingFrom)))
                 .toArray();
-        Figures of = figures.get(rate.sum());
+        Figures of = rate.figures();
         of.add("mean", DoubleStream.of(millis).average().orElseThrow());
         of.add("p50", Figures.percentileOf(millis, 50));
         of.add("p99", Figures.percentileOf(millis, 99));
@@ -93,8 +92,7 @@ final class SystemAQuestion implements AutoCloseable {
     }
 
     private void run(Rate rate, int runSeconds) {
-        CompletableFuture.allOf(
-                        asset.publish(rate.asset(), runSeconds), housing.publish(rate.housing(), runSeconds))
+        CompletableFuture.allOf(asset.publish(rate.asset(), runSeconds), housing.publish(rate.housing(), runSeconds))
                 .join();
         awaitHandled();
     }
@@ -103,8 +101,8 @@ final class SystemAQuestion implements AutoCloseable {
     private void kill(int node) {
         System.err.printf("SIGKILL of broker %d%n", node);
         CompletableFuture<Void> load = CompletableFuture.allOf(
-                asset.publish(LOW.asset(), SECONDS_OF_A_KILL), housing.publish(LOW.housing(), SECONDS_OF_A_KILL));
-        long before = asset.published() - (long) LOW.asset() * (SECONDS_OF_A_KILL - SECONDS_BEFORE_IT);
+                asset.publish(low.asset(), SECONDS_OF_A_KILL), housing.publish(low.housing(), SECONDS_OF_A_KILL));
+        long before = asset.published() - (long) low.asset() * (SECONDS_OF_A_KILL - SECONDS_BEFORE_IT);
         DrainRun.await(asset, LIMIT, () -> asset.handled() >= before);
         asset.silenceBeginsNow();
         housing.silenceBeginsNow();
@@ -135,8 +133,8 @@ final class SystemAQuestion implements AutoCloseable {
                 "p50",
                 "p99",
                 "max");
-        for (Rate rate : List.of(LOW, HIGH)) {
-            Figures of = figures.get(rate.sum());
+        for (Rate rate : List.of(low, high)) {
+            Figures of = rate.figures();
             OptionalDouble mean = of.median("mean");
             table.row(
                     "%d (%d asset, %d housing)".formatted(rate.sum(), rate.asset(), rate.housing()),
@@ -153,7 +151,7 @@ final class SystemAQuestion implements AutoCloseable {
         table.print(System.out);
         System.out.printf(
                 "%nSIGKILL of each broker in turn at %d events a second: longest time in which nothing of a partition was handled, s: %s%n",
-                LOW.sum(), kills.range("pause", "%.1f"));
+                low.sum(), kills.range("pause", "%.1f"));
         verdict.put("system_a.broker_kill.pause_s", kills.greatest("pause"), "%.1f");
         verdict.put("system_a.order_violations", Long.toString(asset.violations() + housing.violations()));
         verdict.put("system_a.repeats", Long.toString(asset.repeats() + housing.repeats()));

@@ -15,13 +15,13 @@ class RedisResultsIT {
 
     private static LocalRedis server;
     private static RedisClient redis;
-
-    private final RedisResults results = new RedisResults(redis);
+    private static RedisResults results;
 
     @BeforeAll
     static void start() throws Exception {
         server = LocalRedis.start();
         redis = RedisClient.create(server.url());
+        results = new RedisResults(redis);
     }
 
     @AfterAll
