@@ -45,10 +45,10 @@ final class Story {
     private void load() throws Exception {
         screen.say("\n1  Load: %d changes a second over HTTP".formatted(Load.PER_SECOND));
         try (Load load = startLoad()) {
-            await("the programs to be warm", () -> load.committed() >= 3 * Load.PER_SECOND);
+            await("the programs to be warm", () -> load.committed() >= 2 * Load.PER_SECOND);
             long from = System.currentTimeMillis();
             long warm = load.committed();
-            await("changes", () -> load.committed() >= warm + 8 * Load.PER_SECOND);
+            await("changes", () -> load.committed() >= warm + 6 * Load.PER_SECOND);
             load.stop();
             awaitHandled();
             screen.happened("change to effect", ledger.latencySince(from).toString());
@@ -63,7 +63,7 @@ final class Story {
             stage.brokers().kill(2);
             screen.happened("broker 2", "is killed");
             long killed = load.committed();
-            await("commits without the broker", () -> load.committed() >= killed + 5 * Load.PER_SECOND);
+            await("commits without the broker", () -> load.committed() >= killed + 4 * Load.PER_SECOND);
             screen.happened("services", "%d changes committed since".formatted(load.committed() - killed));
             stage.brokers().start(2);
             screen.happened("broker 2", "is up again");
