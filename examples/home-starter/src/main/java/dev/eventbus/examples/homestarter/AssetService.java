@@ -6,7 +6,6 @@ import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.examples.homestarter.AssetStore.Item;
 import dev.eventbus.examples.homestarter.Events.AssetUpdated;
 import dev.eventbus.examples.homestarter.Events.ChangeType;
-import dev.eventbus.examples.homestarter.Events.ItemType;
 import dev.eventbus.examples.homestarter.Events.OwnerType;
 import dev.eventbus.examples.homestarter.Events.Summary;
 import dev.eventbus.outbox.JdbcOutbox;
@@ -16,6 +15,7 @@ import java.io.IOException;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** asset-service: what a user has, owes, gets and spends. */
@@ -104,15 +104,15 @@ public final class AssetService implements AutoCloseable {
     private static AssetUpdated change(
             Connection tx, String user, String itemId, @Nullable Item before, @Nullable Item after)
             throws SQLException {
-        Item item = after != null ? after : before;
-        ItemType itemType = item == null ? null : item.itemType();
+        ChangeType type = before == null
+                ? ChangeType.ITEM_ADDED
+                : after == null ? ChangeType.ITEM_DELETED : ChangeType.ITEM_MODIFIED;
+        Item item = Objects.requireNonNull(after != null ? after : before);
         return new AssetUpdated(
                 user,
-                before == null
-                        ? ChangeType.ITEM_ADDED
-                        : after == null ? ChangeType.ITEM_DELETED : ChangeType.ITEM_MODIFIED,
-                item == null ? null : item.ownerType(),
-                itemType,
+                type,
+                item.ownerType(),
+                item.itemType(),
                 itemId,
                 before == null ? null : before.amount(),
                 after == null ? null : after.amount(),
