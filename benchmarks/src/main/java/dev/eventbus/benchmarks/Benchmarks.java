@@ -20,13 +20,14 @@ public final class Benchmarks {
             return;
         }
         long start = System.nanoTime();
-        try (Servers servers = Servers.start()) {
+        try (Servers servers = Servers.start(options.brokers())) {
             System.out.printf("%s; load before: %s%n", servers.describe(), load());
             Verdict verdict = new Verdict();
             switch (options.benchmark()) {
                 case Options.RELAY -> relay(servers, options, verdict);
                 case Options.PUBLISH -> publish(servers, options, verdict);
                 case Options.CONSUMER -> new ConsumerBenchmark(servers, options, verdict).run();
+                case Options.SYSTEM_A -> systemA(servers, options, verdict);
                 default -> throw new IllegalStateException(options.benchmark());
             }
             System.out.printf("%nload after: %s; took %d s%n", load(), (System.nanoTime() - start) / 1_000_000_000);
@@ -74,6 +75,13 @@ public final class Benchmarks {
         publish.ask();
         publish.print(verdict);
         absent.print();
+    }
+
+    private static void systemA(Servers servers, Options options, Verdict verdict) throws Exception {
+        try (SystemAQuestion systemA = new SystemAQuestion(servers, options)) {
+            systemA.ask();
+            systemA.print(verdict);
+        }
     }
 
     /** What else goes on here; figures of a busy machine say little. */

@@ -1,6 +1,5 @@
 package dev.eventbus.benchmarks;
 
-import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.OutboxRelay;
@@ -124,13 +123,7 @@ final class EventbusRelay implements Contestant {
         Relays(Servers servers, String topic) {
             this.servers = servers;
             this.topic = topic;
-            HikariConfig pool = new HikariConfig();
-            pool.setJdbcUrl(servers.postgres().jdbcUrl());
-            pool.setUsername(servers.postgres().user());
-            pool.setPassword(servers.postgres().password());
-            pool.setMaximumPoolSize(2 * instances);
-            pool.setMinimumIdle(0);
-            this.database = new HikariDataSource(pool);
+            this.database = servers.pool(servers.postgres().jdbcUrl(), 2 * instances);
             KafkaCluster kafka = KafkaCluster.at(servers.bootstrapServers());
             this.relays = Stream.generate(
                             () -> OutboxRelay.builder(outbox, database, kafka).listener(this))

@@ -8,7 +8,7 @@ import java.util.Set;
 /**
  * What was asked for on the command line.
  *
- * @param benchmark {@code relay}, {@code publish} or {@code consumer}
+ * @param benchmark {@code relay}, {@code publish}, {@code consumer} or {@code system-a}
  * @param quick whether all of it may take at most six minutes
  * @param only the questions to ask; empty for all
  * @param peers who takes part beside the raw loop and us
@@ -20,6 +20,7 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
     static final String RELAY = "relay";
     static final String PUBLISH = "publish";
     static final String CONSUMER = "consumer";
+    static final String SYSTEM_A = "system-a";
     static final String SPRING_KAFKA = "spring-kafka";
     static final String PARALLEL_CONSUMER = "parallel-consumer";
 
@@ -30,13 +31,16 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
             PUBLISH,
             Set.of("gruelbox", "debezium"),
             CONSUMER,
-            Set.of(SPRING_KAFKA, PARALLEL_CONSUMER));
+            Set.of(SPRING_KAFKA, PARALLEL_CONSUMER),
+            SYSTEM_A,
+            Set.of());
 
     private static final String USAGE = """
-            usage: benchmarks/run relay|publish|consumer [--quick] [--only QUESTION,...] [--peers none|PEER,...]
+            usage: benchmarks/run relay|publish|consumer|system-a [--quick] [--only QUESTION,...] [--peers none|PEER,...]
                                  [--rows SMALL,LARGE]
               relay asks: drain, cpu, latency, idle, heap; peers of it and of publish: gruelbox, debezium
-              consumer asks: noop, blocking, inbox, poison, join, kill, heap; peers: spring-kafka, parallel-consumer""";
+              consumer asks: noop, blocking, inbox, poison, join, kill, heap; peers: spring-kafka, parallel-consumer
+              system-a asks: latency, kill; it has no peers""";
 
     /** @throws IllegalArgumentException with the usage, if it is not as above */
     static Options parse(String... arguments) {
@@ -58,6 +62,11 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
             throw new IllegalArgumentException(USAGE);
         }
         return new Options(benchmark, quick, only, peers, Long.parseLong(rows.get(0)), Long.parseLong(rows.get(1)));
+    }
+
+    /** How many brokers it is about. */
+    int brokers() {
+        return benchmark.equals(SYSTEM_A) ? 3 : 1;
     }
 
     boolean asks(String question) {

@@ -1,5 +1,7 @@
 package dev.eventbus.benchmarks;
 
+import com.zaxxer.hikari.HikariConfig;
+import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.EmbeddedPostgres;
 import java.sql.Connection;
@@ -14,10 +16,11 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.ListTopicsOptions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.jspecify.annotations.Nullable;
 
-/** One PostgreSQL and one broker, for all contestants of a run. */
+/** One PostgreSQL and one broker, or three, for all contestants of a run. */
 final class Servers implements AutoCloseable {
 
     static final int PARTITIONS = 6;
@@ -36,11 +39,16 @@ final class Servers implements AutoCloseable {
         this.admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()));
     }
 
+    /** With one broker. */
+    static Servers start() throws SQLException {
+        return start(1);
+    }
+
     /**
      * Commits wait for the disk. {@code wal_level=logical} is for Debezium and costs the others next to nothing; the large
      * {@code max_wal_size} keeps checkpoints out of the measured time, one is made before each.
      */
-    static Servers start() throws SQLException {
+    static Servers start(int brokers) throws SQLException {
         EmbeddedPostgres postgres = EmbeddedPostgres.builder()
                 .fsync(true)
                 .setting("synchronous_commit", "on")
@@ -48,7 +56,8 @@ final class Servers implements AutoCloseable {
                 .setting("max_wal_size", "8GB")
                 .setting("shared_buffers", "512MB")
                 .start();
-        Servers servers = new Servers(postgres, EmbeddedKafka.start());
+        Servers servers =
+                new Servers(postgres, EmbeddedKafka.builder().nodes(brokers).start());
         servers.checkDurable();
         return servers;
     }
@@ -67,16 +76,20 @@ final class Servers implements AutoCloseable {
     }
 
     String describe() {
-        return "PostgreSQL %s (fsync and synchronous_commit on), Kafka %s (1 node, %d partitions), %d processors"
+        return "PostgreSQL %s (fsync and synchronous_commit on), Kafka %s (nodes: %d), %d processors"
                 .formatted(
                         postgres.version(),
                         kafka.version(),
-                        PARTITIONS,
+                        kafka.nodes(),
                         Runtime.getRuntime().availableProcessors());
     }
 
     EmbeddedPostgres postgres() {
         return postgres;
+    }
+
+    EmbeddedKafka kafka() {
+        return kafka;
     }
 
     String bootstrapServers() {
@@ -108,6 +121,17 @@ final class Servers implements AutoCloseable {
         return DriverManager.getConnection(postgres.jdbcUrl(), postgres.user(), postgres.password());
     }
 
+    /** Connections to one of the databases. The caller closes it. */
+    HikariDataSource pool(String jdbcUrl, int connections) {
+        HikariConfig pool = new HikariConfig();
+        pool.setJdbcUrl(jdbcUrl);
+        pool.setUsername(postgres.user());
+        pool.setPassword(postgres.password());
+        pool.setMaximumPoolSize(connections);
+        pool.setMinimumIdle(0);
+        return new HikariDataSource(pool);
+    }
+
     void execute(String sql) throws SQLException {
         try (Connection connection = connect();
                 Statement statement = connection.createStatement()) {
@@ -130,6 +154,24 @@ final class Servers implements AutoCloseable {
             deadLetters = createTopic();
         }
         return deadLetters;
+    }
+
+    /** Whether every partition has all its replicas. */
+    boolean isInSync() {
+        try {
+            Set<String> topics = admin.listTopics(new ListTopicsOptions().listInternal(true))
+                    .names()
+                    .get(TOPIC_SECONDS, TimeUnit.SECONDS);
+            return admin.describeTopics(topics).allTopicNames().get(TOPIC_SECONDS, TimeUnit.SECONDS).values().stream()
+                    .flatMap(topic -> topic.partitions().stream())
+                    .allMatch(partition ->
+                            partition.isr().size() == partition.replicas().size());
+        } catch (ExecutionException | TimeoutException e) {
+            throw new IllegalStateException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException(e);
+        }
     }
 
     void deleteTopic(String topic) throws ExecutionException, InterruptedException, TimeoutException {

@@ -66,7 +66,7 @@ class DocsTest {
     private static List<Path> pages() throws IOException {
         try (Stream<Path> docs = Files.walk(MainSources.ROOT.resolve("docs"))) {
             return Stream.concat(
-                            Stream.of("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+                            Stream.of("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/home-starter/README.md")
                                     .map(MainSources.ROOT::resolve),
                             docs.filter(page -> page.toString().endsWith(".md")))
                     .toList();

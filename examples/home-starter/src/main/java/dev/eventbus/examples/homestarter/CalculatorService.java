@@ -1,0 +1,128 @@
+package dev.eventbus.examples.homestarter;
+
+import static dev.eventbus.examples.homestarter.Events.ASSET_UPDATED;
+import static dev.eventbus.examples.homestarter.Events.HOUSING_UPDATED;
+import static io.github.resilience4j.core.IntervalFunction.ofExponentialRandomBackoff;
+import static java.time.Duration.ofMillis;
+import static java.time.Duration.ofSeconds;
+
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.ConsumerRunnerBuilder;
+import dev.eventbus.consumer.FailureKind;
+import dev.eventbus.examples.homestarter.Events.HousingUpdated;
+import dev.eventbus.topics.KafkaCluster;
+import io.github.resilience4j.retry.RetryConfig;
+import java.io.IOException;
+import java.time.Instant;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+import redis.clients.jedis.RedisClient;
+import redis.clients.jedis.exceptions.JedisConnectionException;
+
+/**
+ * calculator-service: what a user can afford, kept in Redis until something changes that it was computed from. Start as many instances
+ * as there are partitions; those of a group share the work.
+ */
+public final class CalculatorService implements AutoCloseable {
+
+    /** What becomes of cached results when an event arrives. */
+    interface Results {
+
+        /**
+         * Drops a result, once for each event of a group.
+         *
+         * @param of whose result: {@code user:} or {@code home:} and an id
+         */
+        void drop(String group, String eventId, String of) throws Exception;
+    }
+
+    private final RedisClient redis;
+    private final ConsumerRunner assets;
+    private final ConsumerRunner homes;
+    private final Http http;
+
+    private CalculatorService(Settings settings, UnaryOperator<Results> around) throws IOException {
+        KafkaCluster kafka = settings.kafka();
+        redis = settings.redis();
+        RedisResults cached = new RedisResults(redis);
+        Results results = around.apply(cached);
+        assets = assets(kafka, results);
+        homes = homes(kafka, results);
+        http = Http.on(settings.port()).route("GET", "/results/{kind}/{id}", request -> {
+            String of = request.part("kind") + ":" + request.part("id");
+            return Map.of(
+                    "of", of, "computedAt", cached.get(of, () -> Instant.now().toString()));
+        });
+    }
+
+    /** @param args none; see {@link Settings} */
+    public static void main(String[] args) throws IOException {
+        CalculatorService service = start(Settings.ofEnvironment(), results -> results);
+        Runtime.getRuntime().addShutdownHook(new Thread(service::close));
+        System.out.println("calculator-service at " + service.url());
+    }
+
+    /** @param around lets something stand before the results */
+    static CalculatorService start(Settings settings, UnaryOperator<Results> around) throws IOException {
+        CalculatorService service = new CalculatorService(settings, around);
+        service.assets.start();
+        service.homes.start();
+        service.http.start();
+        return service;
+    }
+
+    // region: consume
+    static ConsumerRunner assets(KafkaCluster kafka, Results results) {
+        return runner(kafka, HomeStarterTopics.CALCULATOR_ASSET)
+                .on(
+                        ASSET_UPDATED,
+                        (event, delivery) -> results.drop(delivery.group(), event.id(), "user:" + event.key()))
+                .build();
+    }
+
+    static ConsumerRunner homes(KafkaCluster kafka, Results results) {
+        return runner(kafka, HomeStarterTopics.CALCULATOR_HOUSING)
+                .on(
+                        HOUSING_UPDATED,
+                        (event, delivery) -> results.drop(delivery.group(), event.id(), resultOf(event.payload())))
+                .build();
+    }
+
+    private static ConsumerRunnerBuilder runner(KafkaCluster kafka, String group) {
+        return ConsumerRunner.builder(kafka, group)
+                .retry(RetryConfig.custom()
+                        .maxAttempts(4)
+                        .intervalFunction(ofExponentialRandomBackoff(ofMillis(200), 2.0, 0.5, ofSeconds(10)))
+                        .build())
+                .classify(e -> e instanceof JedisConnectionException ? FailureKind.OUTAGE : FailureKind.RETRY)
+                .afterRetries(AfterRetries.deadLetter(HomeStarterTopics.DEAD_LETTERS));
+    }
+    // end: consume
+
+    /** An operator may send an event by hand that names no home: then all that is known is whose it is. */
+    private static String resultOf(HousingUpdated update) {
+        return update.housingId() == null ? "user:" + update.userId() : "home:" + update.housingId();
+    }
+
+    /** Whether it and the others of its groups have this many partitions of assets. */
+    int assetPartitions() {
+        return assets.health().partitions().size();
+    }
+
+    int homePartitions() {
+        return homes.health().partitions().size();
+    }
+
+    String url() {
+        return http.url();
+    }
+
+    @Override
+    public void close() {
+        http.close();
+        assets.close();
+        homes.close();
+        redis.close();
+    }
+}
