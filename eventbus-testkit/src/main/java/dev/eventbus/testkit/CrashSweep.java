@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * assertThat(crashes).extracting(CrashSweep.Crash::point).contains(CrashPoint.values());
  * }</pre>
  *
- * <p>In virtual time, in the calling thread; a scenario of ten events is some fifty runs of it, in well under a second on H2.
+ * <p>In virtual time, in the calling thread. A scenario of ten events with an inbox is run some fifty times.
  */
 public final class CrashSweep {
 
