@@ -208,6 +208,23 @@ class TlsIT {
                 .hasNoCause();
     }
 
+    @Test
+    void S_01_a_certificate_that_has_expired_or_names_another_host_is_refused() throws Exception {
+        Path authority = selfSigned("authority", "-ext", "bc:c");
+        Path good = signed(authority, "good", "-ext", HERE);
+        Path expired = signed(authority, "expired", "-ext", HERE, "-startdate", "-10d", "-validity", "5");
+        Path elsewhere = signed(authority, "elsewhere", "-ext", "SAN=dns:broker.example");
+        try (EmbeddedKafka broker = EmbeddedKafka.builder().tls(good, PASSWORD).start()) {
+            Topics.of(trusting(authority, broker.bootstrapServers()), TOPICS).provision();
+        }
+        for (Path certificate : List.of(expired, elsewhere)) {
+            try (EmbeddedKafka broker =
+                    EmbeddedKafka.builder().tls(certificate, PASSWORD).start()) {
+                assertHandshakeFails(trusting(authority, broker.bootstrapServers()));
+            }
+        }
+    }
+
     private static void assertHandshakeFails(KafkaCluster kafka) {
         assertThatThrownBy(() -> Topics.of(kafka, TOPICS).provision())
                 .isInstanceOf(KafkaAccessException.class)
