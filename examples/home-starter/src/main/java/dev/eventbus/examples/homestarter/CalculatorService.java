@@ -32,7 +32,7 @@ public final class CalculatorService implements AutoCloseable {
         /**
          * Drops a result, once for each event of a group.
          *
-         * @param of whose result: {@code user:} or {@code home:} and an id
+         * @param of whose result: {@code user:} or {@code housing:} and an id
          */
         void drop(String group, String eventId, String of) throws Exception;
     }
@@ -102,7 +102,7 @@ public final class CalculatorService implements AutoCloseable {
 
     /** An operator may send an event by hand that names no home: then all that is known is whose it is. */
     private static String resultOf(HousingUpdated update) {
-        return update.housingId() == null ? "user:" + update.userId() : "home:" + update.housingId();
+        return update.housingId() == null ? "user:" + update.userId() : "housing:" + update.housingId();
     }
 
     /** Whether it and the others of its groups have this many partitions of assets. */

@@ -70,7 +70,7 @@ class CalculatorServiceTest {
                 new HousingUpdated("alice", "mapo-7", UpdateType.PRICE_CHANGED),
                 new HousingUpdated("alice", null, null));
         bus.runUntilIdle();
-        assertThat(dropped).containsExactly("home:mapo-7", "user:alice");
+        assertThat(dropped).containsExactly("housing:mapo-7", "user:alice");
     }
 
     @Test
@@ -87,7 +87,7 @@ class CalculatorServiceTest {
                     "housingId":"housing-id","updateType":"PRICE_CHANGED","timestamp":"2025-01-15T10:40:00Z"}""")).get();
         }
         bus.runUntilIdle();
-        assertThat(dropped).containsExactlyInAnyOrder("evt-test-001 user:user-001", "evt-uuid home:housing-id");
+        assertThat(dropped).containsExactlyInAnyOrder("evt-test-001 user:user-001", "evt-uuid housing:housing-id");
     }
 
     private static ProducerRecord<byte[], byte[]> byHand(String topic, String key, String json) {
