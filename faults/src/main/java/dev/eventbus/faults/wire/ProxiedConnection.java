@@ -69,7 +69,8 @@ final class ProxiedConnection implements LoopbackProxy.Link {
     }
 
     private void read(Way way, Dialogue dialogue) throws IOException, InterruptedException {
-        DataInputStream said = new DataInputStream(new BufferedInputStream(speaker(way).getInputStream(), BUFFER));
+        DataInputStream said =
+                new DataInputStream(new BufferedInputStream(speaker(way).getInputStream(), BUFFER));
         try {
             while (!ended) {
                 conditions.awaitPassage(way, System.nanoTime(), () -> ended);
