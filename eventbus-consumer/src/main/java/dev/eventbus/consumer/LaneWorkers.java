@@ -111,6 +111,9 @@ final class LaneWorkers {
     /** Since when suspects wait for everything else to come to rest; null while none waits. */
     private volatile @Nullable Instant suspectsSince;
 
+    /** Whether the JVM is out of order: then no handler begins any more. */
+    private volatile boolean broken;
+
     /**
      * @param executor runs the workers; null to run them by {@link #runHere()} only
      * @param fatal told when the JVM itself is out of order
@@ -167,6 +170,12 @@ final class LaneWorkers {
         return calls == null || isIdle() ? null : calls.problem();
     }
 
+    /** The JVM is out of order, as another thread has found: nothing begins any more. Returns what it was told. */
+    VirtualMachineError startNothingAfter(VirtualMachineError error) {
+        broken = true;
+        return error;
+    }
+
     /** Whether records that may end the process run or wait. */
     boolean haveSuspects() {
         return aloneSince != 0 || !suspects.isEmpty();
@@ -210,7 +219,7 @@ final class LaneWorkers {
     /** A ready lane that nobody has had in hand yet; null if there is none. */
     @Nullable
     KeyLane takeReady() {
-        return ready.poll();
+        return broken ? null : ready.poll();
     }
 
     /** Takes back a ready lane, which comes first now. */
@@ -234,7 +243,7 @@ final class LaneWorkers {
     // ---- one turn
 
     private void work() {
-        while (workOnSuspect() || workOnOther()) {}
+        while (!broken && (workOnSuspect() || workOnOther())) {}
     }
 
     /** False if no suspect waits, or others still run. */
@@ -271,7 +280,7 @@ final class LaneWorkers {
                 turn(lane, alone);
             }
         } catch (VirtualMachineError e) {
-            fatal.accept(e);
+            fatal.accept(startNothingAfter(e));
         }
         return lane != null;
     }
@@ -289,7 +298,7 @@ final class LaneWorkers {
     }
 
     private boolean maySomethingStart() {
-        return !suspects.isEmpty() && running.get() == 0 || mayOthersStart() && !isIdle();
+        return !broken && (!suspects.isEmpty() && running.get() == 0 || mayOthersStart() && !isIdle());
     }
 
     /** One turn of a lane; time ends it only where others run beside it, so that a run in one thread is repeatable. */

@@ -83,7 +83,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.call = new HandlerCall(settings.group(), kafka, settings.routes(), router, settings.listener());
         this.workers =
                 new LaneWorkers(executor, settings.concurrency(), call.inBatches(), kafka.clock(), e -> fatal = e);
-        DrainLoop.Lent lent = new DrainLoop.Lent(kafka.clock(), executor, e -> fatal = e);
+        DrainLoop.Lent lent = new DrainLoop.Lent(kafka.clock(), executor, e -> fatal = workers.startNothingAfter(e));
         this.parking = sink == null || settings.routes().inbox() == null
                 ? null
                 : new Parking(settings, sink, call, lent, workers::haveSuspects);

@@ -122,6 +122,31 @@ class LaneWorkersTest {
     }
 
     @Test
+    void after_the_JVM_was_found_out_of_order_nothing_more_begins() {
+        List<Error> told = new ArrayList<>();
+        AtomicInteger begun = new AtomicInteger();
+        LaneWorkers workers = new LaneWorkers(
+                null,
+                1,
+                record -> {
+                    begun.incrementAndGet();
+                    throw new OutOfMemoryError();
+                },
+                () -> NOW,
+                told::add);
+        Partition partition = partition();
+        for (int i = 0; i < 3; i++) {
+            KeyLane lane = new KeyLane(partition, null);
+            lane.add(partition.register(record(i, "k" + i)));
+            workers.ready(lane);
+        }
+        workers.runHere();
+        workers.runHere();
+        assertThat(begun).hasValue(1);
+        assertThat(told).hasSize(1);
+    }
+
+    @Test
     void the_thread_that_ends_a_letter_never_runs_user_code_even_if_the_executor_would() {
         List<CompletableFuture<Void>> letters = new ArrayList<>();
         List<InFlight> settled = new ArrayList<>();

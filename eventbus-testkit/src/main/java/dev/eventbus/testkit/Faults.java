@@ -90,7 +90,7 @@ public final class Faults {
     /**
      * Takes a topic, or some partitions of it, out of reach as when they have no leader: sends fail, and readers get nothing from
      * there, until {@link #up}. Records of other partitions go past those that wait: this is how Kafka can change the order of
-     * events of different keys, the only one it can.
+     * events of different keys. That of one key's events it changes only when a topic grows.
      */
     public void down(String topic, int... partitions) {
         if (partitions.length == 0) {

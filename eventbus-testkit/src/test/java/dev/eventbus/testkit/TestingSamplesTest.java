@@ -1,6 +1,7 @@
 package dev.eventbus.testkit;
 
 import static dev.eventbus.testkit.Calculator.ASSET_UPDATED;
+import static dev.eventbus.testkit.guarantees.Guarantee.allHandled;
 import static dev.eventbus.testkit.guarantees.Guarantee.effectivelyOnce;
 import static dev.eventbus.testkit.guarantees.Guarantee.noLoss;
 import static dev.eventbus.testkit.guarantees.Guarantee.parkedKeyBlocks;
@@ -176,7 +177,7 @@ class TestingSamplesTest {
             mended.set(true);
             inbox.parking().redrive("ledger.asset.events", "asset.events", "bob".getBytes(UTF_8));
             bus.runUntilIdle();
-            assertThat(history.violations(noLoss(), parkedKeyBlocks(), perKeyOrder(), effectivelyOnce()))
+            assertThat(history.violations(allHandled(), parkedKeyBlocks(), perKeyOrder(), effectivelyOnce()))
                     .isEmpty();
         }
     }

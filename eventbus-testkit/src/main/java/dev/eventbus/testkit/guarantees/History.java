@@ -83,8 +83,16 @@ public final class History {
         return List.copyOf(entries);
     }
 
-    /** What of these guarantees the history does not keep, in their order; empty if it keeps all. */
+    /**
+     * What of these guarantees the history does not keep, in their order; empty if it keeps all.
+     *
+     * @throws IllegalArgumentException if no guarantee is given, or one that asks about published events and the history tells of none:
+     *     such a check could not fail
+     */
     public List<Violation> violations(Guarantee... guarantees) {
+        if (guarantees.length == 0) {
+            throw new IllegalArgumentException("no guarantee was given, so nothing could be violated");
+        }
         List<Entry> all = entries();
         return Stream.of(guarantees)
                 .flatMap(guarantee -> guarantee.check(all).stream())

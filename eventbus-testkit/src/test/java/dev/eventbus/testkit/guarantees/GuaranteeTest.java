@@ -1,10 +1,12 @@
 package dev.eventbus.testkit.guarantees;
 
+import static dev.eventbus.testkit.guarantees.Guarantee.allHandled;
 import static dev.eventbus.testkit.guarantees.Guarantee.effectivelyOnce;
 import static dev.eventbus.testkit.guarantees.Guarantee.noLoss;
 import static dev.eventbus.testkit.guarantees.Guarantee.parkedKeyBlocks;
 import static dev.eventbus.testkit.guarantees.Guarantee.perKeyOrder;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -99,6 +101,57 @@ class GuaranteeTest {
 
         assertThat(history.violations(parkedKeyBlocks(), perKeyOrder(), noLoss()))
                 .isEmpty();
+    }
+
+    @Test
+    void after_a_redrive_what_was_set_aside_must_have_been_handled_and_in_order() {
+        published("bob1", "bob2", "bob3");
+        history.parked("bob", "bob1");
+        assertThat(history.violations(noLoss()).size()).isEqualTo(2);
+        assertThat(history.violations(allHandled()))
+                .extracting(Violation::eventId)
+                .containsExactly("bob1", "bob2", "bob3");
+        history.parked("bob", "bob2");
+        history.parked("bob", "bob3");
+        handled("bob1", "bob3", "bob2");
+
+        assertThat(history.violations(noLoss(), allHandled())).isEmpty();
+        assertThat(history.violations(perKeyOrder()))
+                .extracting(Violation::eventId)
+                .containsExactly("bob2");
+        assertThat(history.violations(parkedKeyBlocks()))
+                .extracting(Violation::eventId)
+                .containsExactly("bob3");
+    }
+
+    @Test
+    void a_live_event_that_passes_the_second_of_two_parked_ones_is_told() {
+        published("bob1", "bob2", "bob3");
+        history.parked("bob", "bob1");
+        history.parked("bob", "bob2");
+        handled("bob1", "bob3", "bob2");
+
+        assertThat(history.violations(parkedKeyBlocks()))
+                .extracting(Violation::eventId)
+                .containsExactly("bob3");
+    }
+
+    @Test
+    void an_event_that_is_handled_under_another_key_is_told() {
+        published("bob1", "bob2");
+        history.handled("b", "bob2");
+        handled("bob1");
+
+        assertThat(history.violations(perKeyOrder()))
+                .containsExactly(new Violation("perKeyOrder", "bob2", "was handled under another key"));
+    }
+
+    @Test
+    void a_check_that_cannot_fail_is_refused() {
+        handled("bob1");
+        assertThatThrownBy(() -> history.violations(noLoss())).isInstanceOf(IllegalArgumentException.class);
+        published("bob1");
+        assertThatThrownBy(history::violations).isInstanceOf(IllegalArgumentException.class);
     }
 
     @Test
