@@ -41,7 +41,7 @@ final class HomeStarterTopics {
                 .replicationFactor(replicas)
                 .minInsyncReplicas(2)
                 .retention(Duration.ofHours(24))
-                .retentionBytes(10_000_000_000L);
+                .retentionBytes(10_000_000_000L / 3); // of each partition
     }
 
     private HomeStarterTopics() {}

@@ -17,7 +17,7 @@ import redis.clients.jedis.resps.ScanResult;
  * before the mark: if the script fails between the two, the event is tried again.
  *
  * <p>Promised: at least once; and once as long as Redis keeps its marks. It does not if it loses its memory (no {@code appendonly}, a
- * fail-over to a replica that lags) or evicts keys ({@code maxmemory-policy} other than {@code noeviction} or {@code volatile-…}).
+ * fail-over to a replica that lags) or evicts keys ({@code maxmemory-policy} other than {@code noeviction}).
  */
 final class RedisResults implements CalculatorService.Results {
 

@@ -12,7 +12,7 @@ import javax.sql.DataSource;
 final class Assets {
 
     /** A user owns more by this amount. */
-    record AssetAdded(String userId, long amount) {}
+    record AssetAdded(String userId, Long amount) {}
 
     static final EventType<AssetAdded> ASSET_ADDED =
             EventType.of("ASSET_ADDED", AssetAdded.class).topic("asset.events").key(AssetAdded::userId);

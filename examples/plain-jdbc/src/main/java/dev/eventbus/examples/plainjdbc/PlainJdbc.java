@@ -57,7 +57,7 @@ public final class PlainJdbc {
             progress.await(3);
 
             screen.accept("An event that is published twice is handled once");
-            Event<AssetAdded> event = Event.of(ASSET_ADDED, "import-4711", Instant.EPOCH, new AssetAdded("carol", 42));
+            Event<AssetAdded> event = Event.of(ASSET_ADDED, "import-4711", Instant.EPOCH, new AssetAdded("carol", 42L));
             publish(database, outbox, event);
             publish(database, outbox, event); // as after a commit whose answer was lost
             progress.await(2);

@@ -10,7 +10,7 @@ import org.springframework.transaction.annotation.Transactional;
 class AssetService {
 
     /** A user owns more by this amount. */
-    record AssetAdded(String userId, long amount) {}
+    record AssetAdded(String userId, Long amount) {}
 
     static final EventType<AssetAdded> ASSET_ADDED =
             EventType.of("ASSET_ADDED", AssetAdded.class).topic("asset.events").key(AssetAdded::userId);

@@ -29,7 +29,7 @@ class ApplicationIT {
         try (ConfigurableApplicationContext spring = Application.start(postgres, url, kafka.bootstrapServers())) {
             runner = spring.getBean(ConsumerRunner.class);
             Application.use(spring, screen::add);
-            AssetAdded one = new AssetAdded("alice", 1);
+            AssetAdded one = new AssetAdded("alice", 1L);
             EventPublisher events = spring.getBean(EventPublisher.class);
             assertThatThrownBy(() -> events.publish(AssetService.ASSET_ADDED, one))
                     .hasMessageContaining("transaction");
