@@ -50,7 +50,7 @@ record Options(
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
         QUICK(1, 25, 90, new Gaps(300, 2_200)),
-        CI(10, 65, 120, new Gaps(1_200, 7_000)),
+        CI(10, 72, 120, new Gaps(1_200, 7_000)),
         NIGHTLY(60, 90, 600, new Gaps(1_500, 13_000));
 
         private final int minutes;
