@@ -15,10 +15,12 @@ import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.retry.RetryConfig;
 import java.io.IOException;
 import java.time.Instant;
+import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import redis.clients.jedis.RedisClient;
 import redis.clients.jedis.exceptions.JedisConnectionException;
+import redis.clients.jedis.exceptions.JedisException;
 
 /**
  * calculator-service: what a user can afford, kept in Redis until something changes that it was computed from. Start as many instances
@@ -95,10 +97,22 @@ public final class CalculatorService implements AutoCloseable {
                         .maxAttempts(4)
                         .intervalFunction(ofExponentialRandomBackoff(ofMillis(200), 2.0, 0.5, ofSeconds(10)))
                         .build())
-                .classify(e -> e instanceof JedisConnectionException ? FailureKind.OUTAGE : FailureKind.RETRY)
+                .classify(CalculatorService::kindOf)
                 .afterRetries(AfterRetries.deadLetter(HomeStarterTopics.DEAD_LETTERS));
     }
     // end: consume
+
+    /** What Redis answers while it starts, fails over, or takes no writes: none of it is an event's fault, so it uses no attempt. */
+    private static final List<String> OUTAGES =
+            List.of("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "OOM", "MISCONF", "BUSY");
+
+    static FailureKind kindOf(Throwable failure) {
+        boolean outage = failure instanceof JedisConnectionException
+                || failure instanceof JedisException
+                        && OUTAGES.stream()
+                                .anyMatch(String.valueOf(failure.getMessage())::startsWith);
+        return outage ? FailureKind.OUTAGE : FailureKind.RETRY;
+    }
 
     /** An operator may send an event by hand that names no home: then all that is known is whose it is. */
     private static String resultOf(HousingUpdated update) {

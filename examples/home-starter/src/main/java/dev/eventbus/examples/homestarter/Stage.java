@@ -36,18 +36,31 @@ final class Stage implements AutoCloseable {
 
     /** @param port of the first program, the others follow; 0 for any that are free */
     Stage(int port) throws IOException {
-        CompletableFuture<EmbeddedKafka> starting = CompletableFuture.supplyAsync(
-                () -> EmbeddedKafka.builder().nodes(3).start());
-        postgres = keep(EmbeddedPostgres.start());
-        redis = keep(LocalRedis.start());
-        brokers = keep(starting.join());
-        kafka = new Settings(Map.of("KAFKA", brokers.bootstrapServers())).kafka();
-        TOPICS.on(kafka).apply();
-        assets = keep(AssetService.start(settings("asset", port)));
-        housing = keep(HousingService.start(settings("housing", port == 0 ? 0 : port + 1)));
-        calculatorPort = port == 0 ? 0 : port + 2;
-        keep(this::stopCalculators);
-        monitor = keep(DlqMonitor.start(settings(port == 0 ? 0 : port + 3)));
+        try {
+            CompletableFuture<EmbeddedKafka> starting = CompletableFuture.supplyAsync(
+                    () -> EmbeddedKafka.builder().nodes(3).start());
+            postgres = keep(EmbeddedPostgres.start());
+            redis = keep(LocalRedis.start());
+            brokers = keep(starting.join());
+            kafka = new Settings(Map.of("KAFKA", brokers.bootstrapServers())).kafka();
+            TOPICS.on(kafka).apply();
+            assets = keep(AssetService.start(settings("asset", port)));
+            housing = keep(HousingService.start(settings("housing", port == 0 ? 0 : port + 1)));
+            calculatorPort = port == 0 ? 0 : port + 2;
+            keep(this::stopCalculators);
+            monitor = keep(DlqMonitor.start(settings(port == 0 ? 0 : port + 3)));
+        } catch (IOException | RuntimeException e) { // a port that is taken, say: what was started must not keep the process
+            closeAfter(e);
+            throw e;
+        }
+    }
+
+    private void closeAfter(Exception failure) {
+        try {
+            close();
+        } catch (Exception e) {
+            failure.addSuppressed(e);
+        }
     }
 
     /** What a program with a database finds in its environment. */
@@ -149,10 +162,23 @@ final class Stage implements AutoCloseable {
         return closeable;
     }
 
+    /** Closes all, whatever one of them throws. */
     @Override
     public void close() throws Exception {
-        for (AutoCloseable closeable : open) {
-            closeable.close();
+        Exception failure = null;
+        while (!open.isEmpty()) {
+            try {
+                open.pop().close();
+            } catch (Exception e) {
+                if (failure == null) {
+                    failure = e;
+                } else {
+                    failure.addSuppressed(e);
+                }
+            }
+        }
+        if (failure != null) {
+            throw failure;
         }
     }
 }

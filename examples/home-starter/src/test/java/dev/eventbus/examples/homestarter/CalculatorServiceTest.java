@@ -5,6 +5,7 @@ import static dev.eventbus.examples.homestarter.Events.HOUSING_UPDATED;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.consumer.FailureKind;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.examples.homestarter.Events.AssetUpdated;
 import dev.eventbus.examples.homestarter.Events.ChangeType;
@@ -18,7 +19,10 @@ import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import redis.clients.jedis.exceptions.JedisConnectionException;
+import redis.clients.jedis.exceptions.JedisDataException;
 
 /** The calculator's own runners, as in production, on a bus in memory. */
 class CalculatorServiceTest {
@@ -71,6 +75,15 @@ class CalculatorServiceTest {
                 new HousingUpdated("alice", null, null));
         bus.runUntilIdle();
         assertThat(dropped).containsExactly("housing:mapo-7", "user:alice");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.", "OOM command not allowed"})
+    void what_redis_answers_while_it_cannot_work_is_an_outage(String answer) {
+        assertThat(CalculatorService.kindOf(new JedisDataException(answer))).isEqualTo(FailureKind.OUTAGE);
+        assertThat(CalculatorService.kindOf(new JedisDataException("WRONGTYPE Operation against a key")))
+                .isEqualTo(FailureKind.RETRY);
+        assertThat(CalculatorService.kindOf(new IllegalStateException("LOADING"))).isEqualTo(FailureKind.RETRY);
     }
 
     @Test
