@@ -109,8 +109,7 @@ public final class CalculatorService implements AutoCloseable {
     static FailureKind kindOf(Throwable failure) {
         boolean outage = failure instanceof JedisConnectionException
                 || failure instanceof JedisException
-                        && OUTAGES.stream()
-                                .anyMatch(String.valueOf(failure.getMessage())::startsWith);
+                        && OUTAGES.stream().anyMatch(String.valueOf(failure.getMessage())::startsWith);
         return outage ? FailureKind.OUTAGE : FailureKind.RETRY;
     }
 

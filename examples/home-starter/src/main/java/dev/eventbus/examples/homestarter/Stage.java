@@ -49,7 +49,8 @@ final class Stage implements AutoCloseable {
             calculatorPort = port == 0 ? 0 : port + 2;
             keep(this::stopCalculators);
             monitor = keep(DlqMonitor.start(settings(port == 0 ? 0 : port + 3)));
-        } catch (IOException | RuntimeException e) { // a port that is taken, say: what was started must not keep the process
+        } catch (IOException
+                | RuntimeException e) { // a port that is taken, say: what was started must not keep the process
             closeAfter(e);
             throw e;
         }

@@ -78,12 +78,18 @@ class CalculatorServiceTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.", "OOM command not allowed"})
+    @ValueSource(
+            strings = {
+                "LOADING Redis is loading the dataset in memory",
+                "READONLY You can't write against a read only replica.",
+                "OOM command not allowed"
+            })
     void what_redis_answers_while_it_cannot_work_is_an_outage(String answer) {
         assertThat(CalculatorService.kindOf(new JedisDataException(answer))).isEqualTo(FailureKind.OUTAGE);
         assertThat(CalculatorService.kindOf(new JedisDataException("WRONGTYPE Operation against a key")))
                 .isEqualTo(FailureKind.RETRY);
-        assertThat(CalculatorService.kindOf(new IllegalStateException("LOADING"))).isEqualTo(FailureKind.RETRY);
+        assertThat(CalculatorService.kindOf(new IllegalStateException("LOADING")))
+                .isEqualTo(FailureKind.RETRY);
     }
 
     @Test
