@@ -8,7 +8,7 @@ import java.util.function.LongSupplier;
 
 /**
  * When a relay looks into the outbox next. After a publish in this process: 0.5, 1, 2, 4 … ms after it or after the last look, for
- * 250 ms; after a known commit: at once; otherwise after 2 to 100 ms, half as long again each time that nothing has moved.
+ * 250 ms; after a known commit: at once; otherwise after 2 to 100 ms, a quarter longer each time that nothing has moved.
  *
  * <p>{@link #published()} and {@link #committed()} may be called from any thread and cost a look at two fields unless the relay
  * rests for long; everything else belongs to the relay's thread. The clock is the local monotonic one.
@@ -113,7 +113,7 @@ final class LookSchedule {
      */
     void looked(boolean moved) {
         long now = nanoTime.getAsLong();
-        rest = moved ? SHORTEST_REST : Math.min(rest + rest / 2, LONGEST_REST);
+        rest = moved ? SHORTEST_REST : Math.min(rest + rest / 4, LONGEST_REST);
         if (now - alertUntil < 0) {
             lookAt = now + step;
             step = Math.min(step * 2, LONGEST_REST);

@@ -8,6 +8,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.function.Consumer;
 
@@ -18,11 +19,15 @@ final class Children {
 
     private Children() {}
 
-    /** Hands each line that the parent says to somebody, until it says no more or is gone. */
+    /** Hands what the parent says to somebody, until it says no more or is gone; only what it asks in a soak is answered here. */
     static void awaitEndOfInput(Consumer<String> command) {
         try (BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, UTF_8))) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-                command.accept(line);
+                if (line.startsWith(Soak.USAGE)) {
+                    Usage.ofThisJvm().appendTo(Path.of(line.substring(Soak.USAGE.length())));
+                } else {
+                    command.accept(line);
+                }
             }
         } catch (IOException e) {
             throw new UncheckedIOException(e);

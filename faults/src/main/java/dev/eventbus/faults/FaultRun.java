@@ -106,10 +106,15 @@ public final class FaultRun {
         tour.missed().forEach(point -> open.add("crash point not reached: " + point));
         Nemesis nemesis = new Nemesis(servers, fleet);
         List<Schedule.Fault> scheduled = Schedule.of(options.seed(), options.faultsFor(), options.tier().gaps);
+        long calm = System.nanoTime() + options.faultsFor().toNanos();
         nemesis.make(scheduled);
+        TimeUnit.NANOSECONDS.sleep(calm - System.nanoTime());
         servers.healNetworks();
         nemesis.windows().forEach(window -> windows.add(recovering(window.from(), window.to())));
         nemesis.troubles().forEach(trouble -> open.add("trouble of the harness: " + trouble));
+        Soak soak = new Soak(fleet, new Witness(servers), folder);
+        soak.run(options.soaksFor());
+        open.addAll(soak.open());
         fleet.leaveWell(Role.PUBLISHER);
         Duration published = Duration.ofMillis(System.currentTimeMillis() - began);
         Duration drained = drain();
@@ -118,6 +123,7 @@ public final class FaultRun {
         fleet.leaveWell(Role.CONSUMER);
         History history = new Witness(servers).history();
         Findings findings = judge(history, sampler, tour, nemesis);
+        findings.addAll(soak.findings());
         demandThatSomethingHappened(history, published, sampler, nemesis, scheduled.size());
         if (findings.total() > 0 || !open.isEmpty()) {
             new ObjectMapper().writeValue(folder.resolve("history.json").toFile(), history);
@@ -127,7 +133,8 @@ public final class FaultRun {
         Map<String, Integer> made = new TreeMap<>();
         nemesis.made().forEach((kind, count) -> made.put(kind.code(), count));
         Duration took = Duration.ofNanos(System.nanoTime() - start);
-        return new Report(options, servers.describe(), took, counts, made, tour.reached(), findings, open);
+        return new Report(
+                options, servers.describe(), took, counts, made, tour.reached(), soak.figures(), findings, open);
     }
 
     /** A run in which little was done or broken says little. */

@@ -133,6 +133,10 @@ final class Fleet implements AutoCloseable {
                 .orElseThrow();
     }
 
+    List<Instance> instances() {
+        return List.copyOf(instances);
+    }
+
     List<Instance> instances(Role role) {
         return instances.stream().filter(instance -> instance.role == role).toList();
     }

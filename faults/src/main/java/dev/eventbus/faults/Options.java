@@ -13,6 +13,7 @@ import java.util.Locale;
  * @param tier how much of everything there is unless it is said
  * @param seed of the schedule of faults
  * @param faultsFor how long faults are made after the tour of the crash points
+ * @param soaksFor how long nothing happens afterwards but load
  * @param drainsWithin how long everything may take to come to rest afterwards
  * @param rate transactions a second of all publishers
  * @param tours how often each crash point is visited
@@ -26,6 +27,7 @@ record Options(
         Tier tier,
         long seed,
         Duration faultsFor,
+        Duration soaksFor,
         Duration drainsWithin,
         int rate,
         int tours,
@@ -36,12 +38,12 @@ record Options(
         String docs) {
 
     static final String USAGE = """
-            faults/run [--quick | --ci | --nightly] [--seed N] [--minutes N] [--rate N] [--no-tour] [--strict]
+            faults/run [--quick | --ci | --nightly] [--seed N] [--minutes N] [--soak N] [--rate N] [--no-tour] [--strict]
                        [--group-protocol classic|consumer] [--no-inbox] [--out FILE] [--docs]
             faults/run --mutants [NAME...]
               --quick     a minute of faults, 4 minutes in all (default)
               --ci        ten minutes of faults, 13 in all
-              --nightly   an hour of faults
+              --nightly   an hour of faults, and half an hour without any in which nothing may grow
               --no-inbox  consumers without one: has to come out red
               --seed      of the schedule; a random one otherwise, printed
               --out       where the figures go as JSON, faults/target/faults.json otherwise
@@ -49,17 +51,19 @@ record Options(
 
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
-        QUICK(1, 25, 90, new Gaps(300, 2_200)),
-        CI(10, 72, 120, new Gaps(1_200, 7_000)),
-        NIGHTLY(60, 90, 600, new Gaps(1_500, 13_000));
+        QUICK(1, 0, 25, 90, new Gaps(300, 2_200)),
+        CI(10, 0, 72, 120, new Gaps(1_200, 7_000)),
+        NIGHTLY(60, 30, 75, 600, new Gaps(1_500, 11_000));
 
         private final int minutes;
+        private final int soakMinutes;
         private final int rate;
         private final int drainSeconds;
         final Gaps gaps;
 
-        Tier(int minutes, int rate, int drainSeconds, Gaps gaps) {
+        Tier(int minutes, int soakMinutes, int rate, int drainSeconds, Gaps gaps) {
             this.minutes = minutes;
+            this.soakMinutes = soakMinutes;
             this.rate = rate;
             this.drainSeconds = drainSeconds;
             this.gaps = gaps;
@@ -77,6 +81,7 @@ record Options(
         List<String> left = new ArrayList<>(List.of(arguments));
         Tier tier = tier(left);
         String minutes = valueOf("--minutes", left, String.valueOf(tier.minutes));
+        String soak = valueOf("--soak", left, String.valueOf(tier.soakMinutes));
         String seed = valueOf("--seed", left, String.valueOf(System.nanoTime() % 1_000_000));
         String rate = valueOf("--rate", left, String.valueOf(tier.rate));
         boolean strict = left.remove("--strict");
@@ -92,6 +97,7 @@ record Options(
                 tier,
                 number(seed),
                 Duration.ofSeconds(60 * number(minutes)),
+                Duration.ofSeconds(60 * number(soak)),
                 Duration.ofSeconds(tier.drainSeconds),
                 Math.toIntExact(number(rate)),
                 tours ? 1 : 0,

@@ -28,11 +28,19 @@ final class ReliabilityPage {
             | Fault | Times |
             |---|---|
             %s
-            | Violation | Found |
+            %s| Violation | Found |
             |---|---|
             %s
             A SIGKILL leaves the machine's page cache, so this says nothing about a power cut. "Worst stall" is the longest time in which a key
             had work and made no progress, faults included.
+            """;
+
+    private static final String SOAK = """
+            Then all was left alone under the same load. What a process held, after a collection, in the first and in the last third of that time:
+
+            | Held | early → late |
+            |---|---|
+            %s
             """;
 
     private ReliabilityPage() {}
@@ -56,6 +64,8 @@ final class ReliabilityPage {
         }
         StringBuilder faults = new StringBuilder();
         run.path("faultsByKind").properties().forEach(kind -> row(faults, kind.getKey(), kind.getValue()));
+        StringBuilder soak = new StringBuilder();
+        run.path("soak").properties().forEach(figure -> row(soak, figure.getKey(), figure.getValue()));
         StringBuilder violations = new StringBuilder();
         run.path("violations").properties().forEach(kind -> row(violations, kind.getKey(), kind.getValue()));
         StringBuilder points = new StringBuilder();
@@ -73,6 +83,7 @@ final class ReliabilityPage {
                         counts,
                         points,
                         faults,
+                        soak.length() == 0 ? "" : SOAK.formatted(soak),
                         violations));
     }
 

@@ -17,6 +17,7 @@ import java.util.Map;
  * @param counts by name, in the order in which they are told
  * @param faults made, by kind
  * @param reached crash points
+ * @param soak what was held early and late in a time without faults, by name
  * @param open what keeps the run from telling anything: not drained, a point that was not reached, trouble of the harness
  */
 record Report(
@@ -26,6 +27,7 @@ record Report(
         Map<String, Object> counts,
         Map<String, Integer> faults,
         List<String> reached,
+        Map<String, String> soak,
         Findings findings,
         List<String> open) {
 
@@ -58,6 +60,7 @@ record Report(
         figures.putAll(counts);
         figures.put("faultsByKind", faults);
         figures.put("crashPoints", reached);
+        figures.put("soak", soak);
         Map<String, Integer> violations = new LinkedHashMap<>();
         for (Violation violation : Violation.values()) {
             violations.put(violation.code(), findings.count(violation));
@@ -90,6 +93,7 @@ record Report(
         counts.forEach((name, count) -> line(table, name, count));
         faults.forEach((kind, count) -> line(table, "  " + kind, count));
         line(table, "crash points", reached.size() + " of " + CrashTour.POINTS * options.tours() + " " + reached);
+        soak.forEach((name, trend) -> line(table, "  " + name, trend));
         for (Violation violation : Violation.values()) {
             line(table, "  " + violation.code(), findings.count(violation));
         }

@@ -33,7 +33,9 @@ public enum Violation {
     /** P9: a key had work and made no progress, although every fault was over. */
     STUCK_KEY,
     /** P9: a process that no fault had touched ended by itself. */
-    UNEXPECTED_EXIT;
+    UNEXPECTED_EXIT,
+    /** P7: without any fault, under an even load, a process or the database held more and more. */
+    LEAK;
 
     /** As in reports, such as {@code lost-write}. */
     public String code() {
