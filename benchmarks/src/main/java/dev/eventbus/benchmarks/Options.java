@@ -35,6 +35,17 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
             SYSTEM_A,
             Set.of());
 
+    /** By benchmark. */
+    private static final Map<String, Set<String>> QUESTIONS = Map.of(
+            RELAY,
+            Set.of("drain", "cpu", "latency", "idle", "heap"),
+            PUBLISH,
+            Set.of(),
+            CONSUMER,
+            Set.of("noop", "blocking", "inbox", "poison", "join", "kill", "heap"),
+            SYSTEM_A,
+            Set.of("latency", "kill"));
+
     private static final String USAGE = """
             usage: benchmarks/run relay|publish|consumer|system-a [--quick] [--only QUESTION,...] [--peers none|PEER,...]
                                  [--rows SMALL,LARGE]
@@ -50,7 +61,8 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
         List<String> left = new ArrayList<>(List.of(arguments));
         String benchmark = left.remove(0);
         Set<String> known = PEERS.get(benchmark);
-        if (known == null) {
+        Set<String> questions = QUESTIONS.get(benchmark);
+        if (known == null || questions == null) {
             throw new IllegalArgumentException(USAGE);
         }
         boolean quick = left.remove("--quick");
@@ -58,7 +70,7 @@ record Options(String benchmark, boolean quick, Set<String> only, Set<String> pe
         Set<String> peers = Set.copyOf(listAfter("--peers", left, List.copyOf(known)));
         List<String> rows = listAfter("--rows", left, List.of("20000", quick ? "200000" : "1000000"));
         peers = peers.equals(Set.of("none")) ? Set.of() : peers;
-        if (!left.isEmpty() || !known.containsAll(peers)) {
+        if (!left.isEmpty() || !known.containsAll(peers) || !questions.containsAll(only)) {
             throw new IllegalArgumentException(USAGE);
         }
         return new Options(benchmark, quick, only, peers, Long.parseLong(rows.get(0)), Long.parseLong(rows.get(1)));

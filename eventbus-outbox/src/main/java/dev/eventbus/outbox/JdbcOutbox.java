@@ -119,7 +119,7 @@ public final class JdbcOutbox implements Outbox {
     private final EventEncoder encoder = new EventEncoder();
     private final NoArgGenerator ids;
     private final OutboxStore store;
-    private final LookSchedule.WakeUp wakeUp = new LookSchedule.WakeUp();
+    private final RelayPace.WakeUp wakeUp = new RelayPace.WakeUp();
 
     private JdbcOutbox(
             Function<TableNames, OutboxSql> database, TableNames names, TopicLimits limits, InstantSource clock) {
@@ -271,7 +271,7 @@ public final class JdbcOutbox implements Outbox {
         wakeUp.published();
     }
 
-    LookSchedule.WakeUp wakeUp() {
+    RelayPace.WakeUp wakeUp() {
         return wakeUp;
     }
 

@@ -17,7 +17,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
@@ -38,13 +37,7 @@ final class RelayPass {
     /** How long it waits for the first metadata of a new sink. */
     private static final Duration METADATA_PATIENCE = Duration.ofSeconds(2);
 
-    private static final Duration LONGEST_REST = Duration.ofMillis(100);
-
-    /**
-     * While more rows wait than fit, they are read and deleted by the half window: few statements for many rows, and Kafka works on
-     * one half while the database works on the other. For so long at most they wait for company.
-     */
-    private static final Duration COMPANY = Duration.ofMillis(10);
+    private static final Duration REST_WITHOUT_DATABASE = Duration.ofMillis(100);
 
     private final KafkaCluster kafka;
     private final RelayConnection connection;
@@ -56,19 +49,12 @@ final class RelayPass {
     private final TopicPartitions partitions;
     private final EventSender sender;
     private final OutboxFeed feed;
-    private final LookSchedule schedule;
+    private final RelayPace pace;
     private final Outage database;
     private final Outage cluster;
 
     private boolean more;
 
-    /** Local time at which the last DELETE or fetch ended. */
-    private long statementAt = System.nanoTime();
-
-    /** How many outcomes have been reported since they were last settled, and how many end a rest; callbacks count. */
-    private final AtomicInteger reported = new AtomicInteger();
-
-    private volatile int enough = 1;
     private boolean coldAwaited;
     private @Nullable StartRefusedException refusal;
 
@@ -88,15 +74,11 @@ final class RelayPass {
         this.lease = settings.lease();
         this.leases = new ShardLeases(
                 new LeaseStore(store.sql(), settings.owner(), settings.lease()), settings.lease(), System::nanoTime);
-        Runnable onOutcome = () -> {
-            if (reported.incrementAndGet() >= enough) {
-                signals.wake().run();
-            }
-        };
-        this.sink = settings.mode() == SendMode.STRICT
-                ? new ShardTransactions(kafka, store, outbox.maxEventBytes(), settings.lease(), onOutcome)
-                : new FailStopProducer(kafka, outbox.maxEventBytes(), onOutcome, signals.flush());
         this.inFlight = new InFlight(settings.mode(), System::nanoTime);
+        this.pace = new RelayPace(inFlight, signals.wake(), System::nanoTime);
+        this.sink = settings.mode() == SendMode.STRICT
+                ? new ShardTransactions(kafka, store, outbox.maxEventBytes(), settings.lease(), pace::outcome)
+                : new FailStopProducer(kafka, outbox.maxEventBytes(), pace::outcome, signals.flush());
         this.breakers = new TopicBreakers(kafka.clock());
         this.partitions = new TopicPartitions(store, kafka, sink, inFlight);
         this.sender = new EventSender(kafka, sink, inFlight, breakers, events);
@@ -105,19 +87,18 @@ final class RelayPass {
                 new OutboxFeed.Parts(leases, sink, sender, inFlight, breakers, partitions),
                 new BlockedKeys(store, leases, settings.maxRelayStop(), events),
                 events);
-        this.schedule = new LookSchedule(signals.wake(), System::nanoTime);
         this.database = new Outage(kafka.clock());
         this.cluster = new Outage(kafka.clock());
     }
 
-    LookSchedule schedule() {
-        return schedule;
+    RelayPace pace() {
+        return pace;
     }
 
     /** A round of the relay's own thread. Returns how long to rest. */
     Duration run() {
-        round(!hasMore() && schedule.due());
-        return rest();
+        round(!hasMore() && pace.due());
+        return database.mustWait() ? REST_WITHOUT_DATABASE : pace.rest(hasMore());
     }
 
     /** A thread of its own, which may wait: what was handed over leaves at once. */
@@ -128,36 +109,6 @@ final class RelayPass {
     /** Whether rows are known to be left that can be read now. */
     private boolean hasMore() {
         return more && feed.canReadOn();
-    }
-
-    private boolean isTimeToRead() {
-        Set<String> stuck = inFlight.stuck();
-        return inFlight.isFreeBeside(stuck, 0)
-                && (inFlight.isFreeBeside(stuck, 0.5) || !inFlight.anyHandedOver() || isCompanyOver());
-    }
-
-    private boolean isTimeToDelete() {
-        return !hasMore() || inFlight.missingToHalfAcked() <= 0 || isCompanyOver();
-    }
-
-    private boolean isCompanyOver() {
-        return System.nanoTime() - statementAt >= COMPANY.toNanos();
-    }
-
-    private Duration rest() {
-        if (database.mustWait()) {
-            return LONGEST_REST;
-        }
-        boolean toDelete = !inFlight.awaitingDelete().isEmpty();
-        if (toDelete && isTimeToDelete() || hasMore() && isTimeToRead()) {
-            return Duration.ZERO;
-        }
-        enough = hasMore() ? Math.max(1, inFlight.missingToHalfAcked()) : 1;
-        if (reported.get() >= enough) {
-            return Duration.ZERO;
-        }
-        Duration rest = hasMore() ? COMPANY : schedule.untilNextLook();
-        return rest.compareTo(LONGEST_REST) > 0 ? LONGEST_REST : rest;
     }
 
     /**
@@ -181,9 +132,8 @@ final class RelayPass {
             awaitAcks(ACK_PATIENCE);
             relayed += round(false);
         }
-        StartRefusedException refused = refusal;
-        if (refused != null) {
-            throw refused;
+        if (refusal != null) {
+            throw refusal;
         }
         return relayed;
     }
@@ -217,7 +167,7 @@ final class RelayPass {
     }
 
     private int tryRound(boolean look) {
-        reported.set(0);
+        pace.settles();
         sender.settle();
         feed.giveUpIfOverdue();
         int relayed = database.mustWait() ? 0 : withDatabase(look);
@@ -229,22 +179,24 @@ final class RelayPass {
     private int withDatabase(boolean look) {
         try {
             Connection open = connection.get();
+            long began = System.nanoTime();
             feed.block(open);
             int relayed = 0;
-            if (look || isTimeToDelete()) {
+            boolean readsOn = hasMore() && pace.isTimeToRead(); // after the DELETE company is awaited anew
+            if (look || pace.isTimeToDelete()) {
                 relayed = feed.delete(open);
-                statementAt = System.nanoTime();
+                pace.statementEnded();
             }
             boolean gained = feed.keepLeases(open);
-            boolean read = look || gained || hasMore() && isTimeToRead();
+            boolean read = look || gained || readsOn || hasMore() && pace.isTimeToRead();
             if (read && leases.areValid() && openProducer()) {
                 OutboxFeed.Look found = feed.fetch(open);
                 more = found.more();
-                schedule.looked(found.moved());
-                statementAt = System.nanoTime();
+                pace.statementEnded();
+                pace.looked(found.moved(), System.nanoTime() - began);
             } else if (read) {
                 more = false;
-                schedule.looked(false);
+                pace.looked(false, 0);
             }
             refusal = null;
             database.succeeded();
@@ -341,8 +293,7 @@ final class RelayPass {
         });
         feed.giveUpIfOverdue();
         int left = inFlight.size() - inFlight.awaitingDelete().size();
-        boolean drained = !inFlight.anyHandedOver();
-        sink.close(drained ? Duration.ofNanos(Math.max(0, deadline - System.nanoTime())) : Duration.ZERO);
+        sink.close(Duration.ofNanos(inFlight.anyHandedOver() ? 0 : Math.max(0, deadline - System.nanoTime())));
         try {
             if (connection.isOpen()) {
                 Connection open = connection.get();

@@ -11,7 +11,7 @@
  * send a shard: {@code ShardLeases}. From where it is read: {@code FloorTracker}. What is on its way: {@code InFlight}; how it
  * gets to Kafka: {@code FailStopProducer} or {@code ShardTransactions}. What
  * happens after a failure: {@code EventSender}; to a topic: {@code TopicBreakers}; to a key: {@code BlockedKeys}. When to look:
- * {@code LookSchedule}.
+ * {@code RelayPace}.
  *
  * <p>What a person does: {@link dev.eventbus.outbox.OutboxAdmin}. What is heard and counted:
  * {@link dev.eventbus.outbox.RelayListener}, of which {@code dev.eventbus.outbox.metrics} is one.

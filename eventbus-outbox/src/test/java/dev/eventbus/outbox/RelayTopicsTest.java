@@ -91,6 +91,24 @@ class RelayTopicsTest {
     }
 
     @Test
+    void the_relays_own_rounds_read_on_beside_a_topic_that_hangs() {
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(IntStream.range(0, 2_600)
+                .mapToObj(i -> event("hangs-" + i, "user-" + i % 100))
+                .toArray(Event<?>[]::new));
+        Eventually.isTrue(() -> {
+            pass.run();
+            return pass.health().inFlight() == 1_500;
+        });
+        database.publish(event(HOUSING_UPDATED, "flows", "user-2"));
+        Eventually.isTrue(() -> {
+            pass.run();
+            return kafka.producer().heldIds().contains("flows");
+        });
+        assertThat(kafka.producers).as("before anything was given up").hasSize(1);
+    }
+
+    @Test
     void one_topic_that_hangs_with_large_events_leaves_room_for_others() {
         database.publish(IntStream.range(0, 100)
                 .mapToObj(i -> event("warm-" + i, "user-" + i))

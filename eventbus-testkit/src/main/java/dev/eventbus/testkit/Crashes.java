@@ -82,6 +82,11 @@ final class Crashes {
         left = nth;
     }
 
+    /** The crash that has not come about, as the test asked for it. */
+    synchronized List<String> unmet() {
+        return wanted == null ? List.of() : List.of("crashAt(%s), %d more times".formatted(wanted, left));
+    }
+
     /** How often the point was reached so far. */
     synchronized int reached(CrashPoint point) {
         return reached.getOrDefault(point, 0);

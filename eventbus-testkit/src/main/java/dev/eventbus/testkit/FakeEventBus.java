@@ -232,10 +232,16 @@ public final class FakeEventBus implements AutoCloseable {
         return committed == null ? OptionalLong.empty() : OptionalLong.of(committed.offset());
     }
 
-    /** Closes what was started, in that order. */
+    /**
+     * Closes what was started, in that order.
+     *
+     * @throws IllegalStateException if a failure or a crash that {@link #faults()} was asked for has never come about, so that the test
+     *     has not tested what it says
+     */
     @Override
     public void close() {
         loop.close();
+        faults.checkMet();
     }
 
     private void append(ProducerRecord<byte[], byte[]> record) {

@@ -1,7 +1,9 @@
 package dev.eventbus.testkit;
 
-import java.util.HashMap;
+import dev.eventbus.internal.Checks;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.apache.kafka.common.TopicPartition;
@@ -10,30 +12,53 @@ import org.apache.kafka.common.TopicPartition;
 final class FaultPlan {
 
     enum Call {
-        HANDLER_OF_KEY,
-        SEND_TO_TOPIC,
-        COMMIT_OF_GROUP
+        HANDLER_OF_KEY("forKey"),
+        SEND_TO_TOPIC("forSendsTo"),
+        COMMIT_OF_GROUP("forCommitsOf");
+
+        private final String method;
+
+        Call(String method) {
+            this.method = method;
+        }
     }
 
     private record Target(Call call, String of) {}
 
-    private final Map<Target, Integer> failures = new HashMap<>();
+    /** How many calls were to fail, and how many still are. */
+    private record Failures(int times, int left) {}
+
+    private final Map<Target, Failures> failures = new LinkedHashMap<>();
     private final Set<String> topicsDown = new HashSet<>();
     private final Set<TopicPartition> partitionsDown = new HashSet<>();
 
     /** The next {@code times} such calls fail. */
     synchronized void fail(Call call, String of, int times) {
-        failures.put(new Target(call, of), times);
+        failures.put(new Target(call, of), new Failures(times, times));
     }
 
     /** Whether this call is one that was to fail; counts it. */
     synchronized boolean takes(Call call, String of) {
         Target target = new Target(call, of);
-        int left = failures.getOrDefault(target, 0);
-        if (left > 0) {
-            failures.put(target, left - 1);
+        Failures planned = failures.get(target);
+        if (planned == null || planned.left() == 0) {
+            return false;
         }
-        return left > 0;
+        failures.put(target, new Failures(planned.times(), planned.left() - 1));
+        return true;
+    }
+
+    /** Failures of which none has come about, as the test asked for them. */
+    synchronized List<String> unmet() {
+        return failures.entrySet().stream()
+                .filter(failure -> failure.getValue().left() > 0
+                        && failure.getValue().left() == failure.getValue().times())
+                .map(failure -> "failTimes(%d).%s(\"%s\")"
+                        .formatted(
+                                failure.getValue().times(),
+                                failure.getKey().call().method,
+                                Checks.printable(failure.getKey().of())))
+                .toList();
     }
 
     synchronized void down(String topic) {

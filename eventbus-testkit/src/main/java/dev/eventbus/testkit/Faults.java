@@ -8,6 +8,7 @@ import dev.eventbus.internal.Checks;
 import dev.eventbus.testkit.FaultPlan.Call;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
@@ -26,8 +27,8 @@ import org.apache.kafka.common.header.Header;
  * }</pre>
  *
  * <p>By default nothing goes wrong. Only the edges to Kafka and to the database fail, in ways in which the real ones do; what deals
- * with it is the engine of production. A new fault of the same kind and subject takes the place of the one before. Topics are
- * physical ones. Used by the thread of the bus, also from within handlers.
+ * with it is the engine of production. A new fault of the same kind and subject takes the place of the one before; calls that were
+ * to fail and never did, and a crash that never came about, fail {@link FakeEventBus#close()}. Topics are physical ones. Used by the thread of the bus, also from within handlers.
  */
 public final class Faults {
 
@@ -59,6 +60,17 @@ public final class Faults {
         /** That many offset commits of the group, as when the broker does not answer in time; nothing of them is committed. */
         public void forCommitsOf(String group) {
             broker.faults().fail(Call.COMMIT_OF_GROUP, Checks.notBlank("group", group), times);
+        }
+    }
+
+    void checkMet() {
+        List<String> unmet = Stream.of(broker.faults().unmet(), broker.crashes().unmet())
+                .flatMap(List::stream)
+                .toList();
+        if (!unmet.isEmpty()) {
+            throw new IllegalStateException(
+                    "what the test asked for has never come about: %s. A name may be misspelt, or what runs does not come there."
+                            .formatted(String.join(", ", unmet)));
         }
     }
 

@@ -140,6 +140,7 @@ class CrashesTest {
         assertThatThrownBy(() -> faults.crashAt(CrashPoint.AFTER_COMMIT, 0))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("nth");
+        crash(CrashPoint.AFTER_INBOX_INSERT); // one that nobody comes to fails the close of the bus
     }
 
     /** Publishes two events and runs until a runner has crashed. */

@@ -40,6 +40,20 @@ class FaultsTest {
     }
 
     @Test
+    void what_never_came_about_fails_the_test_when_it_closes_the_bus() {
+        FakeEventBus forgetful = FakeEventBus.create();
+        forgetful.faults().failTimes(2).forKey("bbo");
+        forgetful.faults().failTimes(1).forSendsTo(LETTERS);
+        forgetful.faults().failTimes(1).forCommitsOf(GROUP);
+        forgetful.faults().failTimes(0).forKey("alice");
+        forgetful.faults().crashAt(CrashPoint.AFTER_COMMIT, 3);
+        assertThatThrownBy(forgetful::close)
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("failTimes(2).forKey(\"bbo\"), failTimes(1).forSendsTo(\"dlq.events\")")
+                .hasMessageContaining("failTimes(1).forCommitsOf(\"calculator\"), crashAt(AFTER_COMMIT), 3 more times");
+    }
+
+    @Test
     void a_key_that_fails_twice_is_tried_a_third_time_and_the_others_do_not_wait() {
         faults.failTimes(2).forKey("bob");
         bus.start(runner());

@@ -44,6 +44,7 @@ record Options(
               --quick     a minute of faults, 4 minutes in all (default)
               --ci        ten minutes of faults, 13 in all
               --nightly   an hour of faults, and half an hour without any in which nothing may grow
+              --soak      minutes without faults afterwards, 4 at least, or 0
               --no-inbox  consumers without one: has to come out red
               --seed      of the schedule; a random one otherwise, printed
               --out       where the figures go as JSON, faults/target/faults.json otherwise
@@ -74,6 +75,8 @@ record Options(
         }
     }
 
+    private static final int SHORTEST_SOAK = 4;
+
     private static final String PAGE = "docs/reliability.md";
 
     /** @throws IllegalArgumentException with the usage, if it is not as above */
@@ -91,6 +94,9 @@ record Options(
         boolean tours = !left.remove("--no-tour");
         boolean docs = left.remove("--docs");
         if (!left.isEmpty()) {
+            throw new IllegalArgumentException(USAGE);
+        }
+        if (number(soak) < 0 || number(soak) > 0 && number(soak) < SHORTEST_SOAK) {
             throw new IllegalArgumentException(USAGE);
         }
         return new Options(

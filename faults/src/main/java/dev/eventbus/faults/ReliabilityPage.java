@@ -36,7 +36,7 @@ final class ReliabilityPage {
             """;
 
     private static final String SOAK = """
-            Then all was left alone under the same load. What a process held, after a collection, in the first and in the last third of that time:
+            Then all was left alone under the same load. What processes and the database held, after a collection, in the first and in the last third of that time:
 
             | Held | early → late |
             |---|---|

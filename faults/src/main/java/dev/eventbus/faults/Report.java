@@ -7,9 +7,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * The figures of a run, for a person and for a program.
@@ -48,6 +50,11 @@ record Report(
         return open.isEmpty() ? Verdict.PASSED : Verdict.UNKNOWN;
     }
 
+    /** A leak shows in a soak only. */
+    private Set<Violation> lookedFor() {
+        return soak.isEmpty() ? EnumSet.complementOf(EnumSet.of(Violation.LEAK)) : EnumSet.allOf(Violation.class);
+    }
+
     private Map<String, Object> figures() {
         Map<String, Object> figures = new LinkedHashMap<>();
         figures.put("verdict", verdict().name());
@@ -62,7 +69,7 @@ record Report(
         figures.put("crashPoints", reached);
         figures.put("soak", soak);
         Map<String, Integer> violations = new LinkedHashMap<>();
-        for (Violation violation : Violation.values()) {
+        for (Violation violation : lookedFor()) {
             violations.put(violation.code(), findings.count(violation));
         }
         figures.put("violations", violations);
@@ -94,7 +101,7 @@ record Report(
         faults.forEach((kind, count) -> line(table, "  " + kind, count));
         line(table, "crash points", reached.size() + " of " + CrashTour.POINTS * options.tours() + " " + reached);
         soak.forEach((name, trend) -> line(table, "  " + name, trend));
-        for (Violation violation : Violation.values()) {
+        for (Violation violation : lookedFor()) {
             line(table, "  " + violation.code(), findings.count(violation));
         }
         findings.examples()

@@ -34,7 +34,7 @@ public enum Violation {
     STUCK_KEY,
     /** P9: a process that no fault had touched ended by itself. */
     UNEXPECTED_EXIT,
-    /** P7: without any fault, under an even load, a process or the database held more and more. */
+    /** Without any fault, under an even load, a process or the database held more and more. */
     LEAK;
 
     /** As in reports, such as {@code lost-write}. */

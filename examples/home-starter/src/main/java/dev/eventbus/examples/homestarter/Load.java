@@ -18,7 +18,10 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
-/** Users who change something, 70 assets and 30 homes a second, evenly over time; at most eight at once. */
+/**
+ * Users who change something, 70 assets and 30 homes a second, evenly over time; at most eight at once. Every fifth change is of one user,
+ * from several threads.
+ */
 final class Load implements AutoCloseable {
 
     static final int PER_SECOND = 100;
@@ -26,6 +29,7 @@ final class Load implements AutoCloseable {
     private static final long EVERY_NANOS = 1_000_000_000L / PER_SECOND;
     private static final int AT_ONCE = 8;
     private static final int USERS = 40;
+    private static final int BUSY = 5;
 
     private final HttpClient client = HttpClient.newHttpClient();
     private final ExecutorService threads = Executors.newFixedThreadPool(AT_ONCE);
@@ -71,7 +75,7 @@ final class Load implements AutoCloseable {
     }
 
     private HttpRequest request(long number) {
-        String user = "user-%03d".formatted(number * 7 % USERS);
+        String user = "user-%03d".formatted(number % BUSY == 0 ? 0 : number * 7 % USERS);
         return number % 10 < 7
                 ? asset(assets, user, number)
                 : put("%s/users/%s/homes/%s-home".formatted(housing, user, user), "{\"price\":%d}".formatted(number));
