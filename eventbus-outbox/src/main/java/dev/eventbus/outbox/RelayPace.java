@@ -11,8 +11,9 @@ import java.util.function.LongSupplier;
  * When the relay's next statement is due, and how long it rests until then.
  *
  * <p>It <em>looks</em> into the outbox 0.5, 1, 2, 4 … ms after a publish in this process or after the last look, for 250 ms; after a known
- * commit at once; otherwise after 2 to 100 ms, a quarter longer each time that nothing has moved. After each look it pauses for twice as
- * long as that took, at most 10 ms, whatever is known: so under load a look finds several events, and the database has time for others.
+ * commit at once; otherwise after 2 to 100 ms, a quarter longer each time that nothing has moved. After a look that found events it
+ * pauses for twice as long as that took, at most 10 ms, whatever is known: so under load the next finds several, and the database has time for
+ * others.
  *
  * <p>While more rows wait than fit, they are <em>read</em> by the half window, and always <em>deleted</em> by the half window or once all that
  * can come has come: few statements for many rows, and Kafka works on one half while the database works on the other. For 10 ms at
@@ -191,7 +192,7 @@ final class RelayPace {
      * Plans the next look.
      *
      * @param moved whether this one saw an event, or a sequence number given out since the one before
-     * @param tookNanos how long it took, with the DELETE before it
+     * @param tookNanos how long it took, with the DELETE before it; 0 if it found no event
      */
     void looked(boolean moved, long tookNanos) {
         long now = nanoTime.getAsLong();

@@ -190,10 +190,11 @@ final class RelayPass {
             boolean gained = feed.keepLeases(open);
             boolean read = look || gained || readsOn || hasMore() && pace.isTimeToRead();
             if (read && leases.areValid() && openProducer()) {
+                int before = inFlight.size();
                 OutboxFeed.Look found = feed.fetch(open);
                 more = found.more();
                 pace.statementEnded();
-                pace.looked(found.moved(), System.nanoTime() - began);
+                pace.looked(found.moved(), inFlight.size() > before ? System.nanoTime() - began : 0);
             } else if (read) {
                 more = false;
                 pace.looked(false, 0);
