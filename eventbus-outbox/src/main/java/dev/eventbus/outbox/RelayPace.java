@@ -78,7 +78,7 @@ final class RelayPace {
 
     private volatile int enough = 1;
 
-    /** Whether a publish has to wake the relay: only while it rests for longer than the first step. */
+    /** Whether a publish or a commit has to wake the relay: only while it rests for longer than the first step. */
     private final AtomicBoolean armed = new AtomicBoolean();
 
     // The relay's thread only.

@@ -28,7 +28,8 @@ import org.apache.kafka.common.header.Header;
  *
  * <p>By default nothing goes wrong. Only the edges to Kafka and to the database fail, in ways in which the real ones do; what deals
  * with it is the engine of production. A new fault of the same kind and subject takes the place of the one before; calls that were
- * to fail and never did, and a crash that never came about, fail {@link FakeEventBus#close()}. Topics are physical ones. Used by the thread of the bus, also from within handlers.
+ * to fail and never did, and a crash that never came about, fail {@link FakeEventBus#close()}. Topics are physical ones. Used by the
+ * thread of the bus, also from within handlers.
  */
 public final class Faults {
 
