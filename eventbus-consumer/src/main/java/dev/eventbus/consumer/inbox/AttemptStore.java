@@ -101,8 +101,10 @@ public final class AttemptStore {
         long purged = 0;
         int batch;
         do {
-            batch = transactions.runOurs(
-                    (connection, watch) -> new Ending<>(sql.purge(connection, group, olderThan), true));
+            batch = transactions.runOurs((connection, watch) -> {
+                int deleted = sql.purge(connection, group, olderThan);
+                return new Ending<>(deleted, deleted > 0);
+            });
             purged += batch;
         } while (batch == InboxSql.PURGE_BATCH);
         return purged;

@@ -14,7 +14,8 @@ import org.jspecify.annotations.Nullable;
  * Back-pressure: how much may be in flight (queued, running or waiting) before reading pauses. Every record read takes one
  * permit and its bytes, and returns them when it ends or is dropped.
  *
- * <p>Reading goes on below 70 % of a budget, so that it does not stutter at its edge. A partition also pauses when it is closed,
+ * <p>Reading goes on below 95 % of a budget: near its edge, so that beside a hot key that fills it the other keys move on evenly
+ * and not in bursts with long rests between them. A partition also pauses when it is closed,
  * when it holds half of a budget while there are others to read, and when too many records lie between its lowest unfinished one and the last one read: one key that waits must not let the
  * others run ahead without end, nor stop the reading of all partitions.
  *
@@ -56,7 +57,7 @@ public final class FlowControl {
     /** Records from the lowest unfinished one to the last one read, for each partition. */
     public static final int MAX_SPAN = 10_000;
 
-    private static final double RESUME_BELOW = 0.7;
+    private static final double RESUME_BELOW = 0.95;
 
     /** What one partition may hold of a budget if there are others. */
     private static final double SHARE = 0.5;
