@@ -37,7 +37,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** Parked keys of a runner on threads: lanes and drains beside each other, and a close in the middle. */
-@Timeout(60)
+@Timeout(180)
 class ParkingThreadsTest {
 
     private final JdbcDataSource database = new JdbcDataSource();
@@ -89,7 +89,7 @@ class ParkingThreadsTest {
     }
 
     private void eventually(Callable<Boolean> condition) {
-        assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+        assertThat(RunLoop.await(Duration.ofSeconds(60), () -> {
                     try {
                         return condition.call();
                     } catch (Exception e) {
@@ -350,13 +350,14 @@ class ParkingThreadsTest {
         CountDownLatch go = new CountDownLatch(1);
         inbox = watched(looks, new CountDownLatch(0), go).batching(10);
         held.put("first", go);
-        start(builder().concurrency(1));
+        ConsumerRunner running = start(builder().concurrency(1));
         kafka.event(P0, "carol", "first");
         eventually(() -> begun.contains("first"));
         kafka.event(P0, "alice", "a1");
         kafka.event(P0, "bob", "b2");
         CountDownLatch alice = new CountDownLatch(1);
         held.put("a1", alice);
+        eventually(() -> running.health().partitions().stream().anyMatch(partition -> partition.inFlight() == 3));
         go.countDown();
         eventually(() -> begun.contains("a1")); // and b2 is in its transaction
         comesBack("bob", "b1");

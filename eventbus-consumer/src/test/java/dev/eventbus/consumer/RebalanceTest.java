@@ -345,9 +345,9 @@ class RebalanceTest {
         kafka.event(P0, "alice", "a1");
         awaitStarted("a1");
         runner.close(Duration.ofMillis(500));
+        await(() -> runner.health().status() == Status.STOPPED);
         assertThat(kafka.letters.history()).isEmpty();
         assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
-        assertThat(runner.health().status()).isEqualTo(Status.STOPPED);
     }
 
     @Test

@@ -208,7 +208,8 @@ class BrokerProbeTest {
         try (Server plaintext = Server.plaintext()) {
             ClusterProbe wrong = new ClusterProbe(cluster(plaintext.address(), "ssl"));
             TimeoutException silence = new TimeoutException("late");
-            assertThat(wrong.explain(silence, "events wait").code()).isEqualTo(ErrorCode.NO_ANSWER);
+            assertThat(wrong.explain(silence, "events wait").code())
+                    .isIn(ErrorCode.NO_ANSWER, ErrorCode.SPEAKS_PLAINTEXT); // if the probe was quick
             while (wrong.explain(silence, "events wait").code() == ErrorCode.NO_ANSWER) {
                 assertThat(Thread.currentThread().isInterrupted()).isFalse();
                 Thread.onSpinWait();

@@ -135,8 +135,8 @@ final class FakeTransactions {
         private void commit() {
             synchronized (committed) {
                 if (began) {
-                    kafka.log.addAll(open);
                     committed.add(open.stream().map(FakeKafka::id).toList());
+                    kafka.log.addAll(open);
                     end();
                 }
             }

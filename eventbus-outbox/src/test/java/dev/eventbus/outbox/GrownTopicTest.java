@@ -170,7 +170,7 @@ class GrownTopicTest {
     /** Its client had learnt of three partitions, and does not ask again for long. */
     @Test
     void a_relay_whose_leases_ran_out_takes_the_mark_although_its_client_did_not_know_the_new_partitions() {
-        Duration lease = Duration.ofSeconds(1);
+        Duration lease = Duration.ofSeconds(3);
         RelayPass slept = pass("slept", lease);
         database.publish(event("evt-1", "bob"));
         slept.runToEnd();

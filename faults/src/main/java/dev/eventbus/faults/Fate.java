@@ -26,6 +26,11 @@ enum Fate {
         this.failures = failures;
     }
 
+    /** Of all events. */
+    double share() {
+        return (double) perMille / ALL;
+    }
+
     static Fate of(String eventId) {
         int dice = new SplittableRandom(eventId.hashCode()).nextInt(ALL);
         for (Fate fate : values()) {

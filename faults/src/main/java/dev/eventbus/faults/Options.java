@@ -15,7 +15,7 @@ import java.util.Locale;
  * @param faultsFor how long faults are made after the tour of the crash points
  * @param soaksFor how long nothing happens afterwards but load
  * @param drainsWithin how long everything may take to come to rest afterwards
- * @param rate transactions a second of all publishers
+ * @param rate transactions a second of all publishers, unless they are held back
  * @param tours how often each crash point is visited
  * @param sendMode of the relays
  * @param groupProtocol of the consumers
@@ -42,7 +42,7 @@ record Options(
                        [--group-protocol classic|consumer] [--no-inbox] [--out FILE] [--docs]
             faults/run --mutants [NAME...]
               --quick     a minute of faults, 4 minutes in all (default)
-              --ci        ten minutes of faults, 13 in all
+              --ci        twelve minutes of faults, 15 in all
               --nightly   an hour of faults, and half an hour without any in which nothing may grow
               --soak      minutes without faults afterwards, 4 at least, or 0
               --no-inbox  consumers without one: has to come out red
@@ -53,7 +53,7 @@ record Options(
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
         QUICK(1, 0, 25, 90, new Gaps(300, 2_200)),
-        CI(10, 0, 72, 120, new Gaps(1_200, 7_000)),
+        CI(12, 0, 72, 120, new Gaps(1_400, 8_500)),
         NIGHTLY(60, 30, 75, 600, new Gaps(1_500, 11_000));
 
         private final int minutes;

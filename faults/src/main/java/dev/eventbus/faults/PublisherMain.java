@@ -40,33 +40,46 @@ final class PublisherMain {
     private final Keys keys = new Keys();
     private final JdbcOutbox outbox = JdbcOutbox.postgres();
     private final CrashPoint crash;
+    private final Restraint restraint;
 
-    private PublisherMain(String[] arguments, SplittableRandom random, CrashPoint crash) {
+    private PublisherMain(String[] arguments, SplittableRandom random, CrashPoint crash, Restraint restraint) {
         this.url = arguments[0];
         this.user = arguments[1];
         this.password = arguments[2];
         this.everyNanos = THREADS * SECOND / Long.parseLong(arguments[3]);
         this.random = random;
         this.crash = crash;
+        this.restraint = restraint;
     }
 
     /** @param arguments JDBC address, user, password, transactions a second, seed */
     public static void main(String[] arguments) {
         CrashPoint crash = CrashPoint.ofThisJvm();
         SplittableRandom random = new SplittableRandom(Long.parseLong(arguments[4]));
+        Restraint restraint = new Restraint();
         for (int i = 0; i < THREADS; i++) {
-            Thread work = new Thread(new PublisherMain(arguments, random.split(), crash)::work, "publisher-" + i);
-            work.setDaemon(true);
-            work.start();
+            PublisherMain publisher = new PublisherMain(arguments, random.split(), crash, restraint);
+            publisher.begin("publisher-" + i, publisher::publishOn);
         }
+        PublisherMain watching = new PublisherMain(arguments, random, crash, restraint);
+        watching.begin("restraint", restraint::watch);
         Children.awaitEndOfInput(command -> {});
     }
 
-    private void work() {
+    private interface Work {
+        void on(Connection database) throws SQLException;
+    }
+
+    private void begin(String name, Work work) {
+        Thread thread = new Thread(() -> again(work), name);
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    private void again(Work work) {
         while (!Thread.currentThread().isInterrupted()) {
             try (Connection database = DriverManager.getConnection(url, user, password)) {
-                database.setAutoCommit(false);
-                publishOn(database);
+                work.on(database);
             } catch (SQLException | EventBusException e) {
                 System.err.println("connection given up: " + e);
                 LockSupport.parkNanos(TRIES_AGAIN_AFTER);
@@ -78,8 +91,10 @@ final class PublisherMain {
     }
 
     private void publishOn(Connection database) throws SQLException {
+        database.setAutoCommit(false);
         long next = System.nanoTime();
         while (!Thread.currentThread().isInterrupted()) {
+            restraint.pass();
             transaction(database);
             next = Math.max(next + everyNanos, System.nanoTime() - SECOND);
             LockSupport.parkNanos(next - System.nanoTime());

@@ -52,6 +52,14 @@ final class WorkloadSql {
         return "INSERT INTO effect (event_id, key, number, nth, digest, pid, attempt) VALUES (?, ?, ?, ?, ?, ?, ?)";
     }
 
+    /** How many events have had no effect; parameter: the share of those that never have one. */
+    static String behind() {
+        return """
+                SELECT (SELECT coalesce(sum(n), 0) FROM key_counter) * (1 - CAST(? AS double precision))
+                     - (SELECT coalesce(sum(n), 0) FROM effect_state)
+                """;
+    }
+
     static String ledger() {
         return "SELECT event_id, key, number, digest, at FROM ledger";
     }

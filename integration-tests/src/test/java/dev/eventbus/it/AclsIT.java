@@ -24,6 +24,7 @@ import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.common.acl.AccessControlEntry;
 import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclBindingFilter;
 import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.resource.PatternType;
@@ -56,7 +57,11 @@ class AclsIT {
         scene = Scene.create(as("admin"), unique, postgres, "asset.events:2", "dlq.events:1");
         scene.execute("CREATE TABLE effect (event varchar(128))");
         documented = documented();
-        admin.createAcls(documented.stream().map(this::binding).toList()).all().get();
+        List<AclBinding> bindings = documented.stream().map(this::binding).toList();
+        admin.createAcls(bindings).all().get();
+        Eventually.holds(
+                () -> admin.describeAcls(AclBindingFilter.ANY).values().get().containsAll(bindings),
+                () -> "they are not in force");
     }
 
     @BeforeAll
@@ -197,8 +202,10 @@ class AclsIT {
             relay.start();
             runner.start();
             Eventually.holds(() -> isAllHandled(2, 1), () -> relay.health() + " " + runner.health());
-            assertThat(relay.health().problems()).isEmpty();
-            assertThat(runner.health().problems()).isEmpty();
+            Eventually.holds(
+                    () -> relay.health().problems().isEmpty()
+                            && runner.health().problems().isEmpty(),
+                    () -> relay.health() + " " + runner.health());
         }
     }
 

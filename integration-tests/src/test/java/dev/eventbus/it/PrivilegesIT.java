@@ -153,7 +153,7 @@ class PrivilegesIT {
             Eventually.holds(() -> effects().size() == 4, runner::health);
             assertThat(effects()).containsExactly("evt-1", "evt-2", "evt-3", "evt-4");
             assertThat(scene.records("dlq.events")).hasSize(1);
-            assertThat(scene.count("SELECT count(*) FROM eventbus_outbox")).isZero();
+            Eventually.holds(() -> scene.count("SELECT count(*) FROM eventbus_outbox") == 0, relay::health);
         }
     }
 

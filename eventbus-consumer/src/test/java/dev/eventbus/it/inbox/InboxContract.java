@@ -379,7 +379,7 @@ public abstract class InboxContract extends InboxDatabase {
         }
         release.countDown();
         assertThat(owner.get(10, TimeUnit.SECONDS)).isEqualTo(new Decided());
-        assertThat(Duration.ofNanos(shortest)).isLessThan(Duration.ofMillis(200));
+        assertThat(Duration.ofNanos(shortest)).isLessThan(Duration.ofMillis(245));
     }
 
     private JdbcInbox losingTheAnswer(boolean committed) {

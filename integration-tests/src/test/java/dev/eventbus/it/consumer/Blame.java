@@ -76,6 +76,12 @@ enum Blame {
 
     /** Two transactions that lock 1 and 2 crosswise; throws what the one that loses is told. */
     static void deadlock(Connection one, Connection other, String lockFirst, String lockSecond) throws Exception {
+        deadlock(one, other, lockFirst, lockSecond, () -> {});
+    }
+
+    /** @param otherWaits returns once the other waits for the first lock */
+    static void deadlock(Connection one, Connection other, String lockFirst, String lockSecond, Runnable otherWaits)
+            throws Exception {
         one.setAutoCommit(false);
         other.setAutoCommit(false);
         execute(one, lockFirst);
@@ -89,6 +95,7 @@ enum Blame {
             }
         });
         try {
+            otherWaits.run();
             execute(one, lockSecond);
         } finally {
             one.rollback();

@@ -59,6 +59,7 @@ class ChangedTopicsIT {
                 admin.createPartitions(Map.of(scene.kafka().physicalTopic("asset.events"), NewPartitions.increaseTo(6)))
                         .all()
                         .get();
+                Eventually.holds(() -> partitions(admin, scene) == 6, () -> "it has not grown");
             }
             publish(scene, 3, 5);
             assertThat(scene.records("asset.events"))
@@ -80,6 +81,13 @@ class ChangedTopicsIT {
             }
             Eventually.holds(() -> inbox.parking().load(group).isEmpty(), runner::health);
         }
+    }
+
+    private static int partitions(Admin admin, Scene scene) throws Exception {
+        String topic = scene.kafka().physicalTopic("asset.events");
+        return admin.describeTopics(List.of(topic)).allTopicNames().get().values().stream()
+                .mapToInt(description -> description.partitions().size())
+                .sum();
     }
 
     @Test

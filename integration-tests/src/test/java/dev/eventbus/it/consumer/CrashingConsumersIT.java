@@ -24,6 +24,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Random;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.parallel.Execution;
@@ -101,6 +103,7 @@ class CrashingConsumersIT {
             try (ConsumerProcess dies = ConsumerProcess.start(
                     scene, group, ConsumerProcess.MISSED_SOON, "-D%s=%s".formatted(CrashPoint.PROPERTY, crash))) {
                 Eventually.holds(LIMIT, () -> !dies.isAlive(), () -> dies);
+                Eventually.holds(LIMIT, () -> dies.started().size() >= 2, () -> dies); // told by another thread
                 assertThat(dies.started()).startsWith("fails-1", "fails-1");
             }
             assertThat(scene.committed(group, "asset.events")).isZero();
@@ -124,10 +127,18 @@ class CrashingConsumersIT {
             throws Exception {
         try (EmbeddedPostgres own = EmbeddedPostgres.start();
                 Scene scene = Scene.create(server, own, "asset.events:1", "dlq.events:1")) {
-            scene.database().getHikariConfigMXBean().setConnectionTimeout(1_000);
+            CountDownLatch killed = new CountDownLatch(1);
+            AtomicInteger begun = new AtomicInteger();
             scene.execute("CREATE TABLE effect (event varchar(128))");
+            for (int i = 0; i < 200; i++) {
+                scene.sendRaw("asset.events", "user-" + i, json("user-" + i, "evt-" + i));
+            }
+            scene.flush();
             ConsumerRunner runner = scene.start(ConsumerRunner.builder(scene.kafka(), scene.group("ledger"))
                     .inTransaction(scene.inbox(), ASSET_UPDATED, (event, tx) -> {
+                        if (begun.incrementAndGet() > 20) {
+                            killed.await();
+                        }
                         try (PreparedStatement insert =
                                 tx.connection().prepareStatement("INSERT INTO effect SELECT ? FROM pg_sleep(0.05)")) {
                             insert.setString(1, event.id());
@@ -138,17 +149,17 @@ class CrashingConsumersIT {
                     .afterRetries(AfterRetries.deadLetter("dlq.events"))
                     .concurrency(4)
                     .build());
-            for (int i = 0; i < 200; i++) {
-                send(scene, "user-" + i, "evt-" + i);
-            }
             Eventually.holds(() -> scene.count("SELECT count(*) FROM effect") > 10, runner::health);
+            scene.database().getHikariConfigMXBean().setConnectionTimeout(1_000);
             own.kill();
+            killed.countDown();
             Eventually.holds(
                     () -> runner.health().status() == Status.DEGRADED
                             && runner.health().problems().stream()
                                     .anyMatch(problem -> problem.contains("out of order")),
                     runner::health);
             own.restart();
+            scene.database().getHikariConfigMXBean().setConnectionTimeout(30_000);
             Eventually.holds(() -> scene.committed(scene.group("ledger"), "asset.events") == 200, runner::health);
             assertThat(scene.count("SELECT count(DISTINCT event) FROM effect")).isEqualTo(200);
             assertThat(scene.count("SELECT count(*) FROM effect")).isEqualTo(200);
@@ -166,12 +177,13 @@ class CrashingConsumersIT {
     }
 
     private static void send(Scene scene, String user, String id) {
-        scene.sendRaw(
-                "asset.events",
-                user,
-                "{\"eventId\":\"%s\",\"eventType\":\"ASSET_UPDATED\",\"timestamp\":\"2025-01-15T10:35:00Z\",\"userId\":\"%s\"}"
-                        .formatted(id, user));
+        scene.sendRaw("asset.events", user, json(user, id));
         scene.flush();
+    }
+
+    private static String json(String user, String id) {
+        return "{\"eventId\":\"%s\",\"eventType\":\"ASSET_UPDATED\",\"timestamp\":\"2025-01-15T10:35:00Z\",\"userId\":\"%s\"}"
+                .formatted(id, user);
     }
 
     private boolean isDone(Scene scene) throws SQLException {

@@ -15,6 +15,7 @@ import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.it.Eventually;
+import dev.eventbus.it.Scene;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.TopicSpec;
 import dev.eventbus.topics.Topics;
@@ -76,7 +77,7 @@ class LongAndFailingHandlersIT {
         kafka = KafkaCluster.at(server.bootstrapServers()).topicPrefix(server.uniqueName("handlers") + ".");
         group = server.uniqueName("handlers");
         admin = kafka.admin();
-        producer = kafka.producer(Map.of());
+        producer = kafka.producer(Scene.ONE_AT_A_TIME);
         open.addAll(List.of(admin, producer));
     }
 

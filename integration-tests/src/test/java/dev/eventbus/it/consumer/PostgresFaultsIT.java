@@ -137,11 +137,13 @@ class PostgresFaultsIT {
                             Connection other = connect()) {
                         execute(one, "SET deadlock_timeout = '50ms'");
                         execute(other, "SET deadlock_timeout = '60s'"); // so it is the first that loses
+                        int pid = pid(other);
                         Blame.deadlock(
                                 one,
                                 other,
                                 "UPDATE account SET n = 1 WHERE id = 1",
-                                "UPDATE account SET n = 1 WHERE id = 2");
+                                "UPDATE account SET n = 1 WHERE id = 2",
+                                () -> Eventually.holds(() -> waits(pid), () -> "the other does not wait"));
                     }
                 }))
                 .isEqualTo(THE_INFRASTRUCTURE);
@@ -261,6 +263,15 @@ class PostgresFaultsIT {
     private boolean isThere(int pid) throws SQLException {
         try (Connection connection = connect()) {
             return number(connection, "SELECT count(*) FROM pg_stat_activity WHERE pid = " + pid) > 0;
+        }
+    }
+
+    private boolean waits(int pid) throws SQLException {
+        try (Connection connection = connect()) {
+            return number(
+                            connection,
+                            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = " + pid)
+                    > 0;
         }
     }
 

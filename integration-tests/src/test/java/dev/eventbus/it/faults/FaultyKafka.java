@@ -165,20 +165,29 @@ public final class FaultyKafka implements AutoCloseable {
         set(scene, "max.message.bytes", String.valueOf(maxMessageBytes), topics);
     }
 
-    /** Sets a property of topics. */
+    /** Sets a property of topics. Returns when it is so. */
     public void set(Scene scene, String name, String value, String... topics) {
-        await(admin.incrementalAlterConfigs(Stream.of(topics)
-                        .map(scene.kafka()::physicalTopic)
+        List<ConfigResource> resources = Stream.of(topics)
+                .map(scene.kafka()::physicalTopic)
+                .map(topic -> new ConfigResource(ConfigResource.Type.TOPIC, topic))
+                .toList();
+        await(admin.incrementalAlterConfigs(resources.stream()
                         .collect(toMap(
-                                topic -> new ConfigResource(ConfigResource.Type.TOPIC, topic),
+                                topic -> topic,
                                 topic -> List.of(
                                         new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET)))))
                 .all());
+        Eventually.holds(
+                () -> admin.describeConfigs(resources).all().get().values().stream()
+                        .allMatch(config -> config.get(name).value().equals(value)),
+                () -> name + " is not " + value);
     }
 
-    /** Deletes a topic of a scene. */
+    /** Deletes a topic of a scene. Returns when it is so. */
     public void deleteTopic(Scene scene, String topic) {
-        await(admin.deleteTopics(List.of(scene.kafka().physicalTopic(topic))).all());
+        String name = scene.kafka().physicalTopic(topic);
+        await(admin.deleteTopics(List.of(name)).all());
+        Eventually.holds(() -> !admin.listTopics().names().get().contains(name), () -> name + " is still there");
     }
 
     private static void await(KafkaFuture<?> done) {

@@ -24,7 +24,7 @@ public abstract class IdleLimitContract extends InboxDatabase {
     @Test
     void K_03_a_stopped_owner_loses_its_marks_after_the_idle_limit_and_its_commit_fails_when_it_wakes()
             throws Exception {
-        JdbcInbox limited = inboxOn(dataSource()).idleLimit(Duration.ofSeconds(1));
+        JdbcInbox limited = inboxOn(dataSource()).idleLimit(Duration.ofSeconds(5));
         CountDownLatch stopped = new CountDownLatch(32);
         CountDownLatch wakes = new CountDownLatch(1);
         List<Future<MarkResult>> zombies = new ArrayList<>();
@@ -36,7 +36,7 @@ public abstract class IdleLimitContract extends InboxDatabase {
                 wakes.await();
             })));
         }
-        await(stopped);
+        assertThat(stopped.await(1, TimeUnit.MINUTES)).isTrue();
         assertThat(inbox().run(mark("healthy"), book("healthy"))).isEqualTo(new Decided());
         for (int i = 0; i < 32; i++) {
             String id = "evt-" + i;

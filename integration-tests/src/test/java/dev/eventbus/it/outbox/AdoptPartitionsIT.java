@@ -92,7 +92,7 @@ class AdoptPartitionsIT {
             grow(scene);
             Future<Integer> adoption =
                     threads.submit(() -> admin.adoptPartitions(scene.kafka(), "asset.events", LIMIT, group));
-            Eventually.holds(() -> scene.strings(RECORDED).get(0).startsWith("3>6"), one::health);
+            Eventually.holds(() -> !scene.strings(RECORDED).get(0).equals("3"), one::health);
             two.close();
             try (OutboxRelay three = relay(scene, mode)) {
                 assertThat(adoption.get()).isEqualTo(6);
@@ -129,7 +129,7 @@ class AdoptPartitionsIT {
             grow(scene);
             String group = scene.group("calculator");
             assertThatThrownBy(
-                            () -> admin.adoptPartitions(scene.kafka(), "asset.events", Duration.ofSeconds(20), group))
+                            () -> admin.adoptPartitions(scene.kafka(), "asset.events", Duration.ofSeconds(30), group))
                     .isInstanceOf(StartRefusedException.class)
                     .hasMessageContaining(group)
                     .hasMessageContaining("goes on as before");

@@ -14,7 +14,7 @@ class H2OutboxStoreTest extends OutboxStoreContract {
     private final JdbcDataSource database = new JdbcDataSource();
 
     H2OutboxStoreTest() {
-        database.setURL("jdbc:h2:mem:%s;DB_CLOSE_DELAY=-1".formatted(UUID.randomUUID()));
+        database.setURL("jdbc:h2:mem:%s;DB_CLOSE_DELAY=-1;LOCK_TIMEOUT=60000".formatted(UUID.randomUUID()));
     }
 
     @Override

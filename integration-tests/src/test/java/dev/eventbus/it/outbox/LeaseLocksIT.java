@@ -26,7 +26,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 @ExtendWith(ServersExtension.class)
 class LeaseLocksIT {
 
-    private static final Duration LEASE = Duration.ofSeconds(3);
+    private static final Duration LEASE = Duration.ofSeconds(6);
     private static final int LOCKED = 7;
 
     private static OutboxRelay start(Scene scene) {
@@ -71,13 +71,13 @@ class LeaseLocksIT {
             lock(frozen);
             publish(scene);
             try (OutboxRelay relay = start(scene)) {
-                Eventually.holds(LEASE, () -> ownsAllOthers(relay), relay::health);
-                Eventually.holds(LEASE, () -> pending(scene, "<>") == 0, relay::health);
+                Eventually.holds(() -> ownsAllOthers(relay), relay::health);
+                Eventually.holds(() -> pending(scene, "<>") == 0, relay::health);
                 assertThat(relay.health().problems()).isEmpty();
                 assertThat(pending(scene, "=")).isPositive();
 
                 frozen.rollback();
-                Eventually.holds(LEASE, () -> pending(scene, "=") == 0, relay::health);
+                Eventually.holds(() -> pending(scene, "=") == 0, relay::health);
             }
         }
     }
@@ -90,18 +90,17 @@ class LeaseLocksIT {
             Eventually.holds(() -> relay.health().ownedShards().size() == Shards.COUNT, relay::health);
             lock(frozen);
             Eventually.holds(
-                    LEASE,
                     () -> {
                         assertThat(relay.health().ownedShards()).hasSizeGreaterThanOrEqualTo(Shards.COUNT - 1);
                         return ownsAllOthers(relay);
                     },
                     relay::health);
             publish(scene);
-            Eventually.holds(LEASE, () -> pending(scene, "<>") == 0, relay::health);
+            Eventually.holds(() -> pending(scene, "<>") == 0, relay::health);
             assertThat(relay.health().problems()).isEmpty();
 
             frozen.rollback();
-            Eventually.holds(LEASE, () -> pending(scene, "=") == 0, relay::health);
+            Eventually.holds(() -> pending(scene, "=") == 0, relay::health);
         }
     }
 
@@ -121,8 +120,8 @@ class LeaseLocksIT {
             assertThat(store.lock(frozen, LOCKED, 1)).isTrue();
             publish(scene);
             try (OutboxRelay relay = start(scene)) {
-                Eventually.holds(LEASE.multipliedBy(2), () -> pending(scene, "<>") == 0, relay::health);
-                Eventually.holds(LEASE, () -> pending(scene, "=") == 0, relay::health);
+                Eventually.holds(() -> pending(scene, "<>") == 0, relay::health);
+                Eventually.holds(() -> pending(scene, "=") == 0, relay::health);
             }
             connection.close();
         }

@@ -52,7 +52,11 @@ class OperatingIT {
                 relay.start();
                 scene.inTransaction(tx -> publishing.within(tx).publish(ASSET_UPDATED, AssetUpdated.amount("bob", 1)));
                 Eventually.holds(
-                        () -> registry.find("eventbus.relay.latency").timer() != null
+                        () -> registry.find("eventbus.relay.sent").counter() != null
+                                && registry.find("eventbus.relay.sent")
+                                                .counter()
+                                                .count()
+                                        == 1
                                 && !Double.isNaN(registry.get("eventbus.outbox.oldest.age")
                                         .gauge()
                                         .value()),

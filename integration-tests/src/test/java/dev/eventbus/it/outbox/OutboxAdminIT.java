@@ -76,6 +76,11 @@ class OutboxAdminIT {
                                     AlterConfigOp.OpType.SET))))
                     .all()
                     .get();
+            Eventually.holds( // the controller tells the broker a moment later
+                    () -> admin.describeConfigs(List.of(resource)).all().get().values().stream()
+                            .allMatch(config ->
+                                    config.get("max.message.bytes").value().equals(String.valueOf(bytes))),
+                    () -> "it is not set");
         }
     }
 
@@ -122,11 +127,10 @@ class OutboxAdminIT {
 
             maxMessageBytes(scene, "asset.events", 100_000);
             assertThat(admin(scene).unblock("asset.events", "bob")).isTrue();
-            Eventually.holds(Duration.ofSeconds(20), () -> scene.count(PENDING) == 0, relay::health);
+            Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             assertThat(ids(scene, "bob")).containsExactly("evt-1", "too-large", "evt-3", "evt-5");
             assertThat(ids(scene, "eve")).containsExactly("evt-4", "evt-6");
-            Eventually.holds(
-                    Duration.ofSeconds(20), () -> relay.health().problems().isEmpty(), relay::health);
+            Eventually.holds(() -> relay.health().problems().isEmpty(), relay::health);
         }
     }
 
@@ -153,7 +157,7 @@ class OutboxAdminIT {
             assertThat(new String(discarded.value(), UTF_8))
                     .contains("\"eventId\":\"too-large\"")
                     .hasSizeGreaterThan(20_000);
-            Eventually.holds(Duration.ofSeconds(20), () -> scene.count(PENDING) == 0, relay::health);
+            Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             assertThat(ids(scene, "bob")).containsExactly("evt-2");
             assertThat(heard).containsExactly("too-large asset.events sent by mail");
         }
@@ -176,7 +180,7 @@ class OutboxAdminIT {
                     .containsExactly("STALE");
             assertThat(admin.unblockAll("STALE")).isEqualTo(1);
             publish(scene, asset("young-2", "bob"));
-            Eventually.holds(Duration.ofSeconds(20), () -> scene.count(PENDING) == 0, relay::health);
+            Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             assertThat(ids(scene, "bob")).containsExactly("old-1", "old-2", "young-2");
         }
     }
@@ -304,8 +308,8 @@ class OutboxAdminIT {
                 maxMessageBytes(scene, "asset.events", 100_000);
                 successor.start();
                 Eventually.holds(() -> scene.count(PENDING) == 0, successor::health);
-                zombie.thaw();
                 Set<Integer> before = zombie.owned();
+                zombie.thaw();
                 Eventually.holds(() -> !zombie.owned().equals(before), () -> zombie);
                 assertThat(zombie.blocked()).as("it is not its shard any more").isZero();
                 publish(scene, asset("evt-4", "bob"));

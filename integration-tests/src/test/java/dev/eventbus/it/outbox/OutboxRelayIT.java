@@ -100,7 +100,7 @@ class OutboxRelayIT {
                                     && problem.contains("does not have the topic")
                                     && problem.contains("wait in the outbox")),
                     relay::health);
-            assertThat(scene.count(PENDING)).isEqualTo(1);
+            Eventually.holds(() -> scene.count(PENDING) == 1, relay::health);
 
             Topics.of(
                             scene.kafka(),
@@ -123,11 +123,17 @@ class OutboxRelayIT {
             OutboxRelay relay = scene.startRelay();
             Eventually.holds(
                     Duration.ofSeconds(15), () -> !relay.health().problems().isEmpty(), relay::health);
-            long looked = scene.count(LOOK_UPS);
-            Eventually.holds(() -> scene.count(LOOK_UPS) > looked, relay::health);
+            Eventually.holds( // once no transaction of any database is older than the last look
+                    () -> {
+                        long rows = scene.count(ROWS_READ);
+                        long looked = scene.count(LOOK_UPS);
+                        Eventually.holds(() -> scene.count(LOOK_UPS) > looked + 16, relay::health);
+                        return scene.count(ROWS_READ) - rows < 500;
+                    },
+                    relay::health);
             long from = scene.count(LOOK_UPS);
             long read = scene.count(ROWS_READ);
-            Eventually.holds(Duration.ofSeconds(20), () -> scene.count(LOOK_UPS) > from + 16 * 20, relay::health);
+            Eventually.holds(() -> scene.count(LOOK_UPS) > from + 16 * 20, relay::health);
             assertThat(scene.count(ROWS_READ) - read)
                     .as("rows read by twenty looks at %s", relay.health())
                     .isLessThan(4_000);

@@ -161,7 +161,10 @@ class PublishFaultsIT {
             Future<?> waiting =
                     other.submit(() -> lockers.execute("SELECT 1 FROM eventbus_meta WHERE name = 'shards' FOR UPDATE"));
             Eventually.holds(
-                    () -> scene.count("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1, () -> "nobody waits");
+                    () -> scene.count(
+                                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+                            == 1,
+                    () -> "nobody waits");
             assertFails("40P01", () -> scene.outbox().within(publishing).publish(asset("evt-1", 1)));
             publishing.rollback();
             waiting.get();

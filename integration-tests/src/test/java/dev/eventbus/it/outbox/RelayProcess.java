@@ -40,7 +40,7 @@ public final class RelayProcess implements AutoCloseable {
     static final String BLOCKED = "@blocked";
 
     private static final int LOG_LINES = 30;
-    private static final Duration END_TAKES_AT_MOST = Duration.ofSeconds(30);
+    private static final Duration END_TAKES_AT_MOST = Duration.ofSeconds(120);
 
     private final Process process;
     private final AtomicLong relayed = new AtomicLong();

@@ -31,7 +31,7 @@ public final class HomeStarter {
                 stage.startCalculators(1);
                 screen.say(stage.describe());
                 converse(stage, screen);
-                tally = ledger.tally();
+                tally = ledger.tallyAtRest();
             } else {
                 tally = new Story(stage, ledger, screen).play();
             }

@@ -9,6 +9,7 @@ import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -16,6 +17,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -28,6 +30,8 @@ import redis.clients.jedis.RedisClient;
 final class Ledger implements AutoCloseable {
 
     private static final List<String> GROUPS = List.of(CALCULATOR_ASSET, CALCULATOR_HOUSING);
+
+    private static final Duration RESTS_WITHIN = Duration.ofSeconds(30);
 
     private record Change(String group, String user, long revision, long atMillis) {}
 
@@ -115,6 +119,17 @@ final class Ledger implements AutoCloseable {
                 percentile(latencies, 99),
                 percentile(latencies, 100),
                 silence);
+    }
+
+    /** As {@link #tally()}, but what is under way is waited for: only what is missing then is lost. */
+    Tally tallyAtRest() throws SQLException {
+        long deadline = System.nanoTime() + RESTS_WITHIN.toNanos();
+        Tally tally = tally();
+        while (tally.lost() > 0 && System.nanoTime() - deadline < 0) {
+            LockSupport.parkNanos(Duration.ofMillis(200).toNanos());
+            tally = tally();
+        }
+        return tally;
     }
 
     Tally tally() throws SQLException {

@@ -2,10 +2,10 @@ package dev.eventbus.examples.homestarter;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Supplier;
 import redis.clients.jedis.RedisClient;
 import redis.clients.jedis.params.ScanParams;
-import redis.clients.jedis.params.SetParams;
 import redis.clients.jedis.resps.ScanResult;
 
 /**
@@ -39,8 +39,10 @@ final class RedisResults implements CalculatorService.Results {
     private static final String DROP_ONCE = """
             if redis.call('EXISTS', KEYS[1]) == 0 then
               redis.call('DEL', KEYS[2])
-              redis.call('RPUSH', KEYS[3], ARGV[1])
-              redis.call('LTRIM', KEYS[3], -tonumber(ARGV[2]), -1)
+              redis.call('INCR', KEYS[3])
+              redis.call('EXPIRE', KEYS[3], ARGV[4])
+              redis.call('RPUSH', KEYS[4], ARGV[1])
+              redis.call('LTRIM', KEYS[4], -tonumber(ARGV[2]), -1)
               redis.call('SET', KEYS[1], '', 'EX', ARGV[3])
             end
             """;
@@ -49,22 +51,35 @@ final class RedisResults implements CalculatorService.Results {
     public void drop(String group, String eventId, String of) {
         redis.eval(
                 DROP_ONCE,
-                List.of(mark(group, eventId), "result:" + of, drops(group)),
+                List.of(mark(group, eventId), result(of), version(of), drops(group)),
                 List.of(
                         eventId + " " + System.currentTimeMillis(),
                         Integer.toString(DROPS_LISTED),
-                        Long.toString(MARKS_KEPT.toSeconds())));
+                        Long.toString(MARKS_KEPT.toSeconds()),
+                        Long.toString(RESULTS_KEPT.toSeconds())));
     }
     // end: once
 
-    /** The cached result, or one that is computed now. */
+    private static final String FILL = """
+            if (redis.call('GET', KEYS[2]) or '') == ARGV[1] then
+              redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+            end
+            """;
+
+    /** The cached result, or one that is computed now. What was computed while it was dropped is not kept: it may be of old data. */
     String get(String of, Supplier<String> compute) {
-        String cached = redis.get("result:" + of);
-        if (cached != null) {
-            return cached;
+        List<String> cached = redis.mget(result(of), version(of));
+        if (cached.get(0) != null) {
+            return cached.get(0);
         }
         String computed = compute.get();
-        redis.set("result:" + of, computed, SetParams.setParams().ex(RESULTS_KEPT.toSeconds()));
+        redis.eval(
+                FILL,
+                List.of(result(of), version(of)),
+                List.of(
+                        Objects.requireNonNullElse(cached.get(1), ""),
+                        computed,
+                        Long.toString(RESULTS_KEPT.toSeconds())));
         return computed;
     }
 
@@ -82,6 +97,15 @@ final class RedisResults implements CalculatorService.Results {
             some.getResult().forEach(redis::unlink);
             cursor = some.getCursor();
         } while (!cursor.equals(ScanParams.SCAN_POINTER_START));
+    }
+
+    private static String result(String of) {
+        return "result:" + of;
+    }
+
+    /** How often a result was dropped lately. */
+    private static String version(String of) {
+        return "version:" + of;
     }
 
     private static String mark(String group, String eventId) {

@@ -44,6 +44,17 @@ class RedisResultsIT {
     }
 
     @Test
+    void what_was_computed_before_a_drop_is_not_kept_after_it() {
+        String old = results.get("user:alice", () -> {
+            results.drop("group", "event-1", "user:alice");
+            return "1";
+        });
+        assertThat(old).isEqualTo("1");
+        assertThat(results.get("user:alice", () -> "2")).isEqualTo("2");
+        assertThat(results.get("user:alice", () -> "3")).isEqualTo("2");
+    }
+
+    @Test
     void an_event_that_comes_again_has_no_second_effect_in_its_group_and_one_in_another() {
         results.drop("one", "event-1", "user:alice");
         results.get("user:alice", () -> "1");
