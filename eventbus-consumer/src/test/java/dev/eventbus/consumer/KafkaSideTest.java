@@ -14,6 +14,7 @@ import java.util.Map;
 import org.apache.kafka.clients.consumer.LogTruncationException;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.SaslAuthenticationException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
@@ -59,16 +60,7 @@ class KafkaSideTest extends SteppedRunner {
 
     @Test
     void reading_pauses_when_the_budget_is_spent_and_resumes_a_little_below_it() {
-        ConsumerRunner runner = runner(kafka).maxInFlight(100, 1 << 20).build();
-        kafka.assign(P0);
-        runner.runOnce();
-        for (int i = 0; i < 100; i++) {
-            failing.add("k" + i);
-            kafka.event(P0, "k" + i, "e" + i);
-        }
-        settle(runner);
-        runner.runOnce();
-        assertThat(kafka.consumer.paused()).containsExactly(P0);
+        ConsumerRunner runner = pausedByAHundred(100, P0);
         assertThat(runner.health().partitions().get(0).pausedBecause()).contains("100 records");
         for (int i = 0; i < 5; i++) {
             failing.remove("k" + i);
@@ -84,8 +76,20 @@ class KafkaSideTest extends SteppedRunner {
 
     @Test
     void a_partition_that_a_hot_key_fills_is_read_again_with_each_few_events_that_end() {
-        ConsumerRunner runner = runner(kafka).maxInFlight(200, 1 << 20).build();
-        kafka.assign(P0, P1);
+        ConsumerRunner runner = pausedByAHundred(200, P0, P1);
+        for (int i = 0; i < 6; i++) {
+            failing.remove("k" + i);
+        }
+        jump(runner);
+        kafka.event(P0, "innocent", "i1");
+        settle(runner);
+        assertThat(handled).contains("i1");
+    }
+
+    /** Of P0 there are a hundred events, each of a key that fails, and no more are read. */
+    private ConsumerRunner pausedByAHundred(int maxInFlight, TopicPartition... assigned) {
+        ConsumerRunner runner = runner(kafka).maxInFlight(maxInFlight, 1 << 20).build();
+        kafka.assign(assigned);
         runner.runOnce();
         for (int i = 0; i < 100; i++) {
             failing.add("k" + i);
@@ -94,13 +98,7 @@ class KafkaSideTest extends SteppedRunner {
         settle(runner);
         runner.runOnce();
         assertThat(kafka.consumer.paused()).containsExactly(P0);
-        for (int i = 0; i < 6; i++) {
-            failing.remove("k" + i);
-        }
-        jump(runner);
-        kafka.event(P0, "innocent", "i1");
-        settle(runner);
-        assertThat(handled).contains("i1");
+        return runner;
     }
 
     @Test

@@ -143,7 +143,7 @@ public final class FaultRun {
     /** A run in which little was done or broken says little. */
     private void demandThatSomethingHappened(
             History history, Duration published, Sampler sampler, Nemesis nemesis, int scheduled) {
-        if (history.ledger().size() * 10L < options.rate() * published.toSeconds()) {
+        if (history.ledger().size() * 3L < options.rate() * published.toSeconds()) {
             open.add("only %d events in %s".formatted(history.ledger().size(), published));
         }
         if (history.effects().isEmpty() || history.letters().isEmpty()) {

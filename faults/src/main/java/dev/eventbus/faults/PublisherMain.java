@@ -32,6 +32,9 @@ final class PublisherMain {
 
     private static final int THREADS = 4;
 
+    /** Class of SQLSTATEs; no fault of the run has it. */
+    private static final String WRONG_STATEMENT = "42";
+
     private final String url;
     private final String user;
     private final String password;
@@ -81,6 +84,11 @@ final class PublisherMain {
             try (Connection database = DriverManager.getConnection(url, user, password)) {
                 work.on(database);
             } catch (SQLException | EventBusException e) {
+                if (e instanceof SQLException sql
+                        && String.valueOf(sql.getSQLState()).startsWith(WRONG_STATEMENT)) {
+                    e.printStackTrace();
+                    Runtime.getRuntime().halt(1);
+                }
                 System.err.println("connection given up: " + e);
                 LockSupport.parkNanos(TRIES_AGAIN_AFTER);
             } catch (Throwable e) { // a process with one thread less would only look well

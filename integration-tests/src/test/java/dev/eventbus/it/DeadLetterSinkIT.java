@@ -53,7 +53,9 @@ class DeadLetterSinkIT {
                 letter.get(30, TimeUnit.SECONDS);
             }
         }
-        assertThat(read(kafka, topic, 4).stream().skip(1).map(DeadLetter::of))
+        assertThat(read(kafka, topic, 4).stream()
+                        .map(DeadLetter::of)
+                        .filter(letter -> !"first".equals(letter.keyText())))
                 .allSatisfy(letter -> assertThat(letter.origin()).isNotNull())
                 .extracting(letter -> letter.keyText() + " omitted " + omitted(letter.headers()))
                 .containsExactlyInAnyOrder("small omitted -", "headers omitted headers", "value omitted headers,value");

@@ -11,6 +11,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.embedded.EmbeddedKafka;
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.topics.GrowPartitions;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.TopicFinding;
@@ -19,9 +20,6 @@ import dev.eventbus.topics.TopicNaming;
 import dev.eventbus.topics.TopicPlan;
 import dev.eventbus.topics.TopicSpec;
 import dev.eventbus.topics.Topics;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.lang.reflect.Proxy;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -43,7 +41,6 @@ import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -313,7 +310,7 @@ class TopicPlanIT {
 
     /** The cluster, where something happens just before a call of an admin client. */
     private KafkaCluster whereSomebodyIsFaster(String call, Deed deed) {
-        return proxy(
+        return Decorator.of(
                 KafkaCluster.class,
                 (method, arguments) ->
                         method.getName().equals("admin") ? adminBefore(call, deed) : method.invoke(kafka, arguments));
@@ -321,28 +318,12 @@ class TopicPlanIT {
 
     private Admin adminBefore(String call, Deed deed) {
         Admin admin = kafka.admin();
-        return proxy(Admin.class, (method, arguments) -> {
+        return Decorator.of(Admin.class, (method, arguments) -> {
             if (method.getName().equals(call)) {
                 deed.run();
             }
             return method.invoke(admin, arguments);
         });
-    }
-
-    private interface Call {
-        @Nullable
-        Object answer(Method method, Object @Nullable [] arguments) throws Exception;
-    }
-
-    private static <T> T proxy(Class<T> type, Call call) {
-        return type.cast(Proxy.newProxyInstance(
-                type.getClassLoader(), new Class<?>[] {type}, (self, method, arguments) -> {
-                    try {
-                        return call.answer(method, arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                }));
     }
 
     @ParameterizedTest

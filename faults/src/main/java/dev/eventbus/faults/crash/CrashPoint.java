@@ -1,9 +1,6 @@
 package dev.eventbus.faults.crash;
 
 import dev.eventbus.topics.KafkaCluster;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.time.Duration;
@@ -12,7 +9,6 @@ import java.util.concurrent.locks.LockSupport;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.Producer;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The place in a relay's or a publisher's work at which its JVM halts, as by a power cut; nothing is closed, flushed or told. Or at which it freezes,
@@ -100,14 +96,14 @@ public final class CrashPoint {
 
     /** A data source whose connections halt at a DELETE of acknowledged rows, or linger at a transaction. */
     public DataSource in(DataSource real) {
-        return proxy(DataSource.class, (method, arguments) -> {
+        return Decorator.of(DataSource.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Connection connection ? in(connection) : result;
         });
     }
 
     private Connection in(Connection real) {
-        return proxy(Connection.class, (method, arguments) -> {
+        return Decorator.of(Connection.class, (method, arguments) -> {
             if (method.getName().equals("setAutoCommit") && arguments[0].equals(false)) {
                 reached(Place.BEFORE_BLOCK); // the one thing for which a relay begins a transaction
             }
@@ -119,7 +115,7 @@ public final class CrashPoint {
     }
 
     private PreparedStatement in(PreparedStatement real) {
-        return proxy(PreparedStatement.class, (method, arguments) -> {
+        return Decorator.of(PreparedStatement.class, (method, arguments) -> {
             boolean execute = method.getName().startsWith("execute");
             if (execute) {
                 reached(Place.BEFORE_DELETE);
@@ -134,14 +130,14 @@ public final class CrashPoint {
 
     /** A cluster whose producers halt at a record. */
     public KafkaCluster in(KafkaCluster real) {
-        return proxy(KafkaCluster.class, (method, arguments) -> {
+        return Decorator.of(KafkaCluster.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Producer<?, ?> producer ? in(producer) : result;
         });
     }
 
     private Producer<?, ?> in(Producer<?, ?> real) {
-        return proxy(Producer.class, (method, arguments) -> {
+        return Decorator.of(Producer.class, (method, arguments) -> {
             if (!method.getName().equals("send") || arguments.length != 2) {
                 return method.invoke(real, arguments);
             }
@@ -157,21 +153,5 @@ public final class CrashPoint {
             reached(Place.AFTER_SEND);
             return result;
         });
-    }
-
-    private interface Call {
-        @Nullable
-        Object of(Method method, Object[] arguments) throws ReflectiveOperationException;
-    }
-
-    private static <T> T proxy(Class<T> type, Call call) {
-        return type.cast(Proxy.newProxyInstance(
-                type.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
-                    try {
-                        return call.of(method, arguments == null ? new Object[0] : arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                }));
     }
 }

@@ -1,9 +1,6 @@
 package dev.eventbus.faults.crash;
 
 import dev.eventbus.topics.KafkaCluster;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -13,7 +10,6 @@ import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.OffsetCommitCallback;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The place in a runner's work at which its JVM halts, as by a power cut, or freezes until somebody thaws it. All of them are calls
@@ -84,7 +80,7 @@ public final class HaltPoint {
 
     /** A data source whose transactions halt. */
     public DataSource in(DataSource real) {
-        return proxy(DataSource.class, (method, arguments) -> {
+        return Decorator.of(DataSource.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Connection connection ? in(connection) : result;
         });
@@ -93,7 +89,7 @@ public final class HaltPoint {
     private Connection in(Connection real) {
         AtomicBoolean marked = new AtomicBoolean();
         AtomicBoolean attempted = new AtomicBoolean();
-        return proxy(Connection.class, (method, arguments) -> {
+        return Decorator.of(Connection.class, (method, arguments) -> {
             boolean commits = method.getName().equals("commit");
             if (commits && marked.get()) {
                 reached(Place.BEFORE_COMMIT);
@@ -117,7 +113,7 @@ public final class HaltPoint {
     }
 
     private PreparedStatement in(PreparedStatement real, AtomicBoolean marked) {
-        return proxy(PreparedStatement.class, (method, arguments) -> {
+        return Decorator.of(PreparedStatement.class, (method, arguments) -> {
             boolean execute = method.getName().startsWith("execute");
             if (execute) {
                 reached(Place.DECODED);
@@ -133,7 +129,7 @@ public final class HaltPoint {
 
     /** A cluster whose consumers halt. */
     public KafkaCluster in(KafkaCluster real) {
-        return proxy(KafkaCluster.class, (method, arguments) -> {
+        return Decorator.of(KafkaCluster.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Consumer<?, ?> consumer ? in(consumer) : result;
         });
@@ -141,7 +137,7 @@ public final class HaltPoint {
 
     private Consumer<?, ?> in(Consumer<?, ?> real) {
         AtomicBoolean revoking = new AtomicBoolean();
-        return proxy(Consumer.class, (method, arguments) -> {
+        return Decorator.of(Consumer.class, (method, arguments) -> {
             switch (method.getName()) {
                 case "subscribe" -> arguments[1] = in((ConsumerRebalanceListener) arguments[1], revoking);
                 case "commitSync" -> {
@@ -173,7 +169,7 @@ public final class HaltPoint {
     }
 
     private static ConsumerRebalanceListener in(ConsumerRebalanceListener real, AtomicBoolean revoking) {
-        return proxy(ConsumerRebalanceListener.class, (method, arguments) -> {
+        return Decorator.of(ConsumerRebalanceListener.class, (method, arguments) -> {
             revoking.set(method.getName().equals("onPartitionsRevoked"));
             try {
                 return method.invoke(real, arguments);
@@ -181,21 +177,5 @@ public final class HaltPoint {
                 revoking.set(false);
             }
         });
-    }
-
-    private interface Call {
-        @Nullable
-        Object of(Method method, Object[] arguments) throws ReflectiveOperationException;
-    }
-
-    private static <T> T proxy(Class<T> type, Call call) {
-        return type.cast(Proxy.newProxyInstance(
-                HaltPoint.class.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
-                    try {
-                        return call.of(method, arguments == null ? new Object[0] : arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                }));
     }
 }

@@ -4,13 +4,11 @@ import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.redrive.Redrive;
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.it.Scene;
 import dev.eventbus.topics.KafkaCluster;
 import java.io.IOException;
 import java.lang.ProcessBuilder.Redirect;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.util.Map;
@@ -18,7 +16,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.producer.Producer;
-import org.jspecify.annotations.Nullable;
 
 /** A process that redrives all of a group's dead letters, until it is halted as if the power had failed. */
 final class HaltingRedriver {
@@ -97,14 +94,14 @@ final class HaltingRedriver {
     }
 
     private DataSource in(DataSource real) {
-        return proxy(DataSource.class, (method, arguments) -> {
+        return Decorator.of(DataSource.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Connection connection ? in(connection) : result;
         });
     }
 
     private Connection in(Connection real) {
-        return proxy(Connection.class, (method, arguments) -> {
+        return Decorator.of(Connection.class, (method, arguments) -> {
             boolean commits = method.getName().equals("commit");
             boolean ends = commits && isNext(Point.BEFORE_COMMIT, Point.AFTER_COMMIT);
             if (ends && point == Point.BEFORE_COMMIT) {
@@ -119,14 +116,14 @@ final class HaltingRedriver {
     }
 
     private KafkaCluster in(KafkaCluster real) {
-        return proxy(KafkaCluster.class, (method, arguments) -> {
+        return Decorator.of(KafkaCluster.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
             return result instanceof Producer<?, ?> producer ? in(producer) : result;
         });
     }
 
     private Producer<?, ?> in(Producer<?, ?> real) {
-        return proxy(Producer.class, (method, arguments) -> {
+        return Decorator.of(Producer.class, (method, arguments) -> {
             boolean ends = method.getName().equals("send") && isNext(Point.BEFORE_SEND, Point.AFTER_SEND);
             if (ends && point == Point.BEFORE_SEND) {
                 halt();
@@ -146,21 +143,5 @@ final class HaltingRedriver {
 
     private static void halt() {
         Runtime.getRuntime().halt(HALTED);
-    }
-
-    private interface Call {
-        @Nullable
-        Object of(Method method, Object[] arguments) throws ReflectiveOperationException;
-    }
-
-    private static <T> T proxy(Class<T> type, Call call) {
-        return type.cast(Proxy.newProxyInstance(
-                type.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
-                    try {
-                        return call.of(method, arguments == null ? new Object[0] : arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                }));
     }
 }

@@ -1,15 +1,12 @@
 package dev.eventbus.it.faults;
 
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.topics.KafkaCluster;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.lang.reflect.Proxy;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.jspecify.annotations.Nullable;
 
 /** A real cluster whose producers get other settings, or other records, than the library gives them. */
 final class EditedCluster {
@@ -29,7 +26,7 @@ final class EditedCluster {
     static KafkaCluster withRecords(KafkaCluster kafka, UnaryOperator<ProducerRecord<byte[], byte[]>> edit) {
         return producing(kafka, settings -> {
             Producer<byte[], byte[]> producer = kafka.producer(settings);
-            return proxy(Producer.class, (method, arguments) -> {
+            return Decorator.of(Producer.class, (method, arguments) -> {
                 if (method.getName().equals("send") && arguments != null) {
                     arguments[0] = edit.apply(record(arguments[0]));
                 }
@@ -49,26 +46,10 @@ final class EditedCluster {
 
     @SuppressWarnings("unchecked") // the relay gives no other
     private static KafkaCluster producing(KafkaCluster kafka, Maker maker) {
-        return proxy(
+        return Decorator.of(
                 KafkaCluster.class,
-                (method, arguments) -> method.getName().equals("producer") && arguments != null
+                (method, arguments) -> method.getName().equals("producer") && arguments.length > 0
                         ? maker.producer((Map<String, Object>) arguments[0])
                         : method.invoke(kafka, arguments));
-    }
-
-    private interface Call {
-        @Nullable
-        Object answer(Method method, Object @Nullable [] arguments) throws ReflectiveOperationException;
-    }
-
-    private static <T> T proxy(Class<T> type, Call call) {
-        return type.cast(Proxy.newProxyInstance(
-                type.getClassLoader(), new Class<?>[] {type}, (self, method, arguments) -> {
-                    try {
-                        return call.answer(method, arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                }));
     }
 }

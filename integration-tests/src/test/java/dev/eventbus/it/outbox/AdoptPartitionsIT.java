@@ -75,7 +75,7 @@ class AdoptPartitionsIT {
 
     @ParameterizedTest
     @EnumSource
-    void no_key_is_reordered_by_growth_under_load_with_two_relays_and_a_restart_in_the_middle(
+    void no_key_is_reordered_by_growth_under_load_with_two_relays_and_a_restart(
             SendMode mode, KafkaServer kafka, PostgresServer postgres) throws Exception {
         try (Scene scene = Scene.create(kafka, postgres, "asset.events:3", "dlq.events:1");
                 OutboxRelay one = relay(scene, mode)) {

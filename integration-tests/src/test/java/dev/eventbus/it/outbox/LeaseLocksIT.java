@@ -27,6 +27,10 @@ import org.junit.jupiter.api.extension.ExtendWith;
 class LeaseLocksIT {
 
     private static final Duration LEASE = Duration.ofSeconds(6);
+
+    /** Of a busy machine, to start a relay. */
+    private static final Duration SLACK = Duration.ofSeconds(10);
+
     private static final int LOCKED = 7;
 
     private static OutboxRelay start(Scene scene) {
@@ -120,7 +124,7 @@ class LeaseLocksIT {
             assertThat(store.lock(frozen, LOCKED, 1)).isTrue();
             publish(scene);
             try (OutboxRelay relay = start(scene)) {
-                Eventually.holds(() -> pending(scene, "<>") == 0, relay::health);
+                Eventually.holds(LEASE.multipliedBy(2).plus(SLACK), () -> pending(scene, "<>") == 0, relay::health);
                 Eventually.holds(() -> pending(scene, "=") == 0, relay::health);
             }
             connection.close();

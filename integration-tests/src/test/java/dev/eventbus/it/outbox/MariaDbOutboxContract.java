@@ -8,6 +8,7 @@ import dev.eventbus.Event;
 import dev.eventbus.PublishFailedException;
 import dev.eventbus.PublishRefusedException;
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.FetchWindow;
@@ -18,8 +19,6 @@ import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.RowKey;
 import dev.eventbus.outbox.sql.Shards;
 import dev.eventbus.outbox.sql.TableNames;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -335,17 +334,12 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
     }
 
     private static OutboxSql committingBeforeTheSecondLook(Connection late) {
-        return (OutboxSql) Proxy.newProxyInstance(
-                OutboxSql.class.getClassLoader(), new Class<?>[] {OutboxSql.class}, (proxy, method, arguments) -> {
-                    if (method.getName().equals("missed")) {
-                        late.commit();
-                    }
-                    try {
-                        return method.invoke(STORE.sql(), arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                });
+        return Decorator.of(OutboxSql.class, (method, arguments) -> {
+            if (method.getName().equals("missed")) {
+                late.commit();
+            }
+            return method.invoke(STORE.sql(), arguments);
+        });
     }
 
     private interface Prepare {
@@ -354,16 +348,11 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
 
     /** How each step that reads the event table does it. */
     private static List<String> plan(Connection relay, Prepare prepare) throws SQLException {
-        Connection explaining = (Connection) Proxy.newProxyInstance(
-                Connection.class.getClassLoader(), new Class<?>[] {Connection.class}, (proxy, method, arguments) -> {
-                    try {
-                        return method.getName().equals("prepareStatement")
-                                ? relay.prepareStatement("EXPLAIN " + arguments[0])
-                                : method.invoke(relay, arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                });
+        Connection explaining = Decorator.of(
+                Connection.class,
+                (method, arguments) -> method.getName().equals("prepareStatement")
+                        ? relay.prepareStatement("EXPLAIN " + arguments[0])
+                        : method.invoke(relay, arguments));
         try (PreparedStatement explain = prepare.on(explaining);
                 ResultSet steps = explain.executeQuery()) {
             List<String> plan = new ArrayList<>();

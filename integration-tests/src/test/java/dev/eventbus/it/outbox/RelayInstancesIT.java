@@ -384,9 +384,9 @@ class RelayInstancesIT {
                 found.add(Duration.ofNanos(System.nanoTime() - begun));
             }
             Collections.sort(found);
-            assertThat(found.get(events / 2))
-                    .as("the median of them waited for no full read, of every 30 s")
-                    .isLessThan(Duration.ofSeconds(5));
+            assertThat(found.get(events * 95 / 100))
+                    .as("none of them waits for the full read of every 30 s, whatever the machine does to a few")
+                    .isLessThan(Duration.ofSeconds(10));
             assertThat(complete(scene, events)).isZero();
         }
     }

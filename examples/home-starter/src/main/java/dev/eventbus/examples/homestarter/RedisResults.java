@@ -39,8 +39,7 @@ final class RedisResults implements CalculatorService.Results {
     private static final String DROP_ONCE = """
             if redis.call('EXISTS', KEYS[1]) == 0 then
               redis.call('DEL', KEYS[2])
-              redis.call('INCR', KEYS[3])
-              redis.call('EXPIRE', KEYS[3], ARGV[4])
+              redis.call('SET', KEYS[3], ARGV[1], 'EX', ARGV[4])
               redis.call('RPUSH', KEYS[4], ARGV[1])
               redis.call('LTRIM', KEYS[4], -tonumber(ARGV[2]), -1)
               redis.call('SET', KEYS[1], '', 'EX', ARGV[3])
@@ -103,7 +102,7 @@ final class RedisResults implements CalculatorService.Results {
         return "result:" + of;
     }
 
-    /** How often a result was dropped lately. */
+    /** What dropped a result last, of late. */
     private static String version(String of) {
         return "version:" + of;
     }
