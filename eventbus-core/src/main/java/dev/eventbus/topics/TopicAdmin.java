@@ -78,8 +78,12 @@ final class TopicAdmin {
                                     kafka.physicalTopic(topic),
                                     whatBecomesOfTheData,
                                     acl);
-            return new KafkaAccessException(
+            KafkaAccessException explained = new KafkaAccessException(
                     ErrorCode.NOT_AUTHORIZED, kafka.name(), message, getCause() == null ? this : getCause());
+            for (Throwable later : getSuppressed()) {
+                explained.addSuppressed(later);
+            }
+            return explained;
         }
     }
 

@@ -156,23 +156,48 @@ public final class Topics {
     private List<TopicFinding> apply(Set<Remedy> allowed) {
         List<TopicFinding> done = new ArrayList<>();
         return TopicAdmin.ask(kafka, timeout, () -> soFar(done), admin -> {
-            List<TopicSpec> missing = missing(admin.find(specs).keySet());
-            admin.create(missing, spec -> done.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec))));
-            admin.awaitKnown(missing);
-            Set<String> differing = compare(admin, specs).stream()
-                    .filter(finding -> allowed.contains(finding.fix().by()))
-                    .map(TopicFinding::topic)
-                    .collect(Collectors.toSet());
-            mendAll(
-                    admin,
-                    specs.stream()
-                            .filter(spec -> differing.contains(spec.name()))
-                            .toList(),
-                    allowed,
-                    done);
+            createAndMend(admin, allowed, done);
             admin.awaitSeen(self -> done.isEmpty() || Collections.disjoint(compare(self, specs), done));
             return List.copyOf(done);
         });
+    }
+
+    /** If a topic is refused, those that are there are mended all the same; a cluster that does not answer is not asked again. */
+    private void createAndMend(TopicAdmin admin, Set<Remedy> allowed, List<TopicFinding> done)
+            throws InterruptedException {
+        List<TopicSpec> missing = missing(admin.find(specs).keySet());
+        List<TopicSpec> created = new ArrayList<>();
+        RuntimeException refusal = null;
+        try {
+            admin.create(missing, spec -> {
+                created.add(spec);
+                done.add(new TopicFinding.Missing(spec.name(), fixes.missing(spec)));
+            });
+        } catch (RetriableException e) {
+            throw e;
+        } catch (RuntimeException e) {
+            refusal = e;
+        }
+        try {
+            admin.awaitKnown(refusal == null ? missing : created);
+            mendAll(admin, differing(admin, allowed), allowed, done);
+        } catch (RuntimeException e) {
+            if (refusal == null) {
+                throw e;
+            }
+            refusal.addSuppressed(e);
+        }
+        if (refusal != null) {
+            throw refusal;
+        }
+    }
+
+    private List<TopicSpec> differing(TopicAdmin admin, Set<Remedy> allowed) throws InterruptedException {
+        Set<String> differing = compare(admin, specs).stream()
+                .filter(finding -> allowed.contains(finding.fix().by()))
+                .map(TopicFinding::topic)
+                .collect(Collectors.toSet());
+        return specs.stream().filter(spec -> differing.contains(spec.name())).toList();
     }
 
     /** If one topic is refused, the others are mended all the same; a cluster that does not answer is not asked again. */

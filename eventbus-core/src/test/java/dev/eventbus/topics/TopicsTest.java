@@ -1,7 +1,10 @@
 package dev.eventbus.topics;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import dev.eventbus.ErrorCode;
+import dev.eventbus.KafkaAccessException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.time.Duration;
@@ -14,6 +17,7 @@ import java.util.TreeMap;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.CreateTopicsResult;
 import org.apache.kafka.clients.admin.DescribeConfigsResult;
 import org.apache.kafka.clients.admin.DescribeTopicsResult;
 import org.apache.kafka.clients.admin.TopicDescription;
@@ -21,13 +25,19 @@ import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.TopicAuthorizationException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.internals.KafkaFutureImpl;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
-/** What is applied to a topic that somebody else changes meanwhile; a broker's answers are made up. */
+/** What is applied to a topic that somebody else changes meanwhile, or beside one that is refused; a broker's answers are made up. */
 class TopicsTest {
 
     private static final TopicSpec SPEC = TopicSpec.of("t", 1).retention(Duration.ofHours(24));
+
+    /** Is not there, and this user may not create it. */
+    private static final TopicSpec REFUSED = TopicSpec.of("refused", 1).retention(Duration.ofHours(24));
 
     /** What the topic has for retention.ms, answer by answer; the last one stays. */
     private final Deque<String> retentions = new ArrayDeque<>();
@@ -44,6 +54,23 @@ class TopicsTest {
         assertThat(retentions).as("it was looked at again").containsExactly("172800000");
     }
 
+    @Test
+    void a_topic_that_is_refused_keeps_no_other_from_being_mended_and_is_told_before_what_fails_then() {
+        retentions.add("3600000");
+
+        assertThatExceptionOfType(KafkaAccessException.class)
+                .isThrownBy(() -> Topics.of(cluster(), SPEC, REFUSED).apply())
+                .withMessageContaining("does not let this user do that with topic 'refused'")
+                .satisfies(refusal -> {
+                    assertThat(refusal.code()).isEqualTo(ErrorCode.NOT_AUTHORIZED);
+                    assertThat(refusal.getSuppressed())
+                            .hasSize(1)
+                            .hasOnlyElementsOfType(UnsupportedOperationException.class);
+                });
+
+        assertThat(changes).as("it was tried to mend the other").containsExactly("incrementalAlterConfigs");
+    }
+
     private KafkaCluster cluster() {
         KafkaCluster kafka = KafkaCluster.at("a:1");
         Admin admin = proxy(Admin.class, (method, arguments) -> answer(method.getName()));
@@ -56,6 +83,7 @@ class TopicsTest {
         return switch (call) {
             case "describeTopics" -> new Topic();
             case "describeConfigs" -> new Settings(retentions.size() > 1 ? retentions.remove() : retentions.element());
+            case "createTopics" -> new Creation();
             case "close" -> null;
             default -> {
                 changes.add(call);
@@ -66,7 +94,13 @@ class TopicsTest {
 
     private static final class Topic extends DescribeTopicsResult {
         Topic() {
-            super(null, Map.of("t", KafkaFuture.completedFuture(description())));
+            super(
+                    null,
+                    Map.of(
+                            "t",
+                            KafkaFuture.completedFuture(description()),
+                            "refused",
+                            failed(new UnknownTopicOrPartitionException())));
         }
 
         private static TopicDescription description() {
@@ -74,6 +108,18 @@ class TopicsTest {
             List<Node> replicas = List.of(node, node, node);
             return new TopicDescription("t", false, List.of(new TopicPartitionInfo(0, node, replicas, replicas)));
         }
+    }
+
+    private static final class Creation extends CreateTopicsResult {
+        Creation() {
+            super(Map.of("refused", failed(new TopicAuthorizationException("refused"))));
+        }
+    }
+
+    private static <T> KafkaFuture<T> failed(Exception failure) {
+        KafkaFutureImpl<T> future = new KafkaFutureImpl<>();
+        future.completeExceptionally(failure);
+        return future;
     }
 
     private static final class Settings extends DescribeConfigsResult {

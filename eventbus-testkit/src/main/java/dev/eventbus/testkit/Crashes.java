@@ -82,6 +82,11 @@ final class Crashes {
         left = nth;
     }
 
+    /** A crash that has not come about is wanted no more. */
+    synchronized void forget() {
+        wanted = null;
+    }
+
     /** The crash that has not come about, as the test asked for it. */
     synchronized List<String> unmet() {
         return wanted == null ? List.of() : List.of("crashAt(%s), %d more times".formatted(wanted, left));

@@ -43,8 +43,9 @@ import org.jspecify.annotations.Nullable;
  * retries, dead letters and their order are as on a broker; a record goes through the same encoder. Handlers run in the calling
  * thread, inside {@link #runUntilIdle()} and {@link #advance(Duration)}.
  *
- * <p>Topics are made on first use with 3 partitions, see {@link #topic(String, int)}; all topic names here are physical ones, with
- * the prefix if the code under test sets one. Time begins at 2030-01-01T00:00:00Z and moves only in those two methods.
+ * <p>Topics are made on first use with 3 partitions, see {@link #topic(String, int)}. If the code under test sets a prefix, the bus is
+ * made by {@link #withTopicPrefix}, or what it publishes goes where nobody reads. Time begins at 2030-01-01T00:00:00Z and moves only in
+ * those two methods.
  *
  * <p>Used by one thread at a time. {@link #close()} closes what was started.
  */
@@ -61,13 +62,24 @@ public final class FakeEventBus implements AutoCloseable {
         this.kafka = kafka;
         this.broker = kafka.broker();
         this.loop = new VirtualLoop(kafka.clock(), broker);
-        this.faults = new Faults(broker);
+        this.faults = new Faults(broker, kafka::physicalTopic);
         this.ids = new EventIds(kafka.clock());
     }
 
     /** A new, empty bus. */
     public static FakeEventBus create() {
         return new FakeEventBus(InMemoryKafka.create());
+    }
+
+    /**
+     * A new, empty bus for code that calls {@link KafkaCluster#topicPrefix}: all that is published, asked for or goes wrong here is told by
+     * the name of the topic without the prefix. Records that are handed in or out have the whole name. {@link #kafka()} has the prefix
+     * too.
+     *
+     * @throws IllegalArgumentException for a prefix that no topic can have
+     */
+    public static FakeEventBus withTopicPrefix(String topicPrefix) {
+        return new FakeEventBus(InMemoryKafka.create().topicPrefix(topicPrefix));
     }
 
     /** The cluster to build runners and relays on. */
@@ -81,7 +93,7 @@ public final class FakeEventBus implements AutoCloseable {
      * @throws IllegalArgumentException if it has more already: a topic never loses partitions
      */
     public FakeEventBus topic(String name, int partitions) {
-        broker.createOrGrow(Checks.topicName("topic", name), partitions);
+        broker.createOrGrow(kafka.physicalTopic(Checks.topicName("topic", name)), partitions);
         return this;
     }
 
@@ -116,6 +128,11 @@ public final class FakeEventBus implements AutoCloseable {
     /** From now on a crash ends all runners, and then does this. */
     void afterCrash(Runnable then) {
         loop.afterCrash(then);
+    }
+
+    /** A crash that has not come about is wanted no more. */
+    void forgetCrash() {
+        broker.crashes().forget();
     }
 
     /** How often runners have come to a point where they can crash. */
@@ -161,14 +178,15 @@ public final class FakeEventBus implements AutoCloseable {
     public void publish(Event<?>... events) {
         for (Event<?> event : events) {
             EncodedEvent encoded = encoder.encode(event);
-            String topic = encoded.topic();
+            String topic = kafka.physicalTopic(encoded.topic());
             append(EventRecords.of(encoded, topic, EventRecords.partition(encoded.key(), broker.partitions(topic))));
         }
     }
 
     /** Puts a record without headers on a topic, as {@code kafka-console-producer} does. */
     public void publishRaw(String topic, @Nullable String key, String value) {
-        publishRaw(new ProducerRecord<>(topic, key == null ? null : key.getBytes(UTF_8), value.getBytes(UTF_8)));
+        publishRaw(new ProducerRecord<>(
+                kafka.physicalTopic(topic), key == null ? null : key.getBytes(UTF_8), value.getBytes(UTF_8)));
     }
 
     /** Puts any bytes and headers on a topic, as others may. */
@@ -207,7 +225,7 @@ public final class FakeEventBus implements AutoCloseable {
      * left out; {@link #records} has it.
      */
     public <P> List<Event<P>> events(EventType<P> type) {
-        EventDecoder decoder = new EventDecoder(List.of(type));
+        EventDecoder decoder = new EventDecoder(List.of(type), kafka::logicalTopic);
         List<Event<P>> events = new ArrayList<>();
         for (ConsumerRecord<byte[], byte[]> record : records(type.topic())) {
             try {
@@ -223,12 +241,13 @@ public final class FakeEventBus implements AutoCloseable {
 
     /** All records of a topic, in the order in which they came; within a partition that is the order of the offsets. */
     public List<ConsumerRecord<byte[], byte[]>> records(String topic) {
-        return broker.records(List.of(topic));
+        return broker.records(List.of(kafka.physicalTopic(topic)));
     }
 
     /** The offset that a group has committed; empty if none. */
     public OptionalLong committedOffset(String group, String topic, int partition) {
-        OffsetAndMetadata committed = broker.committed(group, new TopicPartition(topic, partition));
+        OffsetAndMetadata committed =
+                broker.committed(group, new TopicPartition(kafka.physicalTopic(topic), partition));
         return committed == null ? OptionalLong.empty() : OptionalLong.of(committed.offset());
     }
 

@@ -8,6 +8,7 @@ import dev.eventbus.internal.Checks;
 import dev.eventbus.testkit.FaultPlan.Call;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -28,15 +29,17 @@ import org.apache.kafka.common.header.Header;
  *
  * <p>By default nothing goes wrong. Only the edges to Kafka and to the database fail, in ways in which the real ones do; what deals
  * with it is the engine of production. A new fault of the same kind and subject takes the place of the one before; calls that were
- * to fail and never did, and a crash that never came about, fail {@link FakeEventBus#close()}. Topics are physical ones. Used by the
- * thread of the bus, also from within handlers.
+ * to fail and never did, a crash that never came about, and a group that nobody joined, fail {@link FakeEventBus#close()}. Topics are named as on the bus. Used by
+ * the thread of the bus, also from within handlers.
  */
 public final class Faults {
 
     private final InMemoryBroker broker;
+    private final UnaryOperator<String> physicalTopic;
 
-    Faults(InMemoryBroker broker) {
+    Faults(InMemoryBroker broker, UnaryOperator<String> physicalTopic) {
         this.broker = broker;
+        this.physicalTopic = physicalTopic;
     }
 
     /** What fails, of so many calls from now on. Without a call of it nothing fails. */
@@ -55,7 +58,7 @@ public final class Faults {
 
         /** That many sends to the topic, by runners and relays, as when the broker does not answer in time. */
         public void forSendsTo(String topic) {
-            broker.faults().fail(Call.SEND_TO_TOPIC, Checks.topicName("topic", topic), times);
+            broker.faults().fail(Call.SEND_TO_TOPIC, physical(topic), times);
         }
 
         /** That many offset commits of the group, as when the broker does not answer in time; nothing of them is committed. */
@@ -65,7 +68,10 @@ public final class Faults {
     }
 
     void checkMet() {
-        List<String> unmet = Stream.of(broker.faults().unmet(), broker.crashes().unmet())
+        List<String> strangers = broker.strangers().stream()
+                .map("group %s, which nobody has joined"::formatted)
+                .toList();
+        List<String> unmet = Stream.of(broker.faults().unmet(), broker.crashes().unmet(), strangers)
                 .flatMap(List::stream)
                 .toList();
         if (!unmet.isEmpty()) {
@@ -106,18 +112,23 @@ public final class Faults {
      * events of different keys. That of one key's events it changes only when a topic grows.
      */
     public void down(String topic, int... partitions) {
+        String physical = physical(topic);
         if (partitions.length == 0) {
-            broker.faults().down(Checks.topicName("topic", topic));
+            broker.faults().down(physical);
         }
         for (int partition : partitions) {
-            Checks.inRange("partition", partition, 0, broker.partitions(topic) - 1);
-            broker.faults().down(new TopicPartition(topic, partition));
+            Checks.inRange("partition", partition, 0, broker.partitions(physical) - 1);
+            broker.faults().down(new TopicPartition(physical, partition));
         }
+    }
+
+    private String physical(String topic) {
+        return physicalTopic.apply(Checks.topicName("topic", topic));
     }
 
     /** Brings a topic back, with all its partitions. */
     public void up(String topic) {
-        broker.faults().up(topic);
+        broker.faults().up(physical(topic));
         broker.active();
     }
 
@@ -144,7 +155,9 @@ public final class Faults {
         return id != null && Arrays.equals(id.value(), eventId.getBytes(UTF_8));
     }
 
-    /** The group deals its partitions out anew at the next passes: all are revoked first; with several members each moves on. */
+    /**
+     * The group deals its partitions out anew at the next passes: all are revoked first; with several members each moves on.
+     */
     public void rebalance(String group) {
         broker.recallAll(group);
     }

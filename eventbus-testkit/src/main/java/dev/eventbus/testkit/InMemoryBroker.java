@@ -47,6 +47,7 @@ final class InMemoryBroker {
     private final Map<String, GroupState> groups = new TreeMap<>();
     private final Map<String, Integer> fences = new HashMap<>();
     private final Map<String, LogTransaction> openTransactions = new HashMap<>();
+    private final Set<String> strangers = new TreeSet<>();
     private int partitionsMade;
     private long arrivals;
     private long activity;
@@ -184,6 +185,7 @@ final class InMemoryBroker {
     synchronized void join(String group, String member, Set<String> wanted) {
         GroupState state = group(group);
         state.join(member, wanted);
+        strangers.remove(group);
         settle(state);
     }
 
@@ -199,14 +201,14 @@ final class InMemoryBroker {
 
     /** Throws all members out, as when their session times out: each hears of it in its next poll, and joins anew. */
     synchronized void expelAll(String group) {
-        GroupState state = group(group);
+        GroupState state = askedOf(group);
         state.members().forEach(state::remove);
         settle(state);
     }
 
     synchronized void recallAll(String group) {
+        askedOf(group).recallAll();
         active();
-        group(group).recallAll();
     }
 
     synchronized Set<TopicPartition> toRevoke(String group, String member) {
@@ -285,6 +287,19 @@ final class InMemoryBroker {
 
     private GroupState group(String group) {
         return groups.computeIfAbsent(group, name -> new GroupState());
+    }
+
+    private GroupState askedOf(String group) {
+        GroupState state = group(group);
+        if (state.generation() == 0) {
+            strangers.add(group);
+        }
+        return state;
+    }
+
+    /** Groups to which something was to happen, and that nobody has ever joined. */
+    synchronized List<String> strangers() {
+        return List.copyOf(strangers);
     }
 
     private List<PartitionLog> logs(String topic) {

@@ -23,7 +23,10 @@ record InMemoryKafka(String name, String prefix, InMemoryBroker broker, VirtualC
     }
 
     @Override
-    public KafkaCluster topicPrefix(String prefix) {
+    public InMemoryKafka topicPrefix(String prefix) {
+        if (!prefix.isEmpty()) {
+            Checks.topicName("topicPrefix", prefix);
+        }
         return new InMemoryKafka(name, prefix, broker, clock, clients);
     }
 

@@ -9,13 +9,17 @@ import dev.eventbus.EventPublisher;
 import dev.eventbus.EventType;
 import dev.eventbus.PublishFailedException;
 import dev.eventbus.PublishRefusedException;
+import dev.eventbus.internal.Checks;
 import dev.eventbus.outbox.ConnectionSource;
 import dev.eventbus.outbox.Outbox;
+import dev.eventbus.topics.TopicSpec;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -29,14 +33,22 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>It refuses what production refuses, with the same encoder and on the same connections: a missing or too long key, a payload
- * that is no JSON object, an event over the default of {@code maxEventBytes}, a closed connection, one in auto-commit mode, a
- * connection source that lends none. It asks the connection only whether it is closed and in auto-commit mode, so a stub will
+ * that is no JSON object, an event over {@link #maxEventBytes} or over what one of its {@link #topics} takes, a closed connection, one in
+ * auto-commit mode, a connection source that lends none. It asks the connection only whether it is closed and in auto-commit mode, so a stub will
  * do. Ids and times are the same in every run.
  *
  * <p>It locks no key: {@code lockKeys} only checks keys and connection. It cannot see how the transaction ends: what was published is remembered at once, and stays so after a roll-back. A test
  * that is about roll-back needs {@code JdbcOutbox} over a database, for instance H2. Thread-safe.
  */
 public final class RecordingOutbox implements Outbox {
+
+    /** As production counts it: what Kafka adds to a record, and the names of the library's own headers. */
+    private static final int RECORD_OVERHEAD = 256;
+
+    private final int maxEventBytes;
+
+    /** {@code max.message.bytes} of the topics that declare it. */
+    private final Map<String, Integer> topics;
 
     private final EventEncoder encoder = new EventEncoder();
     private final VirtualClock clock = new VirtualClock();
@@ -47,6 +59,37 @@ public final class RecordingOutbox implements Outbox {
 
     /** Guarded by "this". */
     private int commits;
+
+    /** With the limits that production has by default. */
+    public RecordingOutbox() {
+        this(EventLimits.MAX_EVENT_BYTES, Map.of());
+    }
+
+    private RecordingOutbox(int maxEventBytes, Map<String, Integer> topics) {
+        this.maxEventBytes = maxEventBytes;
+        this.topics = topics;
+    }
+
+    /**
+     * A new outbox with another limit for an event, as {@link dev.eventbus.outbox.JdbcOutbox#maxEventBytes(int)}. Default 1,000,000.
+     *
+     * @throws IllegalArgumentException if it is below 1
+     */
+    public RecordingOutbox maxEventBytes(int bytes) {
+        return new RecordingOutbox(Checks.atLeast("maxEventBytes", bytes, 1), topics);
+    }
+
+    /**
+     * A new outbox with the topics whose {@code maxMessageBytes} may be smaller than {@link #maxEventBytes(int)}, as {@link
+     * dev.eventbus.outbox.JdbcOutbox#topics(TopicSpec...)}. Default none.
+     */
+    public RecordingOutbox topics(TopicSpec... specs) {
+        Map<String, Integer> limits = new HashMap<>(topics);
+        for (TopicSpec spec : specs) {
+            spec.maxMessageBytes().ifPresent(bytes -> limits.put(spec.name(), bytes));
+        }
+        return new RecordingOutbox(maxEventBytes, Map.copyOf(limits));
+    }
 
     @Override
     public EventPublisher within(Connection connection) {
@@ -158,12 +201,20 @@ public final class RecordingOutbox implements Outbox {
         private void checkEvent(Event<?> event) {
             EncodedEvent encoded = encoder.encode(event);
             int bytes = encoded.sizeInBytes();
-            if (bytes > EventLimits.MAX_EVENT_BYTES) {
+            if (bytes > maxEventBytes) {
                 throw refused(
                         ErrorCode.EVENT_TOO_LARGE,
                         event,
-                        "it has %d bytes, over maxEventBytes, %d by default. Publish less, or a reference to it."
-                                .formatted(bytes, EventLimits.MAX_EVENT_BYTES));
+                        "it has %,d bytes, the limit maxEventBytes is %,d. Publish less, or a reference to it."
+                                .formatted(bytes, maxEventBytes));
+            }
+            Integer topic = topics.get(encoded.topic());
+            if (topic != null && bytes > topic - RECORD_OVERHEAD) {
+                throw refused(
+                        ErrorCode.EVENT_TOO_LARGE,
+                        event,
+                        "it has %,d bytes, topic %s takes %,d with %d for the record around it. Publish less, or a reference to it."
+                                .formatted(bytes, encoded.topic(), topic, RECORD_OVERHEAD));
             }
         }
 

@@ -7,6 +7,10 @@ import static dev.eventbus.testkit.guarantees.Guarantee.perKeyOrder;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import dev.eventbus.Event;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
@@ -26,8 +30,11 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
+import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
+import org.slf4j.LoggerFactory;
 
 class CrashSweepTest {
 
@@ -76,8 +83,59 @@ class CrashSweepTest {
                     return scenario;
                 }))
                 .isInstanceOf(AssertionError.class)
-                .hasMessageContaining("BEFORE_OFFSET_COMMIT 1: it ended with")
-                .hasMessageContaining("a scenario must do the same in every run");
+                .hasMessageContaining("BEFORE_OFFSET_COMMIT 1: it ended as 0, without a crash as 1")
+                .hasMessageContaining("this run did not come there: a scenario must do the same in every run");
+    }
+
+    @RepeatedTest(20)
+    void whichever_key_a_random_back_off_lets_end_first_the_sweep_goes_through() throws Exception {
+        List<Crash> crashes = CrashSweep.run(Failing::new);
+
+        assertThat(crashes)
+                .contains(
+                        new Crash(CrashPoint.AFTER_DEAD_LETTER, 1),
+                        new Crash(CrashPoint.AFTER_DEAD_LETTER, 2),
+                        new Crash(CrashPoint.BEFORE_OFFSET_COMMIT, 1));
+    }
+
+    @Test
+    void a_run_that_does_not_come_there_is_made_again() throws Exception {
+        AtomicInteger made = new AtomicInteger();
+        List<Crash> crashes = CrashSweep.run(() -> new Uneven(made.getAndIncrement() % 3 == 0 ? 2 : 1));
+
+        assertThat(crashes)
+                .containsExactly(
+                        new Crash(CrashPoint.BEFORE_OFFSET_COMMIT, 1), new Crash(CrashPoint.BEFORE_OFFSET_COMMIT, 2));
+        assertThat(made).as("one without a crash, one, and two").hasValue(4);
+    }
+
+    @Test
+    void a_crash_that_no_run_comes_to_is_not_among_those_that_were_tried_and_is_told() throws Exception {
+        Logger logger = (Logger) LoggerFactory.getLogger(CrashSweep.class);
+        ListAppender<ILoggingEvent> log = new ListAppender<>();
+        log.start();
+        logger.addAppender(log);
+        logger.setLevel(Level.WARN);
+        AtomicInteger made = new AtomicInteger();
+        try {
+            List<Crash> crashes = CrashSweep.run(() -> new Uneven(made.getAndIncrement() == 0 ? 2 : 1));
+            assertThat(crashes).containsExactly(new Crash(CrashPoint.BEFORE_OFFSET_COMMIT, 1));
+        } finally {
+            logger.detachAppender(log);
+            logger.setLevel(null);
+        }
+        assertThat(log.list)
+                .singleElement()
+                .satisfies(line -> assertThat(line.getFormattedMessage())
+                        .startsWith("not tried: [BEFORE_OFFSET_COMMIT 2]. None of 10 runs came there"));
+    }
+
+    @Test
+    void a_point_that_only_the_run_without_a_crash_comes_to_is_told() {
+        AtomicInteger made = new AtomicInteger();
+        assertThatThrownBy(() -> CrashSweep.run(() -> new Uneven(made.getAndIncrement() == 0 ? 1 : 0)))
+                .isInstanceOf(AssertionError.class)
+                .hasMessageContaining("BEFORE_OFFSET_COMMIT 1: 10 runs did not come there");
     }
 
     @Test
@@ -198,6 +256,62 @@ class CrashSweepTest {
         @Override
         public Object state(FakeEventBus bus) {
             return count;
+        }
+    }
+
+    /** Two users in one partition, none of whom can be handled, with the default retry: chance says whose letter is first. */
+    private static final class Failing implements CrashSweep.Scenario {
+
+        @Override
+        public void start(FakeEventBus bus) {
+            bus.topic("asset.events", 1)
+                    .start(ConsumerRunner.builder(bus.kafka(), "failing")
+                            .on(ASSET_UPDATED, (event, delivery) -> {
+                                throw new IllegalStateException("nobody can be handled");
+                            })
+                            .afterRetries(AfterRetries.deadLetter(LETTERS))
+                            .build());
+        }
+
+        @Override
+        public void run(FakeEventBus bus) {
+            bus.publish(ASSET_UPDATED, new AssetUpdated("bob", 1), new AssetUpdated("alice", 1));
+        }
+
+        @Override
+        public Object state(FakeEventBus bus) {
+            return bus.deadLetters().stream().map(DeadLetter::keyText).collect(Collectors.toSet());
+        }
+    }
+
+    /** Commits once for each of its events; what it ends as does not tell how many there were. */
+    private static final class Uneven implements CrashSweep.Scenario {
+
+        private final int events;
+
+        Uneven(int events) {
+            this.events = events;
+        }
+
+        @Override
+        public void start(FakeEventBus bus) {
+            bus.start(ConsumerRunner.builder(bus.kafka(), "uneven")
+                    .on(ASSET_UPDATED, (event, delivery) -> {})
+                    .afterRetries(AfterRetries.deadLetter(LETTERS))
+                    .build());
+        }
+
+        @Override
+        public void run(FakeEventBus bus) {
+            for (int number = 1; number <= events; number++) {
+                bus.publish(ASSET_UPDATED, new AssetUpdated("bob", number));
+                bus.runUntilIdle();
+            }
+        }
+
+        @Override
+        public Object state(FakeEventBus bus) {
+            return "at rest";
         }
     }
 

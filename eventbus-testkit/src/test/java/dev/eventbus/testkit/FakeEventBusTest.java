@@ -55,6 +55,33 @@ class FakeEventBusTest {
     }
 
     @Test
+    void what_is_published_on_a_bus_with_a_prefix_reaches_the_code_that_sets_it() {
+        try (FakeEventBus staging = FakeEventBus.withTopicPrefix("staging.")) {
+            staging.topic(TOPIC, 1).faults().failTimes(1).forSendsTo("dlq.events");
+            staging.start(Calculator.runner(staging.kafka().topicPrefix("staging."), user -> {
+                if (user.equals("bob")) {
+                    throw new IllegalStateException();
+                }
+                handled.add(user);
+            }));
+            staging.publish(ASSET_UPDATED, updated("bob", 1), updated("alice", 1));
+            staging.publishRaw(TOPIC, "carol", "what?");
+            staging.runUntilIdle();
+
+            assertThat(handled).containsExactly("alice");
+            assertThat(staging.deadLetters()).extracting(DeadLetter::keyText).containsExactlyInAnyOrder("bob", "carol");
+            assertThat(staging.events(ASSET_UPDATED)).extracting(Event::key).containsExactly("bob", "alice");
+            assertThat(staging.committedOffset(Calculator.GROUP, TOPIC, 0)).hasValue(3);
+            assertThat(staging.records(TOPIC))
+                    .hasSize(3)
+                    .allSatisfy(record -> assertThat(record.topic()).isEqualTo("staging.asset.events"));
+        }
+        assertThatThrownBy(() -> FakeEventBus.withTopicPrefix("stag ing."))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("topicPrefix");
+    }
+
+    @Test
     void retries_of_seconds_pass_in_virtual_time_and_each_at_its_own() {
         List<Duration> at = new ArrayList<>();
         bus.start(runner("g")

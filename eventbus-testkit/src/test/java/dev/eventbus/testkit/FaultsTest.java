@@ -244,6 +244,21 @@ class FaultsTest {
     }
 
     @Test
+    void what_was_to_happen_to_a_group_that_nobody_joined_is_told_at_the_end() {
+        FakeEventBus own = FakeEventBus.create();
+        own.faults().rebalance("calculater");
+        own.faults().expel("ledgre");
+        assertThatThrownBy(own::close)
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining(
+                        "group calculater, which nobody has joined, group ledgre, which nobody has joined");
+
+        bus.faults().rebalance(GROUP); // its runner comes later
+        bus.start(runner());
+        bus.runUntilIdle();
+    }
+
+    @Test
     void nothing_goes_wrong_unless_it_is_asked_for() {
         bus.start(runner());
         Instant before = bus.now();

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 
 import com.fasterxml.jackson.annotation.JsonAnyGetter;
 import com.fasterxml.jackson.annotation.JsonValue;
+import dev.eventbus.ErrorCode;
 import dev.eventbus.Event;
 import dev.eventbus.EventBusException;
 import dev.eventbus.EventPublisher;
@@ -14,6 +15,7 @@ import dev.eventbus.PublishFailedException;
 import dev.eventbus.PublishRefusedException;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.Outbox;
+import dev.eventbus.topics.TopicSpec;
 import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.DriverManager;
@@ -21,15 +23,18 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -64,6 +69,11 @@ class OutboxRefusalsTest {
             }
 
             @Override
+            Outbox limited(Outbox outbox, int maxEventBytes, TopicSpec topic) {
+                return ((RecordingOutbox) outbox).maxEventBytes(maxEventBytes).topics(topic);
+            }
+
+            @Override
             int published(Outbox outbox, Connection connection) {
                 return ((RecordingOutbox) outbox).published().size();
             }
@@ -77,6 +87,11 @@ class OutboxRefusalsTest {
             }
 
             @Override
+            Outbox limited(Outbox outbox, int maxEventBytes, TopicSpec topic) {
+                return ((JdbcOutbox) outbox).maxEventBytes(maxEventBytes).topics(topic);
+            }
+
+            @Override
             int published(Outbox outbox, Connection connection) throws SQLException {
                 try (Statement statement = connection.createStatement();
                         ResultSet count = statement.executeQuery("SELECT count(*) FROM \"eventbus_outbox\"")) {
@@ -87,6 +102,8 @@ class OutboxRefusalsTest {
         };
 
         abstract Outbox create(Connection connection) throws SQLException;
+
+        abstract Outbox limited(Outbox outbox, int maxEventBytes, TopicSpec topic);
 
         abstract int published(Outbox outbox, Connection connection) throws SQLException;
     }
@@ -115,7 +132,7 @@ class OutboxRefusalsTest {
         look.close();
     }
 
-    static Stream<Arguments> mistakes() {
+    private static Map<String, Mistake> all() {
         Map<String, Mistake> all = new LinkedHashMap<>();
         all.put("a blank key", publishes(RENAMED, new Renamed(" ", "x")));
         all.put("a key of 256 bytes", publishes(RENAMED, new Renamed("k".repeat(256), "x")));
@@ -175,13 +192,21 @@ class OutboxRefusalsTest {
         all.put(
                 "locks without a connection",
                 (outbox, connection) -> outbox.joining(work -> {}).lockKeys("bob"));
+        return all;
+    }
+
+    static Stream<Arguments> mistakes() {
+        return all().entrySet().stream().map(mistake -> Arguments.of(mistake.getKey(), mistake.getValue()));
+    }
+
+    static Stream<Arguments> mistakesOfBoth() {
         return Stream.of(Kind.values())
-                .flatMap(kind -> all.entrySet().stream()
+                .flatMap(kind -> all().entrySet().stream()
                         .map(mistake -> Arguments.of(mistake.getKey(), kind, mistake.getValue())));
     }
 
     @ParameterizedTest(name = "{0}, {1}")
-    @MethodSource("mistakes")
+    @MethodSource("mistakesOfBoth")
     void is_refused_and_nothing_comes_of_it(String what, Kind kind, Mistake mistake) throws SQLException {
         Outbox outbox = kind.create(look);
         transaction.setAutoCommit(false);
@@ -195,6 +220,50 @@ class OutboxRefusalsTest {
             transaction.setAutoCommit(true); // which commits what there is
         }
         assertThat(kind.published(outbox, look)).isZero();
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("mistakes")
+    void has_the_same_code_in_both(String what, Mistake mistake) throws SQLException {
+        List<@Nullable ErrorCode> codes = new ArrayList<>();
+        for (Kind kind : Kind.values()) {
+            Outbox outbox = kind.create(look);
+            try (Connection another = DriverManager.getConnection(url)) {
+                another.setAutoCommit(false);
+                codes.add(refusal(outbox, another, mistake));
+            }
+        }
+        assertThat(codes.get(0)).as(what).isNotNull().isEqualTo(codes.get(1));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1500, 1048576", "1000000, 2048"})
+    void an_event_is_too_large_for_both_from_the_same_byte_on(int maxEventBytes, int maxMessageBytes)
+            throws SQLException {
+        TopicSpec users = TopicSpec.of("users", 1).maxMessageBytes(maxMessageBytes);
+        Outbox recording = Kind.RECORDING.limited(Kind.RECORDING.create(look), maxEventBytes, users);
+        Outbox jdbc = Kind.JDBC.limited(Kind.JDBC.create(look), maxEventBytes, users);
+        transaction.setAutoCommit(false);
+        int tooLarge = 0;
+        for (int characters = 1_000; characters < 2_000; characters++) {
+            Mistake large = publishes(whole("evt-" + characters, new Renamed("bob", "x".repeat(characters))));
+            ErrorCode code = refusal(recording, transaction, large);
+            assertThat(refusal(jdbc, transaction, large))
+                    .as("%d characters", characters)
+                    .isEqualTo(code);
+            tooLarge += code == ErrorCode.EVENT_TOO_LARGE ? 1 : 0;
+        }
+        assertThat(tooLarge).isBetween(1, 999);
+    }
+
+    private static @Nullable ErrorCode refusal(Outbox outbox, Connection connection, Mistake mistake)
+            throws SQLException {
+        try {
+            mistake.make(outbox, connection);
+            return null;
+        } catch (PublishRefusedException refused) {
+            return refused.code();
+        }
     }
 
     private static String typeOf(String mistake) {

@@ -5,11 +5,13 @@ import dev.eventbus.faults.crash.HaltPoint;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.Collectors;
 
 /**
  * Visits each crash point once: an instance runs until it comes there and halts as by a power cut, and the next one takes its place.
@@ -117,6 +119,20 @@ final class CrashTour {
 
     List<String> reached() {
         return List.copyOf(reached);
+    }
+
+    /** How many of them were reached by instances of a role. */
+    int reachedBy(Role role) {
+        Set<String> ofRole = pointsOf(role).stream().map(Point::name).collect(Collectors.toSet());
+        return (int) reached.stream().filter(ofRole::contains).count();
+    }
+
+    private static List<Point> pointsOf(Role role) {
+        return switch (role) {
+            case PUBLISHER -> OF_PUBLISHER;
+            case RELAY -> OF_RELAY;
+            case CONSUMER -> OF_CONSUMERS.stream().flatMap(List::stream).toList();
+        };
     }
 
     /** Points that nobody came to, so nothing is known of them. */

@@ -1,7 +1,9 @@
 package dev.eventbus.faults;
 
 import java.util.Locale;
+import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.TreeMap;
 
 /** What can be done to the system, how often beside others, and for how long. */
 enum FaultKind {
@@ -23,19 +25,38 @@ enum FaultKind {
     PART_BROKER_ONE_WAY(3, On.NETWORK_TO_BROKER, 500, 6_000),
     SLOW_BROKER(2, On.NETWORK_TO_BROKER, 500, 5_000),
     DROP_PRODUCE_REPLIES(4, On.NETWORK_TO_BROKER, 200, 2_000),
-    DROP_OFFSET_COMMIT_REPLIES(4, On.NETWORK_TO_BROKER, 200, 2_000),
+    DROP_OFFSET_COMMIT_REPLIES(4, On.OFFSET_COMMITS, 200, 2_000),
     PART_DATABASE(3, On.NETWORK_TO_DATABASE, 500, 6_000),
     PART_DATABASE_ONE_WAY(3, On.NETWORK_TO_DATABASE, 500, 6_000),
     SLOW_DATABASE(2, On.NETWORK_TO_DATABASE, 500, 4_000),
     SWALLOW_COMMIT_ANSWER(4, On.NETWORK_TO_DATABASE, 500, 1_500),
     SWALLOW_COMMIT(4, On.NETWORK_TO_DATABASE, 500, 1_500);
 
-    /** Whether it hits only those who ask while it lasts. */
-    boolean losesAnswers() {
-        return this == DROP_PRODUCE_REPLIES
-                || this == DROP_OFFSET_COMMIT_REPLIES
-                || this == SWALLOW_COMMIT
-                || this == SWALLOW_COMMIT_ANSWER;
+    private boolean swallowsCommits() {
+        return this == SWALLOW_COMMIT || this == SWALLOW_COMMIT_ANSWER;
+    }
+
+    /** Whether it may reach a relay, or whom that speaks to, so that something is sent again. */
+    boolean reachesRelays() {
+        return switch (on) {
+            case RELAY, DATABASE, BROKERS, NETWORK_TO_BROKER -> true;
+            case NETWORK_TO_DATABASE -> !swallowsCommits();
+            case PUBLISHER, CONSUMER, OFFSET_COMMITS -> false;
+        };
+    }
+
+    /** Whether it may reach a consumer, or whom that speaks to, so that something is handled again. */
+    boolean reachesConsumers() {
+        return on != On.PUBLISHER && on != On.RELAY;
+    }
+
+    /** How often each kind was made by its code, also those that never were. */
+    static Map<String, Integer> counts(Map<FaultKind, Integer> made) {
+        Map<String, Integer> counts = new TreeMap<>();
+        for (FaultKind kind : values()) {
+            counts.put(kind.code(), made.getOrDefault(kind, 0));
+        }
+        return counts;
     }
 
     /** What is hit; there is one fault at a time on each. */
@@ -47,6 +68,8 @@ enum FaultKind {
         /** One of them, so that there is a majority. */
         BROKERS(1),
         NETWORK_TO_BROKER(Servers.BROKERS),
+        /** Answers to them, from whichever broker. */
+        OFFSET_COMMITS(1),
         NETWORK_TO_DATABASE(Role.values().length);
 
         final int targets;
@@ -66,6 +89,12 @@ enum FaultKind {
         this.on = on;
         this.leastMillis = leastMillis;
         this.mostMillis = mostMillis;
+    }
+
+    /** Statements of a relay commit by themselves: a publisher's commits are swallowed instead. */
+    int chooseTarget(SplittableRandom random) {
+        int target = random.nextInt(on.targets);
+        return swallowsCommits() && target == Role.RELAY.ordinal() ? Role.PUBLISHER.ordinal() : target;
     }
 
     long chooseMillis(SplittableRandom random) {

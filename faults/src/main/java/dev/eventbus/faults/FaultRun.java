@@ -4,9 +4,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.eventbus.faults.check.Checker;
 import dev.eventbus.faults.check.Findings;
 import dev.eventbus.faults.check.History;
+import dev.eventbus.faults.check.Repeats;
 import dev.eventbus.faults.check.Stalls;
 import dev.eventbus.faults.check.Stalls.Window;
-import dev.eventbus.faults.check.Violation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,10 +16,10 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Predicate;
 import org.apache.kafka.common.KafkaException;
 
 /** Makes a run of faults and tells what came of it. Exit code 0 only if nothing was violated and all was seen. */
@@ -27,9 +27,6 @@ public final class FaultRun {
 
     private static final int WRONG_USAGE = 64;
     private static final int FAILED = 70;
-
-    /** Half of the events written while there were faults is a limit of what may be repeated on the wire; of a short run, what a relay may have in its hands. */
-    private static final long LEAST_LIMIT_OF_REPEATS = 2_000;
 
     /** Lease, session time-out, one back-off, and what it takes to start a JVM or a broker on a busy machine. */
     private static final Duration RECOVERS_WITHIN =
@@ -48,9 +45,6 @@ public final class FaultRun {
     private final List<Window> windows = new ArrayList<>();
     private final List<String> open = new ArrayList<>();
     private final Map<String, Object> counts = new LinkedHashMap<>();
-
-    /** By this machine's clock, which is the database's too. */
-    private long faultsEndedAt;
 
     private FaultRun(Options options, Servers servers, Fleet fleet, Path folder) {
         this.folder = folder;
@@ -105,25 +99,25 @@ public final class FaultRun {
         for (int i = 0; i < options.tours(); i++) {
             tour.go();
         }
-        windows.add(recovering(began, System.currentTimeMillis()));
+        windows.add(recovering(new Window(began, System.currentTimeMillis())));
         tour.missed().forEach(point -> open.add("crash point not reached: " + point));
-        Nemesis nemesis = new Nemesis(servers, fleet);
+        Nemesis nemesis = new Nemesis(new Damage(servers, fleet)::carryOut);
         List<Schedule.Fault> scheduled = Schedule.of(options.seed(), options.faultsFor(), options.tier().gaps);
         long calm = System.nanoTime() + options.faultsFor().toNanos();
         nemesis.make(scheduled);
         TimeUnit.NANOSECONDS.sleep(calm - System.nanoTime());
         servers.healNetworks();
-        nemesis.windows().forEach(window -> windows.add(recovering(window.from(), window.to())));
+        nemesis.windows().forEach(window -> windows.add(recovering(window)));
         nemesis.troubles().forEach(trouble -> open.add("trouble of the harness: " + trouble));
-        faultsEndedAt = System.currentTimeMillis();
+        boolean allIsWell = nemesis.troubles().isEmpty();
         Growth growth = new Soak(fleet, new Witness(servers), folder).run(options.soaksFor());
         open.addAll(growth.open());
-        fleet.leaveWell(Role.PUBLISHER);
+        fleet.leave(Role.PUBLISHER, allIsWell);
         Duration published = Duration.ofMillis(System.currentTimeMillis() - began);
         Duration drained = drain();
         sampler.close();
-        fleet.leaveWell(Role.RELAY); // who still has something in hand writes it now, before the history is read
-        fleet.leaveWell(Role.CONSUMER);
+        fleet.leave(Role.RELAY, allIsWell); // who still has something in hand writes it now, before the history is read
+        fleet.leave(Role.CONSUMER, allIsWell);
         History history = new Witness(servers).history();
         Findings findings = judge(history, sampler, tour, nemesis);
         findings.addAll(growth.findings());
@@ -133,8 +127,7 @@ public final class FaultRun {
         }
         counts.put("drained after, ms", drained.toMillis());
         counts.put("looks", sampler.looks() + ", beside " + sampler.missedLooks() + " that failed");
-        Map<String, Integer> made = new TreeMap<>();
-        nemesis.made().forEach((kind, count) -> made.put(kind.code(), count));
+        Map<String, Integer> made = FaultKind.counts(nemesis.made());
         Duration took = Duration.ofNanos(System.nanoTime() - start);
         return new Report(
                 options, servers.describe(), took, counts, made, tour.reached(), growth.figures(), findings, open);
@@ -149,7 +142,7 @@ public final class FaultRun {
         if (history.effects().isEmpty() || history.letters().isEmpty()) {
             open.add("no effect, or no dead letter");
         }
-        int made = nemesis.made().values().stream().mapToInt(Integer::intValue).sum();
+        int made = faults(nemesis, kind -> true);
         if (made * 3 < scheduled) {
             open.add("only %d of %d faults were made".formatted(made, scheduled));
         }
@@ -159,9 +152,9 @@ public final class FaultRun {
         servers.withoutTraffic().forEach(proxy -> open.add("nothing went through the network to " + proxy));
     }
 
-    private Window recovering(long from, long to) {
+    private Window recovering(Window fault) {
         Duration within = options.sendMode().equals("STRICT") ? RECOVERS_WITHIN.plus(ABORTS_WITHIN) : RECOVERS_WITHIN;
-        return new Window(from, to + within.toMillis());
+        return fault.longerBy(within);
     }
 
     /** Waits until nothing is left to be done. Returns how long it took. */
@@ -197,22 +190,18 @@ public final class FaultRun {
     }
 
     private Findings judge(History history, Sampler sampler, CrashTour tour, Nemesis nemesis) {
-        Checker checker = new Checker(history, Fate::failsAlways);
-        Findings findings = checker.check();
+        Findings findings = new Checker(history, Fate::failsAlways).check();
         findings.addAll(sampler.findings());
         findings.addAll(fleet.findings());
         Stalls stalls = new Stalls(history);
-        stalls.longerThan(STALLS_AT_MOST, windows)
-                .forEach(stall -> findings.add(Violation.STUCK_KEY, stall + " " + stall.length()));
-        int faults =
-                nemesis.made().values().stream().mapToInt(Integer::intValue).sum()
-                        + tour.reached().size();
-        long writtenWithFaults = history.ledger().stream()
-                .filter(written -> written.atMillis() < faultsEndedAt)
-                .count();
-        if (checker.repeats() > Math.max(LEAST_LIMIT_OF_REPEATS, writtenWithFaults / 2)) {
-            findings.add(Violation.UNBOUNDED_REPEATS, checker.repeats() + " of " + faults + " faults");
-        }
+        findings.addAll(stalls.judge(STALLS_AT_MOST, windows));
+        int faults = faults(nemesis, kind -> true) + tour.reached().size();
+        Repeats repeats = new Repeats(history);
+        findings.addAll(repeats.judge(
+                faults(nemesis, FaultKind::reachesRelays) + tour.reachedBy(Role.RELAY),
+                faults(nemesis, FaultKind::reachesConsumers) + tour.reachedBy(Role.CONSUMER),
+                STALLS_AT_MOST,
+                windows));
         if (!history.drained() && open.isEmpty()) {
             open.add("not drained");
         }
@@ -221,13 +210,20 @@ public final class FaultRun {
         counts.put("effects", history.effects().size());
         counts.put("dead letters", history.letters().size());
         counts.put("faults", faults);
-        counts.put("repeats", checker.repeats());
-        counts.put("repeats a fault", faults == 0 ? 0 : (double) Math.round(10.0 * checker.repeats() / faults) / 10);
-        counts.put("repeated dead letters", checker.repeatedLetters());
+        counts.put("repeats", repeats.ofRecords());
+        counts.put("repeats a fault", faults == 0 ? 0 : (double) Math.round(10.0 * repeats.ofRecords() / faults) / 10);
+        counts.put("repeated dead letters", repeats.ofLetters());
         stalls.worst().ifPresent(worst -> {
             counts.put("worst stall, ms", worst.length().toMillis());
             counts.put("worst stall of", "%s until %tT".formatted(worst.key(), worst.at()));
         });
         return findings;
+    }
+
+    private static int faults(Nemesis nemesis, Predicate<FaultKind> which) {
+        return nemesis.made().entrySet().stream()
+                .filter(made -> which.test(made.getKey()))
+                .mapToInt(Map.Entry::getValue)
+                .sum();
     }
 }

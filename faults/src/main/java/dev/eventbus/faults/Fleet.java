@@ -1,13 +1,11 @@
 package dev.eventbus.faults;
 
+import dev.eventbus.faults.check.Exits;
 import dev.eventbus.faults.check.Findings;
-import dev.eventbus.faults.check.Violation;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Queue;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -70,16 +68,17 @@ final class Fleet implements AutoCloseable {
         /** In order, while all is well: then it has to. */
         synchronized void leaveWell() throws IOException, InterruptedException {
             tellUnexpectedEnd();
-            if (child != null && child.isAlive() && (child.close() || child.exitCode() != 0)) {
-                unexpected.add("%s did not close as it should, see %s".formatted(this, log()));
+            if (child != null && child.isAlive()) {
+                boolean inTime = !child.close();
+                exits.asTold(toString(), inTime, child.exitCode(), log());
             }
             child = null;
         }
 
         private void tellUnexpectedEnd() {
             if (endedByItself() && !closed) {
-                unexpected.add("%s with code %d, see %s".formatted(this, child().exitCode(), log()));
-                child = null;
+                exits.byItself(toString(), mayHalt, child().exitCode(), log());
+                child = mayHalt ? child : null;
             }
         }
 
@@ -91,7 +90,7 @@ final class Fleet implements AutoCloseable {
         }
 
         private synchronized boolean endedByItself() {
-            return child != null && !mayHalt && !child.isAlive();
+            return child != null && !child.isAlive();
         }
 
         private Path log() {
@@ -109,7 +108,7 @@ final class Fleet implements AutoCloseable {
     private final Path folder;
     private final Watchdog watchdog;
     private final List<Instance> instances = new ArrayList<>();
-    private final Queue<String> unexpected = new ConcurrentLinkedQueue<>();
+    private final Exits exits = new Exits();
     private final AtomicInteger starts = new AtomicInteger();
     private volatile boolean closed;
 
@@ -169,7 +168,7 @@ final class Fleet implements AutoCloseable {
     void revive() {
         for (Instance instance : instances) {
             synchronized (instance) {
-                if (instance.endedByItself()) {
+                if (instance.endedByItself() && !instance.mayHalt) {
                     instance.tellUnexpectedEnd();
                     instance.start();
                 }
@@ -179,9 +178,7 @@ final class Fleet implements AutoCloseable {
 
     /** Processes that ended by themselves, or did not end as they should. */
     Findings findings() {
-        Findings findings = new Findings();
-        unexpected.forEach(end -> findings.add(Violation.UNEXPECTED_EXIT, end));
-        return findings;
+        return exits.findings();
     }
 
     /** Into their logs. */
@@ -195,10 +192,18 @@ final class Fleet implements AutoCloseable {
         }
     }
 
-    /** Ends all of a role in order, one after the other, while all is well. */
-    void leaveWell(Role role) throws IOException, InterruptedException {
+    /**
+     * Ends all of a role in order, one after the other.
+     *
+     * @param allIsWell whether they have to end as they should; not if a server is away
+     */
+    void leave(Role role, boolean allIsWell) throws IOException, InterruptedException {
         for (Instance instance : instances(role)) {
-            instance.leaveWell();
+            if (allIsWell) {
+                instance.leaveWell();
+            } else {
+                instance.leave();
+            }
         }
     }
 

@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Collectors;
 
 /** The page of the docs that tells the figures of a run. Written by the run, never by hand. */
 final class ReliabilityPage {
@@ -15,8 +17,8 @@ final class ReliabilityPage {
             Written by `faults/run --%s --seed %s --docs`; not by hand. Publishers, relays and consumers ran in JVMs of their own on real
             servers, each behind a network that can be made bad, while processes, brokers, the database and the networks failed by a
             schedule made from the seed. The checker compares what is left with a ledger that was written in the publishers' own transactions;
-            it takes nothing from what the library says, and each violation that it names was [seen by it](../faults/src/test/java/dev/eventbus/faults/check/CheckerTest.java)
-            in a history made by hand.
+            it takes nothing from what the library says, and each violation that it names was seen in a history made by hand:
+            %s.
 
             %s. It took %s s. Verdict: **%s**.
 
@@ -43,7 +45,24 @@ final class ReliabilityPage {
             %s
             """;
 
+    private static final String TESTS = "faults/src/test/java/dev/eventbus/faults/";
+
+    /** Tests in which the checker was seen red, from {@link #TESTS}. */
+    static final List<String> SEEN_RED = List.of(
+            "check/CheckerTest",
+            "check/StallsTest",
+            "check/RepeatsTest",
+            "check/LookTest",
+            "check/ExitsTest",
+            "GrowthTest");
+
     private ReliabilityPage() {}
+
+    private static String links() {
+        return SEEN_RED.stream()
+                .map(test -> "[%s](../%s%s.java)".formatted(test.replaceFirst(".*/", ""), TESTS, test))
+                .collect(Collectors.joining(", "));
+    }
 
     static void write(Path figures, Path page) throws IOException {
         JsonNode run = new ObjectMapper().readTree(Files.readString(figures));
@@ -77,6 +96,7 @@ final class ReliabilityPage {
                 TEXT.formatted(
                         run.path("tier").asText(),
                         run.path("seed").asText(),
+                        links(),
                         run.path("servers").asText(),
                         run.path("seconds").asText(),
                         run.path("verdict").asText(),

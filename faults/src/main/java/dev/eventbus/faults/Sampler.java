@@ -1,12 +1,11 @@
 package dev.eventbus.faults;
 
 import dev.eventbus.faults.check.Findings;
-import dev.eventbus.faults.check.Violation;
+import dev.eventbus.faults.check.History.Position;
+import dev.eventbus.faults.check.Look;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
@@ -67,22 +66,20 @@ final class Sampler implements AutoCloseable {
         committed.keySet().retainAll(checked.keySet());
         Map<TopicPartition, Long> from = new HashMap<>(checked);
         from.keySet().retainAll(committed.keySet());
-        Map<String, String> passed = new HashMap<>();
-        boolean all = reader.read(from, committed, READS_WITHIN, record -> {
-            String id = TopicReader.id(record);
-            if (!Fate.failsAlways(id)) {
-                passed.put(id, record.partition() + ":" + record.offset());
-            }
-        });
+        Map<Integer, Long> offsets = new HashMap<>();
+        committed.forEach((partition, offset) -> offsets.put(partition.partition(), offset));
+        Look look = new Look(offsets, Fate::failsAlways);
+        boolean all = reader.read(
+                from,
+                committed,
+                READS_WITHIN,
+                record -> look.saw(TopicReader.id(record), new Position(record.partition(), record.offset())));
         if (!all) {
             missedLooks++;
             return;
         }
         looks++;
-        List<String> ids = new ArrayList<>(passed.keySet());
-        for (String id : witness.withoutEffect(ids)) {
-            findings.add(Violation.OFFSET_PAST_UNFINISHED, id + " at " + passed.get(id) + ", committed " + committed);
-        }
+        findings.addAll(look.judge(witness.withoutEffect(look.passed())));
         checked.putAll(committed);
     }
 

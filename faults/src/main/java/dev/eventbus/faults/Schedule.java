@@ -39,8 +39,8 @@ final class Schedule {
         long at = 0;
         while (at < length.toMillis()) {
             FaultKind kind = kind(random);
-            Fault fault = new Fault(
-                    kind, random.nextInt(kind.on.targets), at, kind.chooseMillis(random), random.nextInt(100));
+            Fault fault =
+                    new Fault(kind, kind.chooseTarget(random), at, kind.chooseMillis(random), random.nextInt(100));
             String hit = kind.on + " " + fault.target();
             if (busyUntil.getOrDefault(hit, 0L) <= at) {
                 faults.add(fault);

@@ -46,6 +46,32 @@ class ScheduleTest {
     }
 
     @Test
+    void commits_are_swallowed_on_the_way_from_those_who_make_any() {
+        assertThat(Schedule.of(7, HOUR, GAPS))
+                .filteredOn(fault ->
+                        fault.kind() == FaultKind.SWALLOW_COMMIT || fault.kind() == FaultKind.SWALLOW_COMMIT_ANSWER)
+                .extracting(fault -> Role.values()[fault.target()])
+                .containsOnly(Role.PUBLISHER, Role.CONSUMER);
+    }
+
+    @Test
+    void answers_to_offset_commits_are_lost_on_all_networks_at_once_so_there_is_one_such_fault_at_a_time() {
+        assertThat(Schedule.of(7, HOUR, GAPS))
+                .filteredOn(fault -> fault.kind() == FaultKind.DROP_OFFSET_COMMIT_REPLIES)
+                .extracting(Fault::target)
+                .containsOnly(0);
+    }
+
+    @Test
+    void kinds_that_were_never_made_are_counted_too() {
+        Map<String, Integer> counts = FaultKind.counts(Map.of(FaultKind.KILL_RELAY, 3));
+        assertThat(counts)
+                .hasSize(FaultKind.values().length)
+                .containsEntry("kill-relay", 3)
+                .containsEntry("freeze-database", 0);
+    }
+
+    @Test
     void nothing_is_hit_by_two_faults_at_once() {
         Map<String, Long> busyUntil = new HashMap<>();
         for (Fault fault : Schedule.of(7, HOUR, GAPS)) {

@@ -357,7 +357,10 @@ class TopicPlanIT {
         return Stream.of(
                 Arguments.of(DESCRIBE, List.of(CREATE), "Nothing is known to be changed"),
                 Arguments.of(DESCRIBE_CONFIGS, List.of(DESCRIBE, CREATE), "Nothing is known to be changed"),
-                Arguments.of(CREATE, List.of(DESCRIBE, ALTER_CONFIGS), "Nothing is known to be changed"),
+                Arguments.of(
+                        CREATE,
+                        List.of(DESCRIBE, ALTER_CONFIGS),
+                        "Mended so far, and it stays: topic asset.events has compression.type=gzip"),
                 Arguments.of(ALTER_CONFIGS, List.of(DESCRIBE, DESCRIBE_CONFIGS, CREATE), created),
                 Arguments.of(ALTER, List.of(DESCRIBE, CREATE, ALTER_CONFIGS), created));
     }

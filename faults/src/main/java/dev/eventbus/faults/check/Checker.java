@@ -61,17 +61,6 @@ public final class Checker {
         return found;
     }
 
-    /** How many records of the topic are there again. */
-    public long repeats() {
-        return byPosition.size() - firsts.size();
-    }
-
-    /** How many dead letters are there again. */
-    public long repeatedLetters() {
-        return history.letters().size()
-                - history.letters().stream().map(Letter::id).distinct().count();
-    }
-
     private static List<Sent> inOrder(List<Sent> topic) {
         return topic.stream()
                 .sorted(comparing((Sent sent) -> sent.at().partition())

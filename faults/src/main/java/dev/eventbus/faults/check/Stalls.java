@@ -29,7 +29,21 @@ public final class Stalls {
     }
 
     /** A time in which nothing is promised, in milliseconds. */
-    public record Window(long from, long to) {}
+    public record Window(long from, long to) {
+
+        /** The end of what has none. Far enough from the largest number to be counted on with. */
+        public static final long NEVER = Long.MAX_VALUE / 2;
+
+        /** The same, so much longer. */
+        public Window longerBy(Duration more) {
+            return to == NEVER ? this : new Window(from, to + more.toMillis());
+        }
+
+        /** Whether it has something of a life. */
+        boolean meets(long birth, Duration life) {
+            return birth <= to && birth + life.toMillis() >= from;
+        }
+    }
 
     private final List<Stall> stalls = new ArrayList<>();
 
@@ -64,6 +78,13 @@ public final class Stalls {
                 .filter(stall -> stall.length().compareTo(limit) > 0)
                 .filter(stall -> outside(stall, windows) > limit.toMillis())
                 .toList();
+    }
+
+    /** Those that are longer than is promised. */
+    public Findings judge(Duration limit, List<Window> windows) {
+        Findings found = new Findings();
+        longerThan(limit, windows).forEach(stall -> found.add(Violation.STUCK_KEY, stall + " " + stall.length()));
+        return found;
     }
 
     /** The longest stretch of a stall that is in no window. */

@@ -26,7 +26,7 @@ public enum Violation {
     DLQ_ALTERED,
     /** P6: seen during the run: an offset was committed past an event that had no effect yet. */
     OFFSET_PAST_UNFINISHED,
-    /** P7: more repeats on the wire than the faults explain. */
+    /** P7: more repeats, on the wire or of dead letters, than the faults explain. */
     UNBOUNDED_REPEATS,
     /** Another key or payload than what was published. */
     CORRUPT,

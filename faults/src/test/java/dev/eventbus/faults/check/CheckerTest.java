@@ -24,8 +24,8 @@ class CheckerTest {
     void a_good_history_is_green_and_its_repeats_are_counted() {
         assertThat(story.check().total()).isZero();
         assertThat(story.history().drained()).isTrue();
-        assertThat(story.checker().repeats()).isEqualTo(1);
-        assertThat(story.checker().repeatedLetters()).isZero();
+        assertThat(new Repeats(story.history()).ofRecords()).isEqualTo(1);
+        assertThat(new Repeats(story.history()).ofLetters()).isZero();
     }
 
     @Test
@@ -147,7 +147,7 @@ class CheckerTest {
     void a_repeated_dead_letter_is_counted_and_no_violation() {
         story.letters.add(story.letters.get(0));
         assertThat(story.check().total()).isZero();
-        assertThat(story.checker().repeatedLetters()).isEqualTo(1);
+        assertThat(new Repeats(story.history()).ofLetters()).isEqualTo(1);
     }
 
     @Test

@@ -49,4 +49,24 @@ class StallsTest {
         assertThat(stalls().longerThan(LIMIT, List.of(new Window(10_000, 20_000), new Window(15_000, 25_000))))
                 .isEmpty();
     }
+
+    @Test
+    void a_stuck_key_is_a_violation_and_one_that_a_window_excuses_is_none() {
+        event("x", 4, 1_000, 30_000);
+        Findings found = stalls().judge(LIMIT, List.of(new Window(0, 5_000)));
+        assertThat(found.count(Violation.STUCK_KEY)).isEqualTo(1);
+        assertThat(found.total()).isEqualTo(1);
+        assertThat(stalls().judge(LIMIT, List.of(new Window(0, 21_000))).total())
+                .isZero();
+    }
+
+    @Test
+    void while_a_fault_could_not_be_ended_no_key_is_stuck() {
+        event("x", 4, 1_000, 30_000);
+        event("y", 5, 100_000, 900_000);
+        Window open = new Window(2_000, Window.NEVER);
+        assertThat(open.longerBy(LIMIT)).isEqualTo(open);
+        assertThat(new Window(2_000, 3_000).longerBy(LIMIT)).isEqualTo(new Window(2_000, 13_000));
+        assertThat(stalls().judge(LIMIT, List.of(open)).total()).isZero();
+    }
 }

@@ -68,11 +68,7 @@ final class Story {
         return new History(ledger, topic, letters, effects, outbox, offsets);
     }
 
-    Checker checker() {
-        return new Checker(history(), "poison"::equals);
-    }
-
     Findings check() {
-        return checker().check();
+        return new Checker(history(), "poison"::equals).check();
     }
 }

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.sun.net.httpserver.Headers;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
@@ -14,14 +15,21 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The JDK's HTTP server with just enough around it: a route is a method and a path, in which {@code {name}} stands for one part. */
+/**
+ * The JDK's HTTP server with just enough around it: a route is a method and a path, in which {@code {name}} stands for one part. It knows
+ * no users, and listens on this machine only; web pages in a browser on this machine are kept out.
+ */
 final class Http implements AutoCloseable {
+
+    /** What a POST must have. A page of another site may send a POST unasked, but none with a header of its own. */
+    static final String REQUESTED_BY = "X-Requested-By";
 
     private static final Logger LOG = LoggerFactory.getLogger(Http.class);
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -98,6 +106,11 @@ final class Http implements AutoCloseable {
         try (exchange;
                 InputStream body = exchange.getRequestBody()) {
             String text = new String(body.readAllBytes(), UTF_8);
+            String refusal = refusal(exchange.getRequestMethod(), exchange.getRequestHeaders());
+            if (refusal != null) {
+                send(exchange, 403, Map.of("error", refusal));
+                return;
+            }
             for (Registered registered : routes) {
                 Map<String, String> parts = registered.match(
                         exchange.getRequestMethod(), exchange.getRequestURI().getPath());
@@ -108,6 +121,21 @@ final class Http implements AutoCloseable {
             }
             send(exchange, 404, Map.of("error", "no such path"));
         }
+    }
+
+    /** Why it is not done whatever it is; null if it may be. */
+    private @Nullable String refusal(String method, Headers headers) {
+        int port = server.getAddress().getPort();
+        String host = headers.getFirst("Host");
+        if (host == null || !Set.of("localhost:" + port, "127.0.0.1:" + port).contains(host)) {
+            return "the host is not this one"; // somebody's name that leads here makes his page one of the same site
+        }
+        if (!method.equals("GET") && headers.containsKey("Origin")) {
+            return "a web page may not change anything here";
+        }
+        return method.equals("POST") && !headers.containsKey(REQUESTED_BY)
+                ? "the header %s is missing".formatted(REQUESTED_BY)
+                : null;
     }
 
     private static void answer(HttpExchange exchange, Route route, Request request) throws IOException {

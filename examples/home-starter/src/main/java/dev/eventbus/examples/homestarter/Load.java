@@ -54,8 +54,17 @@ final class Load implements AutoCloseable {
         return load;
     }
 
-    /** How many changes are committed by now. */
-    long committed() {
+    /**
+     * How many changes are committed by now.
+     *
+     * @throws ExecutionException with what has ended one of the threads: the others would go on, and the numbers come later or never
+     */
+    long committed() throws ExecutionException, InterruptedException {
+        for (Future<?> one : running) {
+            if (one.isDone()) {
+                one.get();
+            }
+        }
         return committed.get();
     }
 

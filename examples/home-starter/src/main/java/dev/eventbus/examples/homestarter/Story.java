@@ -158,6 +158,7 @@ final class Story {
 
     private String post(String url, String text) throws IOException, InterruptedException {
         return answer(HttpRequest.newBuilder(URI.create(url))
+                        .header(Http.REQUESTED_BY, "story")
                         .POST(BodyPublishers.ofString(text))
                         .build())
                 .strip();

@@ -1,0 +1,247 @@
+package dev.eventbus.faults;
+
+import dev.eventbus.faults.Schedule.Fault;
+import dev.eventbus.faults.Servers.Network;
+import dev.eventbus.faults.crash.Signals;
+import dev.eventbus.faults.wire.KafkaWire;
+import dev.eventbus.faults.wire.KafkaWire.Fate;
+import dev.eventbus.faults.wire.LoopbackProxy;
+import dev.eventbus.faults.wire.LoopbackProxy.Way;
+import dev.eventbus.faults.wire.PostgresWire;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.DescribeClusterOptions;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.protocol.ApiKeys;
+
+/** What a {@link Nemesis} does to processes, servers and networks. Thread-safe, as long as no two faults hit the same. */
+final class Damage {
+
+    private static final Duration DATABASE_STOPS_WITHIN = Duration.ofSeconds(20);
+
+    private final Servers servers;
+    private final Fleet fleet;
+
+    Damage(Servers servers, Fleet fleet) {
+        this.servers = servers;
+        this.fleet = fleet;
+    }
+
+    private record Broker(Servers servers, int node) implements Comeback.Server {
+
+        private static final int ANSWERS_WITHIN_MILLIS = 5_000;
+
+        @Override
+        public boolean isAlive() {
+            return servers.kafka().isAlive(node);
+        }
+
+        @Override
+        public void start() {
+            servers.kafka().start(node);
+        }
+
+        @Override
+        public boolean answers() throws InterruptedException {
+            var options = new DescribeClusterOptions().timeoutMs(ANSWERS_WITHIN_MILLIS);
+            try (Admin admin = servers.admin()) {
+                return admin.describeCluster(options).nodes().get().stream().anyMatch(broker -> broker.id() == node);
+            } catch (ExecutionException | KafkaException e) {
+                return false;
+            }
+        }
+    }
+
+    private record Database(Servers servers) implements Comeback.Server {
+
+        @Override
+        public boolean isAlive() {
+            return servers.postgres().isAlive();
+        }
+
+        @Override
+        public void start() {
+            servers.postgres().restart();
+        }
+
+        @Override
+        public boolean answers() {
+            try (Connection connection = servers.connect()) {
+                return connection.isValid(1);
+            } catch (SQLException e) {
+                return false;
+            }
+        }
+    }
+
+    /** Makes a fault and ends it. Returns whether it has met anybody: answers can be lost only while somebody asks. */
+    boolean carryOut(Fault fault) throws Exception {
+        switch (fault.kind().on) {
+            case PUBLISHER -> process(fault, fleet.instance(Role.PUBLISHER, fault.target()));
+            case RELAY -> process(fault, fleet.instance(Role.RELAY, fault.target()));
+            case CONSUMER -> process(fault, fleet.instance(Role.CONSUMER, fault.target()));
+            case DATABASE -> database(fault);
+            case BROKERS -> broker(fault, 1 + fault.dice() % Servers.BROKERS);
+            case NETWORK_TO_BROKER -> {
+                return networkToBroker(fault, servers.toBroker(1 + fault.target()));
+            }
+            case OFFSET_COMMITS -> {
+                return dropOffsetCommitReplies(fault);
+            }
+            case NETWORK_TO_DATABASE -> {
+                return networkToDatabase(fault, servers.toDatabase(Role.values()[fault.target()]));
+            }
+        }
+        return true;
+    }
+
+    private void process(Fault fault, Fleet.Instance instance) throws Exception {
+        switch (fault.kind()) {
+            case KILL_PUBLISHER, KILL_RELAY, KILL_CONSUMER -> {
+                instance.kill();
+                pause(fault.forMillis());
+                instance.start();
+            }
+            case RELAY_LEAVES, CONSUMER_LEAVES -> {
+                instance.leave();
+                pause(fault.forMillis());
+                instance.start();
+            }
+            case HANDLER_OUTAGE -> {
+                for (Fleet.Instance consumer : fleet.instances(Role.CONSUMER)) {
+                    consumer.tell(ConsumerMain.OUTAGE + fault.forMillis());
+                }
+                pause(fault.forMillis());
+            }
+            default -> lasting(fault, instance.child()::freeze, instance.child()::thaw);
+        }
+    }
+
+    private void terminateSessions(int percent) throws SQLException {
+        try (Connection connection = servers.connect();
+                PreparedStatement terminate = connection.prepareStatement(WorkloadSql.terminateSessions())) {
+            terminate.setString(1, "postgres");
+            terminate.setInt(2, Math.max(10, percent));
+            terminate.execute();
+        }
+    }
+
+    private void database(Fault fault) throws Exception {
+        switch (fault.kind()) {
+            case TERMINATE_SESSIONS -> terminateSessions(fault.dice());
+            case FREEZE_DATABASE -> lasting(fault, servers.postgres()::pause, servers.postgres()::resume);
+            default -> stopDatabase(fault);
+        }
+    }
+
+    private void stopDatabase(Fault fault) throws Exception {
+        if (fault.dice() % 2 == 0) {
+            Signals.send("QUIT", servers.postgres().pid()); // as pg_ctl stop -m immediate
+            await(DATABASE_STOPS_WITHIN, () -> !servers.postgres().isAlive());
+        } else {
+            servers.postgres().kill();
+        }
+        pause(fault.forMillis());
+        Comeback.of("the database", new Database(servers), Comeback.WITHIN);
+    }
+
+    private void broker(Fault fault, int node) throws InterruptedException {
+        if (fault.kind() == FaultKind.FREEZE_BROKER) {
+            lasting(
+                    fault,
+                    () -> servers.kafka().pause(node),
+                    () -> servers.kafka().resume(node));
+            return;
+        }
+        servers.kafka().kill(node);
+        try {
+            pause(fault.forMillis());
+        } finally {
+            Comeback.of("broker " + node, new Broker(servers, node), Comeback.WITHIN);
+        }
+    }
+
+    private static boolean networkToBroker(Fault fault, Network<KafkaWire> network) throws InterruptedException {
+        if (fault.kind() != FaultKind.DROP_PRODUCE_REPLIES) {
+            network(fault, network.proxy());
+            return true;
+        }
+        KafkaWire.Rule rule = network.wire()
+                .when(batch -> true, fault.dice() % 3 == 0 ? Fate.replyNeverComes() : Fate.replyLost())
+                .times(1 + fault.dice() % 4);
+        lasting(fault, () -> {}, () -> rule.times(0));
+        return rule.hits() > 0;
+    }
+
+    /** Of all brokers, since only the group's coordinator gets any. */
+    private boolean dropOffsetCommitReplies(Fault fault) throws InterruptedException {
+        int before = offsetRepliesLost();
+        int times = 1 + fault.dice() % 4;
+        lasting(
+                fault,
+                () -> servers.wires().forEach(wire -> wire.loseReplies(ApiKeys.OFFSET_COMMIT, times)),
+                () -> servers.wires().forEach(wire -> wire.loseReplies(ApiKeys.OFFSET_COMMIT, 0)));
+        return offsetRepliesLost() > before;
+    }
+
+    private int offsetRepliesLost() {
+        return servers.wires().stream().mapToInt(KafkaWire::repliesLost).sum();
+    }
+
+    private static boolean networkToDatabase(Fault fault, Network<PostgresWire> network) throws InterruptedException {
+        PostgresWire wire = network.wire();
+        int before = wire.lost();
+        int times = 1 + fault.dice() % 4;
+        switch (fault.kind()) {
+            case SWALLOW_COMMIT_ANSWER ->
+                lasting(fault, () -> wire.loseAnswerOfCommit(times), () -> wire.loseAnswerOfCommit(0));
+            case SWALLOW_COMMIT -> lasting(fault, () -> wire.loseCommit(times), () -> wire.loseCommit(0));
+            default -> {
+                network(fault, network.proxy());
+                return true;
+            }
+        }
+        return wire.lost() > before;
+    }
+
+    private static void network(Fault fault, LoopbackProxy proxy) throws InterruptedException {
+        Way way = fault.dice() % 2 == 0 ? Way.TO_SERVER : Way.TO_CLIENT;
+        Runnable begin = switch (fault.kind()) {
+            case PART_BROKER, PART_DATABASE -> fault.dice() % 3 == 0 ? proxy::refuse : proxy::blackHole;
+            case PART_BROKER_ONE_WAY, PART_DATABASE_ONE_WAY -> () -> proxy.blackHole(way);
+            default -> () -> proxy.latency(Duration.ofMillis(20 + fault.dice()));
+        };
+        lasting(fault, begin, proxy::heal);
+    }
+
+    /** Ends what it began also if it is interrupted meanwhile. */
+    private static void lasting(Fault fault, Runnable begin, Runnable end) throws InterruptedException {
+        begin.run();
+        try {
+            pause(fault.forMillis());
+        } finally {
+            end.run();
+        }
+    }
+
+    private static void pause(long millis) throws InterruptedException {
+        TimeUnit.MILLISECONDS.sleep(millis);
+    }
+
+    private static void await(Duration atMost, Callable<Boolean> condition) throws Exception {
+        long start = System.nanoTime();
+        while (!condition.call()) {
+            if (System.nanoTime() - start > atMost.toNanos()) {
+                throw new IllegalStateException("did not happen within " + atMost);
+            }
+            LockSupport.parkNanos(10_000_000);
+        }
+    }
+}

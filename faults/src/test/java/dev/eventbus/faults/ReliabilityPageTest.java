@@ -1,0 +1,50 @@
+package dev.eventbus.faults;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.faults.check.Violation;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Set;
+import java.util.TreeSet;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ReliabilityPageTest {
+
+    private static final Path TESTS = Path.of("src/test/java/dev/eventbus/faults");
+
+    @TempDir
+    private Path folder;
+
+    /** As the page says. */
+    @Test
+    void each_violation_is_asserted_in_one_of_the_tests_that_the_page_names() throws IOException {
+        Set<String> unseen = new TreeSet<>();
+        for (Violation violation : Violation.values()) {
+            unseen.add("Violation." + violation.name());
+        }
+        for (String test : ReliabilityPage.SEEN_RED) {
+            String code = Files.readString(TESTS.resolve(test + ".java"));
+            unseen.removeIf(code::contains);
+        }
+        assertThat(unseen).isEmpty();
+    }
+
+    @Test
+    void all_kinds_of_faults_stand_on_the_page_and_the_tests_do_too() throws IOException {
+        Path figures = folder.resolve("faults.json");
+        Files.writeString(
+                figures,
+                "{\"tier\":\"ci\",\"seed\":42,\"faultsByKind\":{\"freeze-database\":0,\"kill-relay\":3},\"violations\":{\"leak\":0}}");
+        Path page = folder.resolve("reliability.md");
+        ReliabilityPage.write(figures, page);
+        assertThat(Files.readString(page))
+                .contains(
+                        "faults/run --ci --seed 42 --docs",
+                        "| freeze-database | 0 |",
+                        "| kill-relay | 3 |",
+                        "[RepeatsTest](../faults/src/test/java/dev/eventbus/faults/check/RepeatsTest.java)");
+    }
+}

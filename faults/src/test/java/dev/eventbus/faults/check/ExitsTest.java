@@ -1,0 +1,36 @@
+package dev.eventbus.faults.check;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+
+class ExitsTest {
+
+    private static final String LOG = "relay-0.log";
+
+    private final Exits exits = new Exits();
+
+    @Test
+    void a_process_that_ends_by_itself_is_unexpected_whatever_its_code() {
+        exits.byItself("relay-0", false, 0, LOG);
+        exits.byItself("relay-0", false, 1, LOG);
+        assertThat(exits.findings().count(Violation.UNEXPECTED_EXIT)).isEqualTo(2);
+        assertThat(exits.findings().total()).isEqualTo(2);
+        assertThat(exits.findings().toString()).contains("relay-0 with code 1, see relay-0.log");
+    }
+
+    @Test
+    void one_that_was_started_to_halt_may_end() {
+        exits.byItself("relay-0", true, 137, LOG);
+        assertThat(exits.findings().total()).isZero();
+    }
+
+    @Test
+    void one_that_is_told_to_end_has_to_do_so_in_time_and_well() {
+        exits.asTold("relay-0", true, 0, LOG);
+        assertThat(exits.findings().total()).isZero();
+        exits.asTold("relay-0", false, 137, LOG);
+        exits.asTold("relay-1", true, 1, LOG);
+        assertThat(exits.findings().count(Violation.UNEXPECTED_EXIT)).isEqualTo(2);
+    }
+}
