@@ -98,7 +98,10 @@ public final class EventDecoder {
             return event(record, headers, document);
         } catch (DecodeException e) {
             throw e.about(readableId(headers, document), readableType(headers, document));
-        } catch (LinkageError | AssertionError e) { // of a payload's class or a codec, which are the user's
+        } catch (Error e) { // of a payload's class or a codec, which are the user's
+            if (e instanceof VirtualMachineError && !(e instanceof StackOverflowError)) {
+                throw e;
+            }
             throw refused(
                             FailureReason.BAD_VALUE,
                             "reading it failed with " + e.getClass().getName())

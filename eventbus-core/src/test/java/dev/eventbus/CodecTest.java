@@ -9,6 +9,8 @@ import java.net.ConnectException;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.ServiceConfigurationError;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.errors.SerializationException;
 import org.apache.kafka.common.header.Headers;
@@ -19,6 +21,8 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Types whose records are no JSON of ours: bytes of a codec, and tombstones. */
 class CodecTest {
@@ -65,10 +69,19 @@ class CodecTest {
         });
     }
 
-    @Test
-    void a_class_that_a_deserializer_does_not_find_makes_the_record_unreadable_and_nothing_else() {
+    static Stream<Error> errorsOfUsers() {
+        return Stream.of(
+                new NoClassDefFoundError("Generated"),
+                new AssertionError(),
+                new ServiceConfigurationError("no module"),
+                new StackOverflowError());
+    }
+
+    @ParameterizedTest
+    @MethodSource("errorsOfUsers")
+    void what_a_deserializer_throws_makes_the_record_unreadable_and_nothing_else(Error thrown) {
         Deserializer<String> broken = (topic, bytes) -> {
-            throw new NoClassDefFoundError("Generated");
+            throw thrown;
         };
         EventType<String> type = EventType.of("NOTE", String.class, Codec.reading(broken))
                 .topic("notes")

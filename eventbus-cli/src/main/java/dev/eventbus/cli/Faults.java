@@ -28,7 +28,7 @@ final class Faults {
         }
         if (database != null) {
             err.println(
-                    "The database does not answer or refuses (SQLSTATE %s). Nothing was changed by the step that failed; check database.url, database.user, database.password and the schema, then look again."
+                    "The database does not answer or refuses (SQLSTATE %s). The step that failed changed nothing, unless it was its commit that went unanswered; check database.url, database.user, database.password and the schema, then look again."
                             .formatted(database.getSQLState()));
             return EventbusCli.UNREACHABLE;
         }

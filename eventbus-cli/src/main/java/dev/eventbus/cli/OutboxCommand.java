@@ -10,6 +10,8 @@ import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxAdmin.BlockedKey;
 import dev.eventbus.outbox.OutboxStats;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -117,9 +119,11 @@ final class OutboxCommand {
             }
             int unblocked = 0;
             if (why != null) {
-                for (int some; (some = admin.unblockAll(why)) > 0; ) {
+                int some;
+                do {
+                    some = admin.unblockAll(why);
                     unblocked += some;
-                }
+                } while (some == OutboxAdmin.MOST_KEYS); // fewer: what is blocked now was refused again
             } else {
                 for (BlockedKey blocked : admin.blocked()) {
                     unblocked += blocked.eventId().equals(id) && admin.unblock(blocked.topic(), blocked.key()) ? 1 : 0;
@@ -153,6 +157,8 @@ final class OutboxCommand {
         @Option(names = "--yes", description = "Do not ask.")
         boolean yes;
 
+        private boolean kept;
+
         @Override
         public Integer call() throws SQLException {
             OutboxAdmin admin = admin(settings());
@@ -165,17 +171,40 @@ final class OutboxCommand {
                 throw new CliSettings.Refused("--save cannot be a new file (%s); nothing was done"
                         .formatted(e.getClass().getSimpleName()));
             }
-            EncodedEvent taken = admin.discard(event, note);
             try {
-                Files.writeString(save, json(taken) + "\n", StandardOpenOption.WRITE);
-            } catch (IOException e) {
-                out().println(json(taken)); // else it would be lost
-                throw new IllegalStateException(
-                        "The event was discarded, and the file could not be written (%s); it stands in the output"
-                                .formatted(e.getClass().getSimpleName()));
+                admin.discard(event, note, this::keep);
+            } finally {
+                if (!kept) { // then nothing was changed
+                    removeFile();
+                }
             }
             print(new Report().fact("discarded", event).fact("saved", save));
             return EventbusCli.OK;
+        }
+
+        /** On the disk, before the event is gone from the outbox. */
+        private void keep(EncodedEvent taken) {
+            try (FileChannel file = FileChannel.open(save, StandardOpenOption.WRITE)) {
+                ByteBuffer text = UTF_8.encode(json(taken) + "\n");
+                while (text.hasRemaining()) {
+                    file.write(text);
+                }
+                file.force(true);
+                kept = true;
+            } catch (IOException e) {
+                throw new IllegalStateException(
+                        "--save could not be written (%s); the event is in the outbox as before"
+                                .formatted(e.getClass().getSimpleName()),
+                        e);
+            }
+        }
+
+        private void removeFile() {
+            try {
+                Files.deleteIfExists(save);
+            } catch (IOException e) {
+                err().printf("%s was made for nothing; delete it%n", save);
+            }
         }
 
         private static String json(EncodedEvent event) {

@@ -1,6 +1,5 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
 import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
@@ -14,6 +13,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.topics.KafkaCluster;
 import java.nio.ByteBuffer;
@@ -107,7 +107,7 @@ final class BatchCall implements LaneWorkers.Work {
                 return null;
             }
             return new Member(record, event, route, new Delivered(group, topic, record));
-        } catch (DecodeException | IllegalStateException | StackOverflowError e) { // by itself that is dealt with
+        } catch (RuntimeException | StackOverflowError e) { // by itself that is dealt with
             record.runsByItself();
             return null;
         }
@@ -208,7 +208,7 @@ final class BatchCall implements LaneWorkers.Work {
         @Override
         public List<Progress> advance() {
             ParkedKeys keys = router.parkedKeys();
-            try {
+            try (AtWork.Step ignored = call.atWork(members.get(0).record)) {
                 return keys == null
                         ? handle()
                         : keys.live(

@@ -26,7 +26,6 @@ import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.Arrays;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -72,7 +71,7 @@ final class FailureRouter {
     private final FailurePolicy policy;
     private final @Nullable LettersOut letters;
     private final RunnerListener listener;
-    private final SparseLog sparse = new SparseLog();
+    private final SparseLog sparse = new SparseLog(LOG);
 
     /** @param sink null if the runner only reads dead letters, which never die themselves */
     FailureRouter(Settings settings, @Nullable DeadLetterSink sink) {
@@ -252,19 +251,13 @@ final class FailureRouter {
         return Progress.ENDED;
     }
 
-    /** At most one line a second for each subject; the last parameter says how many it stands for. */
     private void warn(String subject, String text, Object... arguments) {
-        int lines = sparse.due(subject, kafka.clock().instant());
-        if (lines > 0) {
-            Object[] all = Arrays.copyOf(arguments, arguments.length + 1);
-            all[arguments.length] = SparseLog.standingFor(lines);
-            LOG.warn(text, all);
-        }
+        sparse.warn(kafka.clock().instant(), subject, text, arguments);
     }
 
     /** The event was parked before, so that its key is; whether a copy of one that failed has arrived nobody knows. */
     private Progress parkedAlready(InFlight record, LettersOut out, ParkedKeys keys, Mark mark) {
-        keys.add(mark.topic(), record.record().key());
+        keys.met(mark.topic(), record.record().key());
         Optional<ParkedEvent> parked;
         try {
             parked = Objects.requireNonNull(out.inbox()).parking().find(group, mark.eventId());
@@ -357,6 +350,7 @@ final class FailureRouter {
     }
 
     private @Nullable String problemOf(InFlight record, Failure failure, @Nullable Throwable cause) {
+        String telling = FailureText.nameOf(FailureText.tellingOf(cause));
         if (failure instanceof Failure.HeldElsewhere) {
             Instant now = kafka.clock().instant();
             return record.heldElsewhere(now).plus(HELD_TOO_LONG).isAfter(now)
@@ -364,21 +358,18 @@ final class FailureRouter {
                     : "the mark of %s is held by a transaction that does not end".formatted(record.where());
         }
         if (failure instanceof Failure.NotNoted) {
-            return "the inbox cannot note that a handler starts (%s)".formatted(FailureText.nameOf(cause));
+            return "the inbox cannot note that a handler starts (%s)".formatted(telling);
         }
         if (failure instanceof Failure.DeadLetteringFailed) {
             return cause instanceof SQLException
                     ? "the inbox cannot note a dead letter (%s)".formatted(FailureText.nameOf(cause))
                     : "dead-letter topic %s cannot be written (%s)"
-                            .formatted(
-                                    letters == null ? "" : letters.topic(),
-                                    FailureText.nameOf(FailureText.tellingOf(cause)));
+                            .formatted(letters == null ? "" : letters.topic(), telling);
         }
-        return "what %s depends on is out of order (%s)"
-                .formatted(record.typeName(), FailureText.nameOf(FailureText.tellingOf(cause)));
+        return "what %s depends on is out of order (%s)".formatted(record.typeName(), telling);
     }
 
-    private Progress stop(InFlight record, String why) {
+    Progress stop(InFlight record, String why) {
         LOG.error(
                 "{} stops its partition: {}. Nothing behind it is committed or started; mend the cause and start the runner again",
                 record.where(),

@@ -11,9 +11,11 @@ import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.parking.ParkedEvent;
@@ -25,8 +27,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
@@ -43,9 +43,6 @@ import org.slf4j.MDC;
  * .attempt}, and the record's {@code traceparent} and {@code tracestate}; after it, what it had before.
  */
 final class HandlerCall implements LaneWorkers.Work {
-
-    /** A handler that runs longer is named in the log, once. */
-    static final Duration SLOW = Duration.ofSeconds(60);
 
     private static final Logger LOG = LoggerFactory.getLogger(HandlerCall.class);
 
@@ -70,19 +67,6 @@ final class HandlerCall implements LaneWorkers.Work {
         void run() throws Exception;
     }
 
-    /** A handler that runs now. Identity counts. */
-    private static final class Running {
-        private final Delivered delivery;
-        private final long sinceNanos = System.nanoTime();
-
-        /** Guarded by the poll thread: it alone looks for slow ones. */
-        private boolean named;
-
-        Running(Delivered delivery) {
-            this.delivery = delivery;
-        }
-    }
-
     private final String group;
     private final KafkaCluster kafka;
     private final Routes routes;
@@ -90,7 +74,7 @@ final class HandlerCall implements LaneWorkers.Work {
     private final RunnerListener listener;
     private final @Nullable CrashWatch crashes;
 
-    private final Set<Running> running = ConcurrentHashMap.newKeySet();
+    private final AtWork atWork = new AtWork();
 
     /** Set once: handlers have been interrupted because the runner's time to close is over. */
     private volatile boolean interrupted;
@@ -107,6 +91,12 @@ final class HandlerCall implements LaneWorkers.Work {
 
     @Override
     public Progress advance(InFlight record) {
+        try (AtWork.Step ignored = atWork(record)) {
+            return watched(record);
+        }
+    }
+
+    private Progress watched(InFlight record) {
         ParkedKeys keys = router.parkedKeys();
         Progress progress = keys == null ? step(record) : keys.live(List.of(record.record()), () -> step(record));
         Event<?> event = record.event();
@@ -204,7 +194,10 @@ final class HandlerCall implements LaneWorkers.Work {
         if (parked == null || record.key() == null) {
             return true;
         }
-        try {
+        if (parked.areKnown()) {
+            return !parked.contains(record.topic(), record.key());
+        }
+        try (AtWork.Step ignored = atWork.begins(record)) {
             parked.know();
             return !parked.contains(record.topic(), record.key());
         } catch (SQLException | RuntimeException e) {
@@ -254,20 +247,15 @@ final class HandlerCall implements LaneWorkers.Work {
         return interrupted;
     }
 
-    /** Poll thread: names handlers that have been running for long, each once. */
-    void warnOfSlow() {
-        long now = System.nanoTime();
-        for (Running call : running) {
-            if (now - call.sinceNanos > SLOW.toNanos() && !call.named) {
-                call.named = true;
-                LOG.warn(
-                        "the handler of {}/{}@{} has been running for more than {}; its key waits for it, and so does a hand-over of its partition",
-                        call.delivery.topic(),
-                        call.delivery.partition(),
-                        call.delivery.offset(),
-                        SLOW);
-            }
-        }
+    /** A step of a record begins, whose end is the caller's to tell. */
+    AtWork.Step atWork(InFlight record) {
+        return atWork.begins(record.record());
+    }
+
+    /** Poll thread: what has been at work for long, in words; null if nothing has. */
+    @Nullable
+    String takesLong() {
+        return atWork.look(kafka.clock().instant());
     }
 
     Event<?> decoded(InFlight record) {
@@ -304,14 +292,15 @@ final class HandlerCall implements LaneWorkers.Work {
         JdbcInbox inbox = routes.requireInbox();
         Mark mark = markOf(record, event);
         long began = System.nanoTime();
+        boolean[] ran = {false};
         MarkResult result;
         try {
-            result = inbox.run(
-                    mark,
-                    transaction -> inUserCode(
-                            event, delivery, () -> route.handler().handle(asHandled(event), delivery.in(transaction))));
+            result = inbox.run(mark, transaction -> {
+                ran[0] = true;
+                inUserCode(event, delivery, () -> route.handler().handle(asHandled(event), delivery.in(transaction)));
+            });
         } catch (Throwable e) {
-            return failed(record, e, new Failure.HandlerFailed(e, route.watch()));
+            return failed(record, e, ran[0] ? new Failure.HandlerFailed(e, route.watch()) : new Failure.NotNoted(e));
         }
         if (result instanceof MarkResult.Known known) {
             return router.known(record, known.outcome());
@@ -349,6 +338,10 @@ final class HandlerCall implements LaneWorkers.Work {
         if (cause instanceof VirtualMachineError fatal && !(cause instanceof StackOverflowError)) {
             throw fatal; // of a stack overflow only the event's own stack is gone
         }
+        if (cause instanceof HandlerTransactionException committed) {
+            return router.stop(
+                    record, committed.getMessage()); // else its next try would meet a mark that looks like a repeat's
+        }
         return interrupted ? Progress.LET_GO : router.failed(record, failure);
     }
 
@@ -358,8 +351,6 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {
-        Running call = new Running(delivery);
-        running.add(call);
         Map<String, String> before = MDC.getCopyOfContextMap();
         try {
             putMdc(event, delivery);
@@ -370,7 +361,6 @@ final class HandlerCall implements LaneWorkers.Work {
             } else {
                 MDC.setContextMap(before);
             }
-            running.remove(call);
             Thread.interrupted(); // a handler's interrupt must not meet our commit or the next handler
         }
     }

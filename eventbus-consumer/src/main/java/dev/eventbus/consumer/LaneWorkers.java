@@ -155,6 +155,9 @@ final class LaneWorkers {
         if (calls != null) {
             calls.look(maySomethingStart());
         }
+        if (!suspects.isEmpty() && suspectsSince == null) {
+            suspectsSince = clock.instant(); // one came while the one before left
+        }
         for (int more = woken.getAndSet(0); more > 1; more--) {
             hireOne();
         }

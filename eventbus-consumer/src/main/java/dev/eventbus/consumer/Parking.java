@@ -10,11 +10,13 @@ import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.deadletter.FailureText;
 import dev.eventbus.consumer.deadletter.Origin;
+import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.inbox.ParkingStore.Change;
 import dev.eventbus.consumer.inbox.ParkingStore.Drained;
+import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.internal.DrainLoop;
@@ -75,7 +77,7 @@ final class Parking {
     private final DrainLoop loop;
     private final BooleanSupplier suspects;
     private final DeadAgain deadAgain;
-    private final SparseLog sparse = new SparseLog();
+    private final SparseLog sparse = new SparseLog(LOG);
 
     /** First events that run or have failed here; by id. */
     private final ConcurrentHashMap<String, InFlight> failing = new ConcurrentHashMap<>();
@@ -108,7 +110,9 @@ final class Parking {
     @Nullable
     String problem() {
         String ours = loop.problem();
-        return ours != null ? ours : problems.values().stream().findAny().orElse(null);
+        return ours != null || keys.size() == 0
+                ? ours
+                : problems.values().stream().findAny().orElse(null);
     }
 
     /** How much is parked, as far as this runner knows. */
@@ -127,8 +131,6 @@ final class Parking {
         failing.clear();
         problems.clear();
     }
-
-    // ---- draining
 
     /** What came of a key's first event. */
     private enum Came {
@@ -188,9 +190,14 @@ final class Parking {
             return routes.ignores(e) ? skip(key, event, e) : failed(key, event, new Failure.Undecodable(e));
         }
         Mark mark = Mark.of(group, event.eventId(), record.record());
-        Came came = crashes.run(
-                record.suspicion(), mark, () -> handle(key, event, record, mark), () -> convicted(key, event, mark));
-        return came == null ? Came.NOTHING : came;
+        try (AtWork.Step ignored = call.atWork(record)) {
+            Came came = crashes.run(
+                    record.suspicion(),
+                    mark,
+                    () -> handle(key, event, record, mark),
+                    () -> convicted(key, event, mark));
+            return came == null ? Came.NOTHING : came;
+        }
     }
 
     private Came convicted(ParkedKey key, ParkedEvent event, Mark mark) throws SQLException {
@@ -233,7 +240,11 @@ final class Parking {
             forget(event);
             return Came.ENDED;
         }
-        boolean hasFailed = failure != null && !(failure instanceof Overtaken) && !call.wasInterrupted();
+        boolean committed = failure instanceof HandlerTransactionException;
+        if (failure instanceof HandlerTransactionException told) { // the next look finds it applied
+            LOG.error("{}", told.getMessage());
+        }
+        boolean hasFailed = failure != null && !committed && !(failure instanceof Overtaken) && !call.wasInterrupted();
         if (hasFailed && nanos[0] == 0) { // nobody's handler has run
             throw failure instanceof SQLException said ? said : new SQLException("a parked event was not run", failure);
         }
@@ -330,10 +341,7 @@ final class Parking {
         String problem = "what parked events of type %s depend on is out of order (%s)"
                 .formatted(record.typeName(), FailureText.nameOf(FailureText.tellingOf(cause)));
         problems.put(event.eventId(), problem);
-        int lines = sparse.due(problem, kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn("{}: {} is tried again in {}{}", problem, event, delay, SparseLog.standingFor(lines));
-        }
+        sparse.warn(kafka.clock().instant(), problem, "{}: {} is tried again in {}{}", problem, event, delay);
         listener.waited(record.eventType(), delivered(record), cause, delay);
         ParkedEvent same = event.reason() != null
                 ? event
@@ -385,15 +393,7 @@ final class Parking {
         }
         InFlight record = inFlight(event);
         listener.parked(record.typeName(), delivered(record), event.failureReason());
-        int lines = sparse.due("parked " + event.reason(), kafka.clock().instant());
-        if (lines > 0) {
-            LOG.warn(
-                    "{} failed ({}) and stays parked with its key, {} redrives of which have failed; later events of the key wait behind it: mend the cause, then redrive or discard the key{}",
-                    event,
-                    event.reason(),
-                    redrives,
-                    SparseLog.standingFor(lines));
-        }
+        deadAgain.tellParked(event, redrives, kafka.clock().instant());
         forget(event);
         return Came.CHANGED;
     }

@@ -363,7 +363,6 @@ final class PollLoop implements AssignedPartitions.Loop {
             return;
         }
         healthDue = now.plus(HEALTH_PERIOD);
-        call.warnOfSlow();
         List<String> problems = problems();
         Status status = fatal != null
                         || source.isReplaced()
@@ -388,7 +387,8 @@ final class PollLoop implements AssignedPartitions.Loop {
             problems.add(RunnerHealth.text(fatal));
         }
         problems.addAll(source.problems());
-        Stream.of(committer.problem(), workers.problem(), parking == null ? null : parking.problem())
+        String parked = parking == null ? null : parking.problem();
+        Stream.of(committer.problem(), workers.problem(), call.takesLong(), parked)
                 .filter(Objects::nonNull)
                 .forEach(problems::add);
         problems.addAll(flow.problems(assigned.all(), timers.size() > 0));

@@ -271,12 +271,61 @@ class RunnerWithInboxTest {
             settle(runner);
         }
         assertThat(runner.health().problems())
-                .anySatisfy(problem -> assertThat(problem).contains("ASSET_UPDATED", "out of order"));
+                .anySatisfy(problem -> assertThat(problem).contains("the inbox cannot note that a handler starts"));
         database.setURL(url);
         kafka.setTo(runner.health().nextRetry());
         settle(runner);
         assertThat(ledger()).containsExactly("a1");
         assertThat(kafka.letters.history()).isEmpty();
+    }
+
+    /** Not an outage to the table of database faults, and still nothing that the handler did. */
+    @Test
+    void a_mark_that_cannot_be_inserted_uses_no_attempt_whatever_the_fault_is() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = runner(kafka);
+        kafka.assign(P0);
+        runner.runOnce();
+        execute("ALTER TABLE eventbus_inbox RENAME TO away");
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        for (int i = 0; i < 10; i++) {
+            kafka.setTo(runner.health().nextRetry());
+            settle(runner);
+        }
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("the inbox cannot note that a handler starts"));
+        execute("ALTER TABLE away RENAME TO eventbus_inbox");
+        kafka.setTo(runner.health().nextRetry());
+        settle(runner);
+        assertThat(runs).containsExactly("a1");
+        assertThat(ledger()).containsExactly("a1");
+        assertThat(kafka.letters.history()).isEmpty();
+    }
+
+    /** Its next try would meet its own mark and take it for a repeat's. */
+    @Test
+    void a_handler_that_commits_in_hiding_stops_its_partition() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "ledger")
+                .inTransaction(inbox, ASSET, (event, tx) -> {
+                    runs.add(event.id());
+                    try (Statement statement = tx.connection().createStatement()) {
+                        statement.execute("EXECUTE IMMEDIATE 'COMMIT'");
+                    }
+                })
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b1");
+        settle(runner);
+        assertThat(runs).containsExactly("a1");
+        assertThat(runner.health().status()).isEqualTo(RunnerHealth.Status.DOWN);
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("a1", "compare the data of this event by hand"));
+        assertThat(kafka.committed(P0)).isLessThanOrEqualTo(0);
     }
 
     @Test

@@ -25,9 +25,12 @@ final class BlockedKeys {
     private static final Logger LOG = LoggerFactory.getLogger(BlockedKeys.class);
 
     /** Reason of an event that was published longer ago than {@code maxRelayStop}. */
-    static final String STALE = "STALE";
+    private static final String STALE = "STALE";
 
     private static final long REFRESH_EVERY = Duration.ofSeconds(1).toNanos();
+
+    /** Though none are known: a block may be left over from an event that is gone, and the clock must be looked at. */
+    private static final long REFRESH_ANYWAY = Duration.ofSeconds(30).toNanos();
 
     /** Counting takes at most this part of the time. */
     private static final int REST_FACTOR = 20;
@@ -44,10 +47,13 @@ final class BlockedKeys {
     /** How many of them are stale. */
     private long stale;
 
-    /** Local time at which it is worth looking whether somebody has unblocked one. */
+    /** Local time at which it is worth looking whether somebody has unblocked one, or more can be lifted. */
     private long refreshAt;
 
-    /** On the database's clock, and at most one full read behind it. */
+    private long refreshAnywayAt = System.nanoTime();
+    private boolean moreToLift;
+
+    /** On the database's clock, and at most {@link #REFRESH_ANYWAY} behind it. */
     private Instant staleBefore = Instant.MIN;
 
     BlockedKeys(OutboxStore store, ShardLeases leases, Duration maxRelayStop, RelayEvents events) {
@@ -76,9 +82,16 @@ final class BlockedKeys {
         return blocks.isUnblocked(connection, row);
     }
 
-    /** What is said of a stale event. */
-    String staleness(OutboxRow row) {
-        return "published at %s, longer ago than maxRelayStop, %s".formatted(row.createdAt(), maxRelayStop);
+    /** Turns down an event that is unreadable or too old. */
+    void turnDown(OutboxRow row, EventSender sender) {
+        if (row.unreadable().isEmpty()) {
+            sender.turnDown(
+                    row,
+                    STALE,
+                    "published at %s, longer ago than maxRelayStop, %s".formatted(row.createdAt(), maxRelayStop));
+        } else {
+            sender.turnDown(row, "UNREADABLE", row.unreadable());
+        }
     }
 
     /**
@@ -127,9 +140,16 @@ final class BlockedKeys {
         }
     }
 
-    /** Whether keys are blocked and the last look at them is a while ago. */
+    /** Whether the last look at the blocked keys is a while ago. */
     boolean isRefreshDue() {
-        return !countByShard.isEmpty() && System.nanoTime() - refreshAt >= 0;
+        long now = System.nanoTime();
+        boolean any = !countByShard.isEmpty() || moreToLift;
+        return any && now - refreshAt >= 0 || now - refreshAnywayAt >= 0;
+    }
+
+    /** Nothing known of them counts any more: the shards are others, or the database may be. */
+    void refreshSoon() {
+        refreshAnywayAt = System.nanoTime();
     }
 
     /**
@@ -138,7 +158,7 @@ final class BlockedKeys {
      */
     void refresh(Connection connection) throws SQLException {
         long before = System.nanoTime();
-        blocks.lift(connection, leases.owner());
+        moreToLift = blocks.lift(connection, leases.owner());
         countByShard.clear();
         stale = 0;
         for (BlockedKeyStore.Count each : blocks.counts(connection, leases.owner())) {
@@ -147,6 +167,7 @@ final class BlockedKeys {
         staleBefore = store.now(connection).minus(maxRelayStop);
         long now = System.nanoTime();
         refreshAt = now + Math.max(REFRESH_EVERY, (now - before) * REST_FACTOR);
+        refreshAnywayAt = now + REFRESH_ANYWAY;
     }
 
     private void count(int shard, String reason, long keys) {

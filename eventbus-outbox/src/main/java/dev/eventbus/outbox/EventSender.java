@@ -244,6 +244,7 @@ final class EventSender {
      */
     void standBy() {
         abandon();
+        sink.drain(); // nor does what it has said count
         inFlight.clear();
         breakers.clear();
         suspects.clear();

@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Consumer;
 import javax.sql.DataSource;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -107,8 +108,9 @@ public final class OutboxAdmin {
     }
 
     /**
-     * How the outbox does. Costs a few milliseconds at any backlog: it reads at most 10,001 rows of each shard, and gives up after
-     * 10 s.
+     * How the outbox does. Costs a few milliseconds at any backlog, since it counts at most 10,001 rows of each shard; more where many
+     * rows of blocked keys stand before the oldest event that waits for no person, or dead ones that an old snapshot keeps: it passes
+     * them. Each of its questions is given up after 10 s.
      */
     public OutboxStats stats() throws SQLException {
         return inTransaction(connection -> {
@@ -220,6 +222,17 @@ public final class OutboxAdmin {
      * @throws IllegalStateException if no key waits for this event, or keys of several topics do; nothing was changed
      */
     public EncodedEvent discard(String eventId, String reason) throws SQLException {
+        return discard(eventId, reason, event -> {});
+    }
+
+    /**
+     * As {@link #discard(String, String)}, and keeps the event before it is gone.
+     *
+     * @param keep is given the event before the deletion is committed; if it throws, nothing is changed. It should be quick: the shard has no relay meanwhile. If the commit fails, the event may
+     *     be kept there and be in the outbox still
+     */
+    public EncodedEvent discard(String eventId, String reason, Consumer<? super EncodedEvent> keep)
+            throws SQLException {
         List<Block> waiting =
                 inTransaction(connection -> blocks.find(connection, new Filter(null, null, eventId, null), 2));
         if (waiting.size() != 1) {
@@ -229,7 +242,7 @@ public final class OutboxAdmin {
                             ? "no key waits for it: it was sent, discarded or never published, or it waits behind the event that its key waits for. blocked() lists what can be discarded"
                             : "several keys wait for an event with this id. Choose one of blocked(), and discard(that, reason)");
         }
-        return discard(waiting.get(0), reason);
+        return discard(waiting.get(0), reason, keep);
     }
 
     /**
@@ -240,10 +253,10 @@ public final class OutboxAdmin {
     public EncodedEvent discard(BlockedKey blocked, String reason) throws SQLException {
         Filter wanted = new Filter(blocked.topic(), blocked.key(), blocked.eventId(), null);
         Optional<Block> waiting = inTransaction(connection -> first(connection, wanted));
-        return discard(waiting.orElseThrow(() -> refused(blocked.eventId(), NOT_ANY_MORE)), reason);
+        return discard(waiting.orElseThrow(() -> refused(blocked.eventId(), NOT_ANY_MORE)), reason, event -> {});
     }
 
-    private EncodedEvent discard(Block block, String reason) throws SQLException {
+    private EncodedEvent discard(Block block, String reason, Consumer<? super EncodedEvent> keep) throws SQLException {
         Checks.notBlank("reason", reason);
         Filter wanted = new Filter(block.topic(), block.key(), block.event().id(), null);
         EncodedEvent event = inTransaction(connection -> {
@@ -254,6 +267,7 @@ public final class OutboxAdmin {
                 throw refused(block.event().id(), NOT_ANY_MORE);
             }
             blocks.delete(connection, block);
+            keep.accept(taken.get());
             return taken.get();
         });
         LOG.info(
@@ -277,15 +291,15 @@ public final class OutboxAdmin {
     /**
      * Begins to use the partitions that a topic has got since its first event. Its events wait meanwhile, other topics flow. First every
      * relay settles what it has on its way to the topic (some seconds), then the groups named must have handled all of it, so that no
-     * event is handled before an earlier one of its key that lies in another partition; then the new count is recorded. Nothing happens
-     * if the topic has not grown.
+     * event is handled before an earlier one of its key that lies in another partition; 12 s later, when all their runners know which keys
+     * are parked, the new count is recorded. Nothing happens if the topic has not grown.
      *
      * <p>If it throws, the topic goes on as before; only after an {@link SQLException}, or if this process dies meanwhile, it may wait,
      * which the health of every relay says: call it again.
      *
      * @param kafka of the relays: name and topic prefix decide which record is meant
      * @param topic logical name
-     * @param limit how long relays and groups may take, together
+     * @param limit how long relays and groups may take, together; the 12 s come on top
      * @param groups consumer groups to which order matters; none means that nobody is waited for
      * @return how many partitions are used from now on
      * @throws dev.eventbus.StartRefusedException if relays or groups take longer, naming them, if the topic has become smaller, or

@@ -9,7 +9,6 @@ import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.WriterWatch;
 import java.sql.Connection;
 import java.sql.SQLException;
-import java.time.Duration;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -30,8 +29,6 @@ final class OutboxFeed {
     /** Of so many old events of a page is asked whether they may be sent: each costs statements, and the leases must be kept meanwhile. */
     private static final int MOST_OLD = 100;
 
-    private static final long FULL_READ_EVERY = Duration.ofSeconds(30).toNanos();
-
     private final OutboxStore store;
     private final ShardLeases leases;
     private final KafkaSink sink;
@@ -39,7 +36,7 @@ final class OutboxFeed {
     private final InFlight inFlight;
     private final RelayEvents events;
 
-    private final FloorTracker floors = new FloorTracker();
+    private final FloorTracker floors;
     private final TopicPartitions partitions;
     private final TopicBreakers breakers;
     private final BlockedKeys blockedKeys;
@@ -47,8 +44,6 @@ final class OutboxFeed {
 
     /** Whether the last page had more old events than there was time to ask about; they are read again. */
     private boolean oldLeft;
-
-    private long fullReadAt = System.nanoTime();
 
     /** Shard that comes first in the next fetch: a page that was cut is followed by others, not by more of the same. */
     private int firstShard;
@@ -77,7 +72,8 @@ final class OutboxFeed {
         this.breakers = parts.breakers();
         this.partitions = parts.partitions();
         this.blockedKeys = blockedKeys;
-        this.writers = new WriterWatch(store);
+        this.floors = new FloorTracker(parts.leases().lease().dividedBy(5), System::nanoTime);
+        this.writers = new WriterWatch(store, System::nanoTime);
         this.events = events;
     }
 
@@ -89,11 +85,14 @@ final class OutboxFeed {
     void connectionLost() {
         floors.reset();
         reconnected = true;
-        fullReadAt = System.nanoTime();
+        blockedKeys.refreshSoon();
         leases.checkSoon();
     }
 
-    /** Gives up what is under way if the leases ran out. Comes between settling and {@link #delete}: later acks do not count. */
+    /**
+     * Gives up what is under way if the leases ran out. Comes before settling, or topics that are others' now would be told to wait, and
+     * between it and {@link #delete}: later acks do not count.
+     */
     void giveUpIfOverdue() {
         if (leases.giveUpIfOverdue()) {
             if (inFlight.size() > 0) {
@@ -102,6 +101,7 @@ final class OutboxFeed {
                         inFlight.size());
             }
             sender.standBy();
+            events.shardsChanged(Set.of());
         }
     }
 
@@ -130,7 +130,7 @@ final class OutboxFeed {
         inFlight.deleted();
         floors.began(deleted.transaction());
         if (deleted.rows() < count) {
-            floors.forgetAll(); // of their numbers there may be other rows, as after a restore
+            floors.doubtAll(); // of their numbers there may be other rows, as after a restore
         }
         if (deleted.rows() < count && !reconnected) {
             leases.checkSoon();
@@ -172,7 +172,8 @@ final class OutboxFeed {
             leases.tell();
         }
         if (gained || lost || released) {
-            fullReadAt = System.nanoTime();
+            change.gained().forEach(floors::forget);
+            blockedKeys.refreshSoon();
             events.shardsChanged(leases.owned());
         }
         return gained;
@@ -235,6 +236,11 @@ final class OutboxFeed {
         return unread.stream().anyMatch(sink::isReadyFor);
     }
 
+    /** Whether the last fetch left whole shards to later ones, which had none before it. */
+    boolean leavesShards() {
+        return floors.leavesSome();
+    }
+
     /** Reads the next rows of all owned shards that the sink is ready for in one statement and gives them to the sender. */
     Look fetch(Connection connection) throws SQLException {
         sink.prepare(connection, leases.owned());
@@ -262,24 +268,24 @@ final class OutboxFeed {
         if (breakers.areWarmingUp() && !letIn) {
             return new Look(true, false);
         }
-        boolean fullRead = System.nanoTime() - fullReadAt >= 0;
-        if (fullRead) {
-            fullReadAt = System.nanoTime() + FULL_READ_EVERY;
-            floors.doubtAll();
-        }
-        if (fullRead || blockedKeys.isRefreshDue()) {
+        if (blockedKeys.isRefreshDue()) {
             blockedKeys.refresh(connection);
         }
+        floors.doubt();
         sender.takeShardsToReread().forEach(floors::forget);
 
         FetchWindow window = window(leftOut, sharing);
         if (window.floors().isEmpty()) {
             return new Look(tried, true);
         }
-        if (!leftOut.isEmpty() && floors.lacksTransaction()) {
+        boolean mustSettle =
+                !leftOut.isEmpty() || floors.leavesSome() || writerProblem().isPresent();
+        if (mustSettle && floors.lacksTransaction()) {
             floors.began(store.newTransaction(connection));
         }
+        long before = System.nanoTime();
         OutboxStore.Fetched fetched = store.fetch(connection, window);
+        floors.read(fetched.seenUpTo().keySet(), System.nanoTime() - before);
         boolean allTaken = accept(connection, fetched.rows());
         boolean moved = tried || fetched.isCut() || !fetched.rows().isEmpty() || floors.moved(fetched.head());
         Map<Integer, Long> seen = fetched.seenUpTo();
@@ -288,8 +294,8 @@ final class OutboxFeed {
         }
         seen.keySet().removeIf(blockedKeys::anyIn); // when a key is unblocked, its rows must not lie below the floor
         floors.fetched(fetched.snapshotXmin(), fetched.head(), allTaken && !anyStuck ? seen : Map.of());
-        writers.look(connection, floors.awaited());
-        firstShard = window.next(fetched.rows());
+        writers.look(connection, floors);
+        firstShard = fetched.nextShard();
         return new Look(moved, !unread.isEmpty());
     }
 
@@ -306,13 +312,15 @@ final class OutboxFeed {
         List<Integer> ready =
                 leases.readable().stream().filter(sink::isReadyFor).toList();
         int room = inFlight.roomBeside(leftOut);
+        List<FetchWindow.Floor> inTurn = floors.inTurn(ready, firstShard);
+        int shares = Math.max(1, Math.min(sharing, inTurn.size()));
         return new FetchWindow(
-                floors.inTurn(ready, firstShard),
+                inTurn,
                 inFlight.keys().stream()
                         .filter(row -> row.seq() > floors.floor(row.shard()))
                         .toList(),
                 leftOut,
-                Math.min(sink.rowsPerShard(), (room + sharing - 1) / sharing),
+                Math.min(sink.rowsPerShard(), (room + shares - 1) / shares),
                 room,
                 inFlight.bytesBeside(leftOut));
     }
@@ -323,15 +331,15 @@ final class OutboxFeed {
      */
     private boolean tryHalfOpenTopics(Connection connection) throws SQLException {
         boolean tried = false;
-        for (String topic : breakers.halfOpen()) {
+        Set<String> halfOpen = breakers.halfOpen();
+        floors.searchOnly(halfOpen);
+        for (String topic : halfOpen) {
             if (inFlight.handedOver(topic) == 0 && partitionsOf(connection, topic) > 0) {
-                List<FetchWindow.Floor> shards = leases.readable().stream()
-                        .map(shard -> new FetchWindow.Floor(shard, FloorTracker.BEGINNING))
-                        .toList();
+                List<FetchWindow.Floor> shards = floors.search(topic, leases.readable());
                 FetchWindow first = FetchWindow.firstOf(topic, shards, inFlight.keys());
                 OutboxStore.Fetched fetched = store.fetch(connection, first);
                 List<OutboxRow> rows = fetched.rows();
-                if (rows.isEmpty() && !fetched.isCut()) {
+                if (rows.isEmpty() && !fetched.isCut() && floors.foundNone(topic, shards, leases.readable())) {
                     sender.letIn(topic);
                 } else if (!rows.isEmpty() && sink.isReadyFor(rows.get(0).key().shard())) {
                     accept(connection, rows);
@@ -365,7 +373,7 @@ final class OutboxFeed {
             old += isOld ? 1 : 0;
             if (!row.unreadable().isEmpty() || isOld && !blockedKeys.isUnblocked(connection, row)) {
                 held.add(row.orderKey());
-                turnDown(row);
+                blockedKeys.turnDown(row, sender);
                 all = false;
             } else {
                 sender.accept(row, count);
@@ -373,14 +381,6 @@ final class OutboxFeed {
         }
         oldLeft = old == MOST_OLD;
         return all;
-    }
-
-    private void turnDown(OutboxRow row) {
-        if (row.unreadable().isEmpty()) {
-            sender.turnDown(row, BlockedKeys.STALE, blockedKeys.staleness(row));
-        } else {
-            sender.turnDown(row, "UNREADABLE", row.unreadable());
-        }
     }
 
     /** 0 if the topic cannot be written to now; it then waits. */

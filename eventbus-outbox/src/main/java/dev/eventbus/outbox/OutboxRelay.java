@@ -29,8 +29,8 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Defaults: lease 10 s, renewed every 3 s, when it also evens out with other relays; at most 500 rows of a shard
  * per read, 2,000 rows or 8 MiB in flight; it looks 0.5 to 128 ms after a publish through the same {@link JdbcOutbox}, at once after
- * {@link Outbox#committed()}, otherwise every 2 to 100 ms; after a look that found events it pauses for twice as long as that took, at most 10 ms; everything
- * from the beginning every 30 s.
+ * {@link Outbox#committed()}, otherwise every 2 to 100 ms; after a look that found events it pauses for twice as long as that took, at most 10 ms; each
+ * shard from the beginning every 30 s.
  *
  * <p>One thread works, whichever runs {@link #start()}'s loop or {@link #runOnce()}; beside the loop a second one waits for Kafka. It keeps one connection of the data source
  * while it works and gives it back on {@link #close()}. The listener is called on that thread.
@@ -84,6 +84,9 @@ public final class OutboxRelay implements AutoCloseable {
 
     private final AtomicBoolean started = new AtomicBoolean();
     private final AtomicBoolean closed = new AtomicBoolean();
+
+    /** Whether a call of {@link #runOnce()} has ended what it worked with, since it was closed meanwhile. */
+    private final AtomicBoolean passEnded = new AtomicBoolean();
 
     /** How long the end may take; written by {@link #close(Duration)} before it stops the loop. */
     private volatile Duration closeLimit = DEFAULT_CLOSE_LIMIT;
@@ -139,6 +142,18 @@ public final class OutboxRelay implements AutoCloseable {
             return pass.runToEnd();
         } finally {
             working.set(false);
+            endIfClosed();
+        }
+    }
+
+    /** A pass that outlasts the limit of {@link #close(Duration)} ends by itself what it has opened. */
+    private void endIfClosed() {
+        if (closed.get() && working.compareAndSet(false, true)) {
+            try {
+                pass.end(closeLimit);
+            } finally {
+                passEnded.set(true);
+            }
         }
     }
 
@@ -229,8 +244,8 @@ public final class OutboxRelay implements AutoCloseable {
         if (started.get()) {
             ended = loop.awaitStopped(limit);
         } else {
-            ended = RunLoop.await(limit, () -> working.compareAndSet(false, true));
-            if (ended) {
+            ended = RunLoop.await(limit, () -> passEnded.get() || working.compareAndSet(false, true));
+            if (ended && !passEnded.get()) {
                 pass.end(limit);
             }
         }

@@ -7,6 +7,7 @@ import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.RelayConnection;
+import dev.eventbus.outbox.sql.Shards;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.KafkaFaults;
 import java.sql.Connection;
@@ -118,22 +119,31 @@ final class RelayPass {
      */
     int runToEnd() {
         leases.checkSoon(); // there is no telling when the next call comes
-        int relayed = round(true);
+        int relayed = roundOfAll();
         if (awaitPreparation()) {
-            relayed += round(true);
+            relayed += roundOfAll();
         }
         if (awaitColdTopics()) {
-            relayed += round(true);
+            relayed += roundOfAll();
         }
         awaitAcks(ACK_PATIENCE);
         relayed += round(false);
         for (int again = 0; again < SendFault.EVENT.tries() && sender.hasUnsettled(); again++) {
-            relayed += round(true);
+            relayed += roundOfAll();
             awaitAcks(ACK_PATIENCE);
             relayed += round(false);
         }
         if (refusal != null) {
             throw refusal;
+        }
+        return relayed;
+    }
+
+    /** A round that looks, and further ones while it left whole shards to them. */
+    private int roundOfAll() {
+        int relayed = round(true);
+        for (int i = 1; i < Shards.COUNT && hasMore() && feed.leavesShards(); i++) {
+            relayed += round(true);
         }
         return relayed;
     }
@@ -168,6 +178,7 @@ final class RelayPass {
 
     private int tryRound(boolean look) {
         pace.settles();
+        feed.giveUpIfOverdue();
         sender.settle();
         feed.giveUpIfOverdue();
         int relayed = database.mustWait() ? 0 : withDatabase(look);
@@ -328,6 +339,7 @@ final class RelayPass {
         problems.addAll(sink.problems());
         problems.addAll(breakers.problems());
         problems.addAll(partitions.problems());
+        problems.addAll(leases.problems());
         problems.addAll(feed.blockedKeys().problems());
         feed.writerProblem().ifPresent(problems::add);
         Optional<Instant> nextRetry = Stream.of(database.nextRetry(), cluster.nextRetry(), breakers.nextRetry())

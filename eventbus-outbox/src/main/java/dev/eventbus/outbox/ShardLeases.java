@@ -31,6 +31,9 @@ final class ShardLeases {
     /** How long a shard that is to be given back may wait for what is on its way to Kafka. */
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(5);
 
+    private static final String LOCKED =
+            "No relay has shards %s, though they have been free for a lease: a session holds the lock of their rows in eventbus_relay_lease. Their events wait in the outbox and lose nothing, other shards flow. Let that session commit, or end it: PostgreSQL lists it in pg_locks and pg_stat_activity, MariaDB in information_schema.INNODB_TRX.";
+
     private final LeaseStore store;
     private final Duration lease;
     private final LongSupplier nanoTime;
@@ -40,6 +43,9 @@ final class ShardLeases {
 
     /** Those of them that are to be given back, each with the local time by which it must be drained. */
     private final Map<Integer, Long> leaving = new HashMap<>();
+
+    /** Free shards of our share that could not be taken, each with the local time since when. */
+    private final TreeMap<Integer, Long> locked = new TreeMap<>();
 
     /** How many relays are alive, this one among them; 0 before the first tick. */
     private int relays;
@@ -58,6 +64,10 @@ final class ShardLeases {
 
     String owner() {
         return store.owner();
+    }
+
+    Duration lease() {
+        return lease;
     }
 
     int relays() {
@@ -98,6 +108,7 @@ final class ShardLeases {
         }
         epochs.clear();
         leaving.clear();
+        locked.clear();
         checkSoon();
         return true;
     }
@@ -188,11 +199,28 @@ final class ShardLeases {
 
     private void claim(Connection connection, List<Lease> leases, int share, Map<Integer, Long> mine)
             throws SQLException {
+        Set<Integer> refused = new HashSet<>();
         for (Lease seen : leases) {
-            if (mine.size() < share && seen.owner() == null && store.claim(connection, seen)) {
-                mine.put(seen.shard(), seen.epoch() + 1);
+            if (mine.size() < share && seen.owner() == null) {
+                if (store.claim(connection, seen)) {
+                    mine.put(seen.shard(), seen.epoch() + 1);
+                } else {
+                    refused.add(seen.shard());
+                }
             }
         }
+        locked.keySet().retainAll(refused);
+        refused.forEach(shard -> locked.putIfAbsent(shard, nanoTime.getAsLong()));
+    }
+
+    /** What a person should know, with the way out. Who was merely faster shows as the owner a tick later. */
+    List<String> problems() {
+        long now = nanoTime.getAsLong();
+        List<Integer> waiting = locked.entrySet().stream()
+                .filter(shard -> now - shard.getValue() >= lease.toNanos())
+                .map(Map.Entry::getKey)
+                .toList();
+        return waiting.isEmpty() ? List.of() : List.of(LOCKED.formatted(waiting));
     }
 
     private static Set<Integer> differing(Map<Integer, Long> from, Map<Integer, Long> to) {
@@ -261,6 +289,7 @@ final class ShardLeases {
         store.leave(connection);
         epochs.clear();
         leaving.clear();
+        locked.clear();
     }
 
     /** Tells people what this relay owns now. */

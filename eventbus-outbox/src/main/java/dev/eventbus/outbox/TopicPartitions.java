@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.internal.Growth;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.RecordedPartitions;
@@ -234,6 +235,7 @@ final class TopicPartitions {
                 await(deadline, () -> unsettled(marked), "relays have not settled what they have on its way: %s");
                 Map<TopicPartition, Long> ends = ends(marked.count());
                 await(deadline, () -> behind(ends), "consumer groups have not handled all that was sent before: %s");
+                awaitKnowing();
                 if (!admin.inTransaction(connection -> replace(connection, marked, marked.target()))) {
                     throw refused("somebody else has ended this adoption; see what is recorded in eventbus_meta");
                 }
@@ -248,6 +250,15 @@ final class TopicPartitions {
                     marked.target(),
                     marked.count());
             return marked.target();
+        }
+
+        /** A key of theirs that is parked may go to a runner that did not park it. */
+        private void awaitKnowing() throws SQLException {
+            long known = System.nanoTime() + Growth.RUNNERS_KNOW.toNanos();
+            await(
+                    known + Growth.RUNNERS_KNOW.toNanos(),
+                    () -> System.nanoTime() - known < 0 ? new TreeSet<>(groups) : new TreeSet<>(),
+                    "interrupted before runners of these groups knew what is parked: %s");
         }
 
         /** Takes the mark away. If the database does not let it, that is what the caller must know: the topic waits. */

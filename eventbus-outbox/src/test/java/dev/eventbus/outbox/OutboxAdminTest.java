@@ -12,6 +12,7 @@ import dev.eventbus.outbox.sql.StatsStore;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -143,6 +144,23 @@ class OutboxAdminTest {
         assertThat(relay.runOnce()).isEqualTo(2);
         assertThat(kafka.idsOf("bob")).containsExactly("evt-5", "evt-2", "evt-3");
         assertThat(heard).containsExactly("discarded poison asset.events: the customer was told by phone");
+    }
+
+    @Test
+    void an_event_that_cannot_be_kept_is_not_discarded() throws SQLException {
+        blockBob();
+        assertThatThrownBy(() -> admin.discard("poison", "because", event -> {
+                    throw new IllegalStateException("disk full");
+                }))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessage("disk full");
+        assertThat(database.ids()).contains("poison");
+        assertThat(heard).isEmpty();
+
+        List<String> kept = new ArrayList<>();
+        admin.discard("poison", "because", event -> kept.add(event.id()));
+        assertThat(kept).containsExactly("poison");
+        assertThat(database.ids()).doesNotContain("poison");
     }
 
     @Test

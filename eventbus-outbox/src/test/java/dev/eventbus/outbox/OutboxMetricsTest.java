@@ -207,6 +207,37 @@ class OutboxMetricsTest {
     }
 
     @Test
+    void an_outage_of_the_database_that_outlasts_the_lease_takes_shards_and_topics_from_the_gauges() {
+        RelayPass pass = new RelayPass(
+                database.outbox,
+                database.dataSource,
+                kafka,
+                new OutboxRelay.Settings(
+                        "one", Duration.ofSeconds(1), SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, metrics),
+                OutboxRelay.Signals.NONE);
+        kafka.partitions.remove("asset.events");
+        database.publish(event("evt-1", "bob"));
+        pass.look();
+        assertThat(gauge("eventbus.relay.owned.shards")).isEqualTo(16);
+        assertThat(gauge("eventbus.relay.waiting.topics")).isEqualTo(1);
+
+        database.update("ALTER TABLE \"eventbus_relay_lease\" RENAME TO gone");
+        Eventually.isTrue(() -> {
+            pass.look();
+            return gauge("eventbus.relay.owned.shards") == 0;
+        });
+        assertThat(gauge("eventbus.relay.waiting.topics")).isZero();
+
+        database.update("ALTER TABLE gone RENAME TO \"eventbus_relay_lease\"");
+        kafka.advance(Duration.ofSeconds(1));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return gauge("eventbus.relay.owned.shards") == 16;
+        });
+        pass.end(Duration.ofMillis(20));
+    }
+
+    @Test
     void a_topic_that_works_again_waits_no_more() {
         kafka.partitions.remove("asset.events");
         database.publish(event("evt-1", "bob"));

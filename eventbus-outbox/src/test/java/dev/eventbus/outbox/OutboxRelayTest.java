@@ -331,6 +331,28 @@ class OutboxRelayTest {
     }
 
     @Test
+    void a_pass_that_outlasts_a_close_ends_what_it_has_opened() {
+        List<OutboxRelay> outlasting = new CopyOnWriteArrayList<>();
+        RelayListener closing = new RelayListener() {
+            @Override
+            public void relayed(int events) {
+                outlasting.forEach(one -> one.close(Duration.ofMillis(20)));
+            }
+        };
+        outlasting.add(OutboxRelay.builder(database.outbox, database.dataSource, kafka)
+                .listener(closing)
+                .build());
+        database.publish(event("evt-1", "bob"));
+        assertThat(outlasting.get(0).runOnce()).isEqualTo(1);
+        assertThat(kafka.producer().closedWith).isNotNull();
+        assertThat(database.strings("SELECT COUNT(owner) FROM \"eventbus_relay_lease\""))
+                .containsExactly("0");
+        assertThat(database.strings("SELECT owner FROM \"eventbus_relay_member\""))
+                .isEmpty();
+        assertThat(outlasting.get(0).health().closed()).isTrue();
+    }
+
+    @Test
     void headers_of_json_null_are_none_and_a_header_of_null_is_unreadable() {
         database.publish(event("evt-1", "bob"), event("evt-2", "alice"));
         database.update("UPDATE \"eventbus_outbox\" SET headers = 'null' WHERE id = 'evt-1'");

@@ -5,10 +5,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.outbox.sql.Shards;
 import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
+import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -22,6 +25,7 @@ class RelayHandOverTest {
     private final TestDatabase database = new TestDatabase();
     private final FakeKafka kafka = new FakeKafka();
     private final AtomicInteger deletedByOthers = new AtomicInteger();
+    private final List<String> told = new ArrayList<>();
     private final RelayPass one = pass("one");
     private final RelayPass two = pass("two");
 
@@ -38,6 +42,16 @@ class RelayHandOverTest {
             @Override
             public void deletedByOthers(int rows) {
                 deletedByOthers.addAndGet(rows);
+            }
+
+            @Override
+            public void topicWaits(String topic, String problem, Instant retryAt) {
+                told.add(owner + " waits " + topic);
+            }
+
+            @Override
+            public void shardsChanged(Set<Integer> owned) {
+                told.add(owner + " owns " + owned.size());
             }
         };
         return new RelayPass(
@@ -189,6 +203,15 @@ class RelayHandOverTest {
             return database.ids().isEmpty();
         });
         assertThat(kafka.idsOf(GOES)).containsExactly("warm", "evt-1", "evt-2", "evt-3", "evt-1", "evt-2", "evt-3");
+    }
+
+    @Test
+    void what_a_relay_hears_of_topics_after_its_leases_ran_out_is_not_told_and_that_they_ran_out_is() {
+        FakeKafka.FakeProducer first = threeInFlight();
+        leasesRunOut();
+        first.fail("evt-1", new TopicAuthorizationException("asset.events"));
+        one.look();
+        assertThat(told).startsWith("one owns 16", "one owns 0").doesNotContain("one waits asset.events");
     }
 
     @Test

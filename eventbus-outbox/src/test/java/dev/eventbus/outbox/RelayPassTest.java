@@ -4,6 +4,7 @@ import static dev.eventbus.outbox.TestEvents.HOUSING_UPDATED;
 import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.Event;
 import dev.eventbus.EventRecords;
 import dev.eventbus.outbox.sql.Shards;
 import java.lang.reflect.InvocationTargetException;
@@ -30,6 +31,9 @@ class RelayPassTest {
     private final TestDatabase database = new TestDatabase();
     private final FakeKafka kafka = new FakeKafka();
     private final RelayPass pass = pass(database.dataSource, "one");
+
+    /** How many shards each fetch of a {@link #breakable} database asked for. */
+    private final List<Integer> shardsOfFetches = new ArrayList<>();
 
     private RelayPass pass(DataSource dataSource, String owner) {
         return new RelayPass(
@@ -345,6 +349,31 @@ class RelayPassTest {
         fragile.end(Duration.ofMillis(20));
     }
 
+    @Test
+    void after_a_fetch_that_failed_few_shards_are_read_at_a_time_until_all_were() {
+        AtomicBoolean broken = new AtomicBoolean();
+        RelayPass fragile = pass(breakable(broken, new ArrayList<>()), "fragile");
+        fragile.look();
+        broken.set(true);
+        fragile.look();
+        assertThat(fragile.health().up()).isFalse();
+        assertThat(shardsOfFetches).containsExactly(Shards.COUNT, Shards.COUNT);
+
+        broken.set(false);
+        shardsOfFetches.clear();
+        kafka.advance(Duration.ofSeconds(1));
+        database.publish(IntStream.range(0, 200)
+                .mapToObj(i -> event("evt-" + i, "user-" + i))
+                .toArray(Event<?>[]::new));
+        for (int look = 0; look < 10; look++) {
+            fragile.look();
+        }
+        assertThat(shardsOfFetches).startsWith(1, 2, 4).endsWith(Shards.COUNT);
+        assertThat(database.ids()).isEmpty();
+        assertThat(kafka.ids()).hasSize(200).doesNotHaveDuplicates();
+        fragile.end(Duration.ofMillis(20));
+    }
+
     /** Connections whose statements on the event table fail while {@code broken}. */
     private DataSource breakable(AtomicBoolean broken, List<String> statements) {
         return (DataSource) proxy(
@@ -360,6 +389,7 @@ class RelayPassTest {
                                 }
                             } else if (method.equals("prepareStatement") && text.contains("bytes_before")) {
                                 statements.add("fetch");
+                                shardsOfFetches.add(text.split("AS turn", -1).length - 1);
                                 if (broken.get()) {
                                     throw new SQLException("connection reset", "08006");
                                 }

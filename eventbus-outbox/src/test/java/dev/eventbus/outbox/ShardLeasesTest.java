@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.outbox.sql.H2OutboxSql;
 import dev.eventbus.outbox.sql.LeaseStore;
+import dev.eventbus.outbox.sql.OutboxSql;
 import dev.eventbus.outbox.sql.Shards;
+import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -24,6 +26,7 @@ class ShardLeasesTest {
 
     private final TestDatabase database = new TestDatabase();
     private long nanos;
+    private boolean passesOver = true;
     private Connection connection;
 
     @BeforeEach
@@ -39,6 +42,18 @@ class ShardLeasesTest {
     private ShardLeases relay(String owner) {
         return new ShardLeases(
                 new LeaseStore(new H2OutboxSql(database.outbox.names()), owner, LEASE), LEASE, () -> nanos);
+    }
+
+    /** A relay to which the database passes over one lease, as if somebody had locked its row. */
+    private ShardLeases relayWithout(int shard) {
+        OutboxSql h2 = new H2OutboxSql(database.outbox.names());
+        OutboxSql without = (OutboxSql) Proxy.newProxyInstance(
+                OutboxSql.class.getClassLoader(),
+                new Class<?>[] {OutboxSql.class},
+                (proxy, method, arguments) -> method.getName().equals("claimLease") && passesOver
+                        ? h2.claimLease() + " AND shard <> " + shard
+                        : method.invoke(h2, arguments));
+        return new ShardLeases(new LeaseStore(without, "one", LEASE), LEASE, () -> nanos);
     }
 
     private ShardLeases.Change tick(ShardLeases relay) throws SQLException {
@@ -227,6 +242,34 @@ class ShardLeasesTest {
         ShardLeases.Change change = tick(one);
         assertThat(change.lost()).containsExactly(3);
         assertThat(change.gained()).containsExactly(3);
+    }
+
+    @Test
+    void a_free_shard_that_cannot_be_taken_for_a_lease_is_told_until_it_is_taken() throws SQLException {
+        ShardLeases one = relayWithout(7);
+        assertThat(tick(one).gained()).hasSize(Shards.COUNT - 1).doesNotContain(7);
+        pass(Duration.ofSeconds(5));
+        tick(one);
+        assertThat(one.problems()).as("perhaps another was merely faster").isEmpty();
+        pass(Duration.ofSeconds(5));
+        tick(one);
+        assertThat(one.problems()).singleElement().asString().contains("[7]", "eventbus_relay_lease", "end it");
+        passesOver = false;
+        assertThat(tick(one).gained()).containsExactly(7);
+        assertThat(one.problems()).isEmpty();
+    }
+
+    @Test
+    void nor_is_it_told_once_another_has_it() throws SQLException {
+        ShardLeases one = relayWithout(7);
+        tick(one);
+        pass(Duration.ofSeconds(11));
+        tick(one);
+        assertThat(one.problems()).hasSize(1);
+        database.update(
+                "UPDATE \"eventbus_relay_lease\" SET owner = 'other', lease_until = DATEADD('HOUR', 1, CURRENT_TIMESTAMP) WHERE shard = 7");
+        tick(one);
+        assertThat(one.problems()).isEmpty();
     }
 
     @Test

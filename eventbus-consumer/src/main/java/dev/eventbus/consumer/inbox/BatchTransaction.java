@@ -31,9 +31,6 @@ final class BatchTransaction {
     private static final Comparator<Mark> BY_ID_BYTES = (a, b) ->
             Arrays.compareUnsigned(a.eventId().getBytes(UTF_8), b.eventId().getBytes(UTF_8));
 
-    /** SQLSTATE of a transaction that the database rolled back. */
-    private static final String ROLLED_BACK = "40000";
-
     private final InboxTransactions transactions;
     private final InboxSql sql;
     private final List<Mark> marks;
@@ -127,7 +124,7 @@ final class BatchTransaction {
                     : new SQLTransactionRollbackException(
                             "the database rolled back a transaction of %d events, and a handler kept the error to itself; nothing of it is committed"
                                     .formatted(ours.size()),
-                            ROLLED_BACK);
+                            GuardedConnection.ROLLED_BACK);
         } catch (Exception e) {
             committed.addSuppressed(e); // unknown: what might be half done must not pass for handled
             return committed;

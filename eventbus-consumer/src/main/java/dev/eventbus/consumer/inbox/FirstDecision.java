@@ -48,13 +48,14 @@ final class FirstDecision {
             held.remove(id);
         }
         if (insertion instanceof InboxSql.Insertion.Inserted ours) {
+            GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, ours, () -> false);
             try {
                 effect.run(ours);
             } catch (Exception e) {
-                throw new GuardedConnection.Lent(connection, sql, ours, () -> false).asItIs(e, mark, outcome);
+                throw lent.asItIs(e, mark, outcome);
             }
             if (!sql.seal(connection, ours)) {
-                throw new HandlerTransactionException(mark);
+                throw lent.howItEnded(mark, outcome);
             }
             return new Ending<>(Optional.of(new MarkResult.Decided()), true);
         }

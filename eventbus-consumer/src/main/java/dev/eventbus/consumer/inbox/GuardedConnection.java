@@ -37,6 +37,9 @@ final class GuardedConnection {
     private static final String FEATURE_NOT_SUPPORTED = "0A000";
     private static final String CONNECTION_DOES_NOT_EXIST = "08003";
 
+    /** SQLSTATE of a transaction that was rolled back. */
+    static final String ROLLED_BACK = "40000";
+
     private static final Set<String> REFUSED_ON_CONNECTION = Set.of(
             "commit",
             "setAutoCommit",
@@ -105,6 +108,22 @@ final class GuardedConnection {
                 }
             }
             return true;
+        }
+
+        /** It is over before its time: its mark tells whether a handler has committed it, or somebody has rolled it back. */
+        Exception howItEnded(Mark of, Outcome outcome) {
+            HandlerTransactionException committed = new HandlerTransactionException(of);
+            try {
+                InboxSql.Decision decision = sql.decision(connection, of);
+                if (decision == null || decision.outcome() != outcome) {
+                    return new SQLTransactionRollbackException(
+                            "the transaction that was lent to an event handler was rolled back, and the handler kept that to itself; nothing of it is committed",
+                            ROLLED_BACK);
+                }
+            } catch (SQLException e) {
+                committed.addSuppressed(e); // unknown: what might be half done must not pass for handled
+            }
+            return committed;
         }
 
         /** What a handler has thrown; if it had committed before, that: its event must not be met as a repeat and nothing else. */

@@ -251,7 +251,7 @@ public final class JdbcInbox {
      * Inserts the mark DONE first, then runs the work, and commits both or neither. What the work throws comes out unchanged
      * after the roll-back; a SQLException of the commit itself means that the outcome is unknown: run again, mark first.
      *
-     * @throws HandlerTransactionException if the work ended the transaction in a way that could not be prevented
+     * @throws HandlerTransactionException if the work committed the transaction; had it only been rolled back, that is a SQLException
      */
     public MarkResult run(Mark mark, Work work) throws Exception {
         for (int i = 0; i < TRIES; i++) {

@@ -208,7 +208,7 @@ public final class ParkingStore {
             }
             new RedriveRows(connection, sql, group).forget(event.eventId());
             if (!sql.seal(connection, transaction)) {
-                throw new HandlerTransactionException(mark);
+                throw lent.howItEnded(mark, Outcome.DONE);
             }
             return new Ending<>(new Drained.Ran(event), true);
         });
@@ -317,7 +317,7 @@ public final class ParkingStore {
 
     /**
      * Gives up events of a key, on purpose: they count as skipped, and a line of {@code eventbus_redrive} says so. A key that has none left
-     * is lifted, by a transaction of its own. {@code Redrive.ofParked} does the same with a plan, a name and a reason.
+     * is lifted. {@code Redrive.ofParked} does the same with a plan, a name and a reason.
      *
      * @param which tells by the id
      * @return how many events were given up; 0 if none of them is parked, or the key is being handled right now
@@ -346,10 +346,15 @@ public final class ParkingStore {
                 if (noted && skipped > 0) {
                     rows.noteDiscard(connection, key, meant.size(), skipped);
                 }
+                if (skipped > 0 && rows.first(connection, key) == null) {
+                    rows.deleteKey(connection, key); // later ones would follow it for nothing
+                }
             }
             return new Ending<>(skipped, skipped > 0 && sealed(connection));
         });
-        lift(group, key);
+        if (discarded == 0) {
+            lift(group, key);
+        }
         return discarded;
     }
 

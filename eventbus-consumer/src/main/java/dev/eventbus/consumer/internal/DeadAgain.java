@@ -26,7 +26,7 @@ public final class DeadAgain {
     private final ParkingStore store;
     private final String group;
     private final boolean goesOn;
-    private final SparseLog sparse = new SparseLog();
+    private final SparseLog sparse = new SparseLog(LOG);
 
     /** @param goesOn whether later events of a key pass one that fails for good */
     public DeadAgain(ParkingStore store, String group, boolean goesOn) {
@@ -74,12 +74,23 @@ public final class DeadAgain {
             }
             changed = false; // whoever has it now, what they do counts
         }
-        int lines = changed ? sparse.due(String.valueOf(event.reason()), now) : 0;
-        if (lines > 0) {
-            String more = SparseLog.standingFor(lines);
-            LOG.warn("{} failed ({}) and is a dead letter again; its key goes on{}", event, event.reason(), more);
+        String reason = String.valueOf(event.reason());
+        if (changed) {
+            sparse.warn(now, reason, "{} failed ({}) and is a dead letter again; its key goes on{}", event, reason);
         }
         return changed;
+    }
+
+    /** It has failed and stays where it is, for a person. */
+    public void tellParked(ParkedEvent event, int redrives, Instant now) {
+        String reason = String.valueOf(event.reason());
+        sparse.warn(
+                now,
+                "parked " + reason,
+                "{} failed ({}) and stays parked with its key, {} redrives of which have failed; later events of the key wait behind it: mend the cause, then redrive or discard the key{}",
+                event,
+                reason,
+                redrives);
     }
 
     private static boolean setAside(RedriveRows rows, ParkedKey drained, ParkedEvent event) throws SQLException {

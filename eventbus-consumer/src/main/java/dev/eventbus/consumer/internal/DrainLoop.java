@@ -106,7 +106,7 @@ public final class DrainLoop {
     private volatile boolean stopping;
     private volatile @Nullable String lookProblem;
     private volatile @Nullable String drainProblem;
-    private volatile @Nullable String unread;
+    private volatile @Nullable String unreadProblem;
     private volatile @Nullable String late;
 
     /** Since when the executor has refused all turns; null if it took the last one. */
@@ -201,7 +201,7 @@ public final class DrainLoop {
         Instant refused = refusedSince;
         boolean refusesAll = refused != null && !lent.clock().instant().isBefore(refused.plus(PERIOD));
         String refusal = refusesAll ? "the executor refuses parked events since %s".formatted(refused) : null;
-        return Stream.of(lookProblem, drainProblem, refusal, late, unread)
+        return Stream.of(lookProblem, drainProblem, refusal, late, unreadProblem)
                 .filter(Objects::nonNull)
                 .findFirst()
                 .orElse(null);
@@ -243,17 +243,20 @@ public final class DrainLoop {
             Instant now = lent.clock().instant();
             giveAgain(now);
             keys.refresh(now);
-            int unknown = 0;
-            for (ParkedKey key : keys.due(now)) {
-                unknown += topics.contains(key.topic()) ? 0 : 1;
-                if (key.events() == 0
-                        || isOurs(key)) { // without events: who handled the last one did not come to lift it
-                    done += begin(key);
-                }
+            List<ParkedKey> due = keys.due(now);
+            List<ParkedKey> ours = due.stream()
+                    .filter(key -> key.events() == 0 || isOurs(key)) // without events it is only to be lifted
+                    .toList();
+            done = ours.stream().mapToInt(this::begin).sum();
+            if (ours.isEmpty()) { // what was wrong with those of before is others' by now
+                drainProblem = null;
+                refusedSince = null;
             }
-            unread = unknown == 0
+            long unread =
+                    due.stream().filter(key -> !topics.contains(key.topic())).count();
+            unreadProblem = unread == 0
                     ? null
-                    : "%d parked keys are to be handled, of topics that this runner does not read".formatted(unknown);
+                    : "%d parked keys are to be handled, of topics that this runner does not read".formatted(unread);
             lookProblem = null;
         } catch (SQLException | RuntimeException e) {
             lookProblem = "the inbox cannot say what is parked (%s)"
@@ -373,8 +376,6 @@ public final class DrainLoop {
         }
         return new Turn(0, false);
     }
-
-    // ---- taken
 
     private @Nullable Taken take(ParkedKey key) {
         Taken mine = new Taken(key, lent.clock().instant());

@@ -5,6 +5,7 @@ import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.internal.Growth;
 import java.nio.ByteBuffer;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -16,14 +17,15 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongSupplier;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The parked keys of one group as far as this runner knows them: read whole when partitions come, and again now and then. What is wrong
- * here does no harm, as long as what was parked before a partition came is known: a key that is thought to be parked is asked for when
- * an event of it is added, and one that another runner has parked since is met by the mark of its first event. So only a lane that was
- * told by the database forgets its key.
+ * here does no harm, as long as what was parked before a partition or a key came is known: a key that is thought to be parked is asked for
+ * when an event of it is added, and one that another runner has parked since is met by the mark of its first event. So only a lane that
+ * was told by the database forgets its key. Keys come without a partition when a topic's growth is adopted: {@link Growth}.
  *
  * <p>A parked event and a live one of its key never run at once, though nobody waits for the other: a live one says that it begins and
  * then asks whether its key is parked; whoever drains makes the key known here and then asks whether a live one has begun. Whatever the
@@ -46,8 +48,8 @@ public final class ParkedKeys {
             "as many events are parked as may be (%d of a key, %d of a group): redrive or discard some"
                     .formatted(MOST_EVENTS_OF_A_KEY, MOST_EVENTS);
 
-    /** After so long all of it is read again. */
-    static final Duration BELIEVED = Duration.ofSeconds(30);
+    /** After so long all of it is read again, beside the lanes, so that they need not wait for it. */
+    static final Duration BELIEVED = Growth.PARKED_KEYS_BELIEVED.dividedBy(2);
 
     private record Id(String topic, ByteBuffer key) {
 
@@ -58,6 +60,7 @@ public final class ParkedKeys {
 
     private final ParkingStore store;
     private final String group;
+    private final LongSupplier nanoTime;
 
     private final ReentrantLock loading = new ReentrantLock();
 
@@ -65,6 +68,15 @@ public final class ParkedKeys {
     private volatile int wanted = 1;
 
     private volatile int loaded;
+
+    /** When the reading of what is known began, by {@link #nanoTime}. */
+    private volatile long loadedNanos;
+
+    /** A reading that failed, and when it ended. */
+    private record Failed(SQLException why, long nanos) {}
+
+    /** The last that did. Guarded by loading. */
+    private @Nullable Failed failed;
 
     /** When all was read last. Guarded by loading. */
     private Instant loadedAt = Instant.MIN;
@@ -85,8 +97,13 @@ public final class ParkedKeys {
     private volatile List<ParkedKey> asLoaded = List.of();
 
     public ParkedKeys(ParkingStore store, String group) {
+        this(store, group, System::nanoTime);
+    }
+
+    ParkedKeys(ParkingStore store, String group, LongSupplier nanoTime) {
         this.store = store;
         this.group = group;
+        this.nanoTime = nanoTime;
     }
 
     // ---- knowing
@@ -96,18 +113,25 @@ public final class ParkedKeys {
         wanted++; // by the polling thread only
     }
 
-    /** Whether what was read is enough. */
+    /** Whether that is so without reading anything. */
     public boolean areKnown() {
-        return loaded == wanted;
+        return loaded == wanted && nanoTime.getAsLong() - loadedNanos <= Growth.PARKED_KEYS_BELIEVED.toNanos();
     }
 
-    /** Reads what is parked, unless that was done since partitions came last. */
+    /** Reads what is parked, unless that was done of late and since partitions came last. */
     public void know() throws SQLException {
         if (areKnown()) {
             return;
         }
+        long asked = nanoTime.getAsLong();
         loading.lock();
         try {
+            Failed before = failed;
+            if (before != null
+                    && before.nanos() - asked >= 0) { // else lanes would wait for a time-out each, one after the other
+                SQLException why = before.why();
+                throw new SQLException("parked keys could not be read", why.getSQLState(), why.getErrorCode(), why);
+            }
             if (!areKnown()) { // all lanes come here at once, and one of them reads
                 load(null);
             }
@@ -133,11 +157,18 @@ public final class ParkedKeys {
     /** Guarded by loading. */
     private void load(@Nullable Instant now) throws SQLException {
         int number = wanted;
+        long began = nanoTime.getAsLong();
         stale = false;
         synchronized (this) {
             meanwhile = new HashMap<>();
         }
-        List<ParkedKey> keys = store.load(group);
+        List<ParkedKey> keys;
+        try {
+            keys = store.load(group);
+        } catch (SQLException e) {
+            failed = new Failed(e, nanoTime.getAsLong());
+            throw e;
+        }
         synchronized (this) {
             Map<Id, Long> read = new HashMap<>();
             keys.forEach(key -> read.put(Id.of(key.topic(), key.key()), key.events()));
@@ -148,6 +179,7 @@ public final class ParkedKeys {
         }
         asLoaded = List.copyOf(keys);
         loadedAt = now == null ? loadedAt : now;
+        loadedNanos = began;
         loaded = number;
     }
 
@@ -253,8 +285,16 @@ public final class ParkedKeys {
         return followed;
     }
 
-    /** An event of the key was parked, or met parked. */
-    public synchronized void add(String topic, byte[] key) {
+    /** An event of the key was met that is parked, so that the key is; also if what is being read now does not have it. */
+    public synchronized void met(String topic, byte[] key) {
+        if (events.containsKey(Id.of(topic, key))) {
+            meanwhile.putIfAbsent(Id.of(topic, key.clone()), 1L);
+        } else {
+            add(topic, key);
+        }
+    }
+
+    private synchronized void add(String topic, byte[] key) {
         Id id = Id.of(topic, key.clone());
         events.merge(id, 1L, Long::sum);
         meanwhile.merge(id, 1L, Long::sum);

@@ -2,9 +2,11 @@ package dev.eventbus.consumer.internal;
 
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Arrays;
 import java.util.concurrent.ConcurrentHashMap;
+import org.slf4j.Logger;
 
-/** One line a second for each subject; what is left out is counted. Thread-safe; subjects are few: types and classes. */
+/** One warning a second for each subject; what is left out is counted. Thread-safe; subjects are few: types and classes. */
 public final class SparseLog {
 
     private static final Duration PERIOD = Duration.ofSeconds(1);
@@ -12,10 +14,25 @@ public final class SparseLog {
 
     private record Spoken(Instant at, int unspoken) {}
 
+    private final Logger log;
     private final ConcurrentHashMap<String, Spoken> spoken = new ConcurrentHashMap<>();
 
+    public SparseLog(Logger log) {
+        this.log = log;
+    }
+
+    /** @param text with a parameter more than there are arguments, behind which stands how many lines this one stands for */
+    public void warn(Instant now, String subject, String text, Object... arguments) {
+        int lines = due(subject, now);
+        if (lines > 0) {
+            Object[] all = Arrays.copyOf(arguments, arguments.length + 1);
+            all[arguments.length] = standingFor(lines);
+            log.warn(text, all);
+        }
+    }
+
     /** How many lines one line stands for now; 0 if it is not yet time for one. */
-    public int due(String subject, Instant now) {
+    private int due(String subject, Instant now) {
         if (spoken.size() > MOST_SUBJECTS) {
             spoken.clear();
         }
@@ -31,8 +48,7 @@ public final class SparseLog {
         return before == null ? 1 : before.unspoken() + 1;
     }
 
-    /** To be put behind a line that stands for so many. */
-    public static String standingFor(int lines) {
+    private static String standingFor(int lines) {
         return lines == 1 ? "" : " (one line for %d such)".formatted(lines);
     }
 }

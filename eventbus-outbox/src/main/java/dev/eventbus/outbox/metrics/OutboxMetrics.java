@@ -37,8 +37,8 @@ import org.slf4j.LoggerFactory;
  * metrics.start();
  * }</pre>
  *
- * <p>What is in the database is asked every 10 s, on a thread of its own that borrows one connection for a few milliseconds, and less
- * often if the answer takes longer than half a second; a scrape reads what was answered last and never waits. A gauge is NaN until
+ * <p>What is in the database is asked every 10 s, on a thread of its own that borrows one connection for as long as
+ * {@link OutboxAdmin#stats()} takes, and less often if that is longer than half a second; a scrape reads what was answered last and never waits. A gauge is NaN until
  * there is an answer, and again once the last one is a minute old. At most {@value #MOST_TOPICS} topics and as many event types have a tag of
  * their own; more are counted together as {@code other}.
  *

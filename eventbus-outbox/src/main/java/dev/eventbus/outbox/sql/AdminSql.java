@@ -4,7 +4,7 @@ import java.util.Optional;
 
 /**
  * The statements beside a relay's daily work: what a person, a command line or a meter asks of the outbox, what is asked at a
- * start, and {@code eventbus_meta}, in the words of one database. What goes in at run time is bound.
+ * start, what takes blocks away, and {@code eventbus_meta}, in the words of one database. What goes in at run time is bound.
  */
 public interface AdminSql {
 
@@ -31,6 +31,16 @@ public interface AdminSql {
 
     /** Takes a block away: topic, key. */
     String deleteBlockedKey();
+
+    /**
+     * Blocks and marks whose event is gone, in the shards of one owner: owner, most rows. Locks nothing. Young marks are left alone,
+     * but on H2: a snapshot of MariaDB may have one and lack its event. Result: {@code aggregatetype, aggregateid, shard, seq, event_id,
+     * reason}.
+     */
+    String blocksWithoutEvent();
+
+    /** Takes a block or a mark away if it is the one that was read, and locks no other row: topic, key, shard, seq, event id, reason. */
+    String deleteBlockAsRead();
 
     /**
      * An event: shard, seq, id. Result: {@code id, type, aggregatetype, aggregateid, payload, content_type, traceparent, tracestate,

@@ -25,6 +25,9 @@ public final class BlockedKeyStore {
 
     private static final int LONGEST_ERROR = 2000;
 
+    /** Each is a transaction of its own, and the leases must be kept meanwhile. */
+    private static final int MOST_LIFTED = 200;
+
     private final OutboxSql sql;
     private final AdminSql admin;
 
@@ -86,11 +89,42 @@ public final class BlockedKeyStore {
         }
     }
 
-    /** Lifts the blocks of one owner's shards whose event is gone. */
-    public void lift(Connection connection, String owner) throws SQLException {
-        try (PreparedStatement lift = connection.prepareStatement(sql.liftBlockedKeys())) {
-            lift.setString(1, owner);
-            lift.executeUpdate();
+    private record Gone(String topic, String key, RowKey event, String reason) {}
+
+    /**
+     * Lifts the blocks of one owner's shards whose event is gone, on a connection that commits by itself. One statement for all would lock
+     * leases and events too, on MariaDB, and in another order than whoever blocks a key or discards its event.
+     *
+     * @return whether there may be more
+     */
+    public boolean lift(Connection connection, String owner) throws SQLException {
+        List<Gone> gone = gone(connection, owner);
+        for (Gone block : gone) {
+            try (PreparedStatement delete = connection.prepareStatement(admin.deleteBlockAsRead())) {
+                delete.setString(1, block.topic());
+                delete.setString(2, block.key());
+                delete.setInt(3, block.event().shard());
+                delete.setLong(4, block.event().seq());
+                delete.setString(5, block.event().id());
+                delete.setString(6, block.reason());
+                delete.executeUpdate();
+            }
+        }
+        return gone.size() == MOST_LIFTED;
+    }
+
+    private List<Gone> gone(Connection connection, String owner) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(admin.blocksWithoutEvent())) {
+            query.setString(1, owner);
+            query.setInt(2, MOST_LIFTED);
+            try (ResultSet rows = query.executeQuery()) {
+                List<Gone> gone = new ArrayList<>();
+                while (rows.next()) {
+                    RowKey event = new RowKey(rows.getInt(3), rows.getLong(4), rows.getString(5));
+                    gone.add(new Gone(rows.getString(1), rows.getString(2), event, rows.getString(6)));
+                }
+                return gone;
+            }
         }
     }
 

@@ -1,9 +1,14 @@
 package dev.eventbus.outbox.sql;
 
+import java.time.Duration;
+import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.Set;
+import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 
 /**
@@ -16,6 +21,10 @@ import java.util.stream.Stream;
  * and all after it see every row up to it that will ever be there, so a floor is as high as such a fetch has read, up to the
  * settled head. Elsewhere, and until then, the floor is the shard's beginning.
  *
+ * <p>A read from a shard's beginning passes all dead rows that somebody's old snapshot keeps there, while every key waits. So each shard
+ * is read from it every 30 s in a turn of its own, and a fetch reads only so many shards from it as are expected to be quick: one after
+ * a new connection, then twice as many each time.
+ *
  * <p>Whoever takes rows out of flight without deleting them, or lets in a topic that was left out, must forget the floors.
  * One thread only.
  */
@@ -23,7 +32,31 @@ public final class FloorTracker {
 
     public static final long BEGINNING = Long.MIN_VALUE;
 
+    /** The turn of one shard: each is read from its beginning every 30 s. */
+    private static final long DOUBT_EVERY =
+            Duration.ofSeconds(30).dividedBy(Shards.COUNT).toNanos();
+
+    private final long quickNanos;
+    private final LongSupplier nanoTime;
     private final Map<Integer, Long> floors = new HashMap<>();
+
+    /** The shard whose floor is doubted next, and when. */
+    private int doubted;
+
+    private long doubtAt;
+
+    /** How many shards a fetch may read from their beginning, and the number from which on they are chosen. */
+    private int most = Shards.COUNT;
+
+    private int chosenFrom;
+
+    /** What the fetch under way reads from the beginning, and whether others must wait for a later one. */
+    private List<Integer> chosen = List.of();
+
+    private boolean leavesSome;
+
+    /** Shards that have no event of a topic, by topic. */
+    private final Map<String, Set<Integer>> searched = new HashMap<>();
 
     /** Head of the last fetch. */
     private OptionalLong head = OptionalLong.empty();
@@ -36,34 +69,126 @@ public final class FloorTracker {
 
     private long candidateXid;
 
+    /** @param quick a fetch that takes no longer keeps nobody waiting */
+    public FloorTracker(Duration quick, LongSupplier nanoTime) {
+        this.quickNanos = quick.toNanos();
+        this.nanoTime = nanoTime;
+        this.doubtAt = nanoTime.getAsLong() + DOUBT_EVERY;
+    }
+
     public long floor(int shard) {
         return floors.getOrDefault(shard, BEGINNING);
     }
 
-    /** Where to read shards, which are in order, so that each has its turn: at {@code first} and above, then the others. */
+    /**
+     * Where the next fetch reads shards, which are in order, so that each has its turn: at {@code first} and above, then the others.
+     * Without those that have no floor and must wait.
+     */
     public List<FetchWindow.Floor> inTurn(List<Integer> shards, int first) {
-        return Stream.concat(
-                        shards.stream().filter(shard -> shard >= first),
-                        shards.stream().filter(shard -> shard < first))
+        List<Integer> without = from(chosenFrom, shards)
+                .filter(shard -> !floors.containsKey(shard))
+                .toList();
+        chosen = without.subList(0, Math.min(most, without.size()));
+        leavesSome = chosen.size() < without.size();
+        return from(first, shards)
+                .filter(shard -> floors.containsKey(shard) || chosen.contains(shard))
                 .map(shard -> new FetchWindow.Floor(shard, floor(shard)))
                 .toList();
     }
 
-    /** Reads every shard from its beginning again; for a new database connection, after which nothing known before counts. */
+    private static Stream<Integer> from(int first, List<Integer> shards) {
+        return Stream.concat(
+                shards.stream().filter(shard -> shard >= first), shards.stream().filter(shard -> shard < first));
+    }
+
+    /** Whether the last fetch left shards to later ones. */
+    public boolean leavesSome() {
+        return leavesSome;
+    }
+
+    /**
+     * The fetch that {@link #inTurn} planned has been read.
+     *
+     * @param seen the shards that it reached
+     */
+    public void read(Set<Integer> seen, long nanos) {
+        int reached = 0;
+        boolean inARow = true;
+        for (int shard : chosen) {
+            boolean isReached = seen.contains(shard);
+            reached += isReached ? 1 : 0;
+            inARow &= isReached;
+            chosenFrom = inARow ? shard + 1 : chosenFrom;
+        }
+        chosen = List.of();
+        if (reached > 0) {
+            long quick = reached * quickNanos / Math.max(1, nanos);
+            most = (int) Math.max(1, Math.min(Math.min(quick, 2L * most), Shards.COUNT));
+        }
+    }
+
+    /** In which of these shards to look next for an event of a topic: from their beginnings, as floors lie above what was left out. */
+    public List<FetchWindow.Floor> search(String topic, Collection<Integer> shards) {
+        Set<Integer> without = searched.computeIfAbsent(topic, any -> new HashSet<>());
+        if (without.containsAll(shards)) {
+            without.clear();
+        }
+        return shards.stream()
+                .filter(shard -> !without.contains(shard))
+                .limit(most)
+                .map(shard -> new FetchWindow.Floor(shard, BEGINNING))
+                .toList();
+    }
+
+    /** There was no event of a topic here. Returns whether there is none in any of these shards, as far as was looked. */
+    public boolean foundNone(String topic, List<FetchWindow.Floor> here, Collection<Integer> shards) {
+        Set<Integer> without = searched.computeIfAbsent(topic, any -> new HashSet<>());
+        here.forEach(floor -> without.add(floor.shard()));
+        return without.containsAll(shards);
+    }
+
+    /** Events are looked for of no other topics than these. */
+    public void searchOnly(Set<String> topics) {
+        searched.keySet().retainAll(topics);
+    }
+
+    /**
+     * Forgets the floor whose turn it is. Comes before each fetch. Not while others wait for their turn: reads may take so long that floors
+     * would be forgotten faster than shards are read.
+     */
+    public void doubt() {
+        long now = nanoTime.getAsLong();
+        if (now - doubtAt >= 0 && !leavesSome) {
+            forget(doubted);
+            doubted = (doubted + 1) % Shards.COUNT;
+            doubtAt += DOUBT_EVERY;
+            if (now - doubtAt >= 0) { // nobody has looked for long
+                doubtAt = now + DOUBT_EVERY;
+            }
+        }
+    }
+
+    /**
+     * Reads every shard from its beginning again, one by one; for a new database connection, after which nothing known before counts. If
+     * the last one was lost in the middle of such a read, that shard comes last.
+     */
     public void reset() {
         doubtAll();
         head = OptionalLong.empty();
-    }
-
-    /** Reads every shard from its beginning again, and believes nothing to be settled: numbers may be given out again unnoticed. */
-    public void doubtAll() {
-        forgetAll();
-        settled = OptionalLong.empty();
-        candidate = OptionalLong.empty();
+        most = 1;
+        chosenFrom = chosen.isEmpty() ? chosenFrom : chosen.get(0) + 1;
+        chosen = List.of();
     }
 
     public void forgetAll() {
         floors.clear();
+    }
+
+    /** Numbers may be given out again: nothing counts as settled either. */
+    public void doubtAll() {
+        forgetAll();
+        settled = OptionalLong.empty();
+        candidate = OptionalLong.empty();
     }
 
     public void forget(int shard) {
@@ -73,6 +198,11 @@ public final class FloorTracker {
     /** The transaction that all must outlive before more is settled; 0 if none is waited for. */
     public long awaited() {
         return candidate.isPresent() ? candidateXid : 0;
+    }
+
+    /** Whether anything has been settled on this connection. */
+    public boolean isSettled() {
+        return settled.isPresent();
     }
 
     /** Whether a transaction that begins now is needed to settle what was given out. */

@@ -57,6 +57,26 @@ record H2AdminSql(TableNames names) implements AdminSql {
     }
 
     @Override
+    public String blocksWithoutEvent() {
+        return names.in("""
+                SELECT b.aggregatetype, b.aggregateid, b.shard, b.seq, b.event_id, b.reason
+                FROM "eventbus_blocked_key" b
+                WHERE b.shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
+                  AND NOT EXISTS (SELECT 1 FROM "eventbus_outbox" o
+                                  WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
+                LIMIT ?
+                """);
+    }
+
+    @Override
+    public String deleteBlockAsRead() {
+        return names.in("""
+                DELETE FROM "eventbus_blocked_key"
+                WHERE aggregatetype = ? AND aggregateid = ? AND shard = ? AND seq = ? AND event_id = ? AND reason = ?
+                """);
+    }
+
+    @Override
     public String event() {
         return names.in("""
                 SELECT id, type, aggregatetype, aggregateid, payload, content_type, traceparent, tracestate, headers

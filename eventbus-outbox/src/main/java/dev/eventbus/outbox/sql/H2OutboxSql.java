@@ -236,16 +236,6 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String liftBlockedKeys() {
-        return names.in("""
-                DELETE FROM "eventbus_blocked_key" b
-                WHERE b.shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
-                  AND NOT EXISTS (SELECT 1 FROM "eventbus_outbox" o
-                                  WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
-                """);
-    }
-
-    @Override
     public String countBlockedKeys() {
         return names.in("""
                 SELECT shard, reason, count(*) FROM "eventbus_blocked_key"

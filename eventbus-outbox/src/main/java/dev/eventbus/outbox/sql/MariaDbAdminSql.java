@@ -67,6 +67,29 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
     }
 
     @Override
+    public String blocksWithoutEvent() {
+        return names.in("""
+                SELECT CONVERT(b.aggregatetype USING utf8mb4), CONVERT(b.aggregateid USING utf8mb4), b.shard, b.seq,
+                       CONVERT(b.event_id USING utf8mb4), b.reason
+                FROM `eventbus_blocked_key` b
+                WHERE b.shard IN (SELECT shard FROM `eventbus_relay_lease` WHERE owner = ?)
+                  AND (b.reason <> 'UNBLOCKED' OR b.since < UTC_TIMESTAMP(6) - INTERVAL 10 SECOND)
+                  AND NOT EXISTS (SELECT 1 FROM `eventbus_outbox` o
+                                  WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
+                LIMIT ?
+                """);
+    }
+
+    @Override
+    public String deleteBlockAsRead() {
+        return names.in("""
+                DELETE FROM `eventbus_blocked_key`
+                WHERE aggregatetype = CONVERT(? USING utf8mb4) AND aggregateid = CONVERT(? USING utf8mb4)
+                  AND shard = ? AND seq = ? AND event_id = CONVERT(? USING utf8mb4) AND reason = ?
+                """);
+    }
+
+    @Override
     public String event() {
         return names.in("""
                 SELECT CONVERT(id USING utf8mb4), type, CONVERT(aggregatetype USING utf8mb4),

@@ -292,14 +292,19 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String releaseLease() {
         return names.in("""
-                UPDATE `eventbus_relay_lease` SET owner = NULL, lease_until = NULL WHERE shard = ? AND owner = ? AND epoch = ?
+                UPDATE (SELECT shard FROM `eventbus_relay_lease` WHERE shard = ? AND owner = ? AND epoch = ?
+                        LIMIT 1 FOR UPDATE SKIP LOCKED) free
+                STRAIGHT_JOIN `eventbus_relay_lease` mine ON mine.shard = free.shard
+                SET mine.owner = NULL, mine.lease_until = NULL
                 """);
     }
 
     @Override
     public String releaseLeases() {
         return names.in("""
-                UPDATE `eventbus_relay_lease` SET owner = NULL, lease_until = NULL WHERE owner = ?
+                UPDATE (SELECT shard FROM `eventbus_relay_lease` WHERE owner = ? LIMIT 1000 FOR UPDATE SKIP LOCKED) free
+                STRAIGHT_JOIN `eventbus_relay_lease` mine ON mine.shard = free.shard
+                SET mine.owner = NULL, mine.lease_until = NULL
                 """);
     }
 
@@ -344,16 +349,6 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                 ON DUPLICATE KEY UPDATE shard = VALUES(shard), seq = VALUES(seq), event_id = VALUES(event_id),
                                         reason = VALUES(reason), error = VALUES(error), sent_later = VALUES(sent_later),
                                         since = VALUES(since)
-                """);
-    }
-
-    @Override
-    public String liftBlockedKeys() {
-        return names.in("""
-                DELETE b FROM `eventbus_blocked_key` b
-                WHERE b.shard IN (SELECT shard FROM `eventbus_relay_lease` WHERE owner = ?)
-                  AND NOT EXISTS (SELECT 1 FROM `eventbus_outbox` o
-                                  WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
                 """);
     }
 

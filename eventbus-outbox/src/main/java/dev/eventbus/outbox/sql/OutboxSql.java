@@ -151,9 +151,6 @@ public interface OutboxSql {
      */
     String insertBlockedKey();
 
-    /** Lifts blocks and takes away marks whose event is gone, in the shards of one owner: owner. */
-    String liftBlockedKeys();
-
     /** Blocked keys of one owner's shards, without marks: owner. Result: {@code shard, reason, count}. */
     String countBlockedKeys();
 

@@ -114,13 +114,15 @@ public final class OutboxStore {
      *
      * @param rows in the order of the shards' turns, within a shard by {@code seq}
      * @param seenUpTo as {@link FetchWindow#seenUpTo} has it; without the shards of which rows were left for the next fetch
-     * @param isCut whether there are such shards
+     * @param nextShard as {@link FetchWindow#next} has it, of all that was read
+     * @param isCut whether there are shards of which rows were left
      * @param snapshotXmin every transaction below it has ended; empty where the database has no such number
      * @param head the last sequence number given out, hence at or above every row that this fetch could see
      */
     public record Fetched(
             List<OutboxRow> rows,
             Map<Integer, Long> seenUpTo,
+            int nextShard,
             boolean isCut,
             OptionalLong snapshotXmin,
             OptionalLong head) {
@@ -139,7 +141,7 @@ public final class OutboxStore {
             }
             Map<Integer, Long> seen = new HashMap<>(seenUpTo);
             seen.keySet().removeAll(cut);
-            return new Fetched(kept, seen, !cut.isEmpty(), snapshotXmin, head);
+            return new Fetched(kept, seen, nextShard, !cut.isEmpty(), snapshotXmin, head);
         }
     }
 
@@ -192,7 +194,7 @@ public final class OutboxStore {
                 }
             }
             window.checkOrder(rows);
-            return new Fetched(rows, window.seenUpTo(rows), false, xmin, head);
+            return new Fetched(rows, window.seenUpTo(rows), window.next(rows), false, xmin, head);
         }
     }
 

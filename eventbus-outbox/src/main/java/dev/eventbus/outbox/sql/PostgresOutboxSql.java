@@ -253,18 +253,6 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                 """);
     }
 
-    /** A mark made while this runs is looked at with the snapshot from before, which may lack its event: young ones are left alone. */
-    @Override
-    public String liftBlockedKeys() {
-        return names.in("""
-                DELETE FROM "eventbus_blocked_key" b
-                WHERE b.shard IN (SELECT shard FROM "eventbus_relay_lease" WHERE owner = ?)
-                  AND (b.reason <> 'UNBLOCKED' OR b.since < clock_timestamp() - interval '10 seconds')
-                  AND NOT EXISTS (SELECT 1 FROM "eventbus_outbox" o
-                                  WHERE o.shard = b.shard AND o.seq = b.seq AND o.id = b.event_id)
-                """);
-    }
-
     @Override
     public String countBlockedKeys() {
         return names.in("""

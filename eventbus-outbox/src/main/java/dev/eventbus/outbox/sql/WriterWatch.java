@@ -4,6 +4,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.function.LongSupplier;
 
 /**
  * Finds out whose transaction keeps the relay from knowing where it may begin to read. Asks nothing while all end in time. One thread
@@ -16,6 +17,7 @@ public final class WriterWatch {
             "A transaction that writes has been open %s. Nothing is lost, but until it ends each look reads again everything published since. %s.";
 
     private final OutboxStore store;
+    private final LongSupplier nanoTime;
 
     /** The transaction that all must outlive, 0 if none is waited for. */
     private long awaited;
@@ -23,19 +25,23 @@ public final class WriterWatch {
     private long askAt;
     private String problem = "";
 
-    public WriterWatch(OutboxStore store) {
+    public WriterWatch(OutboxStore store, LongSupplier nanoTime) {
         this.store = store;
+        this.nanoTime = nanoTime;
     }
 
-    /** @param now the transaction that all must outlive before the floor can rise; 0 if none is waited for */
-    public void look(Connection connection, long now) throws SQLException {
-        long nanos = System.nanoTime();
-        if (now != awaited) {
+    /** Comes after each fetch. */
+    public void look(Connection connection, FloorTracker floors) throws SQLException {
+        long nanos = nanoTime.getAsLong();
+        long now = floors.awaited();
+        boolean forgotten =
+                !problem.isEmpty() && !floors.isSettled(); // with the last connection; who was waited for may live
+        if (now != awaited && !forgotten) {
             awaited = now;
             askAt = nanos + TOLD_AFTER;
             problem = "";
         }
-        if (awaited == 0 || nanos - askAt < 0) {
+        if (now == 0 || nanos - askAt < 0) {
             return;
         }
         askAt = nanos + TOLD_AFTER;

@@ -2,15 +2,45 @@ package dev.eventbus.outbox.sql;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.Set;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class FloorTrackerTest {
 
     private static final long BEGINNING = Long.MIN_VALUE;
 
-    private final FloorTracker floors = new FloorTracker();
+    private static final Duration QUICK = Duration.ofSeconds(2);
+    private static final List<Integer> ALL =
+            IntStream.range(0, Shards.COUNT).boxed().toList();
+
+    private long nanos;
+    private final FloorTracker floors = new FloorTracker(QUICK, () -> nanos);
+
+    private List<Integer> planned() {
+        return floors.inTurn(ALL, 0).stream().map(FetchWindow.Floor::shard).toList();
+    }
+
+    /** Plans a fetch that has no row and takes so long. Returns what it read from the beginning. */
+    private List<Integer> fromTheBeginning(Duration took) {
+        List<FetchWindow.Floor> plan = floors.inTurn(ALL, 0);
+        Map<Integer, Long> seen = new HashMap<>();
+        plan.forEach(floor -> seen.put(floor.shard(), Long.MAX_VALUE));
+        floors.read(seen.keySet(), took.toNanos());
+        floors.began(107);
+        fetched(107, 1_000, seen);
+        return plan.stream()
+                .filter(floor -> floor.seq() == BEGINNING)
+                .map(FetchWindow.Floor::shard)
+                .toList();
+    }
 
     private void fetched(long xmin, long head, Map<Integer, Long> seenUpTo) {
         floors.fetched(OptionalLong.of(xmin), OptionalLong.of(head), seenUpTo);
@@ -65,16 +95,108 @@ class FloorTrackerTest {
     }
 
     @Test
-    void who_doubts_what_is_settled_waits_for_another_proof() {
-        fetched(100, 1_000, Map.of());
+    void each_shard_is_read_from_its_beginning_every_thirty_seconds_and_never_two_together() {
+        fromTheBeginning(Duration.ZERO);
+        fromTheBeginning(Duration.ZERO);
+        Set<Integer> read = new HashSet<>();
+        for (int look = 0; look < 300; look++) {
+            nanos += Duration.ofMillis(100).toNanos();
+            floors.doubt();
+            List<Integer> doubted = fromTheBeginning(Duration.ofMillis(1));
+            assertThat(doubted).hasSizeLessThanOrEqualTo(1);
+            read.addAll(doubted);
+        }
+        assertThat(read).containsExactlyInAnyOrderElementsOf(ALL);
+    }
+
+    @Test
+    void what_was_awaited_before_a_doubt_is_awaited_after_it() {
+        fetched(100, 40, Map.of());
         floors.began(107);
-        fetched(107, 1_000, Map.of(3, 40L));
-        floors.doubtAll();
-        fetched(107, 1_000, Map.of(3, 40L));
-        assertThat(floors.floor(3)).isEqualTo(BEGINNING);
-        floors.began(108);
-        fetched(108, 1_000, Map.of(3, 50L));
-        assertThat(floors.floor(3)).isEqualTo(50);
+        nanos += Duration.ofSeconds(30).toNanos();
+        floors.doubt();
+        assertThat(floors.awaited()).isEqualTo(107);
+    }
+
+    @Test
+    void who_has_not_looked_for_long_doubts_one_shard_at_a_time_all_the_same() {
+        fromTheBeginning(Duration.ZERO);
+        fromTheBeginning(Duration.ZERO);
+        nanos += Duration.ofHours(1).toNanos();
+        floors.doubt();
+        floors.doubt();
+        assertThat(fromTheBeginning(Duration.ZERO)).hasSize(1);
+    }
+
+    @Test
+    void no_floor_is_forgotten_while_shards_wait_to_be_read() {
+        floors.reset();
+        Set<Integer> read = new HashSet<>();
+        for (int look = 0; look < Shards.COUNT; look++) { // each takes longer than a shard's turn
+            nanos += Duration.ofSeconds(3).toNanos();
+            floors.doubt();
+            List<Integer> next = fromTheBeginning(Duration.ofSeconds(3));
+            assertThat(next).hasSize(1);
+            read.addAll(next);
+        }
+        assertThat(read).containsExactlyInAnyOrderElementsOf(ALL);
+        assertThat(planned()).as("each that has a floor, and one more").hasSize(Shards.COUNT);
+    }
+
+    @Test
+    void after_a_new_connection_one_shard_is_read_from_its_beginning_then_two_then_four() {
+        floors.reset();
+        List<Integer> sizes = new ArrayList<>();
+        Set<Integer> read = new HashSet<>();
+        while (read.size() < Shards.COUNT) {
+            assertThat(sizes).as("it comes to an end").hasSizeLessThan(10);
+            List<Integer> next = fromTheBeginning(Duration.ofMillis(1));
+            sizes.add(next.size());
+            read.addAll(next);
+        }
+        assertThat(sizes).startsWith(1, 2, 4);
+        assertThat(floors.leavesSome()).isFalse();
+    }
+
+    @Test
+    void while_that_is_slow_it_stays_with_one_and_the_others_are_read_beside_it() {
+        floors.reset();
+        Set<Integer> read = new HashSet<>();
+        for (int look = 0; look < Shards.COUNT; look++) {
+            List<Integer> next = fromTheBeginning(Duration.ofSeconds(3));
+            assertThat(next).hasSize(1);
+            read.addAll(next);
+            assertThat(floors.leavesSome()).isTrue();
+        }
+        assertThat(read).hasSize(Shards.COUNT);
+        assertThat(planned()).as("each that has a floor, and one more").hasSize(Shards.COUNT);
+    }
+
+    @Test
+    void a_read_in_which_the_connection_was_lost_is_not_the_first_after_it() {
+        floors.reset();
+        List<Integer> first = planned();
+        floors.reset();
+        assertThat(first).hasSize(1);
+        assertThat(planned()).hasSize(1).isNotEqualTo(first);
+    }
+
+    @Test
+    void an_event_of_a_topic_is_looked_for_in_few_shards_too_and_in_each_once() {
+        floors.reset();
+        List<Integer> searched = new ArrayList<>();
+        boolean none = false;
+        for (int look = 0; look < Shards.COUNT; look++) {
+            assertThat(none).isFalse();
+            List<FetchWindow.Floor> where = floors.search("asset.events", ALL);
+            assertThat(where).hasSize(1);
+            where.forEach(floor -> searched.add(floor.shard()));
+            none = floors.foundNone("asset.events", where, ALL);
+        }
+        assertThat(none).isTrue();
+        assertThat(searched).containsExactlyInAnyOrderElementsOf(ALL);
+        floors.searchOnly(Set.of());
+        assertThat(floors.search("asset.events", ALL)).hasSize(1);
     }
 
     @Test

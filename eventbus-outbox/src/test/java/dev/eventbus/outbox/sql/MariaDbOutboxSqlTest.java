@@ -43,12 +43,32 @@ class MariaDbOutboxSqlTest {
                                 sql.renewLeases(),
                                 sql.leases(),
                                 sql.insertBlockedKey(),
-                                sql.liftBlockedKeys(),
+                                sql.admin().blocksWithoutEvent(),
+                                sql.admin().deleteBlockAsRead(),
                                 sql.admin().meta())
                         .stream()
                         .collect(Collectors.joining()))
                 .contains("`eventbus_outbox`")
                 .doesNotContain("\"");
+    }
+
+    @Test
+    void no_lease_that_somebody_has_locked_is_waited_for() {
+        assertThat(List.of(
+                        sql.renewLeases(), sql.claimLease(), sql.releaseLease(), sql.releaseLeases(), sql.lockLease()))
+                .allMatch(statement -> statement.contains("FOR UPDATE SKIP LOCKED"));
+    }
+
+    /** What is read in a statement that changes something is locked there. */
+    @Test
+    void blocks_whose_event_is_gone_are_found_by_one_statement_and_deleted_by_another() {
+        assertThat(sql.admin().blocksWithoutEvent().strip())
+                .startsWith("SELECT")
+                .doesNotContain("FOR UPDATE");
+        assertThat(sql.admin().deleteBlockAsRead().strip())
+                .startsWith("DELETE")
+                .doesNotContain("SELECT")
+                .contains("shard = ?", "seq = ?", "event_id = ", "reason = ?");
     }
 
     private Connection connection() {

@@ -202,6 +202,27 @@ class CliIT {
             assertThat(run("outbox", "discard", "--event", "none", "--note", "x", "--save", save.toString(), "--yes"))
                     .isEqualTo(1);
             assertThat(err).contains("was not discarded");
+            assertThat(save).as("it was not needed").doesNotExist();
+
+            scene.execute("""
+                    INSERT INTO eventbus_blocked_key (aggregatetype, aggregateid, shard, seq, event_id, reason, since)
+                    SELECT aggregatetype, aggregateid, shard, seq, id, 'REFUSED', now() FROM eventbus_outbox
+                    """);
+            assertThat(runJson(1, "outbox", "blocked").get("blockedKeys")).hasSize(1);
+            assertThat(runJson(0, "outbox", "unblock", "--reason", "REFUSED", "--yes")
+                            .get("unblocked")
+                            .asInt())
+                    .isEqualTo(1);
+            scene.execute("UPDATE eventbus_blocked_key SET reason = 'REFUSED'");
+            String id = scene.strings("SELECT id FROM eventbus_outbox").get(0);
+            assertThat(run("outbox", "discard", "--event", id, "--note", "x", "--save", save.toString(), "--yes"))
+                    .isZero();
+            assertThat(new ObjectMapper()
+                            .readTree(Files.readString(save))
+                            .get("eventId")
+                            .asText())
+                    .isEqualTo(id);
+            assertThat(scene.count("SELECT count(*) FROM eventbus_outbox")).isZero();
 
             String right = "asset.events = partitions=3 replicas=1 min.insync=1";
             assertThat(runJson(1, "topics", "verify", "--topic", right).get("findings"))

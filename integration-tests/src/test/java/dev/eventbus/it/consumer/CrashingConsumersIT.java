@@ -156,7 +156,8 @@ class CrashingConsumersIT {
             Eventually.holds(
                     () -> runner.health().status() == Status.DEGRADED
                             && runner.health().problems().stream()
-                                    .anyMatch(problem -> problem.contains("out of order")),
+                                    .anyMatch(
+                                            problem -> problem.contains("the inbox cannot note that a handler starts")),
                     runner::health);
             own.restart();
             scene.database().getHikariConfigMXBean().setConnectionTimeout(30_000);

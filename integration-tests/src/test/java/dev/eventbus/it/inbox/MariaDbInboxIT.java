@@ -403,7 +403,7 @@ class MariaDbInboxIT {
                         });
                         book("after").run(transaction);
                     }))
-                    .isInstanceOf(HandlerTransactionException.class);
+                    .isInstanceOf(SQLTransactionRollbackException.class);
             assertThat(effects()).isEmpty();
             assertThat(count("eventbus_inbox")).isZero();
         }

@@ -86,7 +86,7 @@ class AdoptPartitionsIT {
             SerialisedWriters writers = SerialisedWriters.on(scene.database(), scene.outbox());
             OutboxAdmin admin = OutboxAdmin.of(scene.outbox(), scene.database());
             ExecutorService threads = Executors.newFixedThreadPool(2);
-            Future<Long> load = threads.submit(() -> writers.write(SerialisedWriters.LOAD.multipliedBy(3)));
+            Future<Long> load = threads.submit(() -> writers.write(SerialisedWriters.LOAD.multipliedBy(5)));
             Eventually.holds(() -> handled.size() > 500, one::health);
 
             grow(scene);

@@ -10,6 +10,7 @@ import dev.eventbus.PublishRefusedException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.outbox.JdbcOutbox;
+import dev.eventbus.outbox.sql.BlockedKeyStore;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.FetchWindow;
 import dev.eventbus.outbox.sql.MariaDbOutboxSql;
@@ -411,6 +412,53 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
                     .contains("open", "beside", "another")
                     .doesNotContain("evt-99");
             relay.commit();
+        }
+    }
+
+    @Test
+    void a_lease_that_somebody_has_locked_is_passed_over_when_leases_are_given_back() throws SQLException {
+        try (Connection frozen = connect();
+                Connection relay = connect()) {
+            execute(relay, "SET SESSION innodb_lock_wait_timeout = 1");
+            relay.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
+            assertThat(claim(relay, leases("one"))).hasSize(Shards.COUNT);
+            frozen.setAutoCommit(false);
+            execute(frozen, "SELECT 1 FROM eventbus_relay_lease WHERE shard = 7 FOR UPDATE");
+            assertThat(leases("one").release(relay, 7, 1)).isFalse();
+            assertThat(leases("one").release(relay, 8, 1)).isTrue();
+            leases("one").leave(relay);
+            assertThat(owned("one")).containsOnlyKeys(7);
+            frozen.rollback();
+            leases("one").leave(relay);
+            assertThat(owned("one")).isEmpty();
+        }
+    }
+
+    /** Whoever blocks or discards locks the lease first, then the event, then the block. */
+    @Test
+    void who_lifts_blocks_waits_for_no_lease_and_no_event() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "alice"));
+        BlockedKeyStore blocks = new BlockedKeyStore(sql());
+        try (Connection other = connect();
+                Connection relay = connect()) {
+            execute(relay, "SET SESSION innodb_lock_wait_timeout = 1");
+            relay.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
+            claim(relay, leases("one"));
+            block("asset.events", "bob", new RowKey(Shards.of("bob"), 4_711, "gone"));
+            for (OutboxRow row : fetch()) {
+                if (row.event().key().equals("alice")) {
+                    block("asset.events", "alice", row.key());
+                }
+            }
+            other.setAutoCommit(false);
+            for (int shard = 0; shard < Shards.COUNT; shard++) {
+                blocks.lock(other, shard);
+            }
+            execute(other, "SELECT 1 FROM eventbus_outbox FOR UPDATE");
+            assertThatCode(() -> blocks.lift(relay, "one")).doesNotThrowAnyException();
+            other.rollback();
+            assertThat(number(relay, "SELECT count(*) FROM eventbus_blocked_key"))
+                    .isEqualTo(1);
         }
     }
 

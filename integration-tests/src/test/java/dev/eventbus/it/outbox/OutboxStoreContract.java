@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.Event;
 import dev.eventbus.EventType;
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.outbox.JdbcOutbox;
+import dev.eventbus.outbox.sql.BlockedKeyStore;
 import dev.eventbus.outbox.sql.FetchWindow;
 import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.OutboxRow;
@@ -411,19 +413,48 @@ abstract class OutboxStoreContract {
         for (OutboxRow row : fetch()) {
             block("asset.events", row.event().key(), row.key());
         }
-        assertThat(lift()).isZero();
-        try (PreparedStatement delete = relay.prepareStatement(
-                sql.names().in("DELETE FROM " + quoted("eventbus_outbox") + " WHERE id = 'evt-1'"))) {
-            delete.executeUpdate();
-        }
-        assertThat(lift()).isEqualTo(1);
+        assertThat(blocks().lift(relay, "one")).as("whether there are more").isFalse();
+        assertThat(count("eventbus_blocked_key")).isEqualTo(2);
+        delete("evt-1");
+        blocks().lift(relay, "two");
+        assertThat(count("eventbus_blocked_key")).as("another's").isEqualTo(2);
+        blocks().lift(relay, "one");
+        assertThat(count("eventbus_blocked_key")).isEqualTo(1);
         assertThat(fetch()).isEmpty();
     }
 
-    private int lift() throws SQLException {
-        try (PreparedStatement lift = relay.prepareStatement(sql.liftBlockedKeys())) {
-            lift.setString(1, "one");
-            return lift.executeUpdate();
+    @Test
+    void a_key_that_is_blocked_again_while_old_blocks_are_lifted_stays_blocked() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "bob"));
+        claim("one");
+        RowKey first = fetch().get(0).key();
+        RowKey second = fetch().get(1).key();
+        block("asset.events", "bob", first);
+        delete("evt-1");
+        Connection slow = Decorator.of(Connection.class, (method, arguments) -> {
+            if (method.getName().equals("prepareStatement")
+                    && sql.admin().deleteBlockAsRead().equals(arguments[0])) {
+                execute("DELETE FROM " + quoted("eventbus_blocked_key"));
+                block("asset.events", "bob", second);
+            }
+            return method.invoke(relay, arguments);
+        });
+        blocks().lift(slow, "one");
+        assertThat(count("eventbus_blocked_key")).isEqualTo(1);
+        assertThat(fetch()).isEmpty();
+    }
+
+    private BlockedKeyStore blocks() {
+        return new BlockedKeyStore(sql);
+    }
+
+    private void delete(String id) throws SQLException {
+        execute("DELETE FROM " + quoted("eventbus_outbox") + " WHERE id = '" + id + "'");
+    }
+
+    private void execute(String statement) throws SQLException {
+        try (PreparedStatement prepared = relay.prepareStatement(sql.names().in(statement))) {
+            prepared.executeUpdate();
         }
     }
 

@@ -1,0 +1,88 @@
+package dev.eventbus.consumer.internal;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The steps that are under way, so that one that does not end is seen: a handler that hangs, or a database that does not answer. Thread-safe.
+ */
+public final class AtWork {
+
+    /** A step that takes longer is named in the log, once, and is a problem while it lasts. */
+    static final Duration LONG = Duration.ofSeconds(60);
+
+    private static final Logger LOG = LoggerFactory.getLogger(AtWork.class);
+
+    /** One step; ended by {@link #close()}. Identity counts. */
+    public final class Step implements AutoCloseable {
+
+        private final ConsumerRecord<?, ?> record;
+
+        /** When it was seen first, so that workers need not ask for the time. Guarded by the thread that looks, as is the next. */
+        private @Nullable Instant since;
+
+        private boolean named;
+
+        private Step(ConsumerRecord<?, ?> record) {
+            this.record = record;
+        }
+
+        @Override
+        public void close() {
+            steps.remove(this);
+        }
+    }
+
+    private final Set<Step> steps = ConcurrentHashMap.newKeySet();
+
+    /** A step of a record begins; of several records, of the first. */
+    public Step begins(ConsumerRecord<?, ?> record) {
+        Step step = new Step(record);
+        steps.add(step);
+        return step;
+    }
+
+    /** Always the same thread, often: what takes long, in words; null if nothing does. */
+    public @Nullable String look(Instant now) {
+        int count = 0;
+        Step oldest = null;
+        Instant oldestSince = now;
+        for (Step step : steps) {
+            Instant since = step.since == null ? now : step.since;
+            step.since = since;
+            if (Duration.between(since, now).compareTo(LONG) > 0) {
+                count++;
+                name(step);
+                if (since.isBefore(oldestSince)) {
+                    oldest = step;
+                    oldestSince = since;
+                }
+            }
+        }
+        return oldest == null
+                ? null
+                : "%d records have been at work for more than %d s, %s@%d since %s: their handlers do not return, or the inbox's database does not answer"
+                        .formatted(count, LONG.toSeconds(), partition(oldest), oldest.record.offset(), oldestSince);
+    }
+
+    private static void name(Step step) {
+        if (!step.named) {
+            step.named = true;
+            LOG.warn(
+                    "{}@{} has been at work for more than {} s, in its handler or in the inbox's database; its key waits for it, and so does a hand-over of its partition",
+                    partition(step),
+                    step.record.offset(),
+                    LONG.toSeconds());
+        }
+    }
+
+    private static String partition(Step step) {
+        return step.record.topic() + "-" + step.record.partition();
+    }
+}

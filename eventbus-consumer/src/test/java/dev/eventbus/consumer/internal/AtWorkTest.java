@@ -1,0 +1,43 @@
+package dev.eventbus.consumer.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.time.Instant;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.junit.jupiter.api.Test;
+
+class AtWorkTest {
+
+    private static final Instant NOON = Instant.parse("2030-01-01T12:00:00Z");
+
+    private final AtWork atWork = new AtWork();
+
+    private AtWork.Step begins(long offset) {
+        return atWork.begins(new ConsumerRecord<>("asset.events", 2, offset, new byte[0], new byte[0]));
+    }
+
+    @Test
+    void what_takes_long_is_a_problem_until_it_ends() {
+        AtWork.Step hangs = begins(7);
+        assertThat(atWork.look(NOON)).isNull();
+        AtWork.Step later = begins(9);
+        assertThat(atWork.look(NOON.plusSeconds(60))).as("not longer yet").isNull();
+        assertThat(atWork.look(NOON.plusSeconds(61)))
+                .isEqualTo(
+                        "1 records have been at work for more than 60 s, asset.events-2@7 since 2030-01-01T12:00:00Z: their handlers do not return, or the inbox's database does not answer");
+        assertThat(atWork.look(NOON.plusSeconds(121))).startsWith("2 records").contains("asset.events-2@7");
+        hangs.close();
+        assertThat(atWork.look(NOON.plusSeconds(122))).startsWith("1 records").contains("asset.events-2@9");
+        later.close();
+        assertThat(atWork.look(NOON.plusSeconds(123))).isNull();
+    }
+
+    @Test
+    void many_short_ones_are_none() {
+        for (int i = 0; i < 10; i++) {
+            try (AtWork.Step ignored = begins(i)) {
+                assertThat(atWork.look(NOON.plusSeconds(30L * i))).isNull();
+            }
+        }
+    }
+}
