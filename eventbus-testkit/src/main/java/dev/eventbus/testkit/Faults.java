@@ -155,9 +155,7 @@ public final class Faults {
         return id != null && Arrays.equals(id.value(), eventId.getBytes(UTF_8));
     }
 
-    /**
-     * The group deals its partitions out anew at the next passes: all are revoked first; with several members each moves on.
-     */
+    /** The group deals its partitions out anew at the next passes: all are revoked first; with several members each moves on. */
     public void rebalance(String group) {
         broker.recallAll(group);
     }

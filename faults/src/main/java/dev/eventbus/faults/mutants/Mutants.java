@@ -143,6 +143,8 @@ public final class Mutants {
         Process tests = new ProcessBuilder(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                         "-Xmx1g",
+                        "-Dh2.socketConnectRetry=1", // as the build has it: else a database out of reach takes a second
+                        // a time
                         "-cp",
                         String.join(":", classPath),
                         TestRun.class.getName(),
