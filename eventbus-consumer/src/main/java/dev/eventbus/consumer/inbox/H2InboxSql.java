@@ -45,10 +45,13 @@ final class H2InboxSql implements InboxSql {
                 WHERE consumer_group = ? AND event_id = ? AND outcome = 'DYING' AND payload_hash = ?
                 """.formatted(schema);
         this.purge = """
-                DELETE FROM %seventbus_inbox
+                DELETE FROM %1$seventbus_inbox
                 WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
                   AND decided_at <= DATEADD(SECOND, -CAST(? AS bigint), CURRENT_TIMESTAMP(6))
-                FETCH FIRST %d ROWS ONLY
+                  AND NOT (outcome = 'DEAD' AND EXISTS (
+                    SELECT 1 FROM %1$seventbus_parked_event event
+                    WHERE event.consumer_group = %1$seventbus_inbox.consumer_group AND event.event_id = %1$seventbus_inbox.event_id))
+                FETCH FIRST %2$d ROWS ONLY
                 """.formatted(schema, PURGE_BATCH);
     }
 

@@ -141,7 +141,10 @@ interface InboxSql {
      */
     boolean isGone(Connection connection, Insertion.Inserted mark) throws SQLException;
 
-    /** Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. */
+    /**
+     * Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. A dead
+     * letter that waits to be handled again keeps its mark.
+     */
     int purge(Connection connection, String group, Duration olderThan) throws SQLException;
 
     /** The statements about attempts, in the same schema. */

@@ -311,8 +311,10 @@ public final class JdbcInbox {
 
     /**
      * Forgets how a group ended its events and their attempts, so that they can be handled once more on purpose: close its runners, forget, set the
-     * group's offsets back, start again. Events that are dying or parked are not ended and stay as they are. Works in transactions of
-     * 1,000 rows; after a failure call it again.
+     * group's offsets back, start again. Events that are dying or parked are not ended and stay as they are, and so does a dead letter that a
+     * redrive has handed over. Of other dead letters it is forgotten that they were one, or were discarded: an event that is read again has
+     * its handler run, and its letter can be redriven until that has come about. Works in transactions of 1,000 rows; after a failure call
+     * it again.
      *
      * @return how many events were forgotten
      */

@@ -53,10 +53,13 @@ final class MariaDbInboxSql implements InboxSql {
                 WHERE consumer_group = ? AND event_id = ? AND outcome = 'DYING' AND payload_hash = ?
                 """.formatted(schema);
         this.purge = """
-                DELETE FROM %seventbus_inbox
+                DELETE FROM %1$seventbus_inbox
                 WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
                   AND decided_at <= UTC_TIMESTAMP(6) - INTERVAL ? SECOND
-                ORDER BY decided_at LIMIT %d
+                  AND NOT (outcome = 'DEAD' AND EXISTS (
+                    SELECT 1 FROM %1$seventbus_parked_event event
+                    WHERE event.consumer_group = %1$seventbus_inbox.consumer_group AND event.event_id = %1$seventbus_inbox.event_id))
+                ORDER BY decided_at LIMIT %2$d
                 """.formatted(schema, PURGE_BATCH);
     }
 

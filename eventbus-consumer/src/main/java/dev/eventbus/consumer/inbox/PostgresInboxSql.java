@@ -86,9 +86,12 @@ final class PostgresInboxSql implements InboxSql {
                 """.formatted(schema);
         this.purge = """
                 DELETE FROM %1$seventbus_inbox WHERE ctid = ANY (ARRAY(
-                  SELECT ctid FROM %1$seventbus_inbox
+                  SELECT mark.ctid FROM %1$seventbus_inbox mark
                   WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
                     AND decided_at <= clock_timestamp() - make_interval(secs => ?)
+                    AND NOT (outcome = 'DEAD' AND EXISTS (
+                      SELECT 1 FROM %1$seventbus_parked_event event
+                      WHERE event.consumer_group = mark.consumer_group AND event.event_id = mark.event_id))
                   ORDER BY decided_at LIMIT %2$d FOR UPDATE SKIP LOCKED))
                 """.formatted(schema, PURGE_BATCH);
     }

@@ -3,9 +3,12 @@ package dev.eventbus.consumer.inbox;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.it.inbox.InboxDatabase;
 import java.sql.Connection;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -52,6 +55,31 @@ public abstract class PurgeContract extends InboxDatabase {
         assertThat(inbox().run(ofOther, book("never"))).isEqualTo(new MarkResult.Known(Outcome.DONE));
         assertThat(outcome("dying")).as("its letter is still to be sent").isEqualTo("DYING");
         assertThat(effects()).containsExactlyInAnyOrder("first", "other", "again");
+    }
+
+    @Test
+    void a_dead_letter_that_waits_to_be_handled_again_keeps_its_mark() throws Exception {
+        marks("dead", 2, Outcome.DEAD, 20);
+        Mark other = mark("parked");
+        ParkedEvent event = new ParkedEvent(
+                "asset.events",
+                new byte[] {1},
+                "parked",
+                0,
+                7,
+                new byte[] {1},
+                new byte[] {0, 0, 0, 0},
+                Instant.EPOCH,
+                1,
+                "X",
+                null);
+        assertThat(inbox().parking().park(other, event, ParkedKey.State.REDRIVE, null))
+                .isEqualTo(new MarkResult.Decided());
+        execute("UPDATE eventbus_parked_event SET event_id = " + bytes("dead-1"));
+        assertThat(inbox().forget(GROUP)).isEqualTo(1);
+        assertThat(outcome("dead-0")).isEqualTo("none");
+        assertThat(outcome("dead-1")).isEqualTo("DEAD");
+        assertThat(inbox().purge(GROUP, KEPT)).isZero();
     }
 
     @Test
