@@ -30,7 +30,12 @@ public final class EventRecords {
 
     /** Kafka's own choice for a key, murmur2, over a given number of partitions. */
     public static int partition(String key, int partitions) {
-        return Utils.toPositive(Utils.murmur2(key.getBytes(UTF_8))) % partitions;
+        return partition(key.getBytes(UTF_8), partitions);
+    }
+
+    /** The same for a raw key. */
+    public static int partition(byte[] key, int partitions) {
+        return Utils.toPositive(Utils.murmur2(key)) % partitions;
     }
 
     /**

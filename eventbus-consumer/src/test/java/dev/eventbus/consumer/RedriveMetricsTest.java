@@ -46,6 +46,6 @@ class RedriveMetricsTest {
     private static RedriveResult result(
             long handedOver, long applied, long failed, long discarded, Map<Standing, Long> leftAlone) {
         return new RedriveResult(
-                "id", 9, handedOver, applied, failed, 0, discarded, leftAlone, List.of(), Optional.empty());
+                "id", 9, handedOver, applied, failed, 0, 0, discarded, leftAlone, List.of(), Optional.empty());
     }
 }

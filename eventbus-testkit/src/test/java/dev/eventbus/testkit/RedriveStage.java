@@ -21,6 +21,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.UUID;
+import java.util.function.Consumer;
 import javax.sql.DataSource;
 import org.apache.kafka.common.header.Headers;
 import org.h2.jdbcx.JdbcDataSource;
@@ -48,6 +49,10 @@ abstract class RedriveStage {
 
     final JdbcDataSource database = new JdbcDataSource();
     Hook onConnection = () -> {};
+
+    /** What a handler with an inbox does once its effect is written, by user and number. */
+    Consumer<String> inHandler = id -> {};
+
     FakeEventBus bus = FakeEventBus.create();
     final Set<String> failing = new HashSet<>();
     final List<String> handled = new ArrayList<>();
@@ -117,8 +122,9 @@ abstract class RedriveStage {
                         insert.setInt(2, event.payload().n());
                         insert.executeUpdate();
                     }
-                    if (failing.contains(
-                            event.payload().user() + event.payload().n())) {
+                    String id = event.payload().user() + event.payload().n();
+                    inHandler.accept(id);
+                    if (failing.contains(id)) {
                         throw new IllegalStateException("no luck");
                     }
                 })

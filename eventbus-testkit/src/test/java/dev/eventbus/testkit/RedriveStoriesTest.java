@@ -78,7 +78,10 @@ class RedriveStoriesTest extends RedriveStage {
                         }
                         case 5 -> {
                             if (random.nextInt(4) == 0) {
-                                other.discard("nobody needs it");
+                                (random.nextBoolean()
+                                                ? other
+                                                : redrive.key(user).plan()) // then also what is being redriven
+                                        .discard("nobody needs it");
                             }
                         }
                         case 6 -> own.faults().rebalance(GROUP);

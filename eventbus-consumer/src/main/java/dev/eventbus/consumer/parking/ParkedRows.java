@@ -200,18 +200,26 @@ public final class ParkedRows {
                 row.getString(9));
     }
 
+    /** An event that waits, and where it was read. */
+    public record Place(String eventId, int partition, long offset) {}
+
     /** The ids of a key's events, in order. */
     public List<String> eventIds(Connection connection, ParkedKey key) throws SQLException {
-        List<String> ids = new ArrayList<>();
+        return places(connection, key).stream().map(Place::eventId).toList();
+    }
+
+    /** A key's events, in order. */
+    public List<Place> places(Connection connection, ParkedKey key) throws SQLException {
+        List<Place> places = new ArrayList<>();
         try (PreparedStatement select = connection.prepareStatement(sql.eventsOfKey())) {
             bind(select, 1, key.topic(), key.key());
             try (ResultSet row = select.executeQuery()) {
                 while (row.next()) {
-                    ids.add(sql.text(row, 1));
+                    places.add(new Place(sql.text(row, 1), row.getInt(2), row.getLong(3)));
                 }
             }
         }
-        return ids;
+        return places;
     }
 
     /** Whether the event's mark was PARKED or DEAD, and is the outcome now. */

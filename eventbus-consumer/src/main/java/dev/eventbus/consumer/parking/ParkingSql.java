@@ -73,7 +73,7 @@ public interface ParkingSql {
     /** As {@link #keys}, of those whose first event is to be run: group, now. */
     String dueKeys();
 
-    /** Events of a key: the key. Column {@code event_id}, in order. */
+    /** Events of a key: the key. Columns {@code event_id, partition_no, record_offset}, in order. */
     String eventsOfKey();
 
     /** The mark of a parked or dead event becomes another: outcome, group, event id. */

@@ -171,7 +171,7 @@ public final class PostgresParkingSql implements ParkingSql {
     @Override
     public String eventsOfKey() {
         return """
-                SELECT event_id FROM %seventbus_parked_event
+                SELECT event_id, partition_no, record_offset FROM %seventbus_parked_event
                 WHERE consumer_group = ? AND topic = ? AND key_bytes = ?
                 ORDER BY ord
                 """.formatted(schema);

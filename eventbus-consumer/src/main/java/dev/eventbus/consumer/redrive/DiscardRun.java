@@ -1,19 +1,19 @@
 package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.consumer.parking.ParkedKey;
-import dev.eventbus.consumer.redrive.PlannedKeys.OfKey;
 import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.consumer.redrive.RedriveStore.Answer;
 import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 
-/** Gives up what was planned, and letters that cannot be redriven; once. One thread. */
+/** Gives up what was planned, and what cannot be redriven; once. One thread. */
 final class DiscardRun {
 
     /** Standings of letters that nothing else is to become of. */
@@ -28,17 +28,19 @@ final class DiscardRun {
 
     private static final Duration HELD_FOR = Duration.ofSeconds(1);
 
+    /** Between two of its events a key that is being handled again is free. */
+    private static final Duration LOOKS_AGAIN = Duration.ofMillis(10);
+
     private final List<Found> letters;
-    private final PlannedKeys keys;
+    private final Map<ParkedKey, Set<String>> keys;
     private final RedriveAudit audit;
     private final int stopsAfter;
     private final RedriveStore store;
     private final Tally tally = new Tally();
 
-    DiscardRun(Source source, RedrivePlan.Asked asked, List<Found> letters, PlannedKeys keys) {
-        this.letters = letters.stream()
-                .filter(found -> CAN_BE_GIVEN_UP.contains(found.standing()))
-                .toList();
+    /** @param keys parked ones, each with those of its events that were seen */
+    DiscardRun(Source source, RedrivePlan.Asked asked, List<Found> letters, Map<ParkedKey, Set<String>> keys) {
+        this.letters = letters;
         this.keys = keys;
         this.audit = new RedriveAudit(source, asked);
         this.stopsAfter = asked.pace().stopsAfter();
@@ -46,7 +48,7 @@ final class DiscardRun {
     }
 
     long planned() {
-        return letters.size() + keys.parkedEvents();
+        return letters.size() + keys.values().stream().mapToLong(Set::size).sum();
     }
 
     /** @param others letters that are not among those, by their standings */
@@ -74,14 +76,11 @@ final class DiscardRun {
                 tally.leaveAlone(standing, 1);
             }
         }
-        for (OfKey key : keys.all()) {
-            ParkedKey parked = key.parked;
-            if (parked != null) {
-                if (!mayGoOn()) {
-                    return;
-                }
-                discard(parked, key.parkedIds);
+        for (Map.Entry<ParkedKey, Set<String>> key : keys.entrySet()) {
+            if (!mayGoOn()) {
+                return;
             }
+            discard(key.getKey(), key.getValue());
         }
     }
 
@@ -107,12 +106,20 @@ final class DiscardRun {
 
     /** Those that were planned and no others; what has been parked since stays. */
     private void discard(ParkedKey parked, Set<String> planned) {
-        long gone = store.discard(parked, planned);
-        List<String> left = store.eventIds(parked);
+        long[] gone = {0};
+        List<String> left = new ArrayList<>();
+        RunLoop.await(HELD_FOR, LOOKS_AGAIN, () -> {
+            if (!Thread.currentThread().isInterrupted()) { // a pool gives it no connection
+                gone[0] += store.keys().discard(parked, planned);
+                left.clear();
+                left.addAll(store.keys().eventIds(parked));
+            }
+            return left.stream().noneMatch(planned::contains);
+        });
         long held = left.stream().filter(planned::contains).count();
-        tally.discarded += gone;
+        tally.discarded += gone[0];
         tally.leaveAlone(Standing.HELD, held);
-        tally.leaveAlone(Standing.ALREADY_APPLIED, planned.size() - gone - held);
+        tally.leaveAlone(Standing.ALREADY_APPLIED, planned.size() - gone[0] - held);
         tally.leaveAlone(Standing.PARKED, left.size() - held);
     }
 }

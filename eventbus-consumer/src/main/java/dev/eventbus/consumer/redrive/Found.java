@@ -9,6 +9,7 @@ import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.parking.HeaderBytes;
 import dev.eventbus.consumer.parking.ParkedEvent;
+import java.time.Instant;
 import java.util.Optional;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.record.TimestampType;
@@ -21,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param mark how its group's inbox knows the event, or would
  * @param bytes length of its value
  * @param omitted what it lacks of its original; null if it is whole
+ * @param firstFailedAt as the first letter of the event says
  */
 @SuppressWarnings("ArrayRecordComponent") // compared by its reader
 record Found(
@@ -28,7 +30,8 @@ record Found(
         byte @Nullable [] key,
         Mark mark,
         int bytes,
-        @Nullable String omitted) {
+        @Nullable String omitted,
+        Instant firstFailedAt) {
 
     static Found of(ConsumerRecord<byte[], byte[]> record, Origin origin) {
         byte[] key = record.key();
@@ -45,7 +48,8 @@ record Found(
                 key,
                 mark,
                 record.value() == null ? 0 : record.value().length,
-                omitted);
+                omitted,
+                origin.firstFailedAt());
     }
 
     /** A letter of a group; null for any other record. */
@@ -55,14 +59,21 @@ record Found(
     }
 
     Found as(Standing standing) {
-        return new Found(letter.as(standing), key, mark, bytes, omitted);
+        return new Found(letter.as(standing), key, mark, bytes, omitted, firstFailedAt);
     }
 
     /** As one of an event that was redriven more often than this letter knows. */
     Found redriven(int times) {
         return times <= origin().redrives()
                 ? this
-                : new Found(letter.as(origin().withRedrives(times)), key, mark, bytes, omitted);
+                : new Found(letter.as(origin().withRedrives(times)), key, mark, bytes, omitted, firstFailedAt);
+    }
+
+    /** As one of an event of which an earlier letter is known: a redrive that fails says when that was. */
+    Found firstSeenAs(Found earlier) {
+        return earlier.firstFailedAt().isBefore(firstFailedAt)
+                ? new Found(letter, key, mark, bytes, omitted, earlier.firstFailedAt())
+                : this;
     }
 
     /** How the letter itself is marked that is given up without touching the mark of its id: no event has such an id. */

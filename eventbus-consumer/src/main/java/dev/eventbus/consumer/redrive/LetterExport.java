@@ -9,7 +9,6 @@ import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
-import dev.eventbus.consumer.redrive.PlannedKeys.OfKey;
 import dev.eventbus.consumer.redrive.Redrive.Source;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -23,8 +22,6 @@ import org.jspecify.annotations.Nullable;
 
 /** Writes letters and parked events as lines of JSON: bytes as Base64, and as text where they are UTF-8. */
 final class LetterExport {
-
-    private static final int MOST_OF_A_KEY = 10_000;
 
     private final ObjectMapper mapper = new ObjectMapper();
     private final Source source;
@@ -51,20 +48,28 @@ final class LetterExport {
                 }
             }
         }
-        for (OfKey key : keys.all()) {
-            for (ParkedEvent event : parkedOf(key.parked)) {
-                out.append(line(event)).append('\n');
-                lines++;
+        JdbcInbox inbox = source.inbox();
+        if (inbox != null) {
+            KeyStore store = new KeyStore(inbox, source.group());
+            for (ParkedKey key : keys.parked()) {
+                lines += writeTo(out, store, store.eventIds(key));
             }
         }
         return lines;
     }
 
-    private List<ParkedEvent> parkedOf(@Nullable ParkedKey key) {
-        JdbcInbox inbox = source.inbox();
-        return key == null || inbox == null
-                ? List.of()
-                : new RedriveStore(inbox, source.group()).events(key, MOST_OF_A_KEY);
+    private long writeTo(Appendable out, KeyStore store, List<String> ids) throws IOException {
+        long lines = 0;
+        int next = 0;
+        while (next < ids.size()) {
+            KeyStore.Some some = store.events(ids, next);
+            for (ParkedEvent event : some.events()) {
+                out.append(line(event)).append('\n');
+                lines++;
+            }
+            next = some.next();
+        }
+        return lines;
     }
 
     private String line(Found found, ConsumerRecord<byte[], byte[]> letter) throws IOException {

@@ -3,66 +3,81 @@ package dev.eventbus.consumer.redrive;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * The order in which the events of one key were published, as far as their places and times tell. In a partition offsets do, unless the
- * topic was deleted and made again: then a larger offset is the older one, by far. A key has moved to another partition when its topic has
- * grown; then times do.
+ * The order in which the events of one key were published, as far as their places tell. In a partition offsets do, whatever the clocks of
+ * publishers say, unless the topic was deleted and made again: then an event with a larger offset had failed long before the one with the
+ * smaller was sent. A key has moved to another partition when its topic has grown; which of two partitions was the earlier one only
+ * times tell.
  */
 final class LetterOrder {
 
-    /** Clocks of publishers differ by less, of which brokers let none be ahead by more than an hour; a topic is made again later. */
-    private static final Duration BY_FAR = Duration.ofHours(2);
+    /** Clocks of publishers and consumers differ by less: of a stamp that is ahead brokers let none be so by more than an hour. */
+    private static final Duration LONG_BEFORE = Duration.ofHours(2);
 
-    private static final Comparator<Found> BY_PLACE = Comparator.comparing(
+    private static final Comparator<Found> BY_OFFSET = Comparator.comparing(
                     (Found found) -> found.origin().topic())
-            .thenComparing(found -> found.origin().partition())
             .thenComparing(found -> found.origin().offset());
 
     private LetterOrder() {}
 
     /** Whether a parked event stands behind a letter of its key. */
-    static boolean isBehind(ParkedEvent there, ParkedEvent letter) {
-        boolean samePartition = there.partition() == letter.partition();
-        boolean isLater = there.offset() > letter.offset();
-        return samePartition && !isMadeAgain(isLater ? letter : there, isLater ? there : letter)
-                ? isLater
-                : there.recordTime().isAfter(letter.recordTime());
+    static boolean isBehind(ParkedEvent there, Found letter) {
+        if (there.partition() != letter.origin().partition()) {
+            return there.recordTime().isAfter(letter.origin().timestamp());
+        }
+        return there.offset() > letter.origin().offset() || hadFailedBefore(letter, there.recordTime());
     }
 
-    private static boolean isMadeAgain(ParkedEvent smaller, ParkedEvent larger) {
-        return isOlderByFar(larger.recordTime(), smaller.recordTime());
-    }
-
-    /** A record without a time is not older than any. */
-    private static boolean isOlderByFar(Instant one, Instant other) {
-        return !one.isBefore(Instant.EPOCH)
-                && one.isBefore(Instant.MIN.plus(BY_FAR).isBefore(other) ? other.minus(BY_FAR) : other);
+    /** Whether a letter is of a topic that is no more, since its event had failed long before another one was sent. */
+    private static boolean hadFailedBefore(Found letter, Instant sent) {
+        return sent.isAfter(Instant.EPOCH) // else it has no time stamp
+                && letter.firstFailedAt().isBefore(sent.minus(LONG_BEFORE));
     }
 
     /** Sorts the letters of one key. */
     static void sort(List<Found> ofKey) {
-        ofKey.sort(BY_PLACE);
-        Map<Integer, Instant> first = new TreeMap<>();
-        boolean madeAgain = false;
-        Found before = null;
-        for (Found found : ofKey) {
-            Instant time = found.origin().timestamp();
-            first.merge(found.origin().partition(), time, (one, other) -> one.isBefore(other) ? one : other);
-            madeAgain |= before != null
-                    && before.origin().partition() == found.origin().partition()
-                    && isOlderByFar(time, before.origin().timestamp());
-            before = found;
+        TreeMap<Integer, List<Found>> byPartition = new TreeMap<>();
+        ofKey.forEach(found -> byPartition
+                .computeIfAbsent(found.origin().partition(), partition -> new ArrayList<>())
+                .add(found));
+        List<List<Found>> runs = new ArrayList<>();
+        byPartition.values().forEach(of -> runs.addAll(runsOf(of)));
+        if (byPartition.size() > 1) {
+            runs.sort(Comparator.comparing(LetterOrder::oldest));
         }
-        if (madeAgain) {
-            ofKey.sort(Comparator.comparing(found -> found.origin().timestamp()));
-        } else if (first.size() > 1) {
-            ofKey.sort(Comparator.comparing(
-                    (Found found) -> first.getOrDefault(found.origin().partition(), Instant.MAX)));
+        ofKey.clear();
+        runs.forEach(ofKey::addAll);
+    }
+
+    private static Instant oldest(List<Found> run) {
+        return run.stream()
+                .map(found -> found.origin().timestamp())
+                .min(Comparator.naturalOrder())
+                .orElse(Instant.MAX);
+    }
+
+    /** The letters of one partition in the order of their offsets, those of each topic that had its name by themselves. */
+    private static List<List<Found>> runsOf(List<Found> ofPartition) {
+        List<List<Found>> runs = new ArrayList<>();
+        ofPartition.sort(Comparator.comparing(Found::firstFailedAt).thenComparing(BY_OFFSET));
+        for (Found found : ofPartition) {
+            List<Found> last = runs.isEmpty() ? List.of() : runs.get(runs.size() - 1);
+            boolean isMadeAgain = last.stream()
+                    .anyMatch(
+                            before -> before.origin().offset() > found.origin().offset()
+                                    && hadFailedBefore(before, found.origin().timestamp()));
+            if (last.isEmpty() || isMadeAgain) {
+                runs.add(new ArrayList<>(List.of(found)));
+            } else {
+                last.add(found);
+            }
         }
+        runs.forEach(run -> run.sort(BY_OFFSET));
+        return runs;
     }
 }

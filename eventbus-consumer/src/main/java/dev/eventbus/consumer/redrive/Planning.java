@@ -1,7 +1,7 @@
 package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.KafkaAccessException;
-import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.redrive.KeyStore.Seen;
 import dev.eventbus.consumer.redrive.Redrive.Pace;
 import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.consumer.redrive.TopicReader.Range;
@@ -50,12 +50,11 @@ final class Planning {
 
     RedrivePlan plan() {
         if (store != null && source.letters() == null) {
-            return plan(List.of(), store.parked(selection, List.of()), null);
+            return plan(List.of(), null);
         }
         try (TopicReader reader = new TopicReader(source.kafka(), source.group())) {
             readLetters(reader);
-            List<Found> letters = standings(reader).stream().map(this::guarded).toList();
-            return plan(letters, store == null ? List.of() : store.parked(selection, letters), reader);
+            return plan(standings(reader).stream().map(this::guarded).toList(), reader);
         }
     }
 
@@ -74,24 +73,18 @@ final class Planning {
     }
 
     /** @param reader null if there are no letters */
-    private RedrivePlan plan(List<Found> letters, List<ParkedKey> parked, @Nullable TopicReader reader) {
+    private RedrivePlan plan(List<Found> letters, @Nullable TopicReader reader) {
+        Seen parked = store == null ? Seen.nothing() : store.keys().look(selection, letters, pace.mostRedrives());
         Set<PlannedKeys.Id> tooOften = new HashSet<>();
-        long events = 0;
-        List<ParkedKey> ready = new ArrayList<>();
-        for (ParkedKey key : parked) {
-            if (key.redrives() < pace.mostRedrives()) {
-                ready.add(key);
-            } else {
-                tooOften.add(PlannedKeys.Id.of(key));
-                events += key.events();
-            }
-        }
+        parked.leftOut().stream()
+                .filter(out -> out.why() == Standing.TOO_OFTEN)
+                .forEach(out -> tooOften.add(PlannedKeys.Id.of(out.key())));
         List<Found> checked = letters.stream()
                 .map(found -> found.isReady() && tooOften.contains(PlannedKeys.Id.of(found))
                         ? found.as(Standing.TOO_OFTEN)
                         : found)
                 .toList();
-        PlannedKeys keys = new PlannedKeys(checked, store == null ? Map.of() : store.eventIds(ready));
+        PlannedKeys keys = new PlannedKeys(checked, parked);
         if (reader != null) {
             keys.countLater(reader);
         }
@@ -100,7 +93,7 @@ final class Planning {
                 new RedrivePlan.Asked(selection, pace),
                 checked,
                 keys,
-                new RedrivePlan.Aside(copies, others, more, events, unlisted));
+                new RedrivePlan.Aside(copies, others, more, parked.others(), unlisted));
     }
 
     private void readLetters(TopicReader reader) {
@@ -141,7 +134,7 @@ final class Planning {
         Found known = byIdentity.get(found.identity());
         if (known != null) {
             copies++;
-            byIdentity.put(found.identity(), found.isNewerThan(known) ? found : known);
+            byIdentity.put(found.identity(), (found.isNewerThan(known) ? found : known).firstSeenAs(known));
         } else if (haveRoom()) {
             byIdentity.put(found.identity(), found);
         } else {

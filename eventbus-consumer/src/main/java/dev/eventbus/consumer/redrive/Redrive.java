@@ -137,7 +137,7 @@ public final class Redrive {
         return key(key.getBytes(UTF_8));
     }
 
-    /** Only events of this raw key. With it keys that wait for their next try are redriven too. */
+    /** Only events of this raw key. With it a key that waits for its next try is redriven too, and one that is being redriven can be discarded. */
     public Redrive key(byte[] key) {
         return with(new Selection(
                 selection.topic(),
@@ -190,7 +190,10 @@ public final class Redrive {
 
     // ---- how
 
-    /** Events handed over in a second, 1 to 10,000; default {@value #DEFAULT_PER_SECOND}. */
+    /**
+     * Events handed over in a second, 1 to 10,000; default {@value #DEFAULT_PER_SECOND}. They go evenly, also after a pause. A parked key goes as a
+     * whole, and what comes next waits for as long as its events are worth.
+     */
     public Redrive perSecond(int events) {
         Checks.inRange("perSecond", events, 1, 10_000);
         return with(new Pace(events, pace.mostRedrives(), pace.stopsAfter(), pace.waits(), pace.requestedBy()));
@@ -205,7 +208,12 @@ public final class Redrive {
         return with(new Pace(pace.perSecond(), times, pace.stopsAfter(), pace.waits(), pace.requestedBy()));
     }
 
-    /** How many events may fail until a run stops, at least 1; default {@value #DEFAULT_STOPS_AFTER}. */
+    /**
+     * How many events may fail until a run stops, at least 1; default {@value #DEFAULT_STOPS_AFTER}. A run that {@link #waits} begins with so many
+     * and goes on as they have their effect, so that a cause which nobody has mended costs no more than these; if nothing is heard of them
+     * for 5 s it goes on. Later, and in a run that does not wait, failures are looked for once a second; what was handed over by then
+     * stays so.
+     */
     public Redrive stopsAfter(int failures) {
         Checks.atLeast("stopsAfter", failures, 1);
         return with(new Pace(pace.perSecond(), pace.mostRedrives(), failures, pace.waits(), pace.requestedBy()));

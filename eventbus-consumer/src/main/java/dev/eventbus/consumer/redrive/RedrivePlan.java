@@ -6,10 +6,13 @@ import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.internal.Checks;
 import java.io.IOException;
 import java.time.Instant;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 
 /**
  * What was found, and what would be redriven: these letters by their positions, these parked keys, and nothing that comes later.
@@ -25,7 +28,7 @@ public final class RedrivePlan {
     record Asked(Selection selection, Pace pace) {}
 
     /** What is no part of it. */
-    record Aside(long copies, long others, boolean more, long parkedTooOften, Map<Standing, Long> unlisted) {}
+    record Aside(long copies, long others, boolean more, int unselectedKeys, Map<Standing, Long> unlisted) {}
 
     private final Source source;
     private final Asked asked;
@@ -54,17 +57,43 @@ public final class RedrivePlan {
         return keys.shown();
     }
 
+    /** Parked keys that are selected and would not be redriven: UNDER_WAY, WAITING or TOO_OFTEN. */
+    public List<PlannedKey> leftOut() {
+        return keys.shownLeftOut();
+    }
+
+    /** How many other keys of the group are parked, that are not selected. */
+    public int unselectedKeys() {
+        return aside.unselectedKeys();
+    }
+
     /** How many events would be redriven, parked ones too. */
     public long size() {
         return keys.events();
     }
 
-    /** How many events {@link #discard} would give up: those that would be redriven, and letters that cannot be. */
+    /**
+     * How many events {@link #discard} would give up: those that would be redriven, letters that cannot be, parked keys that were redriven too
+     * often, and if a key or an event was named, also what of it is being handled again. Of a key that is not selected itself, but by one
+     * of its letters, only that letter.
+     */
     public long discardable() {
-        return keys.parkedEvents()
-                + letters().stream()
-                        .filter(letter -> DiscardRun.CAN_BE_GIVEN_UP.contains(letter.standing()))
-                        .count();
+        return toGiveUp().size()
+                + keys.parkedToGiveUp().values().stream().mapToLong(Set::size).sum();
+    }
+
+    private List<Found> toGiveUp() {
+        return found.stream().filter(givenUp()).toList();
+    }
+
+    /** A letter of a key that is given up as a whole goes with it. */
+    private Predicate<Found> givenUp() {
+        Set<String> withTheirKeys = new HashSet<>();
+        keys.parkedToGiveUp().values().forEach(withTheirKeys::addAll);
+        return one -> one.standing() == Standing.UNDER_WAY
+                ? asked.selection().names()
+                        && !withTheirKeys.contains(one.mark().eventId())
+                : DiscardRun.CAN_BE_GIVEN_UP.contains(one.standing());
     }
 
     /** How many of the selected letters failed for which reason. */
@@ -74,13 +103,22 @@ public final class RedrivePlan {
         return reasons;
     }
 
-    /** How many of the selected letters stand how; of parked events only those are counted whose key was redriven too often. */
+    /** How many of the selected letters stand how, and how many events of parked keys that are {@link #leftOut}. */
     public Map<Standing, Long> standings() {
+        return counts(found, out -> true);
+    }
+
+    /** An event that is being handled again is a letter and parked, and counts once. */
+    private Map<Standing, Long> counts(List<Found> letters, Predicate<PlannedKeys.LeftOut> parked) {
         Map<Standing, Long> standings = new TreeMap<>(aside.unlisted());
-        if (aside.parkedTooOften() > 0) {
-            standings.merge(Standing.TOO_OFTEN, aside.parkedTooOften(), Long::sum);
+        Set<String> counted = new HashSet<>();
+        for (Found one : letters) {
+            standings.merge(one.standing(), 1L, Long::sum);
+            if (one.standing() == Standing.UNDER_WAY) {
+                counted.add(one.mark().eventId());
+            }
         }
-        letters().forEach(letter -> standings.merge(letter.standing(), 1L, Long::sum));
+        keys.countLeftOut(standings, parked, counted);
         return standings;
     }
 
@@ -116,8 +154,9 @@ public final class RedrivePlan {
     }
 
     /**
-     * Gives up what was planned, and letters that cannot be redriven, for good: {@link #discardable} events. They count as SKIPPED, whoever
-     * meets one skips it. The letters stay in their topic until retention takes them. One that is not to be believed, and one whose id
+     * Gives up what was planned, and what cannot be redriven, for good: {@link #discardable} events. They count as SKIPPED, whoever
+     * meets one skips it. An event whose handler runs right now is waited for a second and then left alone ({@link Standing#HELD}): it
+     * either has its effect or is given up, never both. The letters stay in their topic until retention takes them. One that is not to be believed, and one whose id
      * belongs to another event, is known by its place from then on, so that no other event is touched.
      *
      * @param reason why, for the audit, 1 to 2,000 characters
@@ -129,13 +168,14 @@ public final class RedrivePlan {
                     "Nothing was discarded: group %s has no inbox that could remember it. Its letters stay in their topic until retention takes them; write down elsewhere that nobody needs them"
                             .formatted(source.group()));
         }
-        return new DiscardRun(source, asked, found, keys).discard(leftAlone(), noted("reason", reason));
+        return new DiscardRun(source, asked, toGiveUp(), keys.parkedToGiveUp())
+                .discard(leftAlone(), noted("reason", reason));
     }
 
     /**
-     * Writes the selected letters, those that cannot be redriven too, and the parked events, with key, value and headers, each as one line of
-     * JSON. Nothing else in this library
-     * shows what an event holds.
+     * Writes the selected letters, those that cannot be redriven too, and the events that are parked now with the selected keys, {@link #leftOut}
+     * too, with key, value and headers, each as one line of JSON; what is absent is {@code null}. Nothing else in this library shows what
+     * an event holds. However much it is, of events no more than 500 and some 16 MiB are in memory at a time.
      *
      * @return how many lines were written
      */
@@ -145,12 +185,7 @@ public final class RedrivePlan {
 
     /** What a discard leaves alone. */
     private Map<Standing, Long> leftAlone() {
-        Map<Standing, Long> others = standings();
-        letters().stream()
-                .map(PlannedLetter::standing)
-                .filter(DiscardRun.CAN_BE_GIVEN_UP::contains)
-                .forEach(standing -> others.merge(standing, -1L, Long::sum));
-        return others;
+        return counts(found.stream().filter(givenUp().negate()).toList(), out -> !out.canBeGivenUp());
     }
 
     private static String noted(String name, String text) {

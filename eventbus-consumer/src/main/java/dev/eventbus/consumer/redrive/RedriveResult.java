@@ -12,6 +12,7 @@ import java.util.Optional;
  * @param handedOver events that went to the group by this run
  * @param applied of these, how many have had their effect by now; without an inbox nobody knows, and it is 0
  * @param failedAgain of these, how many have failed again by now and are back in their places; without an inbox, how many Kafka has refused
+ * @param waiting of these, how many are not dealt with yet; without an inbox nobody knows, and it is 0
  * @param unknown without an inbox, how many were sent and not answered: they may be in their topics or not. Another run of the plan finds
  *     out: it leaves alone what it finds there, and sends the rest
  * @param discarded events that were given up by this run
@@ -25,6 +26,7 @@ public record RedriveResult(
         long handedOver,
         long applied,
         long failedAgain,
+        long waiting,
         long unknown,
         long discarded,
         Map<Standing, Long> leftAlone,
@@ -39,10 +41,5 @@ public record RedriveResult(
     /** How many events were not touched for this reason. */
     public long leftAlone(Standing standing) {
         return leftAlone.getOrDefault(standing, 0L);
-    }
-
-    /** Handed over, and not dealt with yet. */
-    public long waiting() {
-        return handedOver - applied - failedAgain;
     }
 }

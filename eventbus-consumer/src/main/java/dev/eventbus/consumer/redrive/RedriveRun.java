@@ -10,6 +10,7 @@ import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -30,6 +31,15 @@ final class RedriveRun {
 
     private static final Duration LOOKS = Duration.ofSeconds(1);
 
+    /** How often it is looked while nobody knows whether the cause is mended. */
+    private static final Duration LOOKS_FIRST = Duration.ofMillis(100);
+
+    /** How long a run waits in all for that, if it waits at all: its group may not be there. */
+    private static final Duration LONGEST_TRIAL = Duration.ofSeconds(5);
+
+    /** What a pause has cost is made up for by so much and no more, so that none ends in a burst. */
+    private static final Duration MADE_UP = Duration.ofMillis(5);
+
     private final Source source;
     private final RedrivePlan.Asked asked;
     private final PlannedKeys keys;
@@ -43,11 +53,18 @@ final class RedriveRun {
 
     private final Tally tally = new Tally();
     private final Set<Handed> underWay = new LinkedHashSet<>();
-    private long paced;
-    private int sendsFailed;
 
-    private final long began = System.nanoTime();
-    private long looked = began;
+    /** Of these, what only follows others of its key and is not tried if they fail. */
+    private final Set<Handed> followers = new HashSet<>();
+
+    private int sendsFailed;
+    private long looked = System.nanoTime();
+
+    /** When the next event may be handed over, by {@link System#nanoTime}. */
+    private long due = looked;
+
+    /** What is left of {@link #LONGEST_TRIAL}. */
+    private Duration trial;
 
     RedriveRun(Source source, RedrivePlan.Asked asked, List<Found> letters, PlannedKeys keys) {
         this.source = source;
@@ -60,6 +77,8 @@ final class RedriveRun {
         this.audit = new RedriveAudit(source, asked);
         this.store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
         this.fate = source.inbox() == null ? null : new HandedStore(source.inbox(), source.group());
+        Duration waits = asked.pace().waits();
+        this.trial = waits.compareTo(LONGEST_TRIAL) < 0 ? waits : LONGEST_TRIAL;
     }
 
     RedriveResult redrive(Map<Standing, Long> standings, String note) {
@@ -112,7 +131,7 @@ final class RedriveRun {
             return;
         }
         ParkedKey parked = key.parked;
-        List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.parkedIds);
+        List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.waiting.ids());
         boolean wholeKey = !ids.isEmpty();
         boolean held = false; // then nothing behind it in its key may come first
         List<Handed> admitted = new ArrayList<>();
@@ -139,14 +158,15 @@ final class RedriveRun {
             }
         }
         if (parked != null) {
-            setGoing(inbox, parked, key.parkedIds, ids, admitted, held);
+            setGoing(inbox, parked, key.waiting.ids(), ids, admitted, held);
         }
     }
 
     private void handOver(Handed event) {
         tally.handedOver++;
-        paced++;
         underWay.add(event);
+        tally.waiting = underWay.size();
+        paced();
     }
 
     /**
@@ -166,7 +186,7 @@ final class RedriveRun {
         }
         Standing standing = there.isEmpty() ? Standing.ALREADY_APPLIED : Standing.READY;
         if (standing == Standing.READY) {
-            standing = held ? Standing.HELD : inbox.redrive(parked);
+            standing = held ? Standing.HELD : inbox.keys().redrive(parked);
         }
         if (standing != Standing.READY) {
             tally.leaveAlone(standing, planned.size());
@@ -174,13 +194,15 @@ final class RedriveRun {
             return;
         }
         tally.leaveAlone(Standing.ALREADY_APPLIED, planned.size() - there.size());
-        admitted.forEach(this::handOver);
-        there.forEach(event -> handOver(new Handed(parked.topic(), parked.key(), event)));
+        List<Handed> all = new ArrayList<>(admitted);
+        there.forEach(event -> all.add(new Handed(parked.topic(), parked.key(), event)));
+        all.forEach(this::handOver);
+        followers.addAll(all.subList(1, all.size()));
     }
 
     /** The planned events of a key that are still parked; none if it has been parked anew since, for reasons that nobody looked at. */
     private static List<String> plannedAndThere(RedriveStore inbox, ParkedKey parked, Set<String> planned) {
-        return inbox.eventIds(parked).stream().filter(planned::contains).toList();
+        return inbox.keys().eventIds(parked).stream().filter(planned::contains).toList();
     }
 
     private Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
@@ -206,6 +228,7 @@ final class RedriveRun {
         }
         Objects.requireNonNull(fate).ended(underWay).forEach((event, came) -> {
             underWay.remove(event);
+            followers.remove(event);
             switch (came) {
                 case APPLIED -> tally.applied++;
                 case FAILED -> tally.failed++;
@@ -213,29 +236,64 @@ final class RedriveRun {
                 case GIVEN_UP -> tally.takeBack(Standing.DISCARDED);
             }
         });
+        tally.waiting = underWay.size();
         looked = System.nanoTime();
     }
 
     private boolean mayGoOn() {
         look(false);
-        if (tally.stopped == null && tally.failed >= asked.pace().stopsAfter()) {
+        tryFirst();
+        boolean paced = tally.stopped == null && !hasFailedTooOften() && isPaced();
+        if (tally.stopped == null && hasFailedTooOften()) {
             tally.stopped = "%d events have failed again".formatted(tally.failed);
         }
-        return tally.stopped == null && isPaced();
+        return paced && tally.stopped == null;
+    }
+
+    private boolean hasFailedTooOften() {
+        return tally.failed >= asked.pace().stopsAfter();
+    }
+
+    /**
+     * As long as fewer have had their effect than may fail, no more are at stake at a time: a cause that nobody has mended costs these and
+     * not the whole plan. A group that does not answer is waited for once.
+     */
+    private void tryFirst() {
+        long began = System.nanoTime();
+        if (trial.isZero() || !isAtStake()) {
+            return;
+        }
+        RunLoop.await(trial, LOOKS_FIRST, () -> {
+            look(true);
+            return !isAtStake() || hasFailedTooOften();
+        });
+        Duration left = trial.minusNanos(System.nanoTime() - began);
+        trial = left.isNegative() ? Duration.ZERO : left;
+    }
+
+    private boolean isAtStake() {
+        int most = asked.pace().stopsAfter();
+        return tally.applied < most && underWay.size() - followers.size() + tally.failed >= most;
     }
 
     /** Waits until one more may be handed over; false if the thread was interrupted. */
     private boolean isPaced() {
-        long due = Math.max(0, paced - asked.pace().perSecond())
-                * 1_000_000_000L
-                / asked.pace().perSecond();
-        RunLoop.await(
-                Duration.ofNanos(Math.max(0, began + due - System.nanoTime())),
-                () -> Thread.currentThread().isInterrupted());
+        RunLoop.await(Duration.ofNanos(Math.max(0, due - System.nanoTime())), () -> {
+            look(false); // a large key is paced for long, and may fail meanwhile
+            return Thread.currentThread().isInterrupted() || hasFailedTooOften();
+        });
         if (Thread.currentThread().isInterrupted()) {
             tally.stopped = "interrupted";
         }
         return tally.stopped == null;
+    }
+
+    /** One more is handed over: the next one has its time. */
+    private void paced() {
+        long now = System.nanoTime();
+        due = now
+                + Math.max(due - now, -MADE_UP.toNanos())
+                + 1_000_000_000L / asked.pace().perSecond();
     }
 
     // ---- without
@@ -277,10 +335,10 @@ final class RedriveRun {
 
     private boolean send(
             OntoTopics topics, Producer<byte[], byte[]> producer, Found found, ConsumerRecord<byte[], byte[]> letter) {
+        paced();
         try {
             topics.send(producer, found, letter);
             tally.handedOver++;
-            paced++;
             return true;
         } catch (KafkaAccessException e) {
             if (OntoTopics.isRefused(e)) {

@@ -18,27 +18,30 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 
-/** What a redrive does in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
+/** What a redrive does with letters in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
 final class RedriveStore {
 
     /** Letters asked for in one transaction. */
     private static final int BATCH = 500;
 
     private final ParkingStore parking;
+    private final KeyStore keys;
     private final String group;
 
     RedriveStore(JdbcInbox inbox, String group) {
         this.parking = inbox.parking();
+        this.keys = new KeyStore(inbox, group);
         this.group = group;
+    }
+
+    /** The same about parked keys. */
+    KeyStore keys() {
+        return keys;
     }
 
     /** A question or a change that may meet a database that does not answer. */
@@ -185,47 +188,7 @@ final class RedriveStore {
         }
     }
 
-    /**
-     * The parked keys that are meant, and those of letters that are: whose letter is handled again, all of it is. Keys that are being handled
-     * already are left out.
-     */
-    List<ParkedKey> parked(Selection selection, List<Found> letters) {
-        Set<PlannedKeys.Id> lettersOf = new HashSet<>();
-        letters.stream()
-                .filter(found -> found.isReady()
-                        || found.standing() == Standing.UNDER_WAY) // put in its place by a run that was stopped
-                .forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
-        return ask(() -> parking.load(group)).stream()
-                .filter(key -> key.events() > 0
-                        && key.state() != State.REDRIVE
-                        && (selection.has(key) || lettersOf.contains(PlannedKeys.Id.of(key))))
-                .toList();
-    }
-
     // ---- handing over
-
-    /** A key that is parked is handled again: READY, or why not. */
-    Standing redrive(ParkedKey key) {
-        return ask(() -> {
-            ParkingSql[] words = new ParkingSql[1];
-            try {
-                return parking.inTransaction(group, rows -> {
-                    words[0] = rows.sql();
-                    boolean there = rows.parked().lockToChange(rows.connection(), key.topic(), key.key())
-                            && rows.parked().redrive(rows.connection(), key.topic(), key.key());
-                    if (there) {
-                        rows.keep();
-                    }
-                    return there ? Standing.READY : Standing.ALREADY_APPLIED;
-                });
-            } catch (SQLException e) {
-                if (words[0] != null && words[0].isLocked(e)) {
-                    return Standing.UNDER_WAY; // its first event is being handled right now
-                }
-                throw e;
-            }
-        });
-    }
 
     /**
      * Makes a letter an event that waits, in its place; what came of it.
@@ -256,7 +219,7 @@ final class RedriveStore {
         }
         boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
         if (!there) {
-            insertInPlace(rows, event, keyOf(event, reason));
+            insertInPlace(rows, event, found);
             raiseRedrives(rows, event, found.origin().redrives());
         }
         rows.keep();
@@ -278,12 +241,13 @@ final class RedriveStore {
     /**
      * Before those of its key that stood behind it in the topic: these are written anew, in their order.
      */
-    private static void insertInPlace(RedriveRows rows, ParkedEvent event, ParkedKey key) throws SQLException {
+    private static void insertInPlace(RedriveRows rows, ParkedEvent event, Found letter) throws SQLException {
+        ParkedKey key = keyOf(event, "");
         List<ParkedEvent> behind = new ArrayList<>();
         for (String id : rows.parked().eventIds(rows.connection(), key)) {
             ParkedEvent there =
                     Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
-            if (!behind.isEmpty() || LetterOrder.isBehind(there, event)) {
+            if (!behind.isEmpty() || LetterOrder.isBehind(there, letter)) {
                 behind.add(there);
             }
         }
@@ -311,20 +275,6 @@ final class RedriveStore {
     private static ParkedKey keyOf(ParkedEvent event, String reason) {
         return new ParkedKey(
                 event.topic(), event.key(), State.REDRIVE, reason, null, 0, event.recordTime(), 0, event.partition());
-    }
-
-    /** The events of a key that are parked, in order, whole. */
-    List<ParkedEvent> events(ParkedKey key, int most) {
-        return ask(() -> parking.inTransaction(group, rows -> {
-            List<ParkedEvent> events = new ArrayList<>();
-            for (String id : rows.parked().eventIds(rows.connection(), key)) {
-                ParkedEvent event = events.size() < most ? rows.parked().event(rows.connection(), id) : null;
-                if (event != null) {
-                    events.add(event);
-                }
-            }
-            return events;
-        }));
     }
 
     // ---- giving up
@@ -358,6 +308,9 @@ final class RedriveStore {
             return before(rows, found); // somebody has just handled it
         }
         rows.forget(eventId);
+        if (waiting != null && rows.parked().first(rows.connection(), keyOf(waiting, "")) == null) {
+            rows.parked().deleteKey(rows.connection(), keyOf(waiting, "")); // later ones would follow it for nothing
+        }
         rows.keep();
         return Standing.READY;
     }
@@ -371,29 +324,5 @@ final class RedriveStore {
         }
         rows.keep();
         return Standing.READY;
-    }
-
-    /** Gives up those events of a parked key; how many. */
-    long discard(ParkedKey key, Set<String> eventIds) {
-        return ask(() -> parking.skip(group, key, eventIds::contains));
-    }
-
-    // ---- the events of parked keys
-
-    /** The events of a parked key now, by id, in order. */
-    List<String> eventIds(ParkedKey key) {
-        return ask(() -> parking.inTransaction(group, rows -> rows.parked().eventIds(rows.connection(), key)));
-    }
-
-    /** The same of many; keys whose events have ended by now are left out. */
-    Map<ParkedKey, List<String>> eventIds(List<ParkedKey> keys) {
-        Map<ParkedKey, List<String>> ids = new LinkedHashMap<>();
-        for (ParkedKey key : keys) {
-            List<String> events = eventIds(key);
-            if (!events.isEmpty()) {
-                ids.put(key, events);
-            }
-        }
-        return ids;
     }
 }

@@ -31,11 +31,21 @@ record Selection(
                 && (eventId == null || eventId.equals(known));
     }
 
+    /** Whether a key was named: then whatever it waits for is meant, else only what waits for a person. */
+    boolean namesKey() {
+        return key != null;
+    }
+
+    /** Whether a key or an event was named, so that also what is being handled is meant. */
+    boolean names() {
+        return key != null || eventId != null;
+    }
+
     /** A key is redriven as a whole, so one of its events does not select it. */
-    boolean has(ParkedKey parked) {
+    boolean fits(ParkedKey parked) {
         return eventId == null
                 && (topic == null || topic.equals(parked.topic()))
-                && (key == null ? parked.state() == ParkedKey.State.PARKED : Arrays.equals(key, parked.key()))
+                && (key == null || Arrays.equals(key, parked.key()))
                 && (reason == null || reason.name().equals(parked.reason()))
                 && isWithin(parked.since());
     }

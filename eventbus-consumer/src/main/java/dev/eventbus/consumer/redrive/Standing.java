@@ -4,7 +4,9 @@ package dev.eventbus.consumer.redrive;
 public enum Standing {
     /** It can be redriven. */
     READY,
-    /** It was handed over to its group, which handles it next or has not come to it yet. */
+    /**
+     * It was handed over to its group, which handles it next or has not come to it yet. It is given up only if its key or the event is named.
+     */
     UNDER_WAY,
     /** Its effect is there: it was redriven before, or handled by somebody else. */
     ALREADY_APPLIED,
@@ -12,6 +14,8 @@ public enum Standing {
     DISCARDED,
     /** It is the copy of an event that is parked with its key; the key is redriven instead. */
     PARKED,
+    /** It is parked until its key's next try, which comes by itself; a key that was named is not waited for. */
+    WAITING,
     /** It has been redriven as often as may be: see {@link Redrive#mostRedrives}. */
     TOO_OFTEN,
     /** It lacks headers or value, because it was too large for its topic; the original may still be at its place. */

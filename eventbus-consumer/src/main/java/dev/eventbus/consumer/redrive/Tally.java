@@ -25,6 +25,7 @@ final class Tally {
     long handedOver;
     long applied;
     long failed;
+    long waiting;
     long unknown;
     long discarded;
 
@@ -79,6 +80,7 @@ final class Tally {
                 handedOver,
                 applied,
                 failed,
+                waiting,
                 unknown,
                 discarded,
                 leftAlone,

@@ -36,7 +36,31 @@ class LetterOrderTest {
     void where_a_topic_was_made_again_the_larger_offset_is_the_older_one() {
         assertThat(sorted(at(0, 3, 9_000), at(0, 5_000, 10), at(0, 4, 9_001))).containsExactly("0@5000", "0@3", "0@4");
         assertThat(isBehind(at(0, 3, 9_000), at(0, 5_000, 10))).isTrue();
-        assertThat(isBehind(at(0, 5_000, 10), at(0, 3, 9_000))).isFalse();
+        assertThat(sorted(at(0, 6_000, 9_500), at(0, 3, 9_000), at(0, 5_000, 10)))
+                .containsExactly("0@5000", "0@3", "0@6000");
+    }
+
+    @Test
+    void a_publisher_whose_clock_is_wrong_by_hours_changes_no_order_in_a_partition() {
+        Found first = sentAt(0, 10, 100_000, 100_001);
+        Found hoursBehind = sentAt(0, 11, 50_000, 100_002);
+        Found third = sentAt(0, 12, 100_001, 100_003);
+        assertThat(sorted(third, hoursBehind, first)).containsExactly("0@10", "0@11", "0@12");
+        assertThat(isBehind(hoursBehind, first)).isTrue();
+        assertThat(isBehind(first, hoursBehind)).isFalse();
+    }
+
+    @Test
+    void events_that_fail_once_their_group_was_set_back_are_before_those_that_had_failed_already() {
+        Found later = sentAt(0, 11, 101, 102);
+        Found earlier = sentAt(0, 10, 100, 90_000);
+        assertThat(sorted(later, earlier)).containsExactly("0@10", "0@11");
+    }
+
+    @Test
+    void a_letter_that_has_failed_again_has_its_place_by_when_it_failed_first() {
+        Found old = sentAt(0, 5_000, 10, 20_000).firstSeenAs(sentAt(0, 5_000, 10, 11));
+        assertThat(sorted(at(0, 3, 9_000), old)).containsExactly("0@5000", "0@3");
     }
 
     private static List<String> sorted(Found... letters) {
@@ -48,7 +72,7 @@ class LetterOrderTest {
     }
 
     private static boolean isBehind(Found there, Found letter) {
-        return LetterOrder.isBehind(parked(there), parked(letter));
+        return LetterOrder.isBehind(parked(there), letter);
     }
 
     private static ParkedEvent parked(Found found) {
@@ -56,9 +80,14 @@ class LetterOrderTest {
     }
 
     private static Found at(int partition, long offset, long seconds) {
-        Instant time = START.plusSeconds(seconds);
+        return sentAt(partition, offset, seconds, seconds);
+    }
+
+    private static Found sentAt(int partition, long offset, long sentSeconds, long failedSeconds) {
+        Instant sent = START.plusSeconds(sentSeconds);
+        Instant failed = START.plusSeconds(failedSeconds);
         Origin origin = new Origin(
-                "t", partition, offset, time, "g", null, 1, time, time, FailureReason.NOT_RETRYABLE, null, null, 0);
+                "t", partition, offset, sent, "g", null, 1, failed, failed, FailureReason.NOT_RETRYABLE, null, null, 0);
         return Found.of(record(partition, offset), origin);
     }
 

@@ -12,10 +12,12 @@ import dev.eventbus.consumer.redrive.Standing;
 import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.testkit.FakeEventBus;
 import io.github.resilience4j.retry.RetryConfig;
+import java.io.IOException;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -23,6 +25,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.LongConsumer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -33,6 +36,7 @@ public abstract class RedriveContract extends InboxDatabase {
     private final FakeEventBus bus = FakeEventBus.create();
     private final Set<Long> poison = new HashSet<>();
     private final List<String> order = new ArrayList<>();
+    private LongConsumer inHandler = n -> {};
 
     @AfterEach
     void closeBus() {
@@ -98,6 +102,67 @@ public abstract class RedriveContract extends InboxDatabase {
     }
 
     @Test
+    void a_key_that_is_being_redriven_is_discarded_only_between_its_events() throws SQLException {
+        runner(AfterRetries.parkKey(inbox(), "dlq"));
+        poison.add(1L);
+        publish(1, 2, 3);
+        poison.clear();
+        assertThat(redrive().plan().run("mended").handedOver()).isEqualTo(3);
+        assertThat(redrive().plan().discardable()).isZero();
+        RedrivePlan plan = redrive().key("alice").plan();
+        assertThat(plan.discardable()).isEqualTo(3);
+        List<RedriveResult> during = new ArrayList<>();
+        inHandler = n -> {
+            if (n == 1) {
+                during.add(plan.discard("while its handler runs"));
+            }
+        };
+        bus.advance(Duration.ofMillis(1)); // the first ones of the key, 16 at most
+        assertThat(during).singleElement().satisfies(result -> {
+            assertThat(result.discarded()).isZero();
+            assertThat(result.leftAlone(Standing.HELD)).isEqualTo(3);
+        });
+        assertThat(handledInOrder()).startsWith("1");
+        long applied = handledInOrder().size();
+        assertThat(redrive().key("alice").plan().discard("the rest").discarded())
+                .isEqualTo(3 - applied);
+        bus.runUntilIdle();
+        assertThat(handledInOrder()).hasSize((int) applied);
+        assertThat(inbox().parking().load(GROUP)).isEmpty();
+    }
+
+    @Test
+    void what_is_left_of_a_redriven_key_can_be_discarded_and_nothing_of_it_runs() throws SQLException {
+        runner(AfterRetries.parkKey(inbox(), "dlq"));
+        poison.add(1L);
+        publish(1, 2, 3);
+        poison.clear();
+        redrive().plan().run("mended");
+        assertThat(redrive().key("alice").plan().discard("not mended").discarded())
+                .isEqualTo(3);
+        publish(4);
+        assertThat(handledInOrder()).containsExactly("4");
+        assertThat(strings("SELECT outcome FROM eventbus_inbox WHERE outcome = 'SKIPPED'"))
+                .hasSize(3);
+    }
+
+    @Test
+    void an_export_has_letters_and_parked_events_whole() throws SQLException, IOException {
+        ConsumerRunner first = runner(AfterRetries.deadLetter("dlq"));
+        poison.add(1L);
+        publish(1);
+        first.close();
+        runner(AfterRetries.parkKey(inbox(), "dlq"));
+        poison.add(2L);
+        publish(2, 3);
+        StringBuilder lines = new StringBuilder();
+        assertThat(redrive().plan().export(lines)).isEqualTo(2 + 2);
+        assertThat(lines.toString().lines().filter(line -> line.contains("\"kind\":\"parked\"")))
+                .hasSize(2)
+                .allSatisfy(line -> assertThat(line).contains("newAmount"));
+    }
+
+    @Test
     void a_letter_whose_key_no_index_takes_is_refused_with_the_database_s_word_and_others_go_on() throws SQLException {
         runner(AfterRetries.deadLetter("dlq"));
         byte[] key = new byte[6_000];
@@ -133,6 +198,7 @@ public abstract class RedriveContract extends InboxDatabase {
                         insert.setLong(2, n);
                         insert.executeUpdate();
                     }
+                    inHandler.accept(n);
                     if (poison.contains(n)) {
                         throw new IllegalStateException("no luck");
                     }

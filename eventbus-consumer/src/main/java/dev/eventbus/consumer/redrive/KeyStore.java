@@ -1,0 +1,166 @@
+package dev.eventbus.consumer.redrive;
+
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.consumer.parking.ParkedRows;
+import dev.eventbus.consumer.parking.ParkingSql;
+import dev.eventbus.consumer.redrive.PlannedKeys.LeftOut;
+import dev.eventbus.consumer.redrive.PlannedKeys.Waiting;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** What a redrive sees of a group's parked keys, and does with them. Each method is one short transaction, or several where it says so. */
+final class KeyStore {
+
+    private static final int MOST_EVENTS = 500;
+    private static final long MOST_BYTES = 16L * 1024 * 1024;
+
+    private final ParkingStore parking;
+    private final String group;
+
+    KeyStore(JdbcInbox inbox, String group) {
+        this.parking = inbox.parking();
+        this.group = group;
+    }
+
+    // ---- looking
+
+    /**
+     * The parked keys of a group.
+     *
+     * @param meant that are to be handled again, and what of them waits
+     * @param leftOut that are selected too, and are not
+     * @param others how many are not selected
+     */
+    record Seen(Map<ParkedKey, Waiting> meant, List<LeftOut> leftOut, int others) {
+
+        static Seen nothing() {
+            return new Seen(Map.of(), List.of(), 0);
+        }
+    }
+
+    /**
+     * Those that are selected, and those of letters that are: whose letter is handled again, all of it is. Several transactions; what
+     * has ended by now is left out.
+     */
+    Seen look(Selection selection, List<Found> letters, int mostRedrives) {
+        Set<PlannedKeys.Id> lettersOf = new HashSet<>();
+        letters.stream()
+                .filter(found -> found.isReady()
+                        || found.standing() == Standing.UNDER_WAY) // put in its place by a run that was stopped
+                .forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
+        Map<ParkedKey, Waiting> meant = new LinkedHashMap<>();
+        List<LeftOut> leftOut = new ArrayList<>();
+        int others = 0;
+        for (ParkedKey key : RedriveStore.ask(() -> parking.load(group))) {
+            boolean itself = selection.fits(key);
+            boolean isMeant = itself || lettersOf.contains(PlannedKeys.Id.of(key));
+            Waiting waiting = isMeant && key.events() > 0 ? waiting(key, itself) : Waiting.NOTHING;
+            if (!waiting.ids().isEmpty()) {
+                Standing why = standing(selection, key, itself, mostRedrives);
+                if (why == Standing.READY) {
+                    meant.put(key, waiting);
+                } else {
+                    leftOut.add(new LeftOut(key, waiting, why, itself && canBeGivenUp(why, selection)));
+                }
+            }
+            others += isMeant || key.events() == 0 ? 0 : 1;
+        }
+        return new Seen(meant, leftOut, others);
+    }
+
+    private static Standing standing(Selection selection, ParkedKey key, boolean itself, int mostRedrives) {
+        if (key.state() == State.REDRIVE) {
+            return Standing.UNDER_WAY;
+        }
+        if (key.state() == State.WAITING && itself && !selection.namesKey()) {
+            return Standing.WAITING;
+        }
+        return key.redrives() < mostRedrives ? Standing.READY : Standing.TOO_OFTEN;
+    }
+
+    /** What is being handled is given up only if somebody has named it. */
+    private static boolean canBeGivenUp(Standing why, Selection selection) {
+        return why == Standing.TOO_OFTEN || why == Standing.UNDER_WAY && selection.namesKey();
+    }
+
+    private Waiting waiting(ParkedKey key, boolean itself) {
+        return RedriveStore.ask(() -> parking.inTransaction(group, rows -> {
+            Set<String> ids = PlannedKeys.inOrder();
+            Set<Position> places = new HashSet<>();
+            for (ParkedRows.Place place : rows.parked().places(rows.connection(), key)) {
+                ids.add(place.eventId());
+                places.add(new Position(place.partition(), place.offset()));
+            }
+            return new Waiting(ids, places, itself);
+        }));
+    }
+
+    /** The events of a parked key now, by id, in order. */
+    List<String> eventIds(ParkedKey key) {
+        return RedriveStore.ask(() ->
+                parking.inTransaction(group, rows -> rows.parked().eventIds(rows.connection(), key)));
+    }
+
+    /**
+     * Parked events, whole.
+     *
+     * @param events as many as memory holds easily; without those that are not parked any more
+     * @param next of the ids, the first that was not looked at
+     */
+    record Some(List<ParkedEvent> events, int next) {}
+
+    Some events(List<String> ids, int from) {
+        return RedriveStore.ask(() -> parking.inTransaction(group, rows -> {
+            List<ParkedEvent> events = new ArrayList<>();
+            long bytes = 0;
+            int next = from;
+            while (next < ids.size() && events.size() < MOST_EVENTS && bytes < MOST_BYTES) {
+                ParkedEvent event = rows.parked().event(rows.connection(), ids.get(next++));
+                if (event != null) {
+                    events.add(event);
+                    bytes += event.headers().length + (event.value() == null ? 0 : event.value().length);
+                }
+            }
+            return new Some(events, next);
+        }));
+    }
+
+    // ---- changing
+
+    /** A key that is parked is handled again: READY, or why not. */
+    Standing redrive(ParkedKey key) {
+        return RedriveStore.ask(() -> {
+            ParkingSql[] words = new ParkingSql[1];
+            try {
+                return parking.inTransaction(group, rows -> {
+                    words[0] = rows.sql();
+                    boolean there = rows.parked().lockToChange(rows.connection(), key.topic(), key.key())
+                            && rows.parked().redrive(rows.connection(), key.topic(), key.key());
+                    if (there) {
+                        rows.keep();
+                    }
+                    return there ? Standing.READY : Standing.ALREADY_APPLIED;
+                });
+            } catch (SQLException e) {
+                if (words[0] != null && words[0].isLocked(e)) {
+                    return Standing.UNDER_WAY; // its first event is being handled right now
+                }
+                throw e;
+            }
+        });
+    }
+
+    /** Gives up those events of a parked key; how many. None while its first event is being handled: the key's row is locked then. */
+    long discard(ParkedKey key, Set<String> eventIds) {
+        return RedriveStore.ask(() -> parking.skip(group, key, eventIds::contains));
+    }
+}
