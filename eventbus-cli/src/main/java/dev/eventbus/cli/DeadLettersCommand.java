@@ -117,6 +117,11 @@ final class DeadLettersCommand {
         Letters letters = new Letters();
 
         @Override
+        boolean isSelective() {
+            return super.isSelective() || letters.event != null;
+        }
+
+        @Override
         public Integer call() {
             return redrive(letters.plan(this, this::paced));
         }
@@ -126,11 +131,16 @@ final class DeadLettersCommand {
     @Command(
             name = "discard",
             description =
-                    "Gives letters, also those that cannot be redriven, and parked keys up for good; their events count as skipped.")
+                    "Gives letters, also those that cannot be redriven, and parked keys up for good; their events count as skipped. What is being handled again only with --key or --event.")
     static final class Discard extends LetterAction.Change {
 
         @Mixin
         Letters letters = new Letters();
+
+        @Override
+        boolean isSelective() {
+            return super.isSelective() || letters.event != null;
+        }
 
         @Override
         public Integer call() {

@@ -21,9 +21,10 @@ import picocli.CommandLine.Spec;
  * ({@code EVENTBUS_DATABASE_PASSWORD} for {@code database.password}), never from an argument. Keys and payloads appear in the output of
  * {@code show} and in saved files, nowhere else; lists have the hash of a key.
  *
- * <p>Exit codes: 0 all is well; 1 something is wrong with what was looked at, or not all of what was asked for came about; 2 the
- * command or its configuration is wrong, nothing was done; 3 a server does not answer or refuses; 4 not confirmed, nothing was done;
- * 5 a fault of the program.
+ * <p>Exit codes: 0 all is well; 1 something is wrong with what was looked at, or not all of what was asked for came about, or nothing
+ * that was selected is there; 2 the command or its configuration is wrong, nothing was done; 3 a server does not answer or refuses; 4
+ * not confirmed, nothing was done; 5 a fault of the program; 6 nothing has failed, and the group has not handled by now all that it was
+ * given.
  */
 @Command(
         name = "eventbus-cli",
@@ -40,11 +41,12 @@ import picocli.CommandLine.Spec;
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
             "0:all is well",
-            "1:something is wrong with what was looked at, or not all of what was asked for came about",
+            "1:something is wrong with what was looked at; or not all of what was asked for came about, or nothing that was selected is there; it says why",
             "2:the command or its configuration is wrong; nothing was done",
             "3:a server does not answer or refuses",
             "4:not confirmed; nothing was done",
-            "5:a fault of the program"
+            "5:a fault of the program",
+            "6:nothing has failed, and the group has not handled by now all that it was given (--wait); look again"
         },
         footerHeading =
                 "%nConfiguration (--config FILE, or the environment: EVENTBUS_DATABASE_URL for database.url):%n",
@@ -61,6 +63,7 @@ public final class EventbusCli implements Runnable {
     static final int UNREACHABLE = 3;
     static final int NOT_CONFIRMED = 4;
     static final int FAULT = 5;
+    static final int UNDER_WAY = 6;
 
     /** The version of the jar. */
     static final class Version implements IVersionProvider {

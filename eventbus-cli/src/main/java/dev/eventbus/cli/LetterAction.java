@@ -12,6 +12,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
@@ -124,10 +125,19 @@ abstract class LetterAction extends Action {
                 .fact("thereAreMore", plan.hasMore());
         List<List<Object>> rows = new ArrayList<>();
         for (PlannedKey of : plan.keys()) {
-            String later = (of.exact() ? "" : "at least ") + of.laterHandled();
-            rows.add(List.of(of.topic(), of.keyHash(), of.letters(), of.parked(), of.oldest(), later));
+            rows.add(List.of(
+                    of.topic(), of.keyHash(), of.letters(), of.parked(), of.oldest(), of.laterHandled(), of.exact()));
         }
-        return report.table("keys", List.of("topic", "keyHash", "letters", "parked", "oldest", "laterHandled"), rows);
+        List<List<Object>> leftOut = new ArrayList<>();
+        for (PlannedKey of : plan.leftOut()) {
+            leftOut.add(List.of(of.topic(), of.keyHash(), of.parked(), of.oldest(), of.standing()));
+        }
+        return report.table(
+                        "keys",
+                        List.of("topic", "keyHash", "letters", "parked", "oldest", "laterHandled", "thatIsAll"),
+                        rows)
+                .table("keysLeftOut", List.of("topic", "keyHash", "parked", "since", "standing"), leftOut)
+                .fact("otherParkedKeys", plan.unselectedKeys());
     }
 
     private static List<List<Object>> counts(Map<? extends Enum<?>, Long> counts) {
@@ -152,11 +162,34 @@ abstract class LetterAction extends Action {
                         List.of("why"),
                         result.refused().stream().map(List::of).toList())
                 .fact("stopped", result.stopped().orElse(null)));
-        boolean settled = result.leftAlone().keySet().stream()
-                .allMatch(standing -> standing.isSettled() || standing == Standing.PARKED);
-        return result.stopped().isPresent() || result.failedAgain() + result.unknown() > 0 || !settled
+        boolean wrong = result.stopped().isPresent() || result.failedAgain() + result.unknown() > 0;
+        return wrong || result.leftAlone().keySet().stream().anyMatch(LetterAction::needsAPerson)
                 ? EventbusCli.WRONG
-                : EventbusCli.OK;
+                : result.waiting() + result.leftAlone(Standing.UNDER_WAY) > 0 ? EventbusCli.UNDER_WAY : EventbusCli.OK;
+    }
+
+    /** Neither settled, nor on its way by itself, nor the copy of an event whose key says how it stands. */
+    private static boolean needsAPerson(Standing standing) {
+        return !standing.isSettled()
+                && standing != Standing.PARKED
+                && standing != Standing.UNDER_WAY
+                && standing != Standing.WAITING;
+    }
+
+    private static String whatToDo(Standing standing) {
+        return switch (standing) {
+            case UNDER_WAY ->
+                "the group handles them next, or has not come to them; name their key to discard them all the same";
+            case WAITING -> "they wait for their key's next try, which comes by itself; name the key to do it now";
+            case TOO_OFTEN -> "they were redriven as often as may be; raise --most-redrives, or discard them";
+            case PARKED -> "they wait with their key, which goes as a whole; select the key, not the event";
+            case COMPACTED -> "their topic is compacted, where an old event takes the place of newer ones";
+            case NO_OFFSETS -> "Kafka has no offsets of the group; start its runners, then plan again";
+            case FOREIGN_TOPIC -> "the group has never read what they name; they may be forged";
+            case ID_CONFLICT -> "their ids belong to other events; publish them again, or discard them";
+            case INCOMPLETE, WITHOUT_KEY -> "they cannot be handled as they are; publish them again, or discard them";
+            default -> "look at them with list and show";
+        };
     }
 
     /** What commands have that change something. */
@@ -193,13 +226,17 @@ abstract class LetterAction extends Action {
             return redrive.requestedBy(by).perSecond(perSecond).waits(wait);
         }
 
+        /** Whether something was said that events must fit. */
+        boolean isSelective() {
+            return topic != null || key != null || reason != null || from != null || to != null;
+        }
+
         /** Shows the plan, asks, and runs it. */
         int redrive(RedrivePlan plan) {
-            showPlan(plan);
             if (plan.size() == 0) {
-                err().println("There is nothing to redrive.");
-                return EventbusCli.OK;
+                return nothing(plan, "redrive", Set.of(Standing.UNDER_WAY));
             }
+            showPlan(plan);
             return isConfirmed(yes, "Redrive %d events?".formatted(plan.size()))
                     ? tell(plan.run(note))
                     : EventbusCli.NOT_CONFIRMED;
@@ -207,14 +244,41 @@ abstract class LetterAction extends Action {
 
         /** Shows the plan, asks, and gives it up. */
         int discard(RedrivePlan plan) {
-            showPlan(plan);
             if (plan.discardable() == 0) {
-                err().println("There is nothing to discard.");
-                return EventbusCli.OK;
+                return nothing(plan, "discard", Set.of());
             }
+            showPlan(plan);
             return isConfirmed(yes, "Discard %d events for good?".formatted(plan.discardable()))
                     ? tell(plan.discard(note))
                     : EventbusCli.NOT_CONFIRMED;
+        }
+
+        /**
+         * Says why.
+         *
+         * @param asWanted how events stand that are where they were to be brought
+         */
+        private int nothing(RedrivePlan plan, String verb, Set<Standing> asWanted) {
+            print(shown(plan));
+            err().println("There is nothing to %s.".formatted(verb));
+            Map<Standing, Long> open = new TreeMap<>(plan.standings());
+            open.keySet().removeIf(Standing::isSettled);
+            if (!plan.leftOut().isEmpty()) {
+                open.remove(Standing.PARKED); // copies of those
+            }
+            open.forEach((standing, events) ->
+                    err().println("%d events are %s: %s.".formatted(events, standing, whatToDo(standing))));
+            if (plan.unselectedKeys() > 0) {
+                err().println("%d other parked keys of the group are not what was selected: see parked list."
+                        .formatted(plan.unselectedKeys()));
+            }
+            if (plan.standings().isEmpty() && isSelective()) {
+                err().println("No letter and no parked key is as was said.");
+                return EventbusCli.WRONG;
+            }
+            return open.isEmpty()
+                    ? EventbusCli.OK
+                    : asWanted.containsAll(open.keySet()) ? EventbusCli.UNDER_WAY : EventbusCli.WRONG;
         }
 
         /** Beside a JSON document there is none. */

@@ -12,6 +12,8 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
 
 /** Parked keys of a group. */
 @Command(
@@ -25,8 +27,33 @@ import picocli.CommandLine.Command;
         })
 final class ParkedCommand {
 
-    private static Redrive parked(LetterAction action, CliSettings settings) {
-        return Redrive.ofParked(settings.kafka(), action.group(settings), settings.inbox());
+    /** Which keys. */
+    static final class Keys {
+
+        @Option(
+                names = "--key-hash",
+                paramLabel = "HASH",
+                description = "Only the key of this hash, as lists and logs have it; the same as --key.")
+        @Nullable
+        String hash;
+
+        Redrive of(LetterAction action) throws SQLException {
+            CliSettings settings = action.settings();
+            JdbcInbox inbox = settings.inbox();
+            String group = action.group(settings);
+            Redrive all = action.selected(Redrive.ofParked(settings.kafka(), group, inbox));
+            String only = hash;
+            if (only == null) {
+                return all;
+            }
+            byte[] key = inbox.parking().load(group).stream()
+                    .map(ParkedKey::key)
+                    .filter(one -> KeyHash.of(one).equals(only))
+                    .findFirst()
+                    .orElseThrow(() -> new IllegalStateException(
+                            "No parked key of the group has this hash; nothing was done. See parked list."));
+            return all.key(key);
+        }
     }
 
     /** Lists. */
@@ -73,38 +100,52 @@ final class ParkedCommand {
     }
 
     /** Shows all of the events of keys. */
-    @Command(name = "show", description = "Shows parked events whole, key and payload too, each as one line of JSON.")
+    @Command(
+            name = "show",
+            description =
+                    "Shows parked events whole, whatever they wait for, key and payload too, each as one line of JSON.")
     static final class Show extends LetterAction {
 
+        @Mixin
+        Keys keys = new Keys();
+
         @Override
-        public Integer call() throws IOException {
-            CliSettings settings = settings();
-            long lines =
-                    selected(parked(this, settings)).mostRedrives(1_000).plan().export(out());
+        public Integer call() throws IOException, SQLException {
+            long lines = keys.of(this).plan().export(out());
             out().flush();
             return lines == 0 ? EventbusCli.WRONG : EventbusCli.OK;
         }
     }
 
     /** Redrives. */
-    @Command(name = "redrive", description = "Has the group handle its parked keys again, in order.")
+    @Command(
+            name = "redrive",
+            description =
+                    "Has the group handle its parked keys again, in order; with --key or --key-hash also a key that waits for its next try.")
     static final class Again extends LetterAction.Change {
 
+        @Mixin
+        Keys keys = new Keys();
+
         @Override
-        public Integer call() {
-            CliSettings settings = settings();
-            return redrive(selected(paced(parked(this, settings))).plan());
+        public Integer call() throws SQLException {
+            return redrive(paced(keys.of(this)).plan());
         }
     }
 
     /** Discards. */
-    @Command(name = "discard", description = "Gives all events of parked keys up for good; they count as skipped.")
+    @Command(
+            name = "discard",
+            description =
+                    "Gives all events of parked keys up for good, also of those redriven too often; they count as skipped. With --key or --key-hash also a key that waits for its next try or is being handled again.")
     static final class Discard extends LetterAction.Change {
 
+        @Mixin
+        Keys keys = new Keys();
+
         @Override
-        public Integer call() {
-            CliSettings settings = settings();
-            return discard(selected(paced(parked(this, settings))).plan());
+        public Integer call() throws SQLException {
+            return discard(paced(keys.of(this)).plan());
         }
     }
 }

@@ -1,8 +1,10 @@
 package dev.eventbus.cli;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.PrintWriter;
@@ -19,13 +21,16 @@ import picocli.CommandLine.Help.TextTable;
 /** What a command says: facts and tables, for people as text, for programs as one JSON document. */
 final class Report {
 
-    private final ObjectMapper mapper = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+    private final ObjectMapper mapper = JsonMapper.builder()
+            .enable(SerializationFeature.INDENT_OUTPUT)
+            .enable(JsonWriteFeature.ESCAPE_NON_ASCII) // a terminal shows it, too
+            .build();
     private final ObjectNode document = mapper.createObjectNode();
     private final StringBuilder text = new StringBuilder();
 
     /** @param name in camel case; people read it as words */
     Report fact(String name, @Nullable Object value) {
-        document.putPOJO(name, shown(value));
+        document.putPOJO(name, plain(value));
         text.append(words(name)).append(": ").append(shown(value)).append('\n');
         return this;
     }
@@ -36,7 +41,7 @@ final class Report {
         for (List<? extends @Nullable Object> row : rows) {
             ObjectNode object = array.addObject();
             for (int i = 0; i < columns.size(); i++) {
-                object.putPOJO(columns.get(i), shown(row.get(i)));
+                object.putPOJO(columns.get(i), plain(row.get(i)));
             }
         }
         text.append(words(name))
@@ -67,6 +72,11 @@ final class Report {
         TextTable table = TextTable.forColumns(Help.defaultColorScheme(Ansi.OFF), widths);
         cells.forEach(table::addRowValues);
         return table.toString();
+    }
+
+    /** For programs: as it is, and what is absent is null. */
+    private static @Nullable Object plain(@Nullable Object value) {
+        return value == null || value instanceof Number || value instanceof Boolean ? value : value.toString();
     }
 
     private static Object shown(@Nullable Object value) {

@@ -12,11 +12,13 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
 
 /** What needs no server. */
 class EventbusCliTest {
@@ -70,6 +72,21 @@ class EventbusCliTest {
         assertThat(run(Map.of(), "parked", "list", "--password", SECRET)).isEqualTo(2);
         assertThat(run(Map.of(), "outbox", "stats", SECRET)).isEqualTo(2);
         assertThat(err.toString()).contains("--password").doesNotContain(SECRET);
+    }
+
+    @Test
+    void no_command_takes_an_address_a_user_or_a_credential_as_an_argument() {
+        assertThat(optionsOf(new CommandLine(new EventbusCli(Map.of(), question -> false))))
+                .contains("--config", "--note", "--key-hash", "--without-inbox")
+                .noneMatch(option ->
+                        option.matches("(?i).*(passw|secret|token|jaas|credential|user|url|server|database).*"));
+    }
+
+    private static List<String> optionsOf(CommandLine command) {
+        List<String> options = new ArrayList<>();
+        command.getCommandSpec().options().forEach(option -> options.addAll(List.of(option.names())));
+        command.getSubcommands().values().forEach(sub -> options.addAll(optionsOf(sub)));
+        return options;
     }
 
     @Test

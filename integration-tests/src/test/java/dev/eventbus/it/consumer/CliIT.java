@@ -30,6 +30,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -186,6 +187,54 @@ class CliIT {
                     .isEqualTo(1);
             assertThat(scene.count("SELECT count(*) FROM eventbus_inbox WHERE outcome = 'SKIPPED'"))
                     .isEqualTo(1);
+        }
+    }
+
+    @Test
+    void without_an_inbox_letters_go_back_to_their_topic_for_their_group_and_cannot_be_discarded(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            String group = scene.group("cache");
+            configure(scene, group);
+            environment.remove("EVENTBUS_DATABASE_URL");
+            poison.add("evt-0");
+            List<String> handled = new CopyOnWriteArrayList<>();
+            ConsumerRunner runner = scene.start(ConsumerRunner.builder(scene.kafka(), group)
+                    .on(ASSET_UPDATED, (event, delivery) -> {
+                        if (poison.contains(event.id())) {
+                            throw new IllegalStateException("no luck");
+                        }
+                        handled.add(event.id());
+                    })
+                    .retry(RetryConfig.custom().maxAttempts(1).build())
+                    .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                    .build());
+            publish(scene, 0, 2);
+            Eventually.holds(
+                    () -> runJson(0, "deadletters", "plan", "--without-inbox")
+                                    .get("toRedrive")
+                                    .asInt()
+                            == 1,
+                    () -> out + runner.health());
+            holdsNothingPrivate();
+            assertThat(run("deadletters", "show", "--without-inbox", "--event", "evt-0"))
+                    .isZero();
+            assertThat(json.readTree(out).get("keyText").asText()).isEqualTo(KEY);
+            assertThat(run("deadletters", "discard", "--without-inbox", "--note", "x", "--yes"))
+                    .isEqualTo(1);
+            assertThat(err).contains("has no inbox that could remember it");
+            assertThat(scene.endOffsets("asset.events")).isEqualTo(2);
+
+            poison.clear();
+            JsonNode sent = runJson(0, "deadletters", "redrive", "--without-inbox", "--note", "mended", "--yes");
+            assertThat(sent.get("handedOver").asInt()).isEqualTo(1);
+            assertThat(sent.get("waiting").asInt()).as("nobody knows").isZero();
+            Eventually.holds(() -> handled.contains("evt-0"), runner::health);
+            assertThat(runJson(0, "deadletters", "redrive", "--without-inbox", "--note", "again", "--yes")
+                            .get("toRedrive")
+                            .asInt())
+                    .isZero();
+            assertThat(scene.endOffsets("asset.events")).isEqualTo(3);
         }
     }
 
