@@ -6,7 +6,10 @@ package dev.eventbus.testkit;
  */
 public enum CrashPoint {
 
-    /** The inbox's row stands in an open transaction, and the handler has not begun. Also where an event dies or is parked. */
+    /**
+     * The inbox's row stands in an open transaction, and the handler has not begun. Also where an event dies or is parked, and where a parked one
+     * is handled again.
+     */
     AFTER_INBOX_INSERT,
 
     /** The handler has returned, and its transaction is open. Also before the end of an event that dies or is parked is committed. */

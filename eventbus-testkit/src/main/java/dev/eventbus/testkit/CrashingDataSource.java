@@ -80,9 +80,11 @@ final class CrashingDataSource implements DataSource {
         }
     }
 
-    private static boolean isInboxInsert(Object @Nullable [] arguments) {
+    /** The statement that decides about an event: its mark is inserted, or that of a parked one or a dead letter becomes another. */
+    private static boolean isDecision(Object @Nullable [] arguments) {
         String sql = arguments != null && arguments[0] instanceof String text ? text : "";
-        return sql.contains("INSERT INTO") && sql.contains("eventbus_inbox");
+        return sql.contains("INSERT INTO") && sql.contains("eventbus_inbox")
+                || sql.contains("eventbus_inbox SET outcome = ?");
     }
 
     /** A connection. One thread at a time. */
@@ -126,7 +128,7 @@ final class CrashingDataSource implements DataSource {
             if (commits) {
                 crashes.reached(CrashPoint.AFTER_COMMIT, process);
             }
-            return result instanceof PreparedStatement statement && isInboxInsert(arguments)
+            return result instanceof PreparedStatement statement && isDecision(arguments)
                     ? proxy(PreparedStatement.class, (self, call, values) -> insert(statement, call, values))
                     : result;
         }

@@ -3,8 +3,11 @@ package dev.eventbus.faults.crash;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
+import java.util.EnumSet;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
@@ -36,6 +39,18 @@ public final class HaltPoint {
         BEFORE_OFFSETS,
         /** The group's offsets are committed. */
         AFTER_OFFSETS,
+        /** An event is parked, in a transaction that is not committed. */
+        BEFORE_PARKED,
+        /** An event is parked, and the runner does not know. */
+        AFTER_PARKED,
+        /** A parked event is handled, in a transaction that is not committed. */
+        BEFORE_DRAINED,
+        /** A parked event is handled, and the runner does not know. */
+        AFTER_DRAINED,
+        /** A parked key has no events left, and is about to be lifted. */
+        BEFORE_LIFTED,
+        /** A key is not parked any more, and the runner does not know. */
+        AFTER_LIFTED,
         /** Partitions are being handed over and what has ended of them is about to be committed. */
         IN_REVOKE
     }
@@ -86,16 +101,38 @@ public final class HaltPoint {
         });
     }
 
+    /** What a transaction has done to parked keys, and where that halts: before its commit and after. */
+    private enum Parking {
+        PARKED("INSERT INTO eventbus_parked_event", Place.BEFORE_PARKED, Place.AFTER_PARKED),
+        DRAINED("DELETE FROM eventbus_parked_event", Place.BEFORE_DRAINED, Place.AFTER_DRAINED),
+        LIFTED("DELETE FROM eventbus_parked_key", Place.BEFORE_LIFTED, Place.AFTER_LIFTED);
+
+        private final String statement;
+        private final Place before;
+        private final Place after;
+
+        Parking(String statement, Place before, Place after) {
+            this.statement = statement;
+            this.before = before;
+            this.after = after;
+        }
+    }
+
     private Connection in(Connection real) {
         AtomicBoolean marked = new AtomicBoolean();
         AtomicBoolean attempted = new AtomicBoolean();
+        Set<Parking> parking = EnumSet.noneOf(Parking.class);
         return Decorator.of(Connection.class, (method, arguments) -> {
             boolean commits = method.getName().equals("commit");
-            if (commits && marked.get()) {
-                reached(Place.BEFORE_COMMIT);
+            if (commits) {
+                parking.forEach(done -> reached(done.before));
+                if (marked.get()) {
+                    reached(Place.BEFORE_COMMIT);
+                }
             }
             Object result = method.invoke(real, arguments);
             if (commits) {
+                parking.forEach(done -> reached(done.after));
                 if (marked.getAndSet(false)) {
                     reached(Place.AFTER_COMMIT);
                 }
@@ -103,11 +140,17 @@ public final class HaltPoint {
                     reached(Place.ATTEMPT_NOTED);
                 }
             }
+            if (commits || method.getName().equals("rollback") && arguments.length == 0) {
+                parking.clear();
+            }
             if (!(result instanceof PreparedStatement statement)) {
                 return result;
             }
             String sql = String.valueOf(arguments[0]);
             attempted.compareAndSet(false, sql.contains("INSERT INTO eventbus_attempt"));
+            Stream.of(Parking.values())
+                    .filter(done -> sql.contains(done.statement))
+                    .forEach(parking::add);
             return sql.contains("INSERT INTO eventbus_inbox") ? in(statement, marked) : statement;
         });
     }

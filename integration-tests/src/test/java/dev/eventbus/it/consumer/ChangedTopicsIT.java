@@ -11,13 +11,17 @@ import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
+import dev.eventbus.outbox.OutboxAdmin;
+import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.TopicSpec;
 import dev.eventbus.topics.Topics;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.PreparedStatement;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -80,6 +84,64 @@ class ChangedTopicsIT {
                 assertThat(bookedOf(scene, user)).isEqualTo(upTo(7));
             }
             Eventually.holds(() -> inbox.parking().load(group).isEmpty(), runner::health);
+        }
+    }
+
+    @Test
+    void two_runners_keep_the_order_of_parked_keys_while_a_relay_adopts_the_growth_from_3_to_6_partitions(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            String group = scene.group("ledger");
+            OutboxRelay relay = scene.startRelay();
+            IntStream.range(0, PARKED).forEach(user -> poison.add("user-" + user + "-1"));
+            ConsumerRunner one = scene.start(runner(scene, group, scene.inbox()));
+            ConsumerRunner two = scene.start(runner(scene, group, scene.inbox()));
+            commit(scene, 0, 3);
+            Eventually.holds(
+                    () -> parkedEvents(scene) == PARKED * 2 && booked(scene) == (USERS - PARKED) * 3 + PARKED,
+                    () -> one.health() + " " + two.health() + relay.health());
+            try (Admin admin = scene.kafka().admin()) {
+                admin.createPartitions(Map.of(scene.kafka().physicalTopic("asset.events"), NewPartitions.increaseTo(6)))
+                        .all()
+                        .get();
+                Eventually.holds(() -> partitions(admin, scene) == 6, () -> "it has not grown");
+            }
+            commit(scene, 3, 4);
+            assertThat(OutboxAdmin.of(scene.outbox(), scene.database())
+                            .adoptPartitions(scene.kafka(), "asset.events", Duration.ofMinutes(1), group))
+                    .isEqualTo(6);
+            commit(scene, 4, 6);
+            Eventually.holds(
+                    () -> parkedEvents(scene) == PARKED * 5, () -> one.health() + " " + two.health() + relay.health());
+            assertThat(scene.records("asset.events"))
+                    .as("parked keys have moved")
+                    .anyMatch(record ->
+                            record.partition() > 2 && poison.contains(new String(record.key(), UTF_8) + "-1"));
+            poison.clear();
+            assertThat(Redrive.ofParked(scene.kafka(), group, scene.inbox())
+                            .perSecond(10_000)
+                            .plan()
+                            .run("mended")
+                            .handedOver())
+                    .isEqualTo(PARKED * 5);
+            commit(scene, 6, 9); // while they are handled
+            Eventually.holds(() -> booked(scene) == USERS * 9, () -> one.health() + " " + two.health());
+            for (int user = 0; user < USERS; user++) {
+                assertThat(bookedOf(scene, user)).as("user %d", user).isEqualTo(upTo(9));
+            }
+            Eventually.holds(() -> scene.inbox().parking().load(group).isEmpty(), one::health);
+            assertThat(parkedEvents(scene)).isZero();
+        }
+    }
+
+    private static void commit(Scene scene, int from, int to) throws Exception {
+        for (int n = from; n < to; n++) {
+            int amount = n;
+            scene.inTransaction(tx -> {
+                for (int user = 0; user < USERS; user++) {
+                    scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount("user-" + user, amount));
+                }
+            });
         }
     }
 

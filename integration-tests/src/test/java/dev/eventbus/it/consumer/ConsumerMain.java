@@ -33,6 +33,9 @@ final class ConsumerMain {
     /** System property: milliseconds before the second attempt; 10 without it. */
     static final String BACK_OFF = "eventbus.it.backOff";
 
+    /** System property: keys whose event failed for good are parked; else their letters are sent and they go on. */
+    static final String PARKS = "eventbus.it.parks";
+
     private static final int AS_BY_SIGKILL = 137;
     private static final Duration CLOSES_WITHIN = Duration.ofSeconds(20);
 
@@ -55,18 +58,20 @@ final class ConsumerMain {
                         "300"))
                 .topicPrefix(arguments[4]);
         HaltPoint halt = HaltPoint.ofThisJvm();
-        try (HikariDataSource database = new HikariDataSource(pool);
+        HikariDataSource database = new HikariDataSource(pool);
+        JdbcInbox inbox = JdbcInbox.postgres(halt.in(database));
+        try (database;
                 ConsumerRunner runner = ConsumerRunner.builder(
                                 halt.in(CrashPoint.ofThisJvm().in(kafka)), arguments[5])
-                        .inTransaction(
-                                JdbcInbox.postgres(halt.in(database)),
-                                ASSET_UPDATED,
-                                (event, tx) -> handle(event.id(), tx.connection()))
+                        .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> handle(event.id(), tx.connection()))
                         .retry(RetryConfig.custom()
                                 .maxAttempts(2)
                                 .intervalFunction(attempt -> Long.getLong(BACK_OFF, 10))
                                 .build())
-                        .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                        .afterRetries(
+                                Boolean.getBoolean(PARKS)
+                                        ? AfterRetries.parkKey(inbox, "dlq.events")
+                                        : AfterRetries.deadLetter("dlq.events"))
                         .listener(new Teller())
                         .build()) {
             Runtime.getRuntime().addShutdownHook(new Thread(() -> runner.close(CLOSES_WITHIN)));
