@@ -97,6 +97,14 @@ final class Witness {
         }
     }
 
+    /** How many events have been committed. */
+    long events() throws SQLException {
+        try (Connection connection = servers.connect()) {
+            List<Long> count = rows(connection, WorkloadSql.countLedger(), row -> row.getLong(1));
+            return count.get(0);
+        }
+    }
+
     /** Events that end the process that handles them. */
     List<String> haltingEvents() throws SQLException {
         try (Connection connection = servers.connect()) {

@@ -75,6 +75,10 @@ final class WorkloadSql {
         return "SELECT event_id, key, number, digest, at FROM ledger";
     }
 
+    static String countLedger() {
+        return "SELECT count(*) FROM ledger";
+    }
+
     static String effects() {
         return "SELECT event_id, key, number, nth, digest, at FROM effect";
     }
