@@ -88,7 +88,7 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
     private static EmbeddedKafka prepared(int count, NodeConfig.Wishes wishes, BrokerRuntime runtime) {
         WorkFolder work = WorkFolder.create("kafka");
         String clusterId = newClusterId();
-        List<NodeAddresses> cluster = NodeAddresses.find(count, wishes.advertisedPorts());
+        List<NodeAddresses> cluster = NodeAddresses.find(count, wishes.advertisedPorts(), wishes.betweenBrokers());
         List<KafkaNode> nodes = new ArrayList<>();
         for (NodeAddresses addresses : cluster) {
             KafkaNode node = new KafkaNode(addresses, runtime, clusterId, work);
@@ -118,6 +118,11 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
     /** Where a node really listens for clients: what a proxy in front of it forwards to. */
     public String address(int node) {
         return node(node).addresses().clientAddress();
+    }
+
+    /** Where a node really listens for the other brokers: what a proxy between them forwards to. */
+    public String brokerAddress(int node) {
+        return node(node).addresses().brokerAddress();
     }
 
     /** How many nodes there are, whether they run or not. */
@@ -212,7 +217,9 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
 
         private final Map<String, String> properties = new HashMap<>();
         private final Map<String, String> saslUsers = new HashMap<>();
+        private final Map<String, String> scramUsers = new HashMap<>();
         private List<Integer> advertisedPorts = List.of();
+        private List<Integer> betweenBrokers = List.of();
         private int nodes = 1;
 
         private Builder() {}
@@ -242,14 +249,28 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
          * called for several. By default there are no passwords. Both may hold letters, digits and {@code . _ -}.
          */
         public Builder saslUser(String name, String password) {
+            checkUser(name, password);
+            saslUsers.put(name, password);
+            return this;
+        }
+
+        /**
+         * As {@link #saslUser}, by {@code SCRAM-SHA-512}: the password is never sent, and the broker keeps none. With {@link #tls} it is
+         * {@code SASL_SSL}. Brokers take users of both kinds.
+         */
+        public Builder scramUser(String name, String password) {
+            checkUser(name, password);
+            scramUsers.put(name, password);
+            return this;
+        }
+
+        private static void checkUser(String name, String password) {
             if (!WORD.matcher(name).matches()) {
                 throw new IllegalArgumentException("name must be letters, digits and . _ -, was '" + name + "'");
             }
             if (!WORD.matcher(password).matches()) {
                 throw new IllegalArgumentException("password of " + name + " must be letters, digits and . _ -");
             }
-            saslUsers.put(name, password);
-            return this;
         }
 
         /**
@@ -266,10 +287,20 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
 
         /**
          * The ports that clients are told instead of the real ones, one for each node: those of proxies on the loopback
-         * interface, which forward to {@link EmbeddedKafka#address(int)}. The brokers talk to each other directly.
+         * interface, which forward to {@link EmbeddedKafka#address(int)}. The brokers talk to each other directly, unless
+         * {@link #portsBetweenBrokers} says otherwise.
          */
         public Builder advertisedPorts(int... ports) {
             this.advertisedPorts = IntStream.of(ports).boxed().toList();
+            return this;
+        }
+
+        /**
+         * The ports at which brokers reach each other instead of the real ones, one for each node: those of proxies, which
+         * forward to {@link EmbeddedKafka#brokerAddress(int)}. What the controllers say among themselves goes directly.
+         */
+        public Builder portsBetweenBrokers(int... ports) {
+            this.betweenBrokers = IntStream.of(ports).boxed().toList();
             return this;
         }
 
@@ -280,11 +311,17 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
          * @throws EmbeddedServerException if a node does not come up; the message ends with the tail of its log
          */
         public EmbeddedKafka start() {
-            if (!advertisedPorts.isEmpty() && advertisedPorts.size() != nodes) {
-                throw new IllegalArgumentException("advertisedPorts must be one for each node, was %d for %d nodes"
-                        .formatted(advertisedPorts.size(), nodes));
+            checkOneForEach("advertisedPorts", advertisedPorts);
+            checkOneForEach("portsBetweenBrokers", betweenBrokers);
+            return EmbeddedKafka.start(
+                    nodes, new NodeConfig.Wishes(advertisedPorts, betweenBrokers, properties, saslUsers, scramUsers));
+        }
+
+        private void checkOneForEach(String name, List<Integer> ports) {
+            if (!ports.isEmpty() && ports.size() != nodes) {
+                throw new IllegalArgumentException(
+                        "%s must be one for each node, was %d for %d nodes".formatted(name, ports.size(), nodes));
             }
-            return EmbeddedKafka.start(nodes, new NodeConfig.Wishes(advertisedPorts, properties, saslUsers));
         }
     }
 }

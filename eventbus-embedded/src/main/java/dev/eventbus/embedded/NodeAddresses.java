@@ -6,25 +6,27 @@ import java.util.stream.Collectors;
 
 /**
  * Where a node listens: for clients (the only listener that may ask for a password), for the other brokers and for the
- * quorum. {@code advertised} is the port that clients are told; it differs from {@code client} when a proxy stands
- * between.
+ * quorum. {@code advertised} is the port that clients are told, {@code advertisedBroker} the one that other brokers are;
+ * each differs from the real one when a proxy stands between.
  */
-record NodeAddresses(int node, int client, int advertised, int broker, int controller) {
+record NodeAddresses(int node, int client, int advertised, int broker, int advertisedBroker, int controller) {
 
     private static final String LOOPBACK = "127.0.0.1:";
     private static final int LISTENERS = 3;
 
-    /** The addresses of nodes 1 to n; {@code advertised} is empty or has a port for each node. */
-    static List<NodeAddresses> find(int nodes, List<Integer> advertised) {
+    /** The addresses of nodes 1 to n; what is advertised is empty or has a port for each node. */
+    static List<NodeAddresses> find(int nodes, List<Integer> advertised, List<Integer> betweenBrokers) {
         List<Integer> free = FreePorts.find(nodes * LISTENERS);
         List<NodeAddresses> found = new ArrayList<>();
         for (int i = 0; i < nodes; i++) {
             int client = free.get(i * LISTENERS);
+            int broker = free.get(i * LISTENERS + 1);
             found.add(new NodeAddresses(
                     i + 1,
                     client,
                     advertised.isEmpty() ? client : advertised.get(i),
-                    free.get(i * LISTENERS + 1),
+                    broker,
+                    betweenBrokers.isEmpty() ? broker : betweenBrokers.get(i),
                     free.get(i * LISTENERS + 2)));
         }
         return List.copyOf(found);
@@ -50,6 +52,10 @@ record NodeAddresses(int node, int client, int advertised, int broker, int contr
 
     String brokerAddress() {
         return LOOPBACK + broker;
+    }
+
+    String advertisedBrokerAddress() {
+        return LOOPBACK + advertisedBroker;
     }
 
     String controllerAddress() {

@@ -1,6 +1,7 @@
 package dev.eventbus.embedded;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -30,15 +31,25 @@ final class NodeConfig {
     /** With it, the clients' listener speaks TLS. */
     static final String KEY_STORE = "listener.name.client.ssl.keystore.location";
 
+    /** Before the name of a user whose password the node keeps in the form of SCRAM; it does so when it formats its folder. */
+    static final String SCRAM_USER = "eventbus.scram.";
+
     private NodeConfig() {}
 
     /** What was asked for beside the number of nodes; copied, so the builder can be used again. */
-    record Wishes(List<Integer> advertisedPorts, Map<String, String> properties, Map<String, String> saslUsers) {
+    record Wishes(
+            List<Integer> advertisedPorts,
+            List<Integer> betweenBrokers,
+            Map<String, String> properties,
+            Map<String, String> saslUsers,
+            Map<String, String> scramUsers) {
 
         Wishes {
             advertisedPorts = List.copyOf(advertisedPorts);
+            betweenBrokers = List.copyOf(betweenBrokers);
             properties = Map.copyOf(properties);
             saslUsers = Map.copyOf(saslUsers);
+            scramUsers = Map.copyOf(scramUsers);
         }
     }
 
@@ -71,33 +82,43 @@ final class NodeConfig {
                         "CLIENT://%s,BROKER://%s,CONTROLLER://%s"
                                 .formatted(node.clientAddress(), node.brokerAddress(), node.controllerAddress()),
                 "advertised.listeners",
-                        "CLIENT://%s,BROKER://%s".formatted(node.advertisedAddress(), node.brokerAddress()),
+                        "CLIENT://%s,BROKER://%s".formatted(node.advertisedAddress(), node.advertisedBrokerAddress()),
                 "log.dirs", data.toString());
     }
 
     /** Only the clients' listener asks for a password and speaks TLS: the other two are the cluster's own. */
     private static Map<String, String> security(Wishes wishes) {
-        Map<String, String> saslUsers = wishes.saslUsers();
-        boolean tls = wishes.properties().containsKey(KEY_STORE);
-        String protocol = (saslUsers.isEmpty() ? "" : "SASL_") + (tls ? "SSL" : "PLAINTEXT");
-        String protocols = "CLIENT:%s,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT".formatted(protocol);
-        if (saslUsers.isEmpty()) {
-            return Map.of("listener.security.protocol.map", protocols);
+        Map<String, String> security = new TreeMap<>();
+        List<String> mechanisms = new ArrayList<>();
+        if (!wishes.saslUsers().isEmpty()) {
+            mechanisms.add("PLAIN");
+            StringBuilder login = new StringBuilder("org.apache.kafka.common.security.plain.PlainLoginModule required");
+            new TreeMap<>(wishes.saslUsers())
+                    .forEach((name, password) -> login.append(" user_")
+                            .append(name)
+                            .append("=\"")
+                            .append(password)
+                            .append('"'));
+            security.put(
+                    "listener.name.client.plain.sasl.jaas.config",
+                    login.append(';').toString());
         }
-        StringBuilder login = new StringBuilder("org.apache.kafka.common.security.plain.PlainLoginModule required");
-        new TreeMap<>(saslUsers)
-                .forEach((name, password) -> login.append(" user_")
-                        .append(name)
-                        .append("=\"")
-                        .append(password)
-                        .append('"'));
-        return Map.of(
+        if (!wishes.scramUsers().isEmpty()) {
+            mechanisms.add("SCRAM-SHA-512");
+            wishes.scramUsers().forEach((name, password) -> security.put(SCRAM_USER + name, password));
+            security.put(
+                    "listener.name.client.scram-sha-512.sasl.jaas.config",
+                    "org.apache.kafka.common.security.scram.ScramLoginModule required;");
+        }
+        if (!mechanisms.isEmpty()) {
+            security.put("sasl.enabled.mechanisms", String.join(",", mechanisms));
+        }
+        boolean tls = wishes.properties().containsKey(KEY_STORE);
+        String protocol = (mechanisms.isEmpty() ? "" : "SASL_") + (tls ? "SSL" : "PLAINTEXT");
+        security.put(
                 "listener.security.protocol.map",
-                protocols,
-                "sasl.enabled.mechanisms",
-                "PLAIN",
-                "listener.name.client.plain.sasl.jaas.config",
-                login.append(';').toString());
+                "CLIENT:%s,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT".formatted(protocol));
+        return security;
     }
 
     private static Map<String, String> replicated(int nodes) {

@@ -10,9 +10,9 @@ import org.junit.jupiter.api.Test;
 
 class NodeConfigTest {
 
-    private static final NodeAddresses ONE = new NodeAddresses(1, 101, 101, 102, 103);
-    private static final NodeAddresses TWO = new NodeAddresses(2, 201, 901, 202, 203);
-    private static final NodeAddresses THREE = new NodeAddresses(3, 301, 301, 302, 303);
+    private static final NodeAddresses ONE = new NodeAddresses(1, 101, 101, 102, 102, 103);
+    private static final NodeAddresses TWO = new NodeAddresses(2, 201, 901, 202, 902, 203);
+    private static final NodeAddresses THREE = new NodeAddresses(3, 301, 301, 302, 302, 303);
     private static final Path DATA = Path.of("/data/node");
 
     @Test
@@ -38,10 +38,10 @@ class NodeConfigTest {
     }
 
     @Test
-    void clients_are_told_the_advertised_port_and_brokers_the_real_one() {
+    void clients_and_brokers_are_each_told_the_port_that_is_advertised_to_them() {
         assertThat(NodeConfig.of(TWO, List.of(ONE, TWO, THREE), DATA, wishes(Map.of(), Map.of())))
                 .containsEntry("listeners", "CLIENT://127.0.0.1:201,BROKER://127.0.0.1:202,CONTROLLER://127.0.0.1:203")
-                .containsEntry("advertised.listeners", "CLIENT://127.0.0.1:901,BROKER://127.0.0.1:202");
+                .containsEntry("advertised.listeners", "CLIENT://127.0.0.1:901,BROKER://127.0.0.1:902");
     }
 
     @Test
@@ -65,6 +65,20 @@ class NodeConfigTest {
     }
 
     @Test
+    void users_of_both_mechanisms_are_let_in_over_tls() {
+        NodeConfig.Wishes wishes = new NodeConfig.Wishes(
+                List.of(), List.of(), Map.of(NodeConfig.KEY_STORE, "/keys.p12"), Map.of("a", "pw"), Map.of("b", "x"));
+        assertThat(NodeConfig.of(ONE, List.of(ONE), DATA, wishes))
+                .containsEntry(
+                        "listener.security.protocol.map", "CLIENT:SASL_SSL,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT")
+                .containsEntry("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512")
+                .containsEntry("eventbus.scram.b", "x")
+                .containsEntry(
+                        "listener.name.client.scram-sha-512.sasl.jaas.config",
+                        "org.apache.kafka.common.security.scram.ScramLoginModule required;");
+    }
+
+    @Test
     void refuses_what_cannot_be_and_never_tells_a_password() {
         EmbeddedKafka.Builder builder = EmbeddedKafka.builder();
 
@@ -74,11 +88,17 @@ class NodeConfigTest {
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("password of orders")
                 .hasMessageNotContaining("cret");
+        assertThatThrownBy(() -> builder.scramUser("orders", "se,cret"))
+                .hasMessageContaining("password of orders")
+                .hasMessageNotContaining("cret");
+        assertThatThrownBy(
+                        () -> EmbeddedKafka.builder().portsBetweenBrokers(1, 2).start())
+                .hasMessage("portsBetweenBrokers must be one for each node, was 2 for 1 nodes");
         assertThatThrownBy(() -> builder.nodes(3).advertisedPorts(1).start())
                 .hasMessage("advertisedPorts must be one for each node, was 1 for 3 nodes");
     }
 
     private static NodeConfig.Wishes wishes(Map<String, String> properties, Map<String, String> users) {
-        return new NodeConfig.Wishes(List.of(), properties, users);
+        return new NodeConfig.Wishes(List.of(), List.of(), properties, users, Map.of());
     }
 }

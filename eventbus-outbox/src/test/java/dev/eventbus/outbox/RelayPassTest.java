@@ -263,6 +263,21 @@ class RelayPassTest {
         assertThat(database.ids()).isEmpty();
     }
 
+    /** P-11: nobody may take the highest number seen for all that there is. */
+    @Test
+    void a_row_that_is_committed_after_higher_ones_were_sent_is_sent_at_the_next_look() throws SQLException {
+        try (Connection slow = database.begin()) {
+            database.outbox.within(slow).publish(event("late", "alice"));
+            database.publish(event("evt-2", "bob"), event("evt-3", "carol"));
+            run();
+            assertThat(kafka.ids()).containsExactlyInAnyOrder("evt-2", "evt-3");
+            slow.commit();
+        }
+        run();
+        assertThat(kafka.ids()).endsWith("late").hasSize(3);
+        assertThat(database.ids()).isEmpty();
+    }
+
     @Test
     void a_broker_that_falls_silent_is_told_before_its_topic_waits() {
         kafka.answer = FakeKafka.Answer.HOLD;

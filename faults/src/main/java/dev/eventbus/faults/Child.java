@@ -72,9 +72,17 @@ final class Child {
         }
     }
 
-    /** SIGSTOP. */
-    void freeze() {
-        Signals.send("STOP", process.pid());
+    /** SIGSTOP. Returns whether it was there: it may end by itself just now. */
+    boolean freezes() {
+        try {
+            Signals.send("STOP", process.pid());
+            return true;
+        } catch (IllegalStateException e) {
+            if (process.isAlive()) {
+                throw e;
+            }
+            return false;
+        }
     }
 
     /** SIGCONT. */

@@ -9,6 +9,7 @@ import dev.eventbus.consumer.ConsumerRunnerBuilder;
 import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.FailureKind;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.faults.check.Exits;
 import dev.eventbus.faults.crash.CrashPoint;
 import dev.eventbus.faults.crash.HaltPoint;
 import dev.eventbus.topics.KafkaCluster;
@@ -19,7 +20,6 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
@@ -27,7 +27,8 @@ import javax.sql.DataSource;
 
 /**
  * A runner with an inbox, until its standard input ends. Its handler writes an effect and then fails if that is the event's {@link
- * Fate}. Told {@code outage 2000}, it fails at every event for so many milliseconds, for a reason that is not the event's.
+ * Fate}. Told {@code outage 2000}, it fails at every event for so many milliseconds, for a reason that is not the event's; told
+ * {@code healed 2000}, it fails at none that it has failed at before.
  */
 final class ConsumerMain {
 
@@ -39,6 +40,16 @@ final class ConsumerMain {
 
     static final String OUTAGE = "outage ";
 
+    /** Handlers fail at nothing for so many milliseconds; as a property from the start on. */
+    static final String HEALED = "healed ";
+
+    static final String HEALED_PROPERTY = "faults.healed";
+
+    /** What becomes of events that fail for good. */
+    static final String PARK_KEY = "park-key";
+
+    static final int ATTEMPTS = 4;
+
     static final Duration HEARTBEAT = Duration.ofMillis(1_500);
     private static final Duration CLOSES_WITHIN = Duration.ofSeconds(10);
     private static final long SLOW_NANOS = 500_000_000;
@@ -48,25 +59,29 @@ final class ConsumerMain {
     /** When the outage is over, by the monotonic clock. */
     private final AtomicLong outageEnds = new AtomicLong(System.nanoTime());
 
+    /** Until when the handlers fail at nothing. */
+    private final AtomicLong healedUntil = new AtomicLong(System.nanoTime()
+            + Duration.ofMillis(Long.getLong(HEALED_PROPERTY, 0)).toNanos());
+
     private ConsumerMain() {}
 
-    /** @param arguments JDBC address, user, password, bootstrap servers, group protocol, {@code inbox} or {@link #NO_INBOX} */
+    /** @param arguments JDBC address, user, password, bootstrap servers, group protocol, {@code inbox} or {@link #NO_INBOX}, what becomes of what fails for good */
     public static void main(String[] arguments) {
         ConsumerMain main = new ConsumerMain();
         HaltPoint halt = HaltPoint.ofThisJvm();
         KafkaCluster kafka = halt.in(CrashPoint.ofThisJvm().in(KafkaCluster.of(settings(arguments[3], arguments[4]))));
         try (HikariDataSource database = Children.pool(arguments[0], arguments[1], arguments[2], CONCURRENCY + 6);
-                ConsumerRunner runner = main.started(kafka, halt.in(database), arguments[5])) {
+                ConsumerRunner runner = main.started(kafka, halt.in(database), arguments[5], arguments[6])) {
             Children.awaitEndOfInput(main::hear);
             runner.close(CLOSES_WITHIN);
         }
     }
 
     /** A start is refused while the database does not answer; then an application's supervisor tries again, here itself. */
-    private ConsumerRunner started(KafkaCluster kafka, DataSource database, String inbox) {
+    private ConsumerRunner started(KafkaCluster kafka, DataSource database, String inbox, String afterRetries) {
         while (true) {
             try {
-                return runner(kafka, database, inbox).start();
+                return runner(kafka, database, inbox, afterRetries).start();
             } catch (StartRefusedException e) {
                 System.err.println("not started: " + e.getMessage());
                 LockSupport.parkNanos(STARTS_AGAIN_AFTER);
@@ -75,7 +90,7 @@ final class ConsumerMain {
     }
 
     private static Map<String, String> settings(String bootstrapServers, String protocol) {
-        Map<String, String> settings = new HashMap<>(Map.of("bootstrap.servers", bootstrapServers));
+        Map<String, String> settings = Clients.APPLICATION.settings(bootstrapServers);
         if (protocol.equals("classic")) {
             settings.put("session.timeout.ms", String.valueOf(SESSION.toMillis()));
             settings.put("heartbeat.interval.ms", String.valueOf(HEARTBEAT.toMillis()));
@@ -85,23 +100,25 @@ final class ConsumerMain {
         return settings;
     }
 
-    private ConsumerRunner runner(KafkaCluster kafka, DataSource database, String inbox) {
+    private ConsumerRunner runner(KafkaCluster kafka, DataSource database, String inbox, String afterRetries) {
         ConsumerRunnerBuilder builder = ConsumerRunner.builder(kafka, GROUP);
+        JdbcInbox marks = JdbcInbox.postgres(database);
         if (inbox.equals(NO_INBOX)) {
             builder.on(Change.TYPE, (event, delivery) -> handleInOwnTransaction(event, delivery, database));
         } else {
             builder.inTransaction(
-                    JdbcInbox.postgres(database),
-                    Change.TYPE,
-                    (event, delivery) -> handle(event, delivery, delivery.connection()));
+                    marks, Change.TYPE, (event, delivery) -> handle(event, delivery, delivery.connection()));
         }
         return builder.retry(RetryConfig.custom()
-                        .maxAttempts(4)
+                        .maxAttempts(ATTEMPTS)
                         .intervalFunction(IntervalFunction.ofExponentialRandomBackoff(
                                 Duration.ofMillis(25), 2.0, 0.2, Duration.ofSeconds(2)))
                         .build())
                 .classify(failure -> failure instanceof Outage ? FailureKind.OUTAGE : FailureKind.RETRY)
-                .afterRetries(AfterRetries.deadLetter(Change.LETTERS))
+                .afterRetries(
+                        afterRetries.equals(PARK_KEY)
+                                ? AfterRetries.parkKey(marks, Change.LETTERS)
+                                : AfterRetries.deadLetter(Change.LETTERS))
                 .concurrency(CONCURRENCY)
                 .build();
     }
@@ -110,6 +127,9 @@ final class ConsumerMain {
         if (command.startsWith(OUTAGE)) {
             long millis = Long.parseLong(command.substring(OUTAGE.length()));
             outageEnds.set(System.nanoTime() + Duration.ofMillis(millis).toNanos());
+        } else if (command.startsWith(HEALED)) {
+            long millis = Long.parseLong(command.substring(HEALED.length()));
+            healedUntil.set(System.nanoTime() + Duration.ofMillis(millis).toNanos());
         }
     }
 
@@ -128,7 +148,12 @@ final class ConsumerMain {
         if (fate == Fate.SLOW) {
             LockSupport.parkNanos(SLOW_NANOS);
         }
-        if (delivery.attempt() <= fate.failures) {
+        if (fate == Fate.HALTS) {
+            Runtime.getRuntime().halt(Exits.BY_EVENT);
+        }
+        boolean isRedriven = delivery.attempt() > ATTEMPTS && Fate.isMendedByRedrive(event.id());
+        boolean healed = System.nanoTime() - healedUntil.get() < 0;
+        if (delivery.attempt() <= fate.failures && !isRedriven && !healed) {
             throw new IllegalStateException("as it is to be");
         }
         if (System.nanoTime() - outageEnds.get() < 0) {

@@ -15,7 +15,7 @@ import java.util.stream.Collectors;
 
 /**
  * Visits each crash point once: an instance runs until it comes there and halts as by a power cut, and the next one takes its place.
- * One publisher, one relay and two consumers do so at the same time; the others work on.
+ * One publisher, one relay, the consumers and the redriver, if there is one, do so at the same time; the others work on.
  */
 final class CrashTour {
 
@@ -70,9 +70,18 @@ final class CrashTour {
                     Point.halt("C6", HaltPoint.Place.AFTER_COMMIT, 20),
                     Point.halt("C8", HaltPoint.Place.AFTER_OFFSETS, 3)));
 
-    static final int POINTS = OF_PUBLISHER.size()
-            + OF_RELAY.size()
-            + OF_CONSUMERS.stream().mapToInt(List::size).sum();
+    private static final List<Point> OF_REDRIVER = List.of(
+            Point.crash("V1", CrashPoint.Place.REDRIVE_PLANNED, 1),
+            Point.crash("V2", CrashPoint.Place.REDRIVE_HANDED_OVER, 1),
+            Point.crash("V3", CrashPoint.Place.REDRIVE_NOTED, 1));
+
+    /** How many there are, in a run that parks keys or in another. */
+    static int points(boolean parks) {
+        return OF_PUBLISHER.size()
+                + OF_RELAY.size()
+                + OF_CONSUMERS.stream().mapToInt(List::size).sum()
+                + (parks ? OF_REDRIVER.size() : 0);
+    }
 
     private final Fleet fleet;
     private final ConcurrentLinkedQueue<String> reached = new ConcurrentLinkedQueue<>();
@@ -93,6 +102,9 @@ final class CrashTour {
                 Fleet.Instance consumer = fleet.instance(Role.CONSUMER, i);
                 List<Point> points = OF_CONSUMERS.get(i);
                 tours.add(guides.submit(() -> visit(consumer, points)));
+            }
+            if (fleet.has(Role.REDRIVER)) {
+                tours.add(guides.submit(() -> visit(fleet.instance(Role.REDRIVER, 0), OF_REDRIVER)));
             }
             for (Future<?> tour : tours) {
                 tour.get();
@@ -132,6 +144,7 @@ final class CrashTour {
             case PUBLISHER -> OF_PUBLISHER;
             case RELAY -> OF_RELAY;
             case CONSUMER -> OF_CONSUMERS.stream().flatMap(List::stream).toList();
+            case REDRIVER -> OF_REDRIVER;
         };
     }
 

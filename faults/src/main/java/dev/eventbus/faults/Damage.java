@@ -13,12 +13,8 @@ import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.DescribeClusterOptions;
-import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.protocol.ApiKeys;
 
 /** What a {@link Nemesis} does to processes, servers and networks. Thread-safe, as long as no two faults hit the same. */
@@ -28,35 +24,16 @@ final class Damage {
 
     private final Servers servers;
     private final Fleet fleet;
+    private final BrokerDamage brokers;
+    private final ClusterDamage cluster;
+    private final EventDamage events;
 
     Damage(Servers servers, Fleet fleet) {
         this.servers = servers;
         this.fleet = fleet;
-    }
-
-    private record Broker(Servers servers, int node) implements Comeback.Server {
-
-        private static final int ANSWERS_WITHIN_MILLIS = 5_000;
-
-        @Override
-        public boolean isAlive() {
-            return servers.kafka().isAlive(node);
-        }
-
-        @Override
-        public void start() {
-            servers.kafka().start(node);
-        }
-
-        @Override
-        public boolean answers() throws InterruptedException {
-            var options = new DescribeClusterOptions().timeoutMs(ANSWERS_WITHIN_MILLIS);
-            try (Admin admin = servers.admin()) {
-                return admin.describeCluster(options).nodes().get().stream().anyMatch(broker -> broker.id() == node);
-            } catch (ExecutionException | KafkaException e) {
-                return false;
-            }
-        }
+        this.brokers = new BrokerDamage(servers);
+        this.cluster = new ClusterDamage(servers);
+        this.events = new EventDamage(servers, fleet);
     }
 
     private record Database(Servers servers) implements Comeback.Server {
@@ -81,14 +58,42 @@ final class Damage {
         }
     }
 
+    /** Keys wait for a person if a record was too large; what was refused in the last moment is found later. */
+    void unblock() throws SQLException {
+        int unblocked = cluster.unblockNow();
+        if (unblocked > 0) {
+            System.err.println("unblocked late: " + unblocked);
+        }
+    }
+
     /** Makes a fault and ends it. Returns whether it has met anybody: answers can be lost only while somebody asks. */
     boolean carryOut(Fault fault) throws Exception {
         switch (fault.kind().on) {
-            case PUBLISHER -> process(fault, fleet.instance(Role.PUBLISHER, fault.target()));
-            case RELAY -> process(fault, fleet.instance(Role.RELAY, fault.target()));
-            case CONSUMER -> process(fault, fleet.instance(Role.CONSUMER, fault.target()));
+            case PUBLISHER -> {
+                return process(fault, fleet.instance(Role.PUBLISHER, fault.target()));
+            }
+            case RELAY -> {
+                return process(fault, fleet.instance(Role.RELAY, fault.target()));
+            }
+            case CONSUMER -> {
+                return process(fault, fleet.instance(Role.CONSUMER, fault.target()));
+            }
+            case REDRIVER -> {
+                return fleet.has(Role.REDRIVER) && process(fault, fleet.instance(Role.REDRIVER, fault.target()));
+            }
+            case EVENT -> {
+                return events.haltHandlers(fault);
+            }
+            case BROKERS -> {
+                return brokers.carryOut(fault);
+            }
+            case TOPIC -> {
+                return cluster.lowerLimit(fault);
+            }
+            case ACLS -> {
+                return cluster.revoke(fault);
+            }
             case DATABASE -> database(fault);
-            case BROKERS -> broker(fault, 1 + fault.dice() % Servers.BROKERS);
             case NETWORK_TO_BROKER -> {
                 return networkToBroker(fault, servers.toBroker(1 + fault.target()));
             }
@@ -102,9 +107,9 @@ final class Damage {
         return true;
     }
 
-    private void process(Fault fault, Fleet.Instance instance) throws Exception {
+    private boolean process(Fault fault, Fleet.Instance instance) throws Exception {
         switch (fault.kind()) {
-            case KILL_PUBLISHER, KILL_RELAY, KILL_CONSUMER -> {
+            case KILL_PUBLISHER, KILL_RELAY, KILL_CONSUMER, KILL_REDRIVER -> {
                 instance.kill();
                 pause(fault.forMillis());
                 instance.start();
@@ -120,8 +125,23 @@ final class Damage {
                 }
                 pause(fault.forMillis());
             }
-            default -> lasting(fault, instance.child()::freeze, instance.child()::thaw);
+            case HEAL_AFTER_LETTER -> {
+                return events.healAfterLetter(fault, instance);
+            }
+            default -> {
+                return freeze(fault, instance.child());
+            }
         }
+        return true;
+    }
+
+    /** Returns whether it was there: an event may have ended it, and nobody has started it again yet. */
+    private static boolean freeze(Fault fault, Child child) throws InterruptedException {
+        if (!child.freezes()) {
+            return false;
+        }
+        lasting(fault, () -> {}, child::thaw);
+        return true;
     }
 
     private void terminateSessions(int percent) throws SQLException {
@@ -150,22 +170,6 @@ final class Damage {
         }
         pause(fault.forMillis());
         Comeback.of("the database", new Database(servers), Comeback.WITHIN);
-    }
-
-    private void broker(Fault fault, int node) throws InterruptedException {
-        if (fault.kind() == FaultKind.FREEZE_BROKER) {
-            lasting(
-                    fault,
-                    () -> servers.kafka().pause(node),
-                    () -> servers.kafka().resume(node));
-            return;
-        }
-        servers.kafka().kill(node);
-        try {
-            pause(fault.forMillis());
-        } finally {
-            Comeback.of("broker " + node, new Broker(servers, node), Comeback.WITHIN);
-        }
     }
 
     private static boolean networkToBroker(Fault fault, Network<KafkaWire> network) throws InterruptedException {
@@ -222,7 +226,7 @@ final class Damage {
     }
 
     /** Ends what it began also if it is interrupted meanwhile. */
-    private static void lasting(Fault fault, Runnable begin, Runnable end) throws InterruptedException {
+    static void lasting(Fault fault, Runnable begin, Runnable end) throws InterruptedException {
         begin.run();
         try {
             pause(fault.forMillis());
@@ -231,7 +235,7 @@ final class Damage {
         }
     }
 
-    private static void pause(long millis) throws InterruptedException {
+    static void pause(long millis) throws InterruptedException {
         TimeUnit.MILLISECONDS.sleep(millis);
     }
 

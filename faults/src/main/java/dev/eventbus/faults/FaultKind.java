@@ -16,11 +16,27 @@ enum FaultKind {
     RELAY_LEAVES(2, On.RELAY, 500, 4_000),
     CONSUMER_LEAVES(3, On.CONSUMER, 500, 4_000),
     HANDLER_OUTAGE(2, On.CONSUMER, 500, 3_000),
+    /** One that has sent a dead letter halts, and by the time it is back what the handlers failed at is mended. */
+    HEAL_AFTER_LETTER(2, On.CONSUMER, 20_000, 30_000),
+    /** Of one event the handler ends its JVM, wherever it runs. Lasts until that is found out. */
+    HALTING_EVENT(1, On.EVENT, 60_000, 60_000),
+    KILL_REDRIVER(2, On.REDRIVER, 200, 3_000),
+    FREEZE_REDRIVER(2, On.REDRIVER, 500, 5_000),
     TERMINATE_SESSIONS(5, On.DATABASE, 0, 0),
     STOP_DATABASE(2, On.DATABASE, 100, 2_000),
     FREEZE_DATABASE(2, On.DATABASE, 500, 5_000),
     KILL_BROKER(3, On.BROKERS, 500, 4_000),
     FREEZE_BROKER(3, On.BROKERS, 500, 6_000),
+    /** That of the consumers' group. */
+    KILL_COORDINATOR(2, On.BROKERS, 500, 4_000),
+    /** Less than have to be in sync, and no majority of controllers. */
+    KILL_TWO_BROKERS(2, On.BROKERS, 500, 4_000),
+    /** Clients and controllers reach them, they do not reach each other, so that nothing is replicated. */
+    PART_BETWEEN_BROKERS(3, On.BROKERS, 1_500, 7_000),
+    /** Of the topic's records; some events are larger then, and their keys wait for a person. */
+    LOWER_RECORD_LIMIT(2, On.TOPIC, 3_000, 7_000),
+    /** To write the topic, to read it, to write dead letters, or to be of the group. */
+    REVOKE_ACL(3, On.ACLS, 500, 5_000),
     PART_BROKER(3, On.NETWORK_TO_BROKER, 500, 6_000),
     PART_BROKER_ONE_WAY(3, On.NETWORK_TO_BROKER, 500, 6_000),
     SLOW_BROKER(2, On.NETWORK_TO_BROKER, 500, 5_000),
@@ -39,15 +55,32 @@ enum FaultKind {
     /** Whether it may reach a relay, or whom that speaks to, so that something is sent again. */
     boolean reachesRelays() {
         return switch (on) {
-            case RELAY, DATABASE, BROKERS, NETWORK_TO_BROKER -> true;
+            case RELAY, DATABASE, BROKERS, TOPIC, ACLS, NETWORK_TO_BROKER -> true;
             case NETWORK_TO_DATABASE -> !swallowsCommits();
-            case PUBLISHER, CONSUMER, OFFSET_COMMITS -> false;
+            case PUBLISHER, CONSUMER, REDRIVER, EVENT, OFFSET_COMMITS -> false;
+        };
+    }
+
+    /** Whether somebody is gone, stands still or hears nobody: not only slow, asked to leave, or without an answer. */
+    boolean isHard() {
+        return switch (this) {
+            case SLOW_BROKER,
+                    SLOW_DATABASE,
+                    RELAY_LEAVES,
+                    CONSUMER_LEAVES,
+                    HANDLER_OUTAGE,
+                    LOWER_RECORD_LIMIT,
+                    DROP_PRODUCE_REPLIES,
+                    DROP_OFFSET_COMMIT_REPLIES,
+                    SWALLOW_COMMIT,
+                    SWALLOW_COMMIT_ANSWER -> false;
+            default -> true;
         };
     }
 
     /** Whether it may reach a consumer, or whom that speaks to, so that something is handled again. */
     boolean reachesConsumers() {
-        return on != On.PUBLISHER && on != On.RELAY;
+        return on != On.PUBLISHER && on != On.RELAY && on != On.TOPIC;
     }
 
     /** How often each kind was made by its code, also those that never were. */
@@ -64,9 +97,14 @@ enum FaultKind {
         PUBLISHER(Role.PUBLISHER.instances),
         RELAY(Role.RELAY.instances),
         CONSUMER(Role.CONSUMER.instances),
+        REDRIVER(Role.REDRIVER.instances),
+        /** One event, and whoever runs it. */
+        EVENT(1),
         DATABASE(1),
-        /** One of them, so that there is a majority. */
+        /** All of them, so that no two faults together take more than one means to. */
         BROKERS(1),
+        TOPIC(1),
+        ACLS(1),
         NETWORK_TO_BROKER(Servers.BROKERS),
         /** Answers to them, from whichever broker. */
         OFFSET_COMMITS(1),
@@ -78,6 +116,9 @@ enum FaultKind {
             this.targets = targets;
         }
     }
+
+    /** What lasts no shorter comes first, so that a run does not end with it. */
+    static final long LONG_MILLIS = 10_000;
 
     final int weight;
     final On on;
@@ -99,6 +140,10 @@ enum FaultKind {
 
     long chooseMillis(SplittableRandom random) {
         return leastMillis == mostMillis ? leastMillis : random.nextLong(leastMillis, mostMillis);
+    }
+
+    boolean isLong() {
+        return leastMillis >= LONG_MILLIS;
     }
 
     String code() {

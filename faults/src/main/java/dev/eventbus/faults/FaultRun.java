@@ -1,7 +1,9 @@
 package dev.eventbus.faults;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.eventbus.faults.Options.Least;
 import dev.eventbus.faults.check.Checker;
+import dev.eventbus.faults.check.Ending;
 import dev.eventbus.faults.check.Findings;
 import dev.eventbus.faults.check.History;
 import dev.eventbus.faults.check.Repeats;
@@ -37,16 +39,19 @@ public final class FaultRun {
 
     private static final Duration STALLS_AT_MOST = Duration.ofSeconds(10);
     private static final Duration STARTS_WITHIN = Duration.ofSeconds(30);
+    private static final Duration MADE_UP_WITHIN = Duration.ofMinutes(2);
 
     private final Options options;
     private final Servers servers;
     private final Fleet fleet;
+    private final Damage damage;
     private final Path folder;
     private final List<Window> windows = new ArrayList<>();
     private final List<String> open = new ArrayList<>();
     private final Map<String, Object> counts = new LinkedHashMap<>();
 
     private FaultRun(Options options, Servers servers, Fleet fleet, Path folder) {
+        this.damage = new Damage(servers, fleet);
         this.folder = folder;
         this.options = options;
         this.servers = servers;
@@ -94,14 +99,14 @@ public final class FaultRun {
         fleet.startAll();
         long began = System.currentTimeMillis();
         windows.add(new Window(0, began + STARTS_WITHIN.toMillis()));
-        Sampler sampler = new Sampler(servers, fleet);
+        Sampler sampler = new Sampler(servers, fleet, this::ending);
         CrashTour tour = new CrashTour(fleet);
         for (int i = 0; i < options.tours(); i++) {
             tour.go();
         }
         windows.add(recovering(new Window(began, System.currentTimeMillis())));
         tour.missed().forEach(point -> open.add("crash point not reached: " + point));
-        Nemesis nemesis = new Nemesis(new Damage(servers, fleet)::carryOut);
+        Nemesis nemesis = new Nemesis(damage::carryOut);
         List<Schedule.Fault> scheduled = Schedule.of(options.seed(), options.faultsFor(), options.tier().gaps);
         long calm = System.nanoTime() + options.faultsFor().toNanos();
         nemesis.make(scheduled);
@@ -110,6 +115,7 @@ public final class FaultRun {
         nemesis.windows().forEach(window -> windows.add(recovering(window)));
         nemesis.troubles().forEach(trouble -> open.add("trouble of the harness: " + trouble));
         boolean allIsWell = nemesis.troubles().isEmpty();
+        awaitEvents();
         Growth growth = new Soak(fleet, new Witness(servers), folder).run(options.soaksFor());
         open.addAll(growth.open());
         fleet.leave(Role.PUBLISHER, allIsWell);
@@ -118,10 +124,11 @@ public final class FaultRun {
         sampler.close();
         fleet.leave(Role.RELAY, allIsWell); // who still has something in hand writes it now, before the history is read
         fleet.leave(Role.CONSUMER, allIsWell);
+        fleet.leave(Role.REDRIVER, allIsWell);
         History history = new Witness(servers).history();
         Findings findings = judge(history, sampler, tour, nemesis);
         findings.addAll(growth.findings());
-        demandThatSomethingHappened(history, published, sampler, nemesis, scheduled.size());
+        demandThatSomethingHappened(history, published, sampler, nemesis, scheduled.size(), tour);
         if (findings.total() > 0 || !open.isEmpty()) {
             new ObjectMapper().writeValue(folder.resolve("history.json").toFile(), history);
         }
@@ -133,9 +140,25 @@ public final class FaultRun {
                 options, servers.describe(), took, counts, made, tour.reached(), growth.figures(), findings, open);
     }
 
+    /** Faults cost a busy machine some load; it may be made up for without any, for a while. */
+    private void awaitEvents() throws InterruptedException {
+        Witness witness = new Witness(servers);
+        long end = System.nanoTime() + MADE_UP_WITHIN.toNanos();
+        while (System.nanoTime() - end < 0) {
+            try {
+                if (witness.events() >= options.least().events()) {
+                    return;
+                }
+            } catch (SQLException e) { // then what is missing is told in the end
+                System.err.println("events cannot be counted: " + e);
+            }
+            TimeUnit.SECONDS.sleep(1);
+        }
+    }
+
     /** A run in which little was done or broken says little. */
     private void demandThatSomethingHappened(
-            History history, Duration published, Sampler sampler, Nemesis nemesis, int scheduled) {
+            History history, Duration published, Sampler sampler, Nemesis nemesis, int scheduled, CrashTour tour) {
         if (history.ledger().size() * 3L < options.rate() * published.toSeconds()) {
             open.add("only %d events in %s".formatted(history.ledger().size(), published));
         }
@@ -146,6 +169,15 @@ public final class FaultRun {
         if (made * 3 < scheduled) {
             open.add("only %d of %d faults were made".formatted(made, scheduled));
         }
+        Least least = options.least();
+        if (history.ledger().size() < least.events()) {
+            open.add("only %d events, %d are wanted".formatted(history.ledger().size(), least.events()));
+        }
+        int hard = faults(nemesis, FaultKind::isHard) + tour.reached().size();
+        counts.put("hard faults", hard);
+        if (hard < least.hardFaults()) {
+            open.add("only %d hard faults, %d are wanted".formatted(hard, least.hardFaults()));
+        }
         if (sampler.looks() < 5) {
             open.add("the sampler saw all in %d looks only".formatted(sampler.looks()));
         }
@@ -153,7 +185,7 @@ public final class FaultRun {
     }
 
     private Window recovering(Window fault) {
-        Duration within = options.sendMode().equals("STRICT") ? RECOVERS_WITHIN.plus(ABORTS_WITHIN) : RECOVERS_WITHIN;
+        Duration within = options.isStrict() ? RECOVERS_WITHIN.plus(ABORTS_WITHIN) : RECOVERS_WITHIN;
         return fault.longerBy(within);
     }
 
@@ -164,6 +196,7 @@ public final class FaultRun {
         String rest = "not seen";
         while (System.nanoTime() - start < options.drainsWithin().toNanos()) {
             try {
+                damage.unblock();
                 rest = witness.rest();
                 if (rest.isEmpty()) {
                     return Duration.ofNanos(System.nanoTime() - start);
@@ -190,9 +223,12 @@ public final class FaultRun {
     }
 
     private Findings judge(History history, Sampler sampler, CrashTour tour, Nemesis nemesis) {
-        Findings findings = new Checker(history, Fate::failsAlways).check();
+        Findings findings = new Checker(history, this::ending).check();
         findings.addAll(sampler.findings());
-        findings.addAll(fleet.findings());
+        int halting = (int) history.ledger().stream()
+                .filter(written -> Fate.of(written.id()) == Fate.HALTS)
+                .count();
+        findings.addAll(fleet.findings(halting));
         Stalls stalls = new Stalls(history);
         findings.addAll(stalls.judge(STALLS_AT_MOST, windows));
         int faults = faults(nemesis, kind -> true) + tour.reached().size();
@@ -209,6 +245,8 @@ public final class FaultRun {
         counts.put("records", history.topic().size());
         counts.put("effects", history.effects().size());
         counts.put("dead letters", history.letters().size());
+        counts.put("events that end the process", halting);
+        counts.put("processes that they ended", fleet.endedByEvents());
         counts.put("faults", faults);
         counts.put("repeats", repeats.ofRecords());
         counts.put("repeats a fault", faults == 0 ? 0 : (double) Math.round(10.0 * repeats.ofRecords() / faults) / 10);
@@ -218,6 +256,10 @@ public final class FaultRun {
             counts.put("worst stall of", "%s until %tT".formatted(worst.key(), worst.at()));
         });
         return findings;
+    }
+
+    private Ending ending(String eventId) {
+        return Fate.ending(eventId, options.parks());
     }
 
     private static int faults(Nemesis nemesis, Predicate<FaultKind> which) {

@@ -31,10 +31,19 @@ final class Fleet implements AutoCloseable {
 
         /** @param jvm more arguments for its JVM; with some it may end by itself */
         synchronized void start(String... jvm) {
+            start(jvm.length > 0, jvm);
+        }
+
+        /** As one whose handlers fail at nothing for so long. */
+        synchronized void startHealed(long millis) {
+            start(false, "-D%s=%d".formatted(ConsumerMain.HEALED_PROPERTY, millis));
+        }
+
+        private void start(boolean halts, String... jvm) {
             if (closed) {
                 return;
             }
-            mayHalt = jvm.length > 0;
+            mayHalt = halts;
             List<String> all = new ArrayList<>(List.of(jvm));
             all.add("-Duser.timezone=" + ZONES.get((role.ordinal() + number) % ZONES.size()));
             child = Child.start(role.main, all, arguments(this), log(), watchdog);
@@ -85,7 +94,13 @@ final class Fleet implements AutoCloseable {
         /** A line that it hears, if it is up. */
         synchronized void tell(String line) throws IOException {
             if (child != null && child.isAlive()) {
-                child.say(line);
+                try {
+                    child.say(line);
+                } catch (IOException e) {
+                    if (child.isAlive()) {
+                        throw e;
+                    }
+                }
             }
         }
 
@@ -119,10 +134,15 @@ final class Fleet implements AutoCloseable {
         this.folder = folder;
         this.watchdog = watchdog;
         for (Role role : Role.values()) {
-            for (int number = 0; number < role.instances; number++) {
+            for (int number = 0; has(role) && number < role.instances; number++) {
                 instances.add(new Instance(role, number));
             }
         }
+    }
+
+    /** Nobody is there to redrive where no key is parked. */
+    boolean has(Role role) {
+        return role != Role.REDRIVER || options.parks();
     }
 
     Instance instance(Role role, int number) {
@@ -159,7 +179,9 @@ final class Fleet implements AutoCloseable {
                 arguments.add(servers.bootstrapServers());
                 arguments.add(options.groupProtocol());
                 arguments.add(options.inbox());
+                arguments.add(options.afterRetries());
             }
+            case REDRIVER -> arguments.add(servers.bootstrapServers());
         }
         return arguments;
     }
@@ -176,9 +198,18 @@ final class Fleet implements AutoCloseable {
         }
     }
 
-    /** Processes that ended by themselves, or did not end as they should. */
-    Findings findings() {
-        return exits.findings();
+    /**
+     * Processes that ended by themselves, or did not end as they should.
+     *
+     * @param halting how many events end the process that handles them
+     */
+    Findings findings(int halting) {
+        return exits.findings(halting);
+    }
+
+    /** How many processes an event has ended that is to do so. */
+    int endedByEvents() {
+        return exits.byEvents();
     }
 
     /** Into their logs. */

@@ -69,14 +69,13 @@ final class Nemesis {
     }
 
     private void make(Fault fault) {
-        String target = fault.kind().on + " " + fault.target();
-        if (!hit.add(target)) {
+        if (!hit.add(fault.hit())) {
             return; // what it is to hit has not recovered from the last one
         }
         try {
             makeNow(fault);
         } finally {
-            hit.remove(target);
+            hit.remove(fault.hit());
         }
     }
 

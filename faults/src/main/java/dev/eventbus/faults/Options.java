@@ -17,8 +17,9 @@ import java.util.Locale;
  * @param drainsWithin how long everything may take to come to rest afterwards
  * @param rate transactions a second of all publishers, unless they are held back
  * @param tours how often each crash point is visited
- * @param sendMode of the relays
- * @param groupProtocol of the consumers
+ * @param sendMode of the relays; by the seed unless it is said
+ * @param groupProtocol of the consumers; likewise
+ * @param afterRetries what becomes of what fails for good; likewise
  * @param inbox whether consumers have one: {@code inbox} or {@code no-inbox}
  * @param out where the figures go
  * @param docs where the page of the docs goes; empty for nowhere
@@ -33,40 +34,53 @@ record Options(
         int tours,
         String sendMode,
         String groupProtocol,
+        String afterRetries,
         String inbox,
         Path out,
         String docs) {
 
     static final String USAGE = """
-            faults/run [--quick | --ci | --nightly] [--seed N] [--minutes N] [--soak N] [--rate N] [--no-tour] [--strict]
-                       [--group-protocol classic|consumer] [--no-inbox] [--out FILE] [--docs]
+            faults/run [--quick | --ci | --nightly] [--seed N] [--minutes N] [--soak N] [--rate N] [--no-tour]
+                       [--send-mode pipelined|strict] [--group-protocol classic|consumer]
+                       [--after-retries dead-letter|park-key] [--no-inbox] [--out FILE] [--docs]
             faults/run --mutants [NAME...]
-              --quick     a minute of faults, 4 minutes in all (default)
-              --ci        twelve minutes of faults, 15 in all
+              --quick     a minute of faults, 6 minutes in all (default)
+              --ci        twelve minutes of faults, 17 in all
               --nightly   an hour of faults, and half an hour without any in which nothing may grow
               --soak      minutes without faults afterwards, 4 at least, or 0
               --no-inbox  consumers without one: has to come out red
-              --seed      of the schedule; a random one otherwise, printed
+              --seed      of the schedule; a random one otherwise, printed. It also chooses what is not said: odd ones strict
+                          sending, of four in a row the last two the new group protocol, of eight the last four parked keys
               --out       where the figures go as JSON, faults/target/faults.json otherwise
               --docs      writes docs/reliability.md from the figures, if it passed""";
 
+    /**
+     * A run in which less happened tells nothing.
+     *
+     * @param events that were committed
+     * @param hardFaults after which somebody was gone, stood still or heard nobody
+     */
+    record Least(int events, int hardFaults) {}
+
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
-        QUICK(1, 0, 25, 90, new Gaps(300, 2_200)),
-        CI(12, 0, 72, 120, new Gaps(1_400, 8_500)),
-        NIGHTLY(60, 30, 75, 600, new Gaps(1_500, 11_000));
+        QUICK(1, 0, 25, 90, new Least(1_000, 15), new Gaps(300, 2_200)),
+        CI(12, 0, 85, 120, new Least(60_000, 80), new Gaps(1_200, 7_000)),
+        NIGHTLY(60, 30, 75, 600, new Least(300_000, 250), new Gaps(1_500, 11_000));
 
         private final int minutes;
         private final int soakMinutes;
         private final int rate;
         private final int drainSeconds;
+        final Least least;
         final Gaps gaps;
 
-        Tier(int minutes, int soakMinutes, int rate, int drainSeconds, Gaps gaps) {
+        Tier(int minutes, int soakMinutes, int rate, int drainSeconds, Least least, Gaps gaps) {
             this.minutes = minutes;
             this.soakMinutes = soakMinutes;
             this.rate = rate;
             this.drainSeconds = drainSeconds;
+            this.least = least;
             this.gaps = gaps;
         }
 
@@ -87,12 +101,16 @@ record Options(
         String soak = valueOf("--soak", left, String.valueOf(tier.soakMinutes));
         String seed = valueOf("--seed", left, String.valueOf(System.nanoTime() % 1_000_000));
         String rate = valueOf("--rate", left, String.valueOf(tier.rate));
-        boolean strict = left.remove("--strict");
-        String protocol = valueOf("--group-protocol", left, "classic");
+        String sendMode = oneOf("--send-mode", left, bit(seed, 0), "pipelined", "strict");
+        String protocol = oneOf("--group-protocol", left, bit(seed, 1), "classic", "consumer");
+        String afterRetries = oneOf("--after-retries", left, bit(seed, 2), "dead-letter", ConsumerMain.PARK_KEY);
         String out = valueOf("--out", left, "faults/target/faults.json");
         boolean noInbox = left.remove("--no-inbox");
         boolean tours = !left.remove("--no-tour");
         boolean docs = left.remove("--docs");
+        if (noInbox) {
+            afterRetries = "dead-letter"; // keys are parked in an inbox
+        }
         if (!left.isEmpty()) {
             throw new IllegalArgumentException(USAGE);
         }
@@ -107,11 +125,38 @@ record Options(
                 Duration.ofSeconds(tier.drainSeconds),
                 Math.toIntExact(number(rate)),
                 tours ? 1 : 0,
-                strict ? "STRICT" : "PIPELINED",
+                sendMode.toUpperCase(Locale.ROOT),
                 protocol,
+                afterRetries,
                 noInbox ? ConsumerMain.NO_INBOX : "inbox",
                 Path.of(out),
                 docs ? PAGE : "");
+    }
+
+    boolean isStrict() {
+        return sendMode.equals("STRICT");
+    }
+
+    boolean parks() {
+        return afterRetries.equals(ConsumerMain.PARK_KEY);
+    }
+
+    /** What is asked of the run beside the guarantees, unless less time or load was asked for. */
+    Least least() {
+        boolean asTheTier = rate >= tier.rate && faultsFor.toMinutes() >= tier.minutes && tours > 0;
+        return asTheTier ? tier.least : Tier.QUICK.least;
+    }
+
+    private static int bit(String seed, int number) {
+        return (int) (number(seed) >> number & 1);
+    }
+
+    private static String oneOf(String option, List<String> arguments, int otherwise, String... words) {
+        String chosen = valueOf(option, arguments, words[otherwise]);
+        if (!List.of(words).contains(chosen)) {
+            throw new IllegalArgumentException(USAGE);
+        }
+        return chosen;
     }
 
     private static Tier tier(List<String> arguments) {

@@ -14,11 +14,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * An application that changes rows and publishes, until its standard input ends. Each transaction locks the counters of its keys,
- * writes the ledger and publishes; some roll back on purpose, some take their time. What became of a transaction whose commit
+ * An application that changes rows and publishes, until its standard input ends. Each transaction locks the counters of its keys, or
+ * the keys themselves by {@code lockKeys}, writes the ledger and publishes; some roll back on purpose, some take their time. What became of a transaction whose commit
  * was not answered it does not ask: the ledger knows.
  */
 final class PublisherMain {
@@ -32,6 +33,9 @@ final class PublisherMain {
 
     private static final int THREADS = 4;
 
+    /** The next event is one that ends the process of its handler. */
+    static final String HALTS = "halts";
+
     /** Class of SQLSTATEs; no fault of the run has it. */
     private static final String WRONG_STATEMENT = "42";
 
@@ -44,8 +48,10 @@ final class PublisherMain {
     private final JdbcOutbox outbox = JdbcOutbox.postgres();
     private final CrashPoint crash;
     private final Restraint restraint;
+    private final AtomicBoolean halts;
 
-    private PublisherMain(String[] arguments, SplittableRandom random, CrashPoint crash, Restraint restraint) {
+    private PublisherMain(
+            String[] arguments, SplittableRandom random, CrashPoint crash, Restraint restraint, AtomicBoolean halts) {
         this.url = arguments[0];
         this.user = arguments[1];
         this.password = arguments[2];
@@ -53,6 +59,7 @@ final class PublisherMain {
         this.random = random;
         this.crash = crash;
         this.restraint = restraint;
+        this.halts = halts;
     }
 
     /** @param arguments JDBC address, user, password, transactions a second, seed */
@@ -60,13 +67,14 @@ final class PublisherMain {
         CrashPoint crash = CrashPoint.ofThisJvm();
         SplittableRandom random = new SplittableRandom(Long.parseLong(arguments[4]));
         Restraint restraint = new Restraint();
+        AtomicBoolean halts = new AtomicBoolean();
         for (int i = 0; i < THREADS; i++) {
-            PublisherMain publisher = new PublisherMain(arguments, random.split(), crash, restraint);
+            PublisherMain publisher = new PublisherMain(arguments, random.split(), crash, restraint, halts);
             publisher.begin("publisher-" + i, publisher::publishOn);
         }
-        PublisherMain watching = new PublisherMain(arguments, random, crash, restraint);
+        PublisherMain watching = new PublisherMain(arguments, random, crash, restraint, halts);
         watching.begin("restraint", restraint::watch);
-        Children.awaitEndOfInput(command -> {});
+        Children.awaitEndOfInput(command -> halts.compareAndSet(false, command.equals(HALTS)));
     }
 
     private interface Work {
@@ -110,10 +118,29 @@ final class PublisherMain {
     }
 
     private void transaction(Connection tx) throws SQLException {
+        boolean halting = halts.getAndSet(false);
+        boolean committed = false;
+        try {
+            committed = transaction(tx, halting);
+        } finally {
+            halts.compareAndSet(false, halting && !committed);
+        }
+    }
+
+    /** Returns whether it was committed. */
+    private boolean transaction(Connection tx, boolean halting) throws SQLException {
         List<Event<?>> events = new ArrayList<>();
-        for (String key : chosenKeys()) {
+        List<String> chosen = chosenKeys();
+        String[] unlocked =
+                chosen.stream().filter(Keys::hasNoRowLock).distinct().toArray(String[]::new);
+        if (unlocked.length > 0) {
+            outbox.within(tx).lockKeys(unlocked);
+        }
+        for (String key : chosen) {
             Change change = new Change(key, number(tx, key), padding());
-            String id = UUID.randomUUID().toString();
+            String id = halting && events.isEmpty()
+                    ? haltingId()
+                    : UUID.randomUUID().toString();
             write(tx, id, change);
             events.add(Event.of(Change.TYPE, id, Instant.EPOCH, change));
         }
@@ -124,11 +151,16 @@ final class PublisherMain {
         }
         if (random.nextDouble() < ROLLED_BACK) {
             tx.rollback();
-            return;
+            return false;
         }
         crash.reached(CrashPoint.Place.BEFORE_COMMIT);
         tx.commit();
         crash.reached(CrashPoint.Place.AFTER_COMMIT);
+        return true;
+    }
+
+    private static String haltingId() {
+        return Fate.HALTING + UUID.randomUUID().toString().replace("-", "");
     }
 
     /** One, or two to five; in one order, so that publishers do not deadlock. */
@@ -152,9 +184,28 @@ final class PublisherMain {
     }
 
     private static long number(Connection tx, String key) throws SQLException {
+        if (Keys.hasNoRowLock(key)) {
+            long number = 1 + lastNumber(tx, key);
+            try (PreparedStatement set = tx.prepareStatement(WorkloadSql.setNumber())) {
+                set.setLong(1, number);
+                set.setString(2, key);
+                set.executeUpdate();
+            }
+            return number;
+        }
         try (PreparedStatement next = tx.prepareStatement(WorkloadSql.nextNumber())) {
             next.setString(1, key);
             try (ResultSet row = next.executeQuery()) {
+                row.next();
+                return row.getLong(1);
+            }
+        }
+    }
+
+    private static long lastNumber(Connection tx, String key) throws SQLException {
+        try (PreparedStatement last = tx.prepareStatement(WorkloadSql.lastNumber())) {
+            last.setString(1, key);
+            try (ResultSet row = last.executeQuery()) {
                 row.next();
                 return row.getLong(1);
             }

@@ -20,7 +20,7 @@ final class RelayMain {
     /** @param arguments JDBC address, user, password, bootstrap servers, send mode */
     public static void main(String[] arguments) {
         CrashPoint crash = CrashPoint.ofThisJvm();
-        KafkaCluster kafka = KafkaCluster.at(arguments[3]);
+        KafkaCluster kafka = KafkaCluster.of(Clients.APPLICATION.settings(arguments[3]));
         try (HikariDataSource database = Children.pool(arguments[0], arguments[1], arguments[2], 2);
                 OutboxRelay relay = OutboxRelay.builder(JdbcOutbox.postgres(), crash.in(database), crash.in(kafka))
                         .lease(LEASE)

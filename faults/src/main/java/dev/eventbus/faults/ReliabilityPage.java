@@ -20,7 +20,8 @@ final class ReliabilityPage {
             it takes nothing from what the library says, and each violation that it names was seen in a history made by hand:
             %s.
 
-            %s. It took %s s. Verdict: **%s**.
+            %s. It took %s s. Relays sent %s, consumers used the group protocol %s, and what failed for good met
+            %s. Verdict: **%s**.
 
             | | |
             |---|---|
@@ -72,7 +73,10 @@ final class ReliabilityPage {
             "records",
             "effects",
             "dead letters",
+            "events that end the process",
+            "processes that they ended",
             "faults",
+            "hard faults",
             "repeats",
             "repeats a fault",
             "repeated dead letters",
@@ -99,6 +103,9 @@ final class ReliabilityPage {
                         links(),
                         run.path("servers").asText(),
                         run.path("seconds").asText(),
+                        run.path("sendMode").asText(),
+                        run.path("groupProtocol").asText(),
+                        run.path("afterRetries").asText(),
                         run.path("verdict").asText(),
                         counts,
                         points,

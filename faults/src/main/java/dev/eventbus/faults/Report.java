@@ -62,6 +62,7 @@ record Report(
         figures.put("seed", options.seed());
         figures.put("sendMode", options.sendMode());
         figures.put("groupProtocol", options.groupProtocol());
+        figures.put("afterRetries", options.afterRetries());
         figures.put("servers", servers);
         figures.put("seconds", took.toSeconds());
         figures.putAll(counts);
@@ -94,12 +95,20 @@ record Report(
         line(
                 table,
                 "tier",
-                options.tier().lower() + ", " + options.sendMode() + ", group protocol " + options.groupProtocol());
+                "%s, %s, group protocol %s, %s"
+                        .formatted(
+                                options.tier().lower(),
+                                options.sendMode(),
+                                options.groupProtocol(),
+                                options.afterRetries()));
         line(table, "seed", options.seed());
         line(table, "took", took.toSeconds() + " s");
         counts.forEach((name, count) -> line(table, name, count));
         faults.forEach((kind, count) -> line(table, "  " + kind, count));
-        line(table, "crash points", reached.size() + " of " + CrashTour.POINTS * options.tours() + " " + reached);
+        line(
+                table,
+                "crash points",
+                reached.size() + " of " + CrashTour.points(options.parks()) * options.tours() + " " + reached);
         soak.forEach((name, trend) -> line(table, "  " + name, trend));
         for (Violation violation : lookedFor()) {
             line(table, "  " + violation.code(), findings.count(violation));

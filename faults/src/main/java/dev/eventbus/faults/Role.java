@@ -4,7 +4,8 @@ package dev.eventbus.faults;
 enum Role {
     PUBLISHER(PublisherMain.class, 2),
     RELAY(RelayMain.class, 2),
-    CONSUMER(ConsumerMain.class, 3);
+    CONSUMER(ConsumerMain.class, 3),
+    REDRIVER(RedriverMain.class, 1);
 
     final Class<?> main;
     final int instances;

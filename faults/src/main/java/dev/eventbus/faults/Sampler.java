@@ -1,5 +1,6 @@
 package dev.eventbus.faults;
 
+import dev.eventbus.faults.check.Ending;
 import dev.eventbus.faults.check.Findings;
 import dev.eventbus.faults.check.History.Position;
 import dev.eventbus.faults.check.Look;
@@ -12,6 +13,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Function;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
@@ -28,6 +30,7 @@ final class Sampler implements AutoCloseable {
 
     private final Witness witness;
     private final Fleet fleet;
+    private final Function<String, Ending> endings;
     private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor();
     private final TopicReader reader;
     private final Admin admin;
@@ -38,7 +41,8 @@ final class Sampler implements AutoCloseable {
     private int looks; // that saw all
     private int missedLooks;
 
-    Sampler(Servers servers, Fleet fleet) {
+    Sampler(Servers servers, Fleet fleet, Function<String, Ending> endings) {
+        this.endings = endings;
         this.witness = new Witness(servers);
         this.reader = new TopicReader(servers.bootstrapServers());
         this.admin = servers.admin();
@@ -68,7 +72,7 @@ final class Sampler implements AutoCloseable {
         from.keySet().retainAll(committed.keySet());
         Map<Integer, Long> offsets = new HashMap<>();
         committed.forEach((partition, offset) -> offsets.put(partition.partition(), offset));
-        Look look = new Look(offsets, Fate::failsAlways);
+        Look look = new Look(offsets, endings);
         boolean all = reader.read(
                 from,
                 committed,

@@ -6,14 +6,22 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
-/** Which faults are made when: the same for the same seed. Pure. */
+/**
+ * Which faults are made when: the same for the same seed. First each kind once, those that last long before the others, then again and
+ * again as often as their weights say. Pure.
+ */
 final class Schedule {
 
     /** So often there is a calm, long enough for all to recover and be seen to: during faults a key may stand still. */
     private static final long CALM_EVERY_MILLIS = 120_000;
 
     private static final long CALM_MILLIS = 40_000;
+
+    /** Of a calm so much is left when the last fault is over. */
+    private static final long RECOVERY_MILLIS = 27_000;
 
     /** Time in which what was hit recovers before it is hit again; a JVM or a broker takes so long to start. */
     private static final long REST_MILLIS = 6_000;
@@ -25,7 +33,13 @@ final class Schedule {
      * @param target which of what its kind hits, from 0
      * @param dice chooses what else there is to choose
      */
-    record Fault(FaultKind kind, int target, long atMillis, long forMillis, int dice) {}
+    record Fault(FaultKind kind, int target, long atMillis, long forMillis, int dice) {
+
+        /** What it hits. */
+        String hit() {
+            return kind.on + " " + target;
+        }
+    }
 
     /** Least and most time from the beginning of one fault to that of the next. */
     record Gaps(long leastMillis, long mostMillis) {}
@@ -34,42 +48,77 @@ final class Schedule {
 
     static List<Fault> of(long seed, Duration length, Gaps gaps) {
         SplittableRandom random = new SplittableRandom(seed);
+        Deck deck = new Deck(random);
         Map<String, Long> busyUntil = new HashMap<>();
         List<Fault> faults = new ArrayList<>();
         long at = 0;
         while (at < length.toMillis()) {
-            FaultKind kind = kind(random);
+            long now = at;
             Fault fault =
-                    new Fault(kind, kind.chooseTarget(random), at, kind.chooseMillis(random), random.nextInt(100));
-            String hit = kind.on + " " + fault.target();
-            if (busyUntil.getOrDefault(hit, 0L) <= at) {
-                faults.add(fault);
-                busyUntil.put(hit, at + fault.forMillis() + REST_MILLIS);
-                at = afterCalm(at + random.nextLong(gaps.leastMillis(), gaps.mostMillis()));
-            } else {
+                    deck.next(now, next -> busyUntil.getOrDefault(next.hit(), 0L) <= now && endsBeforeCalmIsOver(next));
+            if (fault == null) {
                 at += 50;
+            } else {
+                faults.add(fault);
+                busyUntil.put(fault.hit(), at + fault.forMillis() + REST_MILLIS);
+                at = afterCalm(at + random.nextLong(gaps.leastMillis(), gaps.mostMillis()));
             }
         }
         return List.copyOf(faults);
     }
 
+    private static boolean endsBeforeCalmIsOver(Fault fault) {
+        return fault.atMillis() % CALM_EVERY_MILLIS + fault.forMillis() <= CALM_EVERY_MILLIS - RECOVERY_MILLIS;
+    }
+
+    /** Kinds that are still to be dealt; what does not fit now is dealt later. */
+    private static final class Deck {
+
+        private final SplittableRandom random;
+        private final List<FaultKind> left = new ArrayList<>();
+
+        Deck(SplittableRandom random) {
+            this.random = random;
+            List<FaultKind> each = shuffled(List.of(FaultKind.values()));
+            each.stream().filter(FaultKind::isLong).forEach(left::add);
+            each.stream().filter(kind -> !kind.isLong()).forEach(left::add);
+        }
+
+        private List<FaultKind> shuffled(List<FaultKind> kinds) {
+            List<FaultKind> shuffled = new ArrayList<>(kinds);
+            for (int i = shuffled.size(); i > 1; i--) {
+                shuffled.add(shuffled.remove(random.nextInt(i)));
+            }
+            return shuffled;
+        }
+
+        /** The next that fits; null if none does. */
+        @Nullable
+        Fault next(long at, Predicate<Fault> fits) {
+            if (left.size() < FaultKind.values().length / 2) {
+                List<FaultKind> round = new ArrayList<>();
+                for (FaultKind kind : FaultKind.values()) {
+                    for (int i = 0; i < kind.weight; i++) {
+                        round.add(kind);
+                    }
+                }
+                left.addAll(shuffled(round));
+            }
+            for (int i = 0; i < left.size(); i++) {
+                FaultKind kind = left.get(i);
+                Fault fault =
+                        new Fault(kind, kind.chooseTarget(random), at, kind.chooseMillis(random), random.nextInt(100));
+                if (fits.test(fault)) {
+                    left.remove(i);
+                    return fault;
+                }
+            }
+            return null;
+        }
+    }
+
     private static long afterCalm(long at) {
         long calm = CALM_EVERY_MILLIS - CALM_MILLIS;
         return at % CALM_EVERY_MILLIS < calm ? at : at - at % CALM_EVERY_MILLIS + CALM_EVERY_MILLIS;
-    }
-
-    private static FaultKind kind(SplittableRandom random) {
-        int all = 0;
-        for (FaultKind kind : FaultKind.values()) {
-            all += kind.weight;
-        }
-        int dice = random.nextInt(all);
-        for (FaultKind kind : FaultKind.values()) {
-            dice -= kind.weight;
-            if (dice < 0) {
-                return kind;
-            }
-        }
-        throw new IllegalStateException("weights do not add up");
     }
 }

@@ -30,20 +30,12 @@ final class TopicReader implements AutoCloseable {
     private final KafkaConsumer<byte[], byte[]> consumer;
 
     TopicReader(String bootstrapServers) {
-        this.consumer = new KafkaConsumer<>(
-                Map.of(
-                        "bootstrap.servers",
-                        bootstrapServers,
-                        "isolation.level",
-                        "read_committed",
-                        "auto.offset.reset",
-                        "earliest",
-                        "enable.auto.commit",
-                        "false",
-                        "fetch.max.bytes",
-                        "8388608"),
-                new ByteArrayDeserializer(),
-                new ByteArrayDeserializer());
+        Map<String, Object> settings = new HashMap<>(Clients.ADMIN.settings(bootstrapServers));
+        settings.put("isolation.level", "read_committed");
+        settings.put("auto.offset.reset", "earliest");
+        settings.put("enable.auto.commit", "false");
+        settings.put("fetch.max.bytes", "8388608");
+        this.consumer = new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
     static List<TopicPartition> partitions() {
@@ -113,7 +105,7 @@ final class TopicReader implements AutoCloseable {
         Position of = new Position(
                 Integer.parseInt(header(record, "eventbus-dlq-partition")),
                 Long.parseLong(header(record, "eventbus-dlq-offset")));
-        return new Letter(of, id(record), bytes(record), record.timestamp());
+        return new Letter(of, id(record), bytes(record), header(record, "eventbus-dlq-reason"), record.timestamp());
     }
 
     static String id(ConsumerRecord<byte[], byte[]> record) {

@@ -4,6 +4,7 @@ import static java.util.stream.Collectors.toMap;
 
 import dev.eventbus.faults.check.History;
 import dev.eventbus.faults.check.History.Effect;
+import dev.eventbus.faults.check.History.Parked;
 import dev.eventbus.faults.check.History.Progress;
 import dev.eventbus.faults.check.History.Written;
 import java.sql.Array;
@@ -68,6 +69,12 @@ final class Witness {
                                     row.getString(5),
                                     row.getTimestamp(6).getTime())),
                     new HashSet<>(outbox),
+                    rows(
+                            connection,
+                            WorkloadSql.parked(),
+                            row -> new Parked(
+                                    row.getString(1), row.getBoolean(2), row.getBoolean(3), row.getString(4))),
+                    new HashSet<>(rows(connection, WorkloadSql.givenUp(), row -> row.getString(1))),
                     offsets);
         }
     }
@@ -81,9 +88,27 @@ final class Witness {
             List<String> blocked = rows(connection, WorkloadSql.blockedKeys(), row -> row.getString(1));
             Map<Integer, Progress> open = offsets(reader);
             open.values().removeIf(progress -> progress.committed() >= progress.end());
-            return waiting == 0 && open.isEmpty() && blocked.isEmpty()
+            int parked = rows(connection, WorkloadSql.parked(), row -> row.getString(1))
+                    .size();
+            return waiting == 0 && open.isEmpty() && blocked.isEmpty() && parked == 0
                     ? ""
-                    : "%d in the outbox, unhandled by partition %s, blocked keys %s".formatted(waiting, open, blocked);
+                    : "%d in the outbox, unhandled by partition %s, blocked keys %s, %d parked"
+                            .formatted(waiting, open, blocked, parked);
+        }
+    }
+
+    /** How many events have been committed. */
+    long events() throws SQLException {
+        try (Connection connection = servers.connect()) {
+            List<Long> count = rows(connection, WorkloadSql.countLedger(), row -> row.getLong(1));
+            return count.get(0);
+        }
+    }
+
+    /** Events that end the process that handles them. */
+    List<String> haltingEvents() throws SQLException {
+        try (Connection connection = servers.connect()) {
+            return rows(connection, WorkloadSql.haltingEvents(), row -> row.getString(1));
         }
     }
 

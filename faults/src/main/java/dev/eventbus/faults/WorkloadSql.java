@@ -17,7 +17,8 @@ final class WorkloadSql {
                   event_id varchar(40) NOT NULL, key varchar(40) NOT NULL, number bigint NOT NULL, nth bigint NOT NULL,
                   digest varchar(64) NOT NULL, pid bigint NOT NULL, attempt integer NOT NULL,
                   at timestamptz NOT NULL DEFAULT clock_timestamp());
-                CREATE INDEX effect_by_event ON effect (event_id)
+                CREATE INDEX effect_by_event ON effect (event_id);
+                CREATE TABLE given_up (event_id varchar(40) PRIMARY KEY)
                 """;
     }
 
@@ -33,6 +34,16 @@ final class WorkloadSql {
     /** The next number of a key; its row stays locked until the transaction ends, so commits of a key are in the order of numbers. */
     static String nextNumber() {
         return "UPDATE key_counter SET n = n + 1 WHERE key = ? RETURNING n";
+    }
+
+    /** The last number of a key, as whoever has no lock sees it. */
+    static String lastNumber() {
+        return "SELECT n FROM key_counter WHERE key = ?";
+    }
+
+    /** Parameters: the number, the key. Waits for who has counted before, and then counts over it. */
+    static String setNumber() {
+        return "UPDATE key_counter SET n = ? WHERE key = ?";
     }
 
     static String insertLedger() {
@@ -64,6 +75,10 @@ final class WorkloadSql {
         return "SELECT event_id, key, number, digest, at FROM ledger";
     }
 
+    static String countLedger() {
+        return "SELECT count(*) FROM ledger";
+    }
+
     static String effects() {
         return "SELECT event_id, key, number, nth, digest, at FROM effect";
     }
@@ -74,6 +89,30 @@ final class WorkloadSql {
 
     static String blockedKeys() {
         return "SELECT aggregateid || ': ' || reason || ' ' || coalesce(error, '') FROM eventbus_blocked_key";
+    }
+
+    static String giveUp() {
+        return "INSERT INTO given_up (event_id) VALUES (?) ON CONFLICT DO NOTHING";
+    }
+
+    static String givenUp() {
+        return "SELECT event_id FROM given_up";
+    }
+
+    /** Events that end the process, that are committed. */
+    static String haltingEvents() {
+        return "SELECT event_id FROM ledger WHERE event_id LIKE 'halts-%'";
+    }
+
+    /** Events that are marked as parked or have a row, whether they are marked, whether a row of them waits, and what for. */
+    static String parked() {
+        return """
+                SELECT coalesce(mark.event_id, event.event_id), mark.event_id IS NOT NULL, event.event_id IS NOT NULL,
+                  coalesce((SELECT state FROM eventbus_parked_key parked WHERE parked.consumer_group = event.consumer_group
+                    AND parked.topic = event.topic AND parked.key_bytes = event.key_bytes), '')
+                FROM (SELECT consumer_group, event_id FROM eventbus_inbox WHERE outcome = 'PARKED') mark
+                FULL JOIN eventbus_parked_event event ON event.consumer_group = mark.consumer_group AND event.event_id = mark.event_id
+                """;
     }
 
     static String countOutbox() {
@@ -88,11 +127,12 @@ final class WorkloadSql {
                 """;
     }
 
-    /** Which of these events have no effect. */
+    /** Which of these events have no effect and wait behind no parked one. */
     static String withoutEffect() {
         return """
                 SELECT wanted.id FROM unnest(?) AS wanted (id)
                 WHERE NOT EXISTS (SELECT 1 FROM effect WHERE effect.event_id = wanted.id)
+                  AND NOT EXISTS (SELECT 1 FROM eventbus_parked_event parked WHERE parked.event_id = wanted.id)
                 """;
     }
 

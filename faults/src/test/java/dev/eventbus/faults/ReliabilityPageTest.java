@@ -37,7 +37,7 @@ class ReliabilityPageTest {
         Path figures = folder.resolve("faults.json");
         Files.writeString(
                 figures,
-                "{\"tier\":\"ci\",\"seed\":42,\"faultsByKind\":{\"freeze-database\":0,\"kill-relay\":3},\"violations\":{\"leak\":0}}");
+                "{\"tier\":\"ci\",\"sendMode\":\"STRICT\",\"groupProtocol\":\"consumer\",\"afterRetries\":\"park-key\",\"seed\":42,\"faultsByKind\":{\"freeze-database\":0,\"kill-relay\":3},\"violations\":{\"leak\":0}}");
         Path page = folder.resolve("reliability.md");
         ReliabilityPage.write(figures, page);
         assertThat(Files.readString(page))
@@ -45,6 +45,7 @@ class ReliabilityPageTest {
                         "faults/run --ci --seed 42 --docs",
                         "| freeze-database | 0 |",
                         "| kill-relay | 3 |",
+                        "Relays sent STRICT, consumers used the group protocol consumer, and what failed for good met\npark-key",
                         "[RepeatsTest](../faults/src/test/java/dev/eventbus/faults/check/RepeatsTest.java)");
     }
 }

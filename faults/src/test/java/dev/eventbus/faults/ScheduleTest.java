@@ -29,8 +29,34 @@ class ScheduleTest {
     }
 
     @Test
-    void every_kind_of_fault_is_made() {
-        assertThat(Schedule.of(7, HOUR, GAPS)).extracting(Fault::kind).contains(FaultKind.values());
+    void every_kind_of_fault_is_made_in_each_run_of_the_tiers_that_publish_figures() {
+        for (int seed = 0; seed < 40; seed++) {
+            assertThat(Schedule.of(seed, Duration.ofMinutes(12), Options.Tier.CI.gaps))
+                    .extracting(Fault::kind)
+                    .contains(FaultKind.values());
+        }
+    }
+
+    @Test
+    void a_quick_run_begins_with_what_lasts_long_and_leaves_few_kinds_out() {
+        for (int seed = 0; seed < 40; seed++) {
+            List<Fault> faults = Schedule.of(seed, Duration.ofMinutes(1), GAPS);
+            assertThat(faults.subList(0, 2)).allMatch(fault -> fault.kind().isLong());
+            assertThat(faults.stream().map(Fault::kind).distinct().count())
+                    .isGreaterThan(FaultKind.values().length - 7L);
+        }
+    }
+
+    @Test
+    void the_tiers_ask_for_no_more_hard_faults_than_they_make() {
+        for (int seed = 0; seed < 40; seed++) {
+            long hard = Schedule.of(seed, Duration.ofMinutes(12), Options.Tier.CI.gaps).stream()
+                    .filter(fault -> fault.kind().isHard())
+                    .count();
+            assertThat(hard + CrashTour.points(false))
+                    .as("some meet nobody")
+                    .isGreaterThan(Options.Tier.CI.least.hardFaults() + 10L);
+        }
     }
 
     /** What recovers after the last fault takes up to 20 seconds. */
@@ -51,7 +77,7 @@ class ScheduleTest {
                 .filteredOn(fault ->
                         fault.kind() == FaultKind.SWALLOW_COMMIT || fault.kind() == FaultKind.SWALLOW_COMMIT_ANSWER)
                 .extracting(fault -> Role.values()[fault.target()])
-                .containsOnly(Role.PUBLISHER, Role.CONSUMER);
+                .containsOnly(Role.PUBLISHER, Role.CONSUMER, Role.REDRIVER);
     }
 
     @Test

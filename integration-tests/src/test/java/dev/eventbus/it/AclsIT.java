@@ -17,10 +17,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.PreparedStatement;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.common.acl.AccessControlEntry;
 import org.apache.kafka.common.acl.AclBinding;
@@ -35,16 +37,26 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
-/** The ACLs that docs/operations.md names are enough, and without any one of them somebody says which. */
+/**
+ * A broker as it is to be: TLS, passwords by SCRAM, and rights. The ACLs that docs/operations.md names are enough, and without any one of
+ * them somebody says which.
+ */
 @ExtendWith(ServersExtension.class)
 class AclsIT {
 
     private static final Path DOCS = Path.of("../docs/operations.md");
     private static final String GROUP = "calculator.asset.events";
 
+    @TempDir
+    private static Path folder;
+
+    private static Path certificate;
     private static EmbeddedKafka broker;
     private static Admin admin;
 
@@ -65,11 +77,13 @@ class AclsIT {
     }
 
     @BeforeAll
-    static void startBroker() {
+    static void startBroker() throws Exception {
+        certificate = new Certificates(folder).selfSigned("broker", "-ext", Certificates.HERE);
         broker = EmbeddedKafka.builder()
-                .saslUser("admin", "secret")
-                .saslUser("relay", "secret")
-                .saslUser("consumer", "secret")
+                .tls(certificate, Certificates.PASSWORD)
+                .scramUser("admin", "S3CR3T-admin")
+                .scramUser("relay", "S3CR3T-relay")
+                .scramUser("consumer", "S3CR3T-consumer")
                 .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
                 .property("super.users", "User:admin;User:ANONYMOUS") // brokers among themselves have no name
                 .start();
@@ -88,16 +102,20 @@ class AclsIT {
     }
 
     private static KafkaCluster as(String user) {
-        return KafkaCluster.of(Map.of(
-                "bootstrap.servers",
-                broker.bootstrapServers(),
-                "security.protocol",
-                "SASL_PLAINTEXT",
-                "sasl.mechanism",
-                "PLAIN",
+        return with("SASL_SSL", "SCRAM-SHA-512", user, "S3CR3T-" + user);
+    }
+
+    private static KafkaCluster with(String protocol, String mechanism, String user, String password) {
+        String module = mechanism.equals("PLAIN") ? "plain.PlainLoginModule" : "scram.ScramLoginModule";
+        Map<String, Object> settings = new HashMap<>(Certificates.trust(certificate));
+        settings.put("bootstrap.servers", broker.bootstrapServers());
+        settings.put("security.protocol", protocol);
+        settings.put("sasl.mechanism", mechanism);
+        settings.put(
                 "sasl.jaas.config",
-                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"%s\" password=\"secret\";"
-                        .formatted(user)));
+                "org.apache.kafka.common.security.%s required username=\"%s\" password=\"%s\";"
+                        .formatted(module, user, password));
+        return KafkaCluster.of(settings).named("kafka-events");
     }
 
     /** One operation on one resource. */
@@ -161,7 +179,11 @@ class AclsIT {
     }
 
     private ConsumerRunner runner() {
-        return ConsumerRunner.builder(as("consumer").topicPrefix(unique + "."), scene.group(GROUP))
+        return runner(as("consumer").topicPrefix(unique + "."));
+    }
+
+    private ConsumerRunner runner(KafkaCluster kafka) {
+        return ConsumerRunner.builder(kafka, scene.group(GROUP))
                 .inTransaction(scene.inbox(), ASSET_UPDATED, (event, tx) -> {
                     if (event.key().equals("mallory")) {
                         throw new IllegalStateException();
@@ -235,5 +257,42 @@ class AclsIT {
             }
         }
         assertThat(rounds).isGreaterThanOrEqualTo(4);
+    }
+
+    private static Stream<Arguments> wrongWaysIn() {
+        return Stream.of(
+                Arguments.of("a wrong password", "SASL_SSL", "SCRAM-SHA-512", "relay", "S3CR3T-wrong"),
+                Arguments.of("a user whom nobody knows", "SASL_SSL", "SCRAM-SHA-512", "mallory", "S3CR3T-relay"),
+                Arguments.of("the password in plain text", "SASL_SSL", "PLAIN", "relay", "S3CR3T-relay"),
+                Arguments.of("no TLS", "SASL_PLAINTEXT", "SCRAM-SHA-512", "relay", "S3CR3T-relay"),
+                Arguments.of("no password", "SSL", "SCRAM-SHA-512", "relay", "S3CR3T-relay"));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("wrongWaysIn")
+    void S_03_who_comes_in_another_way_is_refused_says_so_without_a_secret_and_loses_nothing(
+            String what, String protocol, String mechanism, String user, String password) throws Exception {
+        publish("alice");
+        KafkaCluster wrong = with(protocol, mechanism, user, password).topicPrefix(unique + ".");
+        try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), wrong)
+                        .build();
+                ConsumerRunner runner = runner(wrong)) {
+            relay.start();
+            runner.start();
+            Eventually.holds(
+                    () -> !relay.health().problems().isEmpty()
+                            && !runner.health().problems().isEmpty(),
+                    () -> what + relay.health() + " " + runner.health());
+            assertThat(relay.health() + " " + runner.health())
+                    .contains("kafka-events")
+                    .doesNotContain("S3CR3T");
+        }
+        assertThat(scene.count("SELECT count(*) FROM eventbus_outbox")).isEqualTo(1);
+        try (OutboxRelay relay = relay(SendMode.PIPELINED);
+                ConsumerRunner runner = runner()) {
+            relay.start();
+            runner.start();
+            Eventually.holds(() -> isAllHandled(1, 0), () -> what + relay.health() + " " + runner.health());
+        }
     }
 }

@@ -5,10 +5,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.Event;
+import dev.eventbus.EventBusException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
@@ -183,6 +185,63 @@ class PrivilegesIT {
         publish("evt-1");
         try (OutboxRelay relay = relay()) {
             assertThat(relay.runOnce()).isEqualTo(1);
+        }
+    }
+
+    /**
+     * A consumer looks at its tables' privileges only when it needs them. Without the one or the other it goes on as far as it comes, says so as
+     * soon as it comes no further, and goes on from there.
+     */
+    @Test
+    void S_18_without_any_one_of_a_consumers_it_says_so_or_needs_it_not_and_nothing_is_lost_or_doubled()
+            throws Exception {
+        JdbcInbox inbox = JdbcInbox.postgres(as("consumer"));
+        String group = scene.group("ledger");
+        List<String> expected = new ArrayList<>();
+        int told = 0;
+        for (Grant grant : documented()) {
+            if (grant.role.equals("consumer")) {
+                String round = "evt-" + expected.size();
+                poison.add(round + "-b");
+                boolean[] seen = {false};
+                try (OutboxRelay relay = relay();
+                        ConsumerRunner runner = runner(inbox, AfterRetries.parkKey(inbox, "dlq.events"))) {
+                    relay.start();
+                    runner.start();
+                    without(grant, () -> {
+                        publish(round + "-a", round + "-b", round + "-c");
+                        Eventually.holds(
+                                () -> {
+                                    seen[0] = !runner.health().problems().isEmpty();
+                                    return seen[0] || runner.health().parked().events() == 2;
+                                },
+                                () -> grant + ": " + runner.health());
+                    });
+                    Eventually.holds(
+                            () -> runner.health().parked().events() == 2, () -> grant + ": " + runner.health());
+                    poison.clear();
+                    Redrive redrive = Redrive.ofParked(scene.kafka(), group, inbox);
+                    without(
+                            grant,
+                            () -> seen[0] |= isRefused(() -> redrive.plan().run("tried without a privilege")));
+                    redrive.plan().run("with all of them");
+                    expected.addAll(List.of(round + "-a", round + "-b", round + "-c"));
+                    Eventually.holds(() -> effects().equals(expected), () -> grant + ": " + runner.health() + expected);
+                    Eventually.holds(() -> inbox.parking().load(group).isEmpty(), () -> grant + ": " + runner.health());
+                }
+                told += seen[0] ? 1 : 0;
+            }
+        }
+        assertThat(expected).hasSize(3 * 20);
+        assertThat(told).as("most are needed for this").isGreaterThan(8);
+    }
+
+    private static boolean isRefused(Runnable work) {
+        try {
+            work.run();
+            return false;
+        } catch (EventBusException e) {
+            return true;
         }
     }
 

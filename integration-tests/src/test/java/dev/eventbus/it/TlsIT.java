@@ -1,7 +1,6 @@
 package dev.eventbus.it;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
@@ -23,7 +22,6 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -38,70 +36,30 @@ class TlsIT {
 
     private static final Duration SECONDS = Duration.ofSeconds(30);
 
-    private static final String PASSWORD = "changeit";
-    private static final String HERE = "SAN=ip:127.0.0.1,dns:localhost";
+    private static final String PASSWORD = Certificates.PASSWORD;
+    private static final String HERE = Certificates.HERE;
     private static final TopicSpec[] TOPICS = {topic("asset.events"), topic("dlq.events")};
 
     @TempDir
     private Path folder;
 
-    /** A key and a certificate signed with it. */
     private Path selfSigned(String name, String... more) throws Exception {
-        Path store = folder.resolve(name + ".p12");
-        List<String> options = new ArrayList<>(List.of("-alias", name, "-keyalg", "EC", "-dname", "CN=" + name));
-        options.addAll(List.of(more));
-        keytool("-genkeypair", store, options);
-        return store;
+        return new Certificates(folder).selfSigned(name, more);
     }
 
-    /** A key and a certificate that an authority has signed, with the authority's own. */
     private Path signed(Path authority, String name, String... more) throws Exception {
-        Path store = selfSigned(name);
-        String request = folder.resolve(name + ".csr").toString();
-        String certificate = folder.resolve(name + ".crt").toString();
-        String authoritys = folder.resolve("authority.crt").toString();
-        keytool("-certreq", store, List.of("-alias", name, "-file", request));
-        List<String> options =
-                new ArrayList<>(List.of("-alias", "authority", "-infile", request, "-outfile", certificate));
-        options.addAll(List.of(more));
-        keytool("-gencert", authority, options);
-        keytool("-exportcert", authority, List.of("-alias", "authority", "-file", authoritys));
-        keytool("-importcert", store, List.of("-noprompt", "-alias", "authority", "-file", authoritys));
-        keytool("-importcert", store, List.of("-noprompt", "-alias", name, "-file", certificate));
-        return store;
-    }
-
-    private static void keytool(String verb, Path store, List<String> options) throws Exception {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "keytool").toString());
-        command.addAll(List.of(verb, "-keystore", store.toString(), "-storetype", "PKCS12", "-storepass", PASSWORD));
-        command.addAll(options);
-        Process keytool = new ProcessBuilder(command).redirectErrorStream(true).start();
-        String said = new String(keytool.getInputStream().readAllBytes(), UTF_8);
-        assertThat(keytool.waitFor()).as(said).isZero();
+        return new Certificates(folder).signed(authority, name, more);
     }
 
     private static KafkaCluster trusting(Path trusted, String bootstrapServers) {
-        return cluster(bootstrapServers, trust(trusted));
+        return cluster(bootstrapServers, Certificates.trust(trusted));
     }
 
     /** With the time-outs that the client has by itself. */
     private static KafkaCluster trusted(Path trusted, String bootstrapServers) {
-        Map<String, Object> settings = new HashMap<>(trust(trusted));
+        Map<String, Object> settings = new HashMap<>(Certificates.trust(trusted));
         settings.put("bootstrap.servers", bootstrapServers);
         return KafkaCluster.of(settings);
-    }
-
-    private static Map<String, Object> trust(Path trusted) {
-        return Map.of(
-                "security.protocol",
-                "SSL",
-                "ssl.truststore.location",
-                trusted.toString(),
-                "ssl.truststore.password",
-                PASSWORD,
-                "ssl.truststore.type",
-                "PKCS12");
     }
 
     private static KafkaCluster cluster(String bootstrapServers, Map<String, Object> more) {

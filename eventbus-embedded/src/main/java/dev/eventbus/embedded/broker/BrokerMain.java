@@ -5,6 +5,8 @@ import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Properties;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -26,6 +28,9 @@ final class BrokerMain {
 
     private static final Duration BETWEEN_LOOKS = Duration.ofMillis(10);
 
+    /** Before a user's name in the properties file; the value is the password. Kafka does not know these. */
+    private static final String SCRAM_USER = "eventbus.scram.";
+
     private BrokerMain() {}
 
     /** Arguments: the properties file, the cluster's id, the file that says ready. */
@@ -38,7 +43,7 @@ final class BrokerMain {
             properties.load(reader);
         }
         if (!Files.exists(Path.of(properties.getProperty("log.dirs"), "meta.properties"))) {
-            format(config, clusterId);
+            format(config, clusterId, properties);
         }
         String nodeId = properties.getProperty("node.id");
         ExecutorService probe = Executors.newSingleThreadExecutor();
@@ -47,9 +52,16 @@ final class BrokerMain {
         Kafka.main(new String[] {config});
     }
 
-    private static void format(String config, String clusterId) {
-        String[] command = {"format", "--cluster-id=" + clusterId, "--config", config};
-        int code = StorageTool.execute(command, System.out);
+    private static void format(String config, String clusterId, Properties properties) {
+        List<String> command = new ArrayList<>(List.of("format", "--cluster-id=" + clusterId, "--config", config));
+        for (String name : properties.stringPropertyNames()) {
+            if (name.startsWith(SCRAM_USER)) {
+                String user = name.substring(SCRAM_USER.length());
+                command.add("--add-scram");
+                command.add("SCRAM-SHA-512=[name=%s,password=%s]".formatted(user, properties.getProperty(name)));
+            }
+        }
+        int code = StorageTool.execute(command.toArray(new String[0]), System.out);
         if (code != 0) {
             System.exit(code);
         }

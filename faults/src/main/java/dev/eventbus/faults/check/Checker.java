@@ -8,6 +8,7 @@ import static java.util.stream.Collectors.toSet;
 
 import dev.eventbus.faults.check.History.Effect;
 import dev.eventbus.faults.check.History.Letter;
+import dev.eventbus.faults.check.History.Parked;
 import dev.eventbus.faults.check.History.Position;
 import dev.eventbus.faults.check.History.Sent;
 import dev.eventbus.faults.check.History.Written;
@@ -18,14 +19,13 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
-import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Compares a {@link History} with the promises.
  *
  * <pre>{@code
- * Findings found = new Checker(history, id -> id.startsWith("poison")).check();
+ * Findings found = new Checker(history, id -> id.equals("poison") ? Ending.LETTER : Ending.EFFECT).check();
  * }</pre>
  *
  * <p>Of a run that has not drained it judges what has come so far: nothing that still waits is called lost. Whether it has
@@ -33,17 +33,23 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Checker {
 
+    /** The reason of a letter of what ends the process. */
+    private static final String CONVICTED = "CRASHED_HANDLER";
+
+    /** A key that is to be handled again. */
+    private static final String REDRIVE = "REDRIVE";
+
     private final History history;
-    private final Predicate<String> failsAlways;
+    private final Function<String, Ending> endings;
     private final Map<String, Written> ledger;
     private final Map<String, Sent> firsts = new HashMap<>();
     private final Map<Position, Sent> byPosition = new HashMap<>();
     private final Findings found = new Findings();
 
-    /** @param failsAlways whether the handler fails at an event however often it is tried, by its id */
-    public Checker(History history, Predicate<String> failsAlways) {
+    /** @param endings how an event is to end, by its id */
+    public Checker(History history, Function<String, Ending> endings) {
         this.history = history;
-        this.failsAlways = failsAlways;
+        this.endings = endings;
         this.ledger = history.ledger().stream().collect(toMap(Written::id, Function.identity()));
         inOrder(history.topic()).forEach(sent -> {
             firsts.putIfAbsent(sent.id(), sent);
@@ -58,6 +64,7 @@ public final class Checker {
         endings();
         effects();
         letters();
+        orphans();
         return found;
     }
 
@@ -100,7 +107,7 @@ public final class Checker {
                 continue;
             }
             Sent before = latest.put(sent.key(), sent);
-            if (before != null && number(before.id()) > written.number()) {
+            if (before != null && number(before.id()) >= written.number()) {
                 found.add(Violation.NONMONOTONIC_SEND, written + " at " + sent.at() + " after " + before);
             }
         }
@@ -114,17 +121,31 @@ public final class Checker {
     private void endings() {
         Set<String> effected = history.effects().stream().map(Effect::id).collect(toSet());
         Set<String> dead = history.letters().stream().map(Letter::id).collect(toSet());
+        Set<String> waiting =
+                history.parked().stream().filter(Parked::waits).map(Parked::id).collect(toSet());
         for (Written written : history.ledger()) {
             Sent sent = firsts.get(written.id());
             if (sent == null || !history.passed(sent.at())) {
                 continue;
             }
-            if (failsAlways.test(written.id())) {
-                if (!dead.contains(written.id())) {
-                    found.add(Violation.DLQ_MISSING, written + " at " + sent.at());
+            boolean hasEffect = effected.contains(written.id());
+            boolean hasLetter = dead.contains(written.id()) || history.givenUp().contains(written.id());
+            switch (endings.apply(written.id())) {
+                case EFFECT, PARKED_THEN_EFFECT -> {
+                    if (!hasEffect && !waiting.contains(written.id())) {
+                        found.add(Violation.LOST_EFFECT, written + " at " + sent.at());
+                    }
                 }
-            } else if (!effected.contains(written.id())) {
-                found.add(Violation.LOST_EFFECT, written + " at " + sent.at());
+                case LETTER, PARKED -> {
+                    if (!hasEffect && !hasLetter) {
+                        found.add(Violation.DLQ_MISSING, written + " at " + sent.at());
+                    }
+                }
+                case CONVICTION -> {
+                    if (!hasLetter) {
+                        found.add(Violation.DLQ_MISSING, written + " at " + sent.at());
+                    }
+                }
             }
         }
     }
@@ -169,14 +190,31 @@ public final class Checker {
     private void letters() {
         Set<String> effected = history.effects().stream().map(Effect::id).collect(toSet());
         for (Letter letter : history.letters()) {
-            if (!ledger.containsKey(letter.id()) || !failsAlways.test(letter.id()) || effected.contains(letter.id())) {
+            Ending ending = endings.apply(letter.id());
+            boolean mayHaveBoth = ending == Ending.PARKED || ending == Ending.PARKED_THEN_EFFECT;
+            if (!ledger.containsKey(letter.id())
+                    || ending == Ending.EFFECT
+                    || effected.contains(letter.id()) && !mayHaveBoth) {
                 found.add(Violation.DLQ_PHANTOM, letter.toString());
+            } else if (letter.reason().equals(CONVICTED) != (ending == Ending.CONVICTION)) {
+                found.add(Violation.WRONG_CONVICTION, letter.toString());
             }
             Sent source = byPosition.get(letter.of());
             if (source == null
                     || !source.id().equals(letter.id())
                     || !source.bytes().equals(letter.bytes())) {
                 found.add(Violation.DLQ_ALTERED, letter + " of " + source);
+            }
+        }
+    }
+
+    /** P6: whoever is parked waits for a person; who waits for nobody is forgotten. */
+    private void orphans() {
+        for (Parked parked : history.parked()) {
+            boolean forgotten =
+                    !parked.waits() || parked.key().isEmpty() || parked.key().equals(REDRIVE);
+            if (forgotten) {
+                found.add(Violation.ORPHAN_PARKED, parked.toString());
             }
         }
     }

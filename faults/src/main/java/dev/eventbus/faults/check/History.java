@@ -12,6 +12,8 @@ import java.util.Set;
  * @param letters all records of the dead-letter topic
  * @param effects what handlers have written in the transactions they were given, in any order
  * @param outbox ids of the events that still wait in the outbox
+ * @param parked events that are marked as parked, or wait in rows of a parked key
+ * @param givenUp parked events that a person has given up, as that person says
  * @param offsets how far the group is, by partition
  */
 public record History(
@@ -20,6 +22,8 @@ public record History(
         List<Letter> letters,
         List<Effect> effects,
         Set<String> outbox,
+        List<Parked> parked,
+        Set<String> givenUp,
         Map<Integer, Progress> offsets) {
 
     /**
@@ -44,8 +48,9 @@ public record History(
      *
      * @param of where it says that it was
      * @param bytes digest of the record's key and value as they are
+     * @param reason why, as it says
      */
-    public record Letter(Position of, String id, String bytes, long atMillis) {}
+    public record Letter(Position of, String id, String bytes, String reason, long atMillis) {}
 
     /**
      * A row that a handler has written.
@@ -56,6 +61,15 @@ public record History(
      * @param atMillis when, by the database's clock
      */
     public record Effect(String id, String key, long number, long nth, String digest, long atMillis) {}
+
+    /**
+     * An event of a parked key.
+     *
+     * @param marked whether the inbox says that it is parked
+     * @param waits whether there is a row of it
+     * @param key what the key waits for, such as {@code REDRIVE}; empty if it is not parked
+     */
+    public record Parked(String id, boolean marked, boolean waits, String key) {}
 
     /** A place in a topic. */
     public record Position(int partition, long offset) {}
@@ -70,7 +84,9 @@ public record History(
 
     /** Whether nothing is left to be sent or handled. */
     public boolean drained() {
-        return outbox.isEmpty() && offsets.values().stream().allMatch(progress -> progress.committed >= progress.end);
+        return outbox.isEmpty()
+                && parked.isEmpty()
+                && offsets.values().stream().allMatch(progress -> progress.committed >= progress.end);
     }
 
     /** Whether the group's offset has passed a record. */

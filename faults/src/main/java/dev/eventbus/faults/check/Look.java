@@ -5,7 +5,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Predicate;
+import java.util.function.Function;
 
 /**
  * P6, while a run goes on: how far a group's offsets were at one moment, and what they had passed. Who has an effect is asked only after
@@ -14,26 +14,27 @@ import java.util.function.Predicate;
 public final class Look {
 
     private final Map<Integer, Long> committed;
-    private final Predicate<String> failsAlways;
+    private final Function<String, Ending> endings;
     private final Map<String, Position> passed = new HashMap<>();
 
     /**
      * @param committed the next offset to be handled, by partition
-     * @param failsAlways whether the handler fails at an event however often it is tried, by its id
+     * @param endings how an event is to end, by its id
      */
-    public Look(Map<Integer, Long> committed, Predicate<String> failsAlways) {
+    public Look(Map<Integer, Long> committed, Function<String, Ending> endings) {
         this.committed = Map.copyOf(committed);
-        this.failsAlways = failsAlways;
+        this.endings = endings;
     }
 
     /** A record of the topic. */
     public void saw(String id, Position at) {
-        if (at.offset() < committed.getOrDefault(at.partition(), 0L) && !failsAlways.test(id)) {
+        if (at.offset() < committed.getOrDefault(at.partition(), 0L)
+                && !endings.apply(id).needsNoEffect()) {
             passed.put(id, at);
         }
     }
 
-    /** Events that must have an effect now. */
+    /** Events that must have an effect now, unless they wait behind a parked one. */
     public Set<String> passed() {
         return Set.copyOf(passed.keySet());
     }

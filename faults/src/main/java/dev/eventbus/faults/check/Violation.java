@@ -24,6 +24,10 @@ public enum Violation {
     DLQ_PHANTOM,
     /** P6: a dead letter that is not, byte by byte, the record that it says it was. */
     DLQ_ALTERED,
+    /** P6: dead-lettered as what ends the process, and it does not; or it does, and the letter gives another reason. */
+    WRONG_CONVICTION,
+    /** P6: parked, and nothing will ever lift it: no row of it waits, its key is not parked, or nobody carries a redrive out. */
+    ORPHAN_PARKED,
     /** P6: seen during the run: an offset was committed past an event that had no effect yet. */
     OFFSET_PAST_UNFINISHED,
     /** P7: more repeats, on the wire or of dead letters, than the faults explain. */

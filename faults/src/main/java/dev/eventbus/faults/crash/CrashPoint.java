@@ -37,6 +37,12 @@ public final class CrashPoint {
         BEFORE_COMMIT,
         /** A publisher's transaction is committed and nobody has been told. */
         AFTER_COMMIT,
+        /** A redriver knows what is parked and has written nothing. */
+        REDRIVE_PLANNED,
+        /** The first key is to be handled again, the audit says that the run goes on. */
+        REDRIVE_HANDED_OVER,
+        /** All of it is done and noted, and nobody has been told. */
+        REDRIVE_NOTED,
         /** A key is to be blocked and its shard is not locked yet. Here the JVM lingers instead, so that its parent can freeze it. */
         BEFORE_BLOCK
     }

@@ -17,6 +17,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -91,6 +92,7 @@ public final class LoopbackProxy implements AutoCloseable {
         return thread;
     });
 
+    private final AtomicInteger accepted = new AtomicInteger();
     private final Conditions conditions = new Conditions();
     private volatile @Nullable InetSocketAddress target;
 
@@ -157,6 +159,11 @@ public final class LoopbackProxy implements AutoCloseable {
         conditions.heal();
     }
 
+    /** How many connections to the server there have been. */
+    public int accepted() {
+        return accepted.get();
+    }
+
     /** How many clients are connected. */
     public int connections() {
         return connections.size();
@@ -189,6 +196,7 @@ public final class LoopbackProxy implements AutoCloseable {
         }
         ProxiedConnection connection = new ProxiedConnection(client, toServer, conditions, connections::remove);
         connections.add(connection);
+        accepted.incrementAndGet();
         try {
             connection.begin(protocol, threads);
         } catch (RejectedExecutionException e) {

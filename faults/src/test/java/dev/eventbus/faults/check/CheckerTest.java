@@ -4,12 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.faults.check.History.Effect;
 import dev.eventbus.faults.check.History.Letter;
+import dev.eventbus.faults.check.History.Parked;
 import dev.eventbus.faults.check.History.Position;
 import dev.eventbus.faults.check.History.Progress;
 import dev.eventbus.faults.check.History.Sent;
 import org.junit.jupiter.api.Test;
 
 class CheckerTest {
+
+    private static final String EXHAUSTED = "ATTEMPTS_EXHAUSTED";
 
     private final Story story = new Story();
 
@@ -86,7 +89,7 @@ class CheckerTest {
     @Test
     void a_dead_letter_does_not_stand_for_the_effect_of_an_event_that_had_no_reason_to_fail() {
         story.effects.remove(2);
-        story.letters.add(new Letter(new Position(0, 3), "a3", "bytes of a3", 30));
+        story.letters.add(new Letter(new Position(0, 3), "a3", "bytes of a3", EXHAUSTED, 30));
         Findings found = story.check();
         assertThat(found.count(Violation.LOST_EFFECT)).isEqualTo(1);
         assertThat(found.count(Violation.DLQ_PHANTOM)).isEqualTo(1);
@@ -127,19 +130,119 @@ class CheckerTest {
 
     @Test
     void a_dead_letter_of_what_has_its_effect_is_a_phantom() {
-        story.letters.add(new Letter(new Position(0, 3), "a3", "bytes of a3", 30));
+        story.letters.add(new Letter(new Position(0, 3), "a3", "bytes of a3", EXHAUSTED, 30));
         assertOnly(Violation.DLQ_PHANTOM, 1);
     }
 
     @Test
+    void what_has_its_dead_letter_and_its_effect_too_is_a_phantom_though_its_handler_was_mended_meanwhile() {
+        story.effect("poison", "bob", 1, 0);
+        assertOnly(Violation.DLQ_PHANTOM, 1);
+    }
+
+    @Test
+    void what_was_mended_before_it_was_given_up_may_have_its_effect_instead_of_a_dead_letter() {
+        story.letters.clear();
+        story.effect("poison", "bob", 1, 0);
+        assertThat(story.check().total()).isZero();
+    }
+
+    @Test
+    void a_dead_letter_of_what_ends_the_process_says_so() {
+        story.poison = Ending.CONVICTION;
+        assertOnly(Violation.WRONG_CONVICTION, 1);
+        Story.alter(story.letters, 0, CheckerTest::convicted);
+        assertThat(story.check().total()).isZero();
+        story.letters.clear();
+        assertOnly(Violation.DLQ_MISSING, 1);
+    }
+
+    @Test
+    void a_dead_letter_of_what_only_fails_does_not_say_that_it_ends_the_process() {
+        Story.alter(story.letters, 0, CheckerTest::convicted);
+        assertOnly(Violation.WRONG_CONVICTION, 1);
+    }
+
+    private static Letter convicted(Letter letter) {
+        return new Letter(letter.of(), letter.id(), letter.bytes(), "CRASHED_HANDLER", letter.atMillis());
+    }
+
+    @Test
+    void an_event_that_was_parked_may_have_its_effect_beside_the_copy_of_its_letter() {
+        story.poison = Ending.PARKED;
+        assertThat(story.check().total()).as("given up").isZero();
+        story.effect("poison", "bob", 1, 0);
+        assertThat(story.check().total()).as("redriven").isZero();
+    }
+
+    @Test
+    void one_that_a_person_has_given_up_needs_no_letter_any_more_and_no_other_is_given_up() {
+        story.poison = Ending.PARKED;
+        story.letters.clear();
+        assertOnly(Violation.DLQ_MISSING, 1);
+        story.givenUp.add("poison");
+        assertThat(story.check().total()).isZero();
+        story.poison = Ending.PARKED_THEN_EFFECT;
+        assertOnly(Violation.LOST_EFFECT, 1);
+    }
+
+    @Test
+    void one_that_a_redrive_mends_has_no_effect_only_as_long_as_it_waits() {
+        story.poison = Ending.PARKED_THEN_EFFECT;
+        assertOnly(Violation.LOST_EFFECT, 1);
+        story.parked.add(new Parked("poison", true, true, "PARKED"));
+        assertThat(story.check().total()).isZero();
+        assertThat(story.history().drained()).isFalse();
+        story.parked.clear();
+        story.effect("poison", "bob", 1, 0);
+        assertThat(story.check().total()).isZero();
+    }
+
+    @Test
+    void an_event_that_is_marked_as_parked_and_has_no_row_is_an_orphan() {
+        story.parked.add(new Parked("poison", true, false, ""));
+        assertOnly(Violation.ORPHAN_PARKED, 1);
+    }
+
+    @Test
+    void a_row_whose_key_is_not_parked_is_an_orphan() {
+        story.parked.add(new Parked("poison", true, true, ""));
+        assertOnly(Violation.ORPHAN_PARKED, 1);
+    }
+
+    @Test
+    void what_is_to_be_redriven_and_still_waits_at_the_end_is_an_orphan() {
+        story.parked.add(new Parked("poison", true, true, "REDRIVE"));
+        assertOnly(Violation.ORPHAN_PARKED, 1);
+    }
+
+    @Test
+    void what_waits_behind_a_parked_event_is_not_lost_but_the_run_has_not_drained() {
+        story.effects.remove(3); // of b2
+        story.parked.add(new Parked("poison", true, true, "PARKED"));
+        story.parked.add(new Parked("b2", true, true, "PARKED"));
+        assertThat(story.check().total()).isZero();
+        assertThat(story.history().drained()).isFalse();
+    }
+
+    @Test
+    void two_events_of_a_key_that_were_given_one_number_are_nonmonotonic() {
+        story.write("a3-too", "alice", 3);
+        story.send(0, 4, "a3-too", "alice");
+        story.offsets.put(0, new Progress(4, 5));
+        assertOnly(Violation.NONMONOTONIC_SEND, 1);
+    }
+
+    @Test
     void a_dead_letter_of_other_bytes_is_altered() {
-        Story.alter(story.letters, 0, letter -> new Letter(letter.of(), letter.id(), "other bytes", 30));
+        Story.alter(story.letters, 0, letter -> new Letter(letter.of(), letter.id(), "other bytes", EXHAUSTED, 30));
         assertOnly(Violation.DLQ_ALTERED, 1);
     }
 
     @Test
     void a_dead_letter_that_names_another_record_is_altered() {
-        Story.alter(story.letters, 0, letter -> new Letter(new Position(1, 1), letter.id(), letter.bytes(), 30));
+        Story.alter(
+                story.letters, 0, letter -> new Letter(new Position(1, 1), letter.id(), letter.bytes(), EXHAUSTED, 30));
         assertOnly(Violation.DLQ_ALTERED, 1);
     }
 

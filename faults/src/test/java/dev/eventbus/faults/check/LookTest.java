@@ -15,7 +15,7 @@ class LookTest {
 
     /** A look at the story at a moment when the group's offsets were these. */
     private Findings findings(Map<Integer, Long> committed) {
-        Look look = new Look(committed, "poison"::equals);
+        Look look = new Look(committed, story::ending);
         story.topic.forEach(sent -> look.saw(sent.id(), sent.at()));
         Set<String> effected = story.effects.stream().map(Effect::id).collect(Collectors.toSet());
         List<String> withoutEffect =

@@ -2,6 +2,7 @@ package dev.eventbus.faults.check;
 
 import dev.eventbus.faults.check.History.Effect;
 import dev.eventbus.faults.check.History.Letter;
+import dev.eventbus.faults.check.History.Parked;
 import dev.eventbus.faults.check.History.Position;
 import dev.eventbus.faults.check.History.Progress;
 import dev.eventbus.faults.check.History.Sent;
@@ -25,7 +26,12 @@ final class Story {
     final List<Letter> letters = new ArrayList<>();
     final List<Effect> effects = new ArrayList<>();
     final Set<String> outbox = new HashSet<>();
+    final List<Parked> parked = new ArrayList<>();
+    final Set<String> givenUp = new HashSet<>();
     final Map<Integer, Progress> offsets = new HashMap<>();
+
+    /** How the poison is to end. */
+    Ending poison = Ending.LETTER;
 
     Story() {
         write("a1", "alice", 1);
@@ -39,7 +45,7 @@ final class Story {
         send(0, 3, "a3", "alice");
         send(1, 0, "poison", "bob");
         send(1, 1, "b2", "bob");
-        letters.add(new Letter(new Position(1, 0), "poison", "bytes of poison", 30));
+        letters.add(new Letter(new Position(1, 0), "poison", "bytes of poison", "ATTEMPTS_EXHAUSTED", 30));
         effect("a1", "alice", 1, 1);
         effect("a2", "alice", 2, 2);
         effect("a3", "alice", 3, 3);
@@ -65,10 +71,15 @@ final class Story {
     }
 
     History history() {
-        return new History(ledger, topic, letters, effects, outbox, offsets);
+        return new History(ledger, topic, letters, effects, outbox, parked, givenUp, offsets);
     }
 
     Findings check() {
-        return new Checker(history(), "poison"::equals).check();
+        return new Checker(history(), this::ending).check();
+    }
+
+    /** How an event is to end. */
+    Ending ending(String eventId) {
+        return eventId.equals("poison") ? poison : Ending.EFFECT;
     }
 }
