@@ -80,6 +80,7 @@ public final class CrashPoint {
         if (place == Place.BEFORE_BLOCK) {
             linger();
         } else if (freezes) {
+            System.out.println(HaltPoint.FREEZES);
             Signals.send("STOP", ProcessHandle.current().pid());
         } else {
             Runtime.getRuntime().halt(AS_BY_SIGKILL);
