@@ -116,7 +116,8 @@ class DeadLettersIT {
     }
 
     private static boolean isCleanedUpBy(Admin admin, ConfigResource topic, String policy) throws Exception {
-        Map<ConfigResource, Config> configs = admin.describeConfigs(List.of(topic)).all().get();
+        Map<ConfigResource, Config> configs =
+                admin.describeConfigs(List.of(topic)).all().get();
         return configs.values().stream()
                 .map(config -> config.get(TopicConfig.CLEANUP_POLICY_CONFIG).value())
                 .allMatch(policy::equals);

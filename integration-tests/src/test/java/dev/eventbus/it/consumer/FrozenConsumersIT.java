@@ -58,11 +58,12 @@ class FrozenConsumersIT {
         scene.close();
     }
 
-    /** The letter is decided; the inbox has noted that it arrived, and by the first commit the event had not ended. */
+    /** The letter is decided; the broker has it; the inbox has noted that, and by the first commit the event had not ended. */
     @ParameterizedTest
     @ValueSource(
             strings = {
                 "eventbus.crash=BEFORE_SEND:1:FREEZE",
+                "eventbus.crash=AFTER_ACK:1:FREEZE",
                 "eventbus.halt=BEFORE_OFFSETS:2:FREEZE"
             })
     void K_11_an_event_that_an_owner_has_dead_lettered_is_dead_for_its_healed_successor_and_when_that_owner_wakes(
