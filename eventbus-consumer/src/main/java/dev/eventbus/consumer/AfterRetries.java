@@ -47,6 +47,9 @@ public final class AfterRetries {
      * {@link ConsumerRunner#health()} is DOWN until a person has mended the cause and the runner is started again. It stays
      * stopped in this runner even if it goes and comes back; another instance that gets it runs the event once more, and stops too.
      *
+     * <p>It stops as well if what was to be read next is gone from the topic, see {@link RunnerListener#offsetGap}: until a person has
+     * set the group's offset where it is to go on.
+     *
      * @param topic logical name of the dead-letter topic, for records that are no readable event
      */
     public static AfterRetries stopPartition(String topic) {

@@ -148,6 +148,23 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         partition.stoppedBecause(why);
     }
 
+    /**
+     * What was to be read next is gone.
+     *
+     * @param back whether what is there begins before it, so that the log is another
+     * @param stops whether nothing more is taken; what was read before is finished as far as a commit gains by it
+     * @return the partition from now on; null if it is not ours
+     */
+    @Nullable
+    Partition passed(TopicPartition id, boolean back, boolean stops) {
+        Partition known = current.get(id);
+        Partition partition = known == null || !back ? known : restart(known);
+        if (partition != null && stops) {
+            close(partition, Instant.MAX);
+        }
+        return partition;
+    }
+
     /** A record has left its lane unfinished, so what stands behind it is of no use to a commit. */
     void letGo(Partition partition, InFlight record) {
         close(partition, Instant.MAX); // it may take its time, unless it was closed before

@@ -281,10 +281,14 @@ final class PollLoop implements AssignedPartitions.Loop {
             assigned.letGo(partition, report.record());
         }
         if (current && report instanceof Report.Stops stops) {
-            assigned.stop(partition, stops.why());
-            TopicPartition id = partition.id();
-            settings.listener().partitionStopped(kafka.logicalTopic(id.topic()), id.partition(), stops.why());
+            stop(partition, stops.why());
         }
+    }
+
+    private void stop(Partition partition, String why) {
+        assigned.stop(partition, why);
+        TopicPartition id = partition.id();
+        settings.listener().partitionStopped(kafka.logicalTopic(id.topic()), id.partition(), why);
     }
 
     // ---- Kafka
@@ -301,14 +305,12 @@ final class PollLoop implements AssignedPartitions.Loop {
         return next.isAfter(now) ? Duration.between(now, next) : Duration.ZERO;
     }
 
-    private void gap(TopicPartition id, long expected, long continuesAt) {
-        Partition partition = assigned.get(id);
-        if (partition != null && continuesAt < expected) {
-            assigned.restart(partition);
+    private void gap(TopicPartition id, RunnerListener.OffsetGap gap, @Nullable String stops) {
+        Partition partition = assigned.passed(id, gap.continuesAt() < gap.expected(), stops != null);
+        settings.listener().offsetGap(gap);
+        if (partition != null && stops != null) {
+            stop(partition, stops);
         }
-        settings.listener()
-                .offsetGap(new RunnerListener.OffsetGap(
-                        kafka.logicalTopic(id.topic()), id.partition(), expected, continuesAt));
     }
 
     /**

@@ -3,6 +3,8 @@ package dev.eventbus.consumer;
 import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
+import dev.eventbus.consumer.RunnerListener.OffsetGap;
+import dev.eventbus.consumer.internal.LetterCleanup;
 import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.KafkaFaults;
@@ -50,7 +52,9 @@ final class RecordSource {
     /** Hears of gaps before reading goes on behind them. */
     @FunctionalInterface
     interface Gaps {
-        void passed(TopicPartition partition, long expected, long continuesAt);
+
+        /** @param stops why the partition stops before the gap, as the policy asks; null if reading goes on */
+        void passed(TopicPartition partition, OffsetGap gap, @Nullable String stops);
     }
 
     private static final Logger LOG = LoggerFactory.getLogger(RecordSource.class);
@@ -227,15 +231,28 @@ final class RecordSource {
         expected.forEach((partition, offset) -> {
             OffsetAndMetadata known = divergent.get(partition);
             long continuesAt = known == null ? earliest.getOrDefault(partition, 0L) : known.offset();
-            LOG.error(
-                    "{}: offset {} of {} was to be read next and is not there: reading continues at {}. Records that were never read are gone by retention or truncation; compare the topic's retention with this group's lag",
-                    settings.group(),
-                    offset,
-                    partition,
-                    continuesAt);
             consumer.seek(partition, continuesAt);
-            gaps.passed(partition, offset, continuesAt);
+            gaps.passed(
+                    partition,
+                    new OffsetGap(kafka.logicalTopic(partition.topic()), partition.partition(), offset, continuesAt),
+                    told(partition, offset, continuesAt));
         });
+    }
+
+    /** Null if reading goes on. */
+    private @Nullable String told(TopicPartition partition, long offset, long continuesAt) {
+        AfterRetries policy = settings.afterRetries();
+        boolean stops = policy != null && policy.stopsPartition();
+        String gone = "offset %d of %s was to be read next and is not there, what is begins at %d"
+                .formatted(offset, partition, continuesAt);
+        LOG.error(
+                "{}: {}. Records that were never read are gone by retention or truncation; compare the topic's retention with this group's lag. {}",
+                settings.group(),
+                gone,
+                stops
+                        ? "The partition stops, as the policy asks: set the group's offset where it is to go on, and start the runner again"
+                        : "Reading goes on there");
+        return stops ? gone + ": set the group's offset where it is to go on, and start the runner again" : null;
     }
 
     private void failed(KafkaException e) {
@@ -264,6 +281,7 @@ final class RecordSource {
 
         private final Settings settings;
         private final List<String> topics;
+        private final @Nullable LetterCleanup cleanup;
         private final ClusterProbe probe;
 
         private @Nullable Admin admin;
@@ -279,12 +297,15 @@ final class RecordSource {
             if (afterRetries != null) {
                 all.add(afterRetries.topic());
             }
+            this.cleanup = afterRetries == null
+                    ? null
+                    : new LetterCleanup(settings.kafka().physicalTopic(afterRetries.topic()));
             this.topics = all.stream().map(settings.kafka()::physicalTopic).toList();
             this.probe = new ClusterProbe(settings.kafka());
         }
 
         List<String> look(Instant now) {
-            if (!asked.isEmpty() && asked.values().stream().allMatch(KafkaFuture::isDone)) {
+            if (!asked.isEmpty() && asked.values().stream().allMatch(KafkaFuture::isDone) && isCleanupKnown()) {
                 answered();
                 due = now.plus(problems.isEmpty() ? PERIOD : PERIOD_IN_TROUBLE);
             } else if (!asked.isEmpty() && !now.isBefore(askedAt.plus(SOON))) { // the client itself goes on for seconds
@@ -297,6 +318,10 @@ final class RecordSource {
             return problems;
         }
 
+        private boolean isCleanupKnown() {
+            return cleanup == null || cleanup.hasAnswer();
+        }
+
         private void ask(Instant now) {
             try {
                 if (admin == null) {
@@ -304,6 +329,9 @@ final class RecordSource {
                 }
                 asked = admin.describeTopics(topics, new DescribeTopicsOptions().timeoutMs(TIMEOUT_MILLIS))
                         .topicNameValues();
+                if (cleanup != null) {
+                    cleanup.ask(admin, TIMEOUT_MILLIS);
+                }
                 askedAt = now;
             } catch (KafkaException e) {
                 due = now.plus(PERIOD_IN_TROUBLE);
@@ -332,6 +360,9 @@ final class RecordSource {
             List<String> texts = new ArrayList<>();
             found.forEach((text, names) ->
                     texts.add(text.equals(unreachable) ? text : "topic %s: %s".formatted(names, text)));
+            if (cleanup != null) {
+                cleanup.problem().ifPresent(texts::add);
+            }
             now(texts);
         }
 

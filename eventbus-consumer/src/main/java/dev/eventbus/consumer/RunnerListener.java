@@ -49,7 +49,7 @@ public interface RunnerListener {
     /** An event of a type that the runner was told to ignore was skipped, or one that was redriven for another group. */
     default void skipped(@Nullable String eventType, Delivery delivery) {}
 
-    /** Records were gone before they could be read. */
+    /** Records were gone before they could be read. With {@link AfterRetries#stopPartition} the partition is stopped next. */
     default void offsetGap(OffsetGap gap) {}
 
     /** A partition was stopped, as the policy asks. */

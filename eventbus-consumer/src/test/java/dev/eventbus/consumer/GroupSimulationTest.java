@@ -28,15 +28,16 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Seeded lives of a group of three poll loops in one thread and virtual time. Partitions are handed over, lost and come back,
- * members close, crash and join, commits and letters fail, while handlers run: whatever runs may be in the middle of a handler or
- * of a hand-over of another. The invariants I1 to I5, I7 and I8 are judged from what has truly happened.
+ * members close, die and join, commits and letters fail, while handlers run: whatever runs may be in the middle of a handler or
+ * of a hand-over of another, and a member may die in the middle of its own. The invariants I1 to I5, I7 and I8 are judged from what
+ * has truly happened.
  */
 class GroupSimulationTest {
 
     private static final Logger LOG = (Logger) LoggerFactory.getLogger("dev.eventbus.consumer");
 
     /** {@code -Deventbus.lives=100000} for a night. */
-    private static final int LIVES = Integer.getInteger("eventbus.lives", 2_000);
+    private static final int LIVES = Integer.getInteger("eventbus.lives", 7_000);
 
     /** The one that is lived now. */
     private static @Nullable Life life;
@@ -189,7 +190,7 @@ class GroupSimulationTest {
             switch (random.nextInt(7)) {
                 case 0, 1 -> anyLog().wanted = member;
                 case 2 -> expel(member);
-                case 3 -> crash(member);
+                case 3 -> die(member);
                 case 4 -> close(member, random.nextBoolean() ? Duration.ofSeconds(10) : Duration.ofNanos(1));
                 case 5 -> member.commitFault = CommitFault.values()[random.nextInt(3)];
                 default -> member.pollFails = random.nextInt(3) == 0;
@@ -233,11 +234,11 @@ class GroupSimulationTest {
             }
         }
 
-        private void crash(Member member) {
-            if (member.running.isEmpty() && !member.inRound && !member.leaving) {
-                group.tell("%s crashes", member.name);
-                replace(member);
-            }
+        /** Wherever it is: in the middle of a handler, of a hand-over, of its last round. */
+        private void die(Member member) {
+            group.tell("%s dies, in its handlers are %s", member.name, member.running);
+            member.dies();
+            replace(member);
         }
 
         private void close(Member member, Duration limit) {
@@ -248,7 +249,7 @@ class GroupSimulationTest {
             PollLoop loop = member.loop();
             group.tell("%s closes within %s", member.name, limit);
             loop.close(limit);
-            for (int i = calm ? 50 : random.nextInt(5); i > 0 && !loop.isDrained(); i--) {
+            for (int i = calm ? 50 : random.nextInt(5); i > 0 && !loop.isDrained() && !member.isDead(); i--) {
                 member.round();
                 for (int tasks = random.nextInt(3); tasks > 0; tasks--) {
                     work(member);
@@ -257,10 +258,12 @@ class GroupSimulationTest {
                     meanwhile();
                 }
             }
-            member.inRound = true;
-            loop.end();
-            member.inRound = false;
-            replace(member);
+            if (!member.isDead()) {
+                member.end();
+            }
+            if (!member.isDead()) {
+                replace(member);
+            }
         }
 
         private void replace(Member member) {
@@ -277,7 +280,7 @@ class GroupSimulationTest {
                 members.forEach(this::workAll);
                 return;
             }
-            for (int i = random.nextInt(4); i > 0; i--) {
+            for (int i = settling ? 0 : random.nextInt(4); i > 0; i--) {
                 act();
             }
         }
@@ -286,6 +289,7 @@ class GroupSimulationTest {
 
         private void handle(Event<? extends Asset> event, Delivery delivery) {
             Member member = Objects.requireNonNull(all.get(SimulatedGroup.memberOf(delivery.headers())));
+            member.mustLive();
             Log log = group.log(new TopicPartition(delivery.topic(), delivery.partition()));
             int epoch = SimulatedGroup.epochOf(delivery.headers());
             long offset = delivery.offset();
@@ -305,6 +309,7 @@ class GroupSimulationTest {
             }
             depth--;
             member.running.remove(lane);
+            member.mustLive();
             if (!settling && random.nextInt(3) == 0 && (!calm || delivery.attempt() == 1 && failuresLeft-- > 0)) {
                 group.tell("%s fails %s", member.name, id);
                 if (delivery.attempt() == 2) {
@@ -362,7 +367,7 @@ class GroupSimulationTest {
                 if (!member.loop().isDrained()) {
                     group.violated("I7: %s has something in flight".formatted(member.name));
                 }
-                member.loop().end();
+                member.end();
             }
         }
 

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer;
 
+import static dev.eventbus.consumer.MockKafka.LETTERS;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static dev.eventbus.consumer.MockKafka.P1;
 import static dev.eventbus.consumer.MockKafka.TOPIC;
@@ -56,6 +57,40 @@ class KafkaSideTest extends SteppedRunner {
         assertThat(gaps).containsExactly(new RunnerListener.OffsetGap(TOPIC, 0, 1, 100));
         assertThat(handled).containsExactly("a0", "a100");
         assertThat(kafka.committed(P0)).isEqualTo(101);
+    }
+
+    @Test
+    void K_10_offsets_that_are_gone_stop_the_partition_where_the_policy_says_so_and_nothing_behind_them_is_committed() {
+        List<Object> told = new ArrayList<>();
+        ConsumerRunner runner = runner(kafka)
+                .afterRetries(AfterRetries.stopPartition(LETTERS))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void offsetGap(OffsetGap gap) {
+                        told.add(gap);
+                    }
+
+                    @Override
+                    public void partitionStopped(String topic, int partition, String why) {
+                        told.add(topic + "/" + partition);
+                    }
+                })
+                .build();
+        kafka.assign(P0, P1);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a0");
+        settle(runner);
+        kafka.consumer.updateBeginningOffsets(Map.of(P0, 100L));
+        kafka.record(P0, 100, "alice", MockKafka.json("alice", "a100"));
+        kafka.event(P1, "bob", "b0");
+        settle(runner);
+        assertThat(told).containsExactly(new RunnerListener.OffsetGap(TOPIC, 0, 1, 100), TOPIC + "/0");
+        assertThat(handled).containsExactlyInAnyOrder("a0", "b0");
+        assertThat(kafka.committed(P0)).isEqualTo(1);
+        assertThat(kafka.committed(P1)).isEqualTo(1);
+        assertThat(runner.health().status()).isEqualTo(Status.DOWN);
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("offset 1 of", "begins at 100"));
     }
 
     @Test

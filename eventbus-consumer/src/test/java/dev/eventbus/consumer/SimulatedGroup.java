@@ -19,6 +19,8 @@ import java.util.SplittableRandom;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
+import java.util.function.BiConsumer;
+import java.util.function.BiPredicate;
 import org.apache.kafka.clients.consumer.CloseOptions;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.Consumer;
@@ -77,6 +79,11 @@ final class SimulatedGroup {
         final Map<Integer, Long> beganAt = new HashMap<>(); // by epoch
         long end;
         long committed;
+
+        /** Of the last commit; null before the first. */
+        @Nullable
+        String note;
+
         int epoch;
 
         @Nullable
@@ -104,6 +111,17 @@ final class SimulatedGroup {
     final Map<TopicPartition, Log> logs = new LinkedHashMap<>();
     final SplittableRandom random;
     Instant now = Instant.parse("2030-01-01T00:00:00Z");
+
+    /** Whose poll loop runs now, innermost. */
+    @Nullable
+    Member acting;
+
+    /** What the truth of a commit is judged by: whether the event at an offset has ended. */
+    BiPredicate<Log, Long> hasEnded =
+            (log, offset) -> log.endedInEpoch.getOrDefault(log.epoch, Set.of()).contains(offset);
+
+    /** Hears of letters that the broker has. */
+    BiConsumer<Log, Long> lettered = (log, offset) -> {};
 
     private final boolean told;
 
@@ -167,9 +185,8 @@ final class SimulatedGroup {
     /** Invariants I1 and I3, from the truth. */
     private void judgeCommit(Log log, long offset) {
         long began = log.beganAt.getOrDefault(log.epoch, 0L);
-        Set<Long> mine = log.endedInEpoch.getOrDefault(log.epoch, Set.of());
         for (long below : log.keys.subMap(Math.min(began, offset), offset).keySet()) {
-            if (!mine.contains(below)) {
+            if (!hasEnded.test(log, below)) {
                 violated("I1/I3: %s committed %d, but %d has not ended in epoch %d"
                         .formatted(log.id, offset, below, log.epoch));
             }
@@ -195,6 +212,7 @@ final class SimulatedGroup {
 
         boolean pollFails;
         boolean expelled;
+        private boolean dead;
         boolean leaving;
         boolean inRound;
 
@@ -223,13 +241,42 @@ final class SimulatedGroup {
 
         record Letter(ProducerRecord<byte[], byte[]> record, Callback callback) {}
 
-        void round() {
-            inRound = true;
-            Objects.requireNonNull(loop).round();
-            inRound = false;
-            if (loop.fatal() != null) {
-                violated("fatal: " + loop.fatal());
+        /** What it still does on its way out is seen by nobody. */
+        void dies() {
+            dead = true;
+        }
+
+        boolean isDead() {
+            return dead;
+        }
+
+        /** Where a process that has died would not be any more. */
+        void mustLive() {
+            if (dead) {
+                throw new KafkaException(name + " is dead");
             }
+        }
+
+        void round() {
+            mustLive();
+            acts(() -> loop().round());
+            if (loop().fatal() != null) {
+                violated("fatal: " + loop().fatal());
+            }
+        }
+
+        void end() {
+            mustLive();
+            acts(() -> loop().end());
+        }
+
+        private void acts(Runnable what) {
+            Member before = acting;
+            acting = this;
+            inRound = true;
+            what.run();
+            inRound = false;
+            acting = before;
         }
 
         /** It has died, or left. */
@@ -247,11 +294,17 @@ final class SimulatedGroup {
                 letter.callback().onCompletion(null, new TimeoutException("not acknowledged"));
                 return;
             }
-            int partition = Integer.parseInt(text(letter.record().headers(), "eventbus-dlq-partition"));
-            long offset = Long.parseLong(text(letter.record().headers(), "eventbus-dlq-offset"));
-            log(new TopicPartition(TOPIC, partition))
-                    .ended(epochOf(letter.record().headers()), offset);
+            arrives(letter);
             letter.callback().onCompletion(new RecordMetadata(new TopicPartition(LETTERS, 0), 0, 0, 0, 0, 0), null);
+        }
+
+        /** The broker has it, whoever hears of that. */
+        void arrives(Letter letter) {
+            Headers headers = letter.record().headers();
+            Log log = log(new TopicPartition(TOPIC, Integer.parseInt(text(headers, "eventbus-dlq-partition"))));
+            long offset = Long.parseLong(text(headers, "eventbus-dlq-offset"));
+            log.ended(epochOf(headers), offset);
+            lettered.accept(log, offset);
         }
 
         @Override
@@ -265,7 +318,9 @@ final class SimulatedGroup {
             return new MockProducer<>(true, null, new ByteArraySerializer(), new ByteArraySerializer()) {
                 @Override
                 public Future<RecordMetadata> send(ProducerRecord<byte[], byte[]> record, Callback callback) {
-                    pending.add(new Letter(record, callback));
+                    if (!dead) {
+                        pending.add(new Letter(record, callback));
+                    }
                     return new CompletableFuture<>();
                 }
 
@@ -336,6 +391,7 @@ final class SimulatedGroup {
             }
             runCallbacks();
             rebalance();
+            member.mustLive(); // it may have died in a hand-over
             return fetch();
         }
 
@@ -427,6 +483,16 @@ final class SimulatedGroup {
         }
 
         @Override
+        public synchronized Map<TopicPartition, OffsetAndMetadata> committed(Set<TopicPartition> ids, Duration limit) {
+            Map<TopicPartition, OffsetAndMetadata> committed = new HashMap<>();
+            ids.forEach(id -> {
+                String note = log(id).note;
+                committed.put(id, note == null ? null : new OffsetAndMetadata(log(id).committed, note));
+            });
+            return committed;
+        }
+
+        @Override
         public synchronized void seek(TopicPartition partition, long offset) {
             positions.put(partition, offset);
         }
@@ -454,7 +520,7 @@ final class SimulatedGroup {
             CommitFault fault = member.commitFault;
             member.commitFault = null;
             boolean mine = offsets.keySet().stream().allMatch(id -> log(id).owner == member);
-            if (!mine || member.expelled) {
+            if (!mine || member.expelled || member.isDead()) {
                 throw new CommitFailedException("not a member any more");
             }
             tell("%s commits %s %s", member.name, offsets, String.valueOf(fault));
@@ -462,6 +528,7 @@ final class SimulatedGroup {
                 offsets.forEach((id, offset) -> {
                     judgeCommit(log(id), offset.offset());
                     log(id).committed = offset.offset();
+                    log(id).note = offset.metadata();
                 });
             }
             if (fault != null) {

@@ -25,7 +25,7 @@ public final class CrashPoint {
         BEFORE_SEND,
         /** The producer has the record, the broker perhaps. */
         AFTER_SEND,
-        /** The broker has the record, others are on their way. */
+        /** The broker has the record and nobody knows; others are on their way. */
         AFTER_ACK,
         /** The broker has the records, the database has their rows. */
         BEFORE_DELETE,
@@ -86,6 +86,7 @@ public final class CrashPoint {
         if (place == Place.BEFORE_BLOCK) {
             linger();
         } else if (freezes) {
+            System.out.println(HaltPoint.FREEZES);
             Signals.send("STOP", ProcessHandle.current().pid());
         } else {
             Runtime.getRuntime().halt(AS_BY_SIGKILL);
@@ -150,10 +151,10 @@ public final class CrashPoint {
             reached(Place.BEFORE_SEND);
             Callback callback = (Callback) arguments[1];
             Callback counting = (metadata, error) -> {
-                callback.onCompletion(metadata, error);
                 if (error == null) {
                     reached(Place.AFTER_ACK);
                 }
+                callback.onCompletion(metadata, error);
             };
             Object result = method.invoke(real, arguments[0], counting);
             reached(Place.AFTER_SEND);

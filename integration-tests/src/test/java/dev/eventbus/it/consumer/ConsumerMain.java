@@ -18,12 +18,12 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.Map;
 
 /**
  * What {@link ConsumerProcess} starts: one runner with an inbox that runs until standard input ends or SIGTERM comes, and is then
- * closed. What its handler does follows from how an event's id begins: {@code slow} takes a second, {@code poison} ends the process,
- * {@code fails} fails unless it is healed, {@code huge} asks for more memory than there is; all others succeed at once.
+ * closed. What its handler does follows from how an event's id begins: {@code slow} takes a second, {@code takes-250} as many
+ * milliseconds, {@code poison} ends the process, {@code fails} fails unless it is healed, {@code huge} asks for more memory than there
+ * is; all others succeed at once.
  */
 final class ConsumerMain {
 
@@ -41,7 +41,7 @@ final class ConsumerMain {
 
     private ConsumerMain() {}
 
-    /** @param arguments JDBC address, user, password, bootstrap servers, topic prefix, group, session time-out in milliseconds */
+    /** @param arguments JDBC address, user, password, bootstrap servers, topic prefix, group, settings of Kafka's clients */
     public static void main(String[] arguments) throws IOException {
         HikariConfig pool = new HikariConfig();
         pool.setJdbcUrl(arguments[0]);
@@ -49,14 +49,7 @@ final class ConsumerMain {
         pool.setPassword(arguments[2]);
         pool.setMaximumPoolSize(40);
         pool.setMinimumIdle(0);
-        KafkaCluster kafka = KafkaCluster.of(Map.of(
-                        "bootstrap.servers",
-                        arguments[3],
-                        "session.timeout.ms",
-                        arguments[6],
-                        "heartbeat.interval.ms",
-                        "300"))
-                .topicPrefix(arguments[4]);
+        KafkaCluster kafka = ConsumerProcess.cluster(arguments[3], arguments[4], arguments[6]);
         HaltPoint halt = HaltPoint.ofThisJvm();
         HikariDataSource database = new HikariDataSource(pool);
         JdbcInbox inbox = JdbcInbox.postgres(halt.in(database));
@@ -86,6 +79,9 @@ final class ConsumerMain {
         System.out.println(ConsumerProcess.STARTED + id);
         if (id.startsWith("slow")) {
             execute(transaction, "SELECT pg_sleep(1)");
+        }
+        if (id.startsWith("takes-")) {
+            execute(transaction, "SELECT pg_sleep(0.%s)".formatted(id.split("-")[1]));
         }
         if (id.startsWith("poison")) {
             execute(transaction, "SELECT pg_sleep(0.2)"); // so that others run beside it

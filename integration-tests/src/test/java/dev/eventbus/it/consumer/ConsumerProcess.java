@@ -3,6 +3,7 @@ package dev.eventbus.it.consumer;
 import dev.eventbus.faults.crash.HaltPoint;
 import dev.eventbus.faults.crash.Signals;
 import dev.eventbus.it.Scene;
+import dev.eventbus.topics.KafkaCluster;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -12,7 +13,9 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -55,6 +58,15 @@ final class ConsumerProcess implements AutoCloseable {
 
     /** A runner of the scene's topics with an inbox in its database; see {@link ConsumerMain}. */
     static ConsumerProcess start(Scene scene, String group, Duration sessionTimeout, String... jvmArguments) {
+        return start(
+                scene,
+                group,
+                "session.timeout.ms=%d;heartbeat.interval.ms=300".formatted(sessionTimeout.toMillis()),
+                jvmArguments);
+    }
+
+    /** @param settings of Kafka's clients, as {@link #cluster} takes them */
+    static ConsumerProcess start(Scene scene, String group, String settings, String... jvmArguments) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // short-lived and many on few cores: they need no second compiler and no parallel collector
@@ -68,13 +80,22 @@ final class ConsumerProcess implements AutoCloseable {
                 scene.kafka().bootstrapServers(),
                 scene.kafka().physicalTopic(""),
                 group,
-                String.valueOf(sessionTimeout.toMillis())));
+                settings));
         try {
             return new ConsumerProcess(
                     new ProcessBuilder(command).redirectErrorStream(true).start());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** @param settings such as {@code group.protocol=classic;session.timeout.ms=3000} */
+    static KafkaCluster cluster(String bootstrapServers, String topicPrefix, String settings) {
+        Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", bootstrapServers));
+        for (String setting : settings.split(";")) {
+            all.put(setting.substring(0, setting.indexOf('=')), setting.substring(setting.indexOf('=') + 1));
+        }
+        return KafkaCluster.of(all).topicPrefix(topicPrefix);
     }
 
     private void read() {

@@ -26,8 +26,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.CopyOnWriteArrayList;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.config.TopicConfig;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.protocol.Errors;
 import org.junit.jupiter.api.Test;
@@ -79,6 +85,42 @@ class DeadLettersIT {
             faulty.grant(scene, "dlq.events");
             goesOn(scene, runner);
         }
+    }
+
+    @Test
+    void H11_a_compacted_dead_letter_topic_is_a_problem_with_its_fix_until_that_is_done(
+            KafkaServer server, PostgresServer postgres) throws Exception {
+        try (Scene scene = Scene.create(server, postgres, "asset.events:1", "dlq.events:1");
+                Admin admin = scene.kafka().admin()) {
+            ConfigResource letters =
+                    new ConfigResource(ConfigResource.Type.TOPIC, scene.kafka().physicalTopic("dlq.events"));
+            setCleanup(admin, letters, "compact");
+            ConsumerRunner runner = scene.start(runner(scene, scene.kafka()));
+            Eventually.holds(() -> runner.health().status() == Status.DEGRADED, runner::health);
+            assertThat(runner.health().problems())
+                    .singleElement()
+                    .asString()
+                    .contains(letters.name(), "cleanup.policy=compact", "set cleanup.policy=delete");
+
+            setCleanup(admin, letters, "delete");
+            Eventually.holds(() -> runner.health().status() == Status.UP, runner::health);
+        }
+    }
+
+    private static void setCleanup(Admin admin, ConfigResource topic, String policy) throws Exception {
+        ConfigEntry entry = new ConfigEntry(TopicConfig.CLEANUP_POLICY_CONFIG, policy);
+        admin.incrementalAlterConfigs(Map.of(topic, List.of(new AlterConfigOp(entry, AlterConfigOp.OpType.SET))))
+                .all()
+                .get();
+        Eventually.holds(() -> isCleanedUpBy(admin, topic, policy), () -> "not " + policy);
+    }
+
+    private static boolean isCleanedUpBy(Admin admin, ConfigResource topic, String policy) throws Exception {
+        Map<ConfigResource, Config> configs =
+                admin.describeConfigs(List.of(topic)).all().get();
+        return configs.values().stream()
+                .map(config -> config.get(TopicConfig.CLEANUP_POLICY_CONFIG).value())
+                .allMatch(policy::equals);
     }
 
     @Test

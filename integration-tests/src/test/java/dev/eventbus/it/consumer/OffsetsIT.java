@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.RunnerHealth;
 import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.ServersExtension;
@@ -107,6 +108,34 @@ class OffsetsIT {
     }
 
     @Test
+    void K_10_where_the_policy_stops_a_gap_is_stopped_at_until_an_operator_says_where_to_go_on() throws Exception {
+        publish(0, 3);
+        runUntilCommitted(3);
+        publish(3, 10);
+        admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(6)))
+                .all()
+                .get();
+        handled.clear();
+        AfterRetries stops = AfterRetries.stopPartition("dlq.events");
+        for (int life = 1; life <= 2; life++) {
+            gaps.clear();
+            try (ConsumerRunner runner = runner(stops).start()) {
+                Eventually.holds(() -> runner.health().status() == RunnerHealth.Status.DOWN, runner::health);
+                assertThat(runner.health().problems())
+                        .anySatisfy(problem -> assertThat(problem).contains("offset 3 of", "begins at 6"));
+            }
+            assertThat(gaps).containsExactly(new RunnerListener.OffsetGap("asset.events", 0, 3, 6));
+            assertThat(handled).isEmpty();
+            assertThat(committed()).isEqualTo(3);
+        }
+        admin.alterConsumerGroupOffsets(group, Map.of(partition, new OffsetAndMetadata(6)))
+                .all()
+                .get();
+        runUntilCommitted(10);
+        assertThat(handled).containsExactlyElementsOf(numbers(6, 10));
+    }
+
+    @Test
     void aborted_records_and_markers_are_passed_and_leave_no_lag_at_the_end() throws Exception {
         try (Producer<byte[], byte[]> producer = kafka.producer(Map.of("transactional.id", group))) {
             producer.initTransactions();
@@ -165,20 +194,28 @@ class OffsetsIT {
                     () -> handled + " " + gaps + " " + runner.health());
             runner.close(Duration.ofSeconds(10));
         }
+        assertThat(committed()).isEqualTo(offset);
+    }
+
+    private long committed() throws Exception {
         OffsetAndMetadata committed = admin.listConsumerGroupOffsets(group)
                 .partitionsToOffsetAndMetadata()
                 .get()
                 .get(partition);
-        assertThat(Objects.requireNonNull(committed).offset()).isEqualTo(offset);
+        return Objects.requireNonNull(committed).offset();
     }
 
     private ConsumerRunner runner() {
+        return runner(AfterRetries.deadLetter("dlq.events"));
+    }
+
+    private ConsumerRunner runner(AfterRetries afterRetries) {
         return ConsumerRunner.builder(kafka, group)
                 .on(ASSET_UPDATED, (event, delivery) -> {
                     Long n = event.payload().newAmount();
                     handled.add(n == null ? -1 : n);
                 })
-                .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                .afterRetries(afterRetries)
                 .listener(new RunnerListener() {
                     @Override
                     public void offsetGap(OffsetGap gap) {
