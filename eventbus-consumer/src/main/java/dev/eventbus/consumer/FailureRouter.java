@@ -369,7 +369,8 @@ final class FailureRouter {
         return "what %s depends on is out of order (%s)".formatted(record.typeName(), telling);
     }
 
-    Progress stop(InFlight record, String why) {
+    Progress stop(InFlight record, String because) {
+        String why = because.endsWith(".") ? because.substring(0, because.length() - 1) : because;
         LOG.error(
                 "{} stops its partition: {}. Nothing behind it is committed or started; mend the cause and start the runner again",
                 record.where(),

@@ -350,7 +350,7 @@ final class RecordSource {
                     probe.forget();
                 }
                 if (failure != null) {
-                    String text = probe.explain(failure, DATA).getMessage();
+                    String text = probe.explain(failure, topic, DATA).getMessage();
                     found.merge(text, "'" + topic + "'", (one, other) -> one + ", " + other);
                 }
             });

@@ -106,8 +106,12 @@ final class ClientSettings {
             Refusal.always(
                     ProducerConfig.INTERCEPTOR_CLASSES_CONFIG,
                     "would break P6 (nothing vanishes): an interceptor can change or drop records unseen, and one class cannot serve producer and consumer; listen to relay and runner instead"),
-            Refusal.always(ProducerConfig.KEY_SERIALIZER_CLASS_CONFIG, "is ours: keys travel as bytes; remove it"),
-            Refusal.always(ProducerConfig.VALUE_SERIALIZER_CLASS_CONFIG, "is ours: values travel as bytes; remove it"),
+            Refusal.always(
+                    ProducerConfig.KEY_SERIALIZER_CLASS_CONFIG,
+                    "is ours: P3 needs keys as raw bytes, by which they find their partition; remove it"),
+            Refusal.always(
+                    ProducerConfig.VALUE_SERIALIZER_CLASS_CONFIG,
+                    "is ours: P1 needs values as the bytes that the transaction has committed; remove it"),
             Refusal.always(
                     ConsumerConfig.KEY_DESERIALIZER_CLASS_CONFIG, "is ours: P4 needs keys as raw bytes; remove it"),
             Refusal.always(

@@ -2,6 +2,7 @@ package dev.eventbus.topics;
 
 import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
+import java.util.Collection;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
@@ -23,6 +24,7 @@ import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.errors.SslAuthenticationException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
+import org.apache.kafka.common.errors.TransactionalIdAuthorizationException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.errors.UnreleasedInstanceIdException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
@@ -78,6 +80,26 @@ public final class KafkaFaults {
                         .map(found -> explain(kafka, found, whatBecomesOfTheData, failure))
                         .orElse(explained)
                 : explained;
+    }
+
+    /**
+     * As {@link #explain(KafkaCluster, Throwable, String)}, of a topic that is missing; if one of those that exist has a similar name, it says so.
+     *
+     * @param topic as the cluster would name it
+     */
+    public static KafkaAccessException missing(
+            KafkaCluster kafka,
+            Throwable failure,
+            String topic,
+            Collection<String> existing,
+            String whatBecomesOfTheData) {
+        return Similar.to(topic, existing)
+                .map(similar -> new Explanation(
+                                ErrorCode.TOPIC_MISSING,
+                                "does not have the topic (%s), but it has '%s', which may be meant"
+                                        .formatted(said(root(failure)), similar))
+                        .of(kafka, whatBecomesOfTheData, failure))
+                .orElseGet(() -> explain(kafka, failure, whatBecomesOfTheData));
     }
 
     /** Explains what keeps a client from the cluster. */
@@ -153,6 +175,12 @@ public final class KafkaFaults {
                     ErrorCode.NOT_AUTHORIZED,
                     "does not let this user use consumer group '%s'".formatted(group.groupId()),
                     "Ask for the ACL Read on that group");
+        }
+        if (fault instanceof TransactionalIdAuthorizationException) {
+            return new Explanation(
+                    ErrorCode.NOT_AUTHORIZED,
+                    "does not let this user use transactional ids",
+                    "Ask for the ACL Write on transactional ids with the prefix eventbus-");
         }
         return new Explanation(
                 ErrorCode.NOT_AUTHORIZED,

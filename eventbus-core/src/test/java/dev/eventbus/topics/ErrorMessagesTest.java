@@ -62,7 +62,7 @@ class ErrorMessagesTest {
 
     @Test
     void messages_are_as_they_were_agreed_on() throws Exception {
-        String messages = Stream.of(ofKafka(), ofAProbe(), ofSettings(), ofPublishing())
+        String messages = Stream.of(ofKafka(), ofAMisspeltTopic(), ofAProbe(), ofSettings(), ofPublishing())
                 .flatMap(some -> some)
                 .collect(Collectors.joining("\n\n", "", "\n"));
         Path made = Path.of("target", "messages.txt");
@@ -94,6 +94,13 @@ class ErrorMessagesTest {
                         new FencedInstanceIdException("replaced"),
                         new IllegalStateException("S3CR3T"))
                 .map(fault -> KafkaFaults.explain(KAFKA, fault, WAIT).getMessage());
+    }
+
+    private static Stream<String> ofAMisspeltTopic() {
+        Throwable unknown = new UnknownTopicOrPartitionException("This server does not host this topic-partition.");
+        return Stream.of(
+                KafkaFaults.missing(KAFKA, unknown, "asset.evnts", Set.of("asset.events", "housing.events"), WAIT)
+                        .getMessage());
     }
 
     private static Stream<String> ofAProbe() {

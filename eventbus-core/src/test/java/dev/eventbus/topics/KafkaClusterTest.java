@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.producer.Producer;
@@ -61,11 +62,11 @@ class KafkaClusterTest {
                     auto.offset.reset                     | latest                   | P6
                     auto.offset.reset                     | earliest                 | P6
                     isolation.level                       | read_uncommitted         | P3
-                    group.id                              | mine                     | ConsumerRunner.builder
-                    allow.auto.create.topics              | true                     | Topics.provision
+                    group.id                              | mine                     | P6
+                    allow.auto.create.topics              | true                     | P2
                     interceptor.classes                   | com.acme.Interceptor     | P6
-                    key.serializer                        | org.apache.kafka.common.serialization.StringSerializer | bytes
-                    value.serializer                      | org.apache.kafka.common.serialization.StringSerializer | bytes
+                    key.serializer                        | org.apache.kafka.common.serialization.StringSerializer | P3
+                    value.serializer                      | org.apache.kafka.common.serialization.StringSerializer | P1
                     key.deserializer                      | org.apache.kafka.common.serialization.StringDeserializer | P4
                     value.deserializer                    | org.apache.kafka.common.serialization.StringDeserializer | P6
                     bootstrap.controllers                 | localhost:9093           | bootstrap.servers
@@ -140,12 +141,47 @@ class KafkaClusterTest {
         "isolation.level, read_committed",
         "allow.auto.create.topics, false",
         "group.instance.id, pod-1",
+        "partition.assignment.strategy, org.apache.kafka.clients.consumer.RangeAssignor",
         "sasl.login.refresh.window.factor, 0.8",
         "ssl.truststore.type, PEM"
     })
     void a_setting_that_keeps_the_promises_is_taken(String setting, String value) {
         assertThat(ClientSettings.problemsOf(Map.of("bootstrap.servers", "localhost:9092", setting, value)))
                 .isEmpty();
+    }
+
+    @Test
+    void a_properties_file_says_as_much_as_a_map_and_so_do_its_defaults() {
+        Properties defaults = new Properties();
+        defaults.setProperty("bootstrap.servers", "broker-1:9093");
+        defaults.setProperty("security.protocol", "PLAINTEXT");
+        Properties settings = new Properties(defaults);
+        settings.setProperty("security.protocol", "SSL");
+        settings.put("request.timeout.ms", 5_000);
+
+        KafkaCluster cluster = KafkaCluster.of(settings);
+        assertThat(cluster.bootstrapServers()).isEqualTo("broker-1:9093");
+        assertThat(cluster.setting("security.protocol", "none")).isEqualTo("SSL");
+        assertThat(cluster.setting("request.timeout.ms", "none")).isEqualTo("5000");
+    }
+
+    @Test
+    void a_properties_file_is_refused_for_the_same_reasons_as_a_map() {
+        Properties defaults = new Properties();
+        defaults.setProperty("acks", "1");
+        Properties settings = new Properties(defaults);
+        settings.setProperty("bootstrap.servers", "localhost");
+        settings.put("retries", 0);
+        settings.put("sasl.jaas.confg", CANARY);
+
+        assertThatExceptionOfType(StartRefusedException.class)
+                .isThrownBy(() -> KafkaCluster.of(settings))
+                .withMessageContainingAll(
+                        "acks=1 would break P2",
+                        "retries=0 would break P9",
+                        "'localhost' has no port",
+                        "sasl.jaas.config?")
+                .satisfies(refusal -> assertThat(refusal.getMessage()).doesNotContain(CANARY));
     }
 
     // ---- secrets -------------------------------------------------------------------------------------------------

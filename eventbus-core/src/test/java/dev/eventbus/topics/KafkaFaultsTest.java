@@ -22,6 +22,7 @@ import org.apache.kafka.common.errors.SaslAuthenticationException;
 import org.apache.kafka.common.errors.SslAuthenticationException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
+import org.apache.kafka.common.errors.TransactionalIdAuthorizationException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.junit.jupiter.api.Test;
@@ -47,6 +48,8 @@ class KafkaFaultsTest {
                 Arguments.of(new SslAuthenticationException("S3CR3T"), "TLS handshake", "ssl.truststore.location"),
                 Arguments.of(new TopicAuthorizationException(Set.of("asset.events")), "'asset.events'", "Write"),
                 Arguments.of(GroupAuthorizationException.forGroupId("calculator"), "'calculator'", "ACL Read"),
+                Arguments.of(
+                        new TransactionalIdAuthorizationException("no"), "transactional ids", "the prefix eventbus-"),
                 Arguments.of(new ClusterAuthorizationException("no"), "does not let this user", "IdempotentWrite"),
                 Arguments.of(
                         new NotEnoughReplicasException("1 of 2"),
@@ -97,6 +100,19 @@ class KafkaFaultsTest {
                         new TimeoutException("late", new UnknownTopicOrPartitionException("t")),
                         "nothing was sent"))
                 .hasMessageContaining("does not have the topic");
+    }
+
+    @Test
+    void of_a_missing_topic_the_one_is_named_that_may_be_meant_and_no_other() {
+        UnknownTopicOrPartitionException unknown = new UnknownTopicOrPartitionException("no topic asset.evnts");
+
+        assertThat(KafkaFaults.missing(
+                        KAFKA, unknown, "asset.evnts", Set.of("housing.events", "asset.events"), "nothing was sent"))
+                .hasMessageContaining("but it has 'asset.events', which may be meant. Nothing was sent.")
+                .hasCause(unknown);
+        assertThat(KafkaFaults.missing(KAFKA, unknown, "asset.evnts", Set.of("housing.events"), "nothing was sent"))
+                .hasMessageContaining(
+                        "does not have the topic (UnknownTopicOrPartitionException: no topic asset.evnts).");
     }
 
     @Test

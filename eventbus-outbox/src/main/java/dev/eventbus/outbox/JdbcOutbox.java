@@ -11,6 +11,7 @@ import dev.eventbus.EventLimits;
 import dev.eventbus.EventPublisher;
 import dev.eventbus.PublishRefusedException;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.SizeLimits;
 import dev.eventbus.outbox.sql.H2OutboxSql;
 import dev.eventbus.outbox.sql.MariaDbOutboxSql;
 import dev.eventbus.outbox.sql.OutboxSchema;
@@ -24,7 +25,6 @@ import java.sql.SQLException;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.Collections;
-import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
@@ -56,58 +56,40 @@ public final class JdbcOutbox implements Outbox {
     /**
      * What is known of topics before anybody is asked, most of all how large an event may be.
      *
-     * @param maxEventBytes for every event
-     * @param topics {@code max.message.bytes} of the topics that declare it, by logical name
      * @param compacted topics that are declared as compacted
      */
-    private record TopicLimits(int maxEventBytes, Map<String, Integer> topics, Set<String> compacted) {
+    private record TopicLimits(SizeLimits sizes, Set<String> compacted) {
 
-        static final TopicLimits DEFAULT = new TopicLimits(EventLimits.MAX_EVENT_BYTES, Map.of(), Set.of());
-
-        /** What Kafka adds to key, value and headers in a batch of one record, and the names of the library's own headers. */
-        private static final int RECORD_OVERHEAD = 256;
+        static final TopicLimits DEFAULT =
+                new TopicLimits(new SizeLimits(EventLimits.MAX_EVENT_BYTES, Map.of()), Set.of());
 
         TopicLimits withMaxEventBytes(int bytes) {
-            return new TopicLimits(bytes, topics, compacted);
+            return new TopicLimits(sizes.withMaxEventBytes(bytes), compacted);
         }
 
         TopicLimits withTopics(TopicSpec... specs) {
-            Map<String, Integer> limits = new HashMap<>(topics);
+            SizeLimits limits = sizes;
             Set<String> compactedToo = new TreeSet<>(compacted);
             for (TopicSpec spec : specs) {
-                spec.maxMessageBytes().ifPresent(bytes -> limits.put(spec.name(), bytes));
+                if (spec.maxMessageBytes().isPresent()) {
+                    limits =
+                            limits.withTopic(spec.name(), spec.maxMessageBytes().getAsInt());
+                }
                 spec.compactionLag().ifPresent(lag -> compactedToo.add(spec.name()));
             }
-            return new TopicLimits(maxEventBytes, Map.copyOf(limits), Collections.unmodifiableSet(compactedToo));
+            return new TopicLimits(limits, Collections.unmodifiableSet(compactedToo));
         }
 
         /** @throws PublishRefusedException if the event is over a limit */
         void check(EncodedEvent event) {
-            int bytes = event.sizeInBytes();
-            if (bytes > maxEventBytes) {
-                throw refused(
-                        event,
-                        bytes,
-                        "the limit maxEventBytes is %,d".formatted(maxEventBytes),
-                        "raise maxEventBytes together with the topic's max.message.bytes");
+            SizeLimits.Excess excess = sizes.excess(event.topic(), event.sizeInBytes());
+            if (excess != null) {
+                throw new PublishRefusedException(
+                        ErrorCode.EVENT_TOO_LARGE,
+                        event.type(),
+                        "%s was not published: it has %,d bytes, %s. Nothing was written to the outbox; put a reference into the event, or %s."
+                                .formatted(event, event.sizeInBytes(), excess.limit(), excess.fix()));
             }
-            Integer topic = topics.get(event.topic());
-            if (topic != null && bytes > topic - RECORD_OVERHEAD) {
-                throw refused(
-                        event,
-                        bytes,
-                        "topic %s takes %,d with %d for the record around it"
-                                .formatted(event.topic(), topic, RECORD_OVERHEAD),
-                        "raise the topic's max.message.bytes and its TopicSpec");
-            }
-        }
-
-        private static PublishRefusedException refused(EncodedEvent event, int bytes, String limit, String fix) {
-            return new PublishRefusedException(
-                    ErrorCode.EVENT_TOO_LARGE,
-                    event.type(),
-                    "%s was not published: it has %,d bytes, %s. Nothing was written to the outbox; put a reference into the event, or %s."
-                            .formatted(event, bytes, limit, fix));
         }
     }
 
@@ -292,6 +274,6 @@ public final class JdbcOutbox implements Outbox {
     }
 
     int maxEventBytes() {
-        return limits.maxEventBytes();
+        return limits.sizes().maxEventBytes();
     }
 }

@@ -16,8 +16,8 @@ public enum SendMode {
      *
      * <p>Costs: up to half of the throughput; an event is seen when its batch is committed; after a crash {@code read_committed} readers
      * wait for the end of the batch that was open, which the next relay ends when it takes the shard, or else the cluster after the lease
-     * and its {@code transaction.abort.timed.out.transaction.cleanup.interval.ms} (10 s). On a secured cluster the relay needs the ACLs
-     * Describe and Write on transactional ids with the prefix {@code eventbus-}.
+     * and its {@code transaction.abort.timed.out.transaction.cleanup.interval.ms} (10 s). On a secured cluster the relay needs the ACL
+     * Write on transactional ids with the prefix {@code eventbus-}.
      */
     STRICT
 }

@@ -52,7 +52,7 @@ final class TopicBreakers {
             boolean definite = !(said instanceof TimeoutException) || said instanceof Silence;
             String waiting =
                     "events of topic %s wait in the outbox and lose nothing".formatted(kafka.physicalTopic(topic));
-            KafkaAccessException explained = probe.explain(said, waiting);
+            KafkaAccessException explained = probe.explain(said, kafka.physicalTopic(topic), waiting);
             return new KafkaFault(
                     explained.getMessage(),
                     definite

@@ -12,10 +12,13 @@ public enum CrashPoint {
      */
     AFTER_INBOX_INSERT,
 
-    /** The handler has returned, and its transaction is open. Also before the end of an event that dies or is parked is committed. */
+    /**
+     * The handler has returned, and its transaction is open. Also before the end of an event that dies or is parked is committed, and
+     * whatever else becomes of a parked key.
+     */
     AFTER_HANDLER,
 
-    /** Row and effect are committed, and the runner does not know. */
+    /** Row and effect are committed, and the runner does not know. Also what became of a parked key. */
     AFTER_COMMIT,
 
     /** The broker has the dead letter, and the runner does not know. */

@@ -10,24 +10,38 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.sql.SQLFeatureNotSupportedException;
+import java.sql.SQLNonTransientConnectionException;
+import java.util.Objects;
 import java.util.logging.Logger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A data source whose connections belong to the process that takes them: they tell where it can crash, and end with it. Thread-safe,
- * if the real one is.
+ * A data source whose connections belong to the process that takes them: they tell where it can crash, break where the test asked for
+ * it, and end with it. Thread-safe, if the real one is.
  *
  * <p>Proxies of JDBC's interfaces, since a driver of a later Java may have more methods.
  */
 final class CrashingDataSource implements DataSource {
 
+    /** What a driver says when the server is gone; X/Open class 08. */
+    private static final String CONNECTION_FAILURE = "08006";
+
+    /** Marks that are purged are those of nobody's event. */
+    private static final Pattern WRITTEN_TABLE =
+            Pattern.compile("(?:INSERT INTO|UPDATE) \\S*eventbus_(inbox|parked_key|parked_event)\\b"
+                    + "|DELETE FROM \\S*eventbus_(parked_key|parked_event)\\b");
+
     private final DataSource real;
     private final Crashes crashes;
+    private final FaultPlan faults;
 
-    CrashingDataSource(DataSource real, Crashes crashes) {
+    CrashingDataSource(DataSource real, Crashes crashes, FaultPlan faults) {
         this.real = real;
         this.crashes = crashes;
+        this.faults = faults;
     }
 
     @Override
@@ -80,11 +94,20 @@ final class CrashingDataSource implements DataSource {
         }
     }
 
-    /** The statement that decides about an event: its mark is inserted, or that of a parked one or a dead letter becomes another. */
-    private static boolean isDecision(Object @Nullable [] arguments) {
-        String sql = arguments != null && arguments[0] instanceof String text ? text : "";
-        return sql.contains("INSERT INTO") && sql.contains("eventbus_inbox")
-                || sql.contains("eventbus_inbox SET outcome = ?");
+    /** What a statement does to the rows that say what became of events. */
+    private enum Writes {
+        NOTHING,
+        MARK,
+        PARKED_ROW;
+
+        static Writes of(Object @Nullable [] arguments) {
+            String sql = arguments != null && arguments[0] instanceof String text ? text : "";
+            Matcher written = WRITTEN_TABLE.matcher(sql);
+            if (!written.find()) {
+                return NOTHING;
+            }
+            return "inbox".equals(written.group(1)) ? MARK : PARKED_ROW;
+        }
     }
 
     /** A connection. One thread at a time. */
@@ -93,6 +116,8 @@ final class CrashingDataSource implements DataSource {
         private final SimulatedProcess process;
         private final Connection connection;
         private final Runnable breakOff;
+
+        /** Whether its transaction tells what became of an event. */
         private boolean marked;
 
         Session(SimulatedProcess process, Connection connection) {
@@ -119,25 +144,46 @@ final class CrashingDataSource implements DataSource {
                 }
                 default -> process.checkAlive();
             }
-            boolean commits = name.equals("commit") && marked;
-            if (commits) {
-                crashes.reached(CrashPoint.AFTER_HANDLER, process);
+            if (name.equals("commit") && marked) {
+                marked = false;
+                commit();
+                return null;
             }
             Object result = CrashingDataSource.invoke(method, connection, arguments);
-            marked &= !name.equals("commit") && !(name.equals("rollback") && arguments == null);
-            if (commits) {
-                crashes.reached(CrashPoint.AFTER_COMMIT, process);
-            }
-            return result instanceof PreparedStatement statement && isDecision(arguments)
-                    ? proxy(PreparedStatement.class, (self, call, values) -> insert(statement, call, values))
+            marked &= !(name.equals("rollback") && arguments == null);
+            Writes writes = Writes.of(arguments);
+            return result instanceof PreparedStatement statement && writes != Writes.NOTHING
+                    ? proxy(PreparedStatement.class, (self, call, values) -> write(writes, statement, call, values))
                     : result;
         }
 
-        private @Nullable Object insert(PreparedStatement statement, Method method, Object @Nullable [] values)
+        /** The end of what is told of an event. */
+        private void commit() throws SQLException {
+            crashes.reached(CrashPoint.AFTER_HANDLER, process);
+            if (faults.takes(FaultPlan.Call.DATABASE_COMMIT, FaultPlan.THE_ONE)) {
+                throw broken("before this COMMIT");
+            }
+            connection.commit();
+            crashes.reached(CrashPoint.AFTER_COMMIT, process);
+            if (faults.takes(FaultPlan.Call.DATABASE_COMMIT_ANSWER, FaultPlan.THE_ONE)) {
+                throw broken("after this COMMIT");
+            }
+        }
+
+        private SQLException broken(String when) {
+            process.noLongerAtDeath(breakOff);
+            breakOff.run();
+            return new SQLNonTransientConnectionException(
+                    "the connection broke %s because the test asked for it".formatted(when), CONNECTION_FAILURE);
+        }
+
+        private @Nullable Object write(
+                Writes writes, PreparedStatement statement, Method method, Object @Nullable [] values)
                 throws Throwable {
             Object result = CrashingDataSource.invoke(method, statement, values);
-            if (method.getName().startsWith("execute")) {
-                marked = true;
+            boolean wrote = method.getName().startsWith("execute") && !Objects.equals(result, 0);
+            marked |= wrote;
+            if (wrote && writes == Writes.MARK) {
                 crashes.reached(CrashPoint.AFTER_INBOX_INSERT, process);
             }
             return result;

@@ -29,8 +29,8 @@ import org.apache.kafka.common.header.Header;
  *
  * <p>By default nothing goes wrong. Only the edges to Kafka and to the database fail, in ways in which the real ones do; what deals
  * with it is the engine of production. A new fault of the same kind and subject takes the place of the one before; calls that were
- * to fail and never did, a crash that never came about, and a group that nobody joined, fail {@link FakeEventBus#close()}. Topics are named as on the bus. Used by
- * the thread of the bus, also from within handlers.
+ * to fail and never did, a crash that never came about, a group that nobody joined and a topic that nobody used, fail {@link
+ * FakeEventBus#close()}: a name may be misspelt. Topics are named as on the bus. Used by the thread of the bus, also from within handlers.
  */
 public final class Faults {
 
@@ -56,14 +56,40 @@ public final class Faults {
             broker.faults().fail(Call.HANDLER_OF_KEY, key, times);
         }
 
-        /** That many sends to the topic, by runners and relays, as when the broker does not answer in time. */
+        /** That many sends to the topic, by runners and relays, as when the broker is not reached in time; nothing of them arrives. */
         public void forSendsTo(String topic) {
             broker.faults().fail(Call.SEND_TO_TOPIC, physical(topic), times);
         }
 
-        /** That many offset commits of the group, as when the broker does not answer in time; nothing of them is committed. */
+        /**
+         * That many sends to the topic, by runners and relays, arrive, and their answers do not: who sent hears of a time-out and cannot
+         * know. So it sends again, and the record stands there twice.
+         */
+        public void forAnswersFrom(String topic) {
+            broker.faults().fail(Call.ANSWER_FROM_TOPIC, physical(topic), times);
+        }
+
+        /** That many offset commits of the group, as when the broker is not reached in time; nothing of them is committed. */
         public void forCommitsOf(String group) {
             broker.faults().fail(Call.COMMIT_OF_GROUP, Checks.notBlank("group", group), times);
+        }
+
+        /** That many offset commits of the group take place, and their answers are lost. */
+        public void forCommitAnswersTo(String group) {
+            broker.faults().fail(Call.COMMIT_ANSWER_TO_GROUP, Checks.notBlank("group", group), times);
+        }
+
+        /**
+         * That many transactions of events on {@link Faults#dataSource}: the connection breaks before the database has their COMMIT, so they
+         * are rolled back. SQLSTATE 08006, as after {@link #forDatabaseCommitAnswers()}: who committed cannot tell the two apart.
+         */
+        public void forDatabaseCommits() {
+            broker.faults().fail(Call.DATABASE_COMMIT, FaultPlan.THE_ONE, times);
+        }
+
+        /** That many transactions of events on {@link Faults#dataSource} are committed, and the connection breaks before the answer. */
+        public void forDatabaseCommitAnswers() {
+            broker.faults().fail(Call.DATABASE_COMMIT_ANSWER, FaultPlan.THE_ONE, times);
         }
     }
 
@@ -71,7 +97,11 @@ public final class Faults {
         List<String> strangers = broker.strangers().stream()
                 .map("group %s, which nobody has joined"::formatted)
                 .toList();
-        List<String> unmet = Stream.of(broker.faults().unmet(), broker.crashes().unmet(), strangers)
+        List<String> nowhere = broker.faults().everDown().stream()
+                .filter(topic -> !broker.topics().contains(topic))
+                .map("topic %s, which nobody has used"::formatted)
+                .toList();
+        List<String> unmet = Stream.of(broker.faults().unmet(), broker.crashes().unmet(), strangers, nowhere)
                 .flatMap(List::stream)
                 .toList();
         if (!unmet.isEmpty()) {
@@ -110,6 +140,8 @@ public final class Faults {
      * Takes a topic, or some partitions of it, out of reach as when they have no leader: sends fail, and readers get nothing from
      * there, until {@link #up}. Records of other partitions go past those that wait: this is how Kafka can change the order of
      * events of different keys. That of one key's events it changes only when a topic grows.
+     *
+     * @throws IllegalArgumentException if the topic has no such partition
      */
     public void down(String topic, int... partitions) {
         String physical = physical(topic);
@@ -117,7 +149,7 @@ public final class Faults {
             broker.faults().down(physical);
         }
         for (int partition : partitions) {
-            Checks.inRange("partition", partition, 0, broker.partitions(physical) - 1);
+            Checks.inRange("partition", partition, 0, broker.partitionsToBe(physical) - 1);
             broker.faults().down(new TopicPartition(physical, partition));
         }
     }
@@ -126,9 +158,16 @@ public final class Faults {
         return physicalTopic.apply(Checks.topicName("topic", topic));
     }
 
-    /** Brings a topic back, with all its partitions. */
+    /**
+     * Brings a topic back, with all its partitions.
+     *
+     * @throws IllegalArgumentException if nothing of it is down
+     */
     public void up(String topic) {
-        broker.faults().up(physical(topic));
+        if (!broker.faults().up(physical(topic))) {
+            throw new IllegalArgumentException(
+                    "topic %s is not down, so it cannot come up; its name may be misspelt".formatted(topic));
+        }
         broker.active();
     }
 
@@ -171,11 +210,11 @@ public final class Faults {
     // ---- crashes
 
     /**
-     * A data source on which runners can crash: for the inbox under test. What does not belong to a runner's pass, as a query of the
-     * test, goes to the real one untouched.
+     * A data source on which runners can crash and COMMITs can fail: for the inbox under test. What does not belong to a runner's pass, as
+     * a query of the test, goes to the real one untouched.
      */
     public DataSource dataSource(DataSource real) {
-        return new CrashingDataSource(real, broker.crashes());
+        return new CrashingDataSource(real, broker.crashes(), broker.faults());
     }
 
     /** As {@link #crashAt(CrashPoint, int)}, the first time. */

@@ -79,6 +79,12 @@ final class InMemoryBroker {
         return logs(topic).size();
     }
 
+    /** How many it has, or will have when somebody uses it. */
+    synchronized int partitionsToBe(String topic) {
+        List<PartitionLog> logs = topics.get(topic);
+        return logs == null ? DEFAULT_PARTITIONS : logs.size();
+    }
+
     /** Makes a topic, or gives it more partitions; as in Kafka it never gets fewer. */
     synchronized void createOrGrow(String topic, int partitions) {
         List<PartitionLog> logs = topics.computeIfAbsent(topic, name -> new ArrayList<>());
@@ -239,7 +245,7 @@ final class InMemoryBroker {
      *
      * @param member null for a consumer that assigned its partitions itself
      * @throws CommitFailedException if the member is no longer in its group
-     * @throws TimeoutException if the commit is to fail
+     * @throws TimeoutException if the commit is to fail, or its answer to be lost
      */
     synchronized void commit(String group, @Nullable String member, Map<TopicPartition, OffsetAndMetadata> offsets) {
         GroupState state = group(group);
@@ -251,6 +257,15 @@ final class InMemoryBroker {
             throw new TimeoutException("this commit of %s fails because the test asked for it".formatted(group));
         }
         state.commit(offsets);
+        if (faults.takes(FaultPlan.Call.COMMIT_ANSWER_TO_GROUP, group)) {
+            throw new TimeoutException(
+                    "the answer to this commit of %s is lost because the test asked for it".formatted(group));
+        }
+    }
+
+    /** As {@link #committed}, for a test, which may have misspelt the group. */
+    synchronized @Nullable OffsetAndMetadata committedAsAsked(String group, TopicPartition partition) {
+        return askedOf(group).committed(partition);
     }
 
     synchronized @Nullable OffsetAndMetadata committed(String group, TopicPartition partition) {

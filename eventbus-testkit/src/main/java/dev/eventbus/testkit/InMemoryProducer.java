@@ -109,7 +109,12 @@ final class InMemoryProducer implements Producer<byte[], byte[]> {
                 throw new TimeoutException(
                         "this send to %s fails because the test asked for it".formatted(record.topic()));
             }
-            return broker.append(at(partition, record), fence);
+            RecordMetadata arrived = broker.append(at(partition, record), fence);
+            if (broker.faults().takes(FaultPlan.Call.ANSWER_FROM_TOPIC, record.topic())) {
+                throw new TimeoutException(
+                        "the answer from %s is lost because the test asked for it".formatted(record.topic()));
+            }
+            return arrived;
         } catch (ApiException e) {
             transaction = transaction == Transaction.NONE ? Transaction.NONE : Transaction.FAILED;
             throw e;

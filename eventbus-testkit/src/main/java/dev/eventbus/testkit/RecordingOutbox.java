@@ -10,6 +10,7 @@ import dev.eventbus.EventType;
 import dev.eventbus.PublishFailedException;
 import dev.eventbus.PublishRefusedException;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.SizeLimits;
 import dev.eventbus.outbox.ConnectionSource;
 import dev.eventbus.outbox.Outbox;
 import dev.eventbus.topics.TopicSpec;
@@ -17,7 +18,6 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -42,14 +42,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class RecordingOutbox implements Outbox {
 
-    /** As production counts it: what Kafka adds to a record, and the names of the library's own headers. */
-    private static final int RECORD_OVERHEAD = 256;
-
-    private final int maxEventBytes;
-
-    /** {@code max.message.bytes} of the topics that declare it. */
-    private final Map<String, Integer> topics;
-
+    private final SizeLimits limits;
     private final EventEncoder encoder = new EventEncoder();
     private final VirtualClock clock = new VirtualClock();
     private final EventIds ids = new EventIds(clock);
@@ -62,12 +55,11 @@ public final class RecordingOutbox implements Outbox {
 
     /** With the limits that production has by default. */
     public RecordingOutbox() {
-        this(EventLimits.MAX_EVENT_BYTES, Map.of());
+        this(new SizeLimits(EventLimits.MAX_EVENT_BYTES, Map.of()));
     }
 
-    private RecordingOutbox(int maxEventBytes, Map<String, Integer> topics) {
-        this.maxEventBytes = maxEventBytes;
-        this.topics = topics;
+    private RecordingOutbox(SizeLimits limits) {
+        this.limits = limits;
     }
 
     /**
@@ -76,7 +68,7 @@ public final class RecordingOutbox implements Outbox {
      * @throws IllegalArgumentException if it is below 1
      */
     public RecordingOutbox maxEventBytes(int bytes) {
-        return new RecordingOutbox(Checks.atLeast("maxEventBytes", bytes, 1), topics);
+        return new RecordingOutbox(limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)));
     }
 
     /**
@@ -84,11 +76,13 @@ public final class RecordingOutbox implements Outbox {
      * dev.eventbus.outbox.JdbcOutbox#topics(TopicSpec...)}. Default none.
      */
     public RecordingOutbox topics(TopicSpec... specs) {
-        Map<String, Integer> limits = new HashMap<>(topics);
+        SizeLimits all = limits;
         for (TopicSpec spec : specs) {
-            spec.maxMessageBytes().ifPresent(bytes -> limits.put(spec.name(), bytes));
+            if (spec.maxMessageBytes().isPresent()) {
+                all = all.withTopic(spec.name(), spec.maxMessageBytes().getAsInt());
+            }
         }
-        return new RecordingOutbox(maxEventBytes, Map.copyOf(limits));
+        return new RecordingOutbox(all);
     }
 
     @Override
@@ -200,21 +194,13 @@ public final class RecordingOutbox implements Outbox {
 
         private void checkEvent(Event<?> event) {
             EncodedEvent encoded = encoder.encode(event);
-            int bytes = encoded.sizeInBytes();
-            if (bytes > maxEventBytes) {
+            SizeLimits.Excess excess = limits.excess(encoded.topic(), encoded.sizeInBytes());
+            if (excess != null) {
                 throw refused(
                         ErrorCode.EVENT_TOO_LARGE,
                         event,
-                        "it has %,d bytes, the limit maxEventBytes is %,d. Publish less, or a reference to it."
-                                .formatted(bytes, maxEventBytes));
-            }
-            Integer topic = topics.get(encoded.topic());
-            if (topic != null && bytes > topic - RECORD_OVERHEAD) {
-                throw refused(
-                        ErrorCode.EVENT_TOO_LARGE,
-                        event,
-                        "it has %,d bytes, topic %s takes %,d with %d for the record around it. Publish less, or a reference to it."
-                                .formatted(bytes, encoded.topic(), topic, RECORD_OVERHEAD));
+                        "it has %,d bytes, %s. Publish less, or a reference to it, or %s."
+                                .formatted(encoded.sizeInBytes(), excess.limit(), excess.fix()));
             }
         }
 

@@ -4,9 +4,11 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
+import java.util.Random;
 import java.util.function.BooleanSupplier;
 import java.util.function.IntFunction;
 import java.util.stream.Collectors;
@@ -15,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * Drives runners and relays in rounds, one pass each in the order in which they were started. When a round did nothing, the clock
  * jumps to what is due next. Used by one thread at a time.
+ *
+ * <p>With a seed chance decides who makes a pass in a round, and in which order; a round in which nobody did anything is followed by one of all,
+ * so that nobody is passed over for ever.
  */
 final class VirtualLoop {
 
@@ -47,12 +52,17 @@ final class VirtualLoop {
     private final VirtualClock clock;
     private final InMemoryBroker broker;
     private final List<Started> all = new ArrayList<>();
+    private final @Nullable Long seed;
+    private final Random chance;
     private @Nullable Runnable afterCrash;
     private int added;
 
-    VirtualLoop(VirtualClock clock, InMemoryBroker broker) {
+    /** @param seed null for passes in the order of starting */
+    VirtualLoop(VirtualClock clock, InMemoryBroker broker, @Nullable Long seed) {
         this.clock = clock;
         this.broker = broker;
+        this.seed = seed;
+        this.chance = new Random(seed == null ? 0 : seed);
     }
 
     /** Takes something that is named by its number. */
@@ -141,12 +151,22 @@ final class VirtualLoop {
         return clock.instant().plus(MAX_TIME);
     }
 
-    /** One pass of each; whether any of them did something, or may have something to do now. */
+    /** A round; whether anybody did something, or may have something to do now. */
     private boolean pass() {
-        long before = broker.activity();
         all.removeIf(started -> started.driven().isClosed());
+        List<Started> round = new ArrayList<>(all); // a handler may start something
+        if (seed == null) {
+            return pass(round);
+        }
+        Collections.shuffle(round, chance);
+        List<Started> some = round.stream().filter(any -> chance.nextBoolean()).toList();
+        return pass(some) || pass(round);
+    }
+
+    private boolean pass(List<Started> round) {
+        long before = broker.activity();
         int done = 0;
-        for (Started started : List.copyOf(all)) { // a handler may start something
+        for (Started started : round) {
             done += started.isDead() ? 0 : pass(started);
         }
         return done > 0 || broker.activity() != before;
@@ -187,7 +207,8 @@ final class VirtualLoop {
 
     private AssertionError stuck(String what) {
         List<String> lines = new ArrayList<>();
-        lines.add("%s. It is %s. This is who waits for what:".formatted(what, clock.instant()));
+        lines.add("%s%s. It is %s. This is who waits for what:"
+                .formatted(seed == null ? "" : "seed %d: ".formatted(seed), what, clock.instant()));
         all.forEach(started -> lines.add(started.driven().describe()));
         broker.backlogs().forEach(backlog -> lines.add(describe(backlog)));
         if (all.isEmpty()) {

@@ -3,8 +3,8 @@
  *
  * <p>{@link dev.eventbus.testkit.FakeEventBus} is the place to begin: an in-memory cluster in virtual time on which the user's own
  * production builders run unchanged. {@link dev.eventbus.testkit.Faults} is what goes wrong on it, {@link
- * dev.eventbus.testkit.CrashSweep} a crash at every place where one hurts. {@link dev.eventbus.testkit.RecordingOutbox} stands in
- * for the outbox where only publishing is tested.
+ * dev.eventbus.testkit.CrashSweep} a crash at every place where one hurts. {@link dev.eventbus.testkit.HandlerFixture} is for one handler
+ * alone, {@link dev.eventbus.testkit.RecordingOutbox} stands in for the outbox where only publishing is tested.
  *
  * <p>There is no second engine here. Only the edge to Kafka is replaced, by a {@link dev.eventbus.topics.KafkaCluster} in memory
  * that carries the virtual time; runners and relays are driven by their own {@code runOnce()}. From the bottom:

@@ -48,6 +48,8 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * What a runner does on any cluster: these sentences hold on the in-memory cluster and on a real broker alike, so a user's unit
@@ -331,6 +333,69 @@ public abstract class BusContract {
             publish("bob", 2);
             awaitAllCommitted();
             assertThat(ledger.booked()).containsExactly("bob/1", "bob/2");
+        }
+    }
+
+    @Test
+    void a_dead_letter_whose_answers_are_lost_is_there_and_its_handler_is_not_run_again() {
+        publish("bob", 1);
+        publish("bob", 2);
+        bus.loseAnswersFrom(deadLetters, 2);
+        bus.start(runner(run -> is("bob/1", run)).build());
+
+        awaitRuns(ATTEMPTS + 1);
+        awaitAllCommitted();
+        assertThat(runsOf("bob"))
+                .extracting(Run::toString)
+                .containsExactly("bob/1#1", "bob/1#2", "bob/1#3", "bob/1#4", "bob/2#1");
+        assertThat(bus.records(deadLetters))
+                .isNotEmpty()
+                .extracting(letter -> originOf(letter).offset())
+                .containsOnly(recordsOf("bob".getBytes(UTF_8)).get(0).offset());
+    }
+
+    @Test
+    void offsets_whose_answers_are_lost_are_committed_all_the_same_and_nothing_is_repeated() {
+        bus.loseCommitAnswersTo(group, 1);
+        ConsumerRunner first = runner(run -> false).build();
+        bus.start(first);
+        publish("bob", 1);
+        awaitAllCommitted();
+        publish("alice", 1);
+        awaitAllCommitted();
+        first.close();
+
+        bus.start(runner(run -> false).build());
+        publish("bob", 2);
+        awaitAllCommitted();
+        assertThat(runs).extracting(Run::toString).containsExactlyInAnyOrder("bob/1#1", "alice/1#1", "bob/2#1");
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void an_effect_whose_commit_gets_no_answer_happens_once_and_uses_no_attempt(boolean arrives) throws Exception {
+        AtomicBoolean lost = new AtomicBoolean();
+        try (Ledger ledger = bus.newLedger()) {
+            bus.start(ConsumerRunner.builder(bus.kafka(), group)
+                    .inTransaction(bus.inboxOf(ledger), assetUpdated, (event, tx) -> {
+                        runs.add(Run.of(event, tx, bus.kafka().clock().instant()));
+                        ledger.book(tx.connection(), event.key() + "/" + numberOf(event));
+                        if (lost.compareAndSet(false, true)) {
+                            bus.loseThisCommit(arrives);
+                        }
+                    })
+                    .afterRetries(AfterRetries.deadLetter(deadLetters))
+                    .build());
+            publish("bob", 1);
+            publish("bob", 2);
+
+            awaitAllCommitted();
+            assertThat(ledger.booked()).containsExactly("bob/1", "bob/2");
+            assertThat(runs)
+                    .extracting(Run::toString)
+                    .containsExactlyElementsOf(
+                            arrives ? List.of("bob/1#1", "bob/2#1") : List.of("bob/1#1", "bob/1#1", "bob/2#1"));
+            assertThat(bus.records(deadLetters)).isEmpty();
         }
     }
 

@@ -1,7 +1,9 @@
 package dev.eventbus.testkit;
 
 import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.topics.KafkaCluster;
+import java.sql.SQLException;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.function.BooleanSupplier;
@@ -25,6 +27,25 @@ public interface BusUnderTest extends AutoCloseable {
 
     /** Throws the members of a group out; each learns it by itself and joins anew. */
     void expel(String group);
+
+    /** So many of the next sends to a topic arrive, and whoever sent them has no answer. Closing fails if that has not come about. */
+    void loseAnswersFrom(String topic, int times);
+
+    /** So many of the next offset commits of a group take place without an answer. Closing fails if that has not come about. */
+    void loseCommitAnswersTo(String group, int times);
+
+    /** A ledger in a database of its own. */
+    Ledger newLedger() throws SQLException;
+
+    /** An inbox in a {@link #newLedger()}. */
+    JdbcInbox inboxOf(Ledger ledger);
+
+    /**
+     * The transaction on {@link #inboxOf} that calls this gets no answer to its COMMIT.
+     *
+     * @param arrives whether the database commits it, or never hears of it
+     */
+    void loseThisCommit(boolean arrives);
 
     /** Waits until a condition holds; fails, saying what was waited for, if that takes too long. */
     void await(String what, BooleanSupplier condition);

@@ -1,9 +1,11 @@
 package dev.eventbus.testkit;
 
 import static dev.eventbus.testkit.Calculator.ASSET_UPDATED;
+import static dev.eventbus.testkit.guarantees.Guarantee.allHandled;
 import static dev.eventbus.testkit.guarantees.Guarantee.effectivelyOnce;
 import static dev.eventbus.testkit.guarantees.Guarantee.noLoss;
 import static dev.eventbus.testkit.guarantees.Guarantee.perKeyOrder;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -46,6 +48,17 @@ class CrashSweepTest {
 
         assertThat(crashes).extracting(Crash::point).contains(CrashPoint.values());
         assertThat(crashes).contains(new Crash(CrashPoint.AFTER_COMMIT, 3)).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void a_key_that_is_parked_and_redriven_survives_every_crash() throws Exception {
+        List<Crash> crashes = CrashSweep.run(Parking::new);
+
+        assertThat(crashes).extracting(Crash::point).contains(CrashPoint.values());
+        assertThat(crashes)
+                .filteredOn(crash -> crash.point() == CrashPoint.AFTER_COMMIT)
+                .as("alice; bob waits, fails for good, is followed, is redriven, is followed, is lifted")
+                .hasSizeGreaterThanOrEqualTo(7);
     }
 
     @Test
@@ -224,6 +237,83 @@ class CrashSweepTest {
 
         private static String name(Event<? extends AssetUpdated> event) {
             return event.key() + "/" + event.payload().amount();
+        }
+
+        @Override
+        public void close() {
+            ledger.close();
+        }
+    }
+
+    /** Three events of a user whose first cannot be handled until somebody mends that, and one of another. */
+    private static final class Parking implements CrashSweep.Scenario {
+
+        private final Ledger ledger = Ledger.create();
+        private final JdbcInbox person = JdbcInbox.h2(ledger.database());
+        private final List<Event<AssetUpdated>> published = new ArrayList<>();
+        private final History told = new History();
+        private boolean mended;
+        private List<DeadLetter> letters = List.of();
+
+        Parking() throws SQLException {}
+
+        @Override
+        public void start(FakeEventBus bus) {
+            JdbcInbox inbox = JdbcInbox.h2(bus.faults().dataSource(ledger.database()));
+            bus.start(ConsumerRunner.builder(bus.kafka(), "parking")
+                    .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> {
+                        if (event.payload().amount() < 0 && !mended) {
+                            throw new IllegalStateException("no debts");
+                        }
+                        ledger.book(tx.connection(), event.key() + "/" + event.id());
+                    })
+                    .retry(RetryConfig.custom()
+                            .maxAttempts(2)
+                            .waitDuration(
+                                    Duration.ofHours(1)) // parked until then, so that it is drained and fails there
+                            .build())
+                    .afterRetries(AfterRetries.parkKey(inbox, LETTERS))
+                    .build());
+        }
+
+        @Override
+        public void run(FakeEventBus bus) throws SQLException {
+            published.addAll(bus.publish(
+                    ASSET_UPDATED,
+                    new AssetUpdated("bob", -1),
+                    new AssetUpdated("bob", 2),
+                    new AssetUpdated("alice", 1)));
+            told.published(published);
+            bus.runUntilIdle();
+            letters = bus.deadLetters();
+            told.parked("bob", published.get(0).id());
+            published.addAll(bus.publish(ASSET_UPDATED, new AssetUpdated("bob", 3)));
+            told.published(published.subList(3, 4));
+            bus.runUntilIdle();
+            assertThat(person.parking().load("parking"))
+                    .singleElement()
+                    .satisfies(key -> assertThat(key.events()).isEqualTo(3));
+
+            mended = true;
+            assertThat(person.parking().redrive("parking", "asset.events", "bob".getBytes(UTF_8)))
+                    .isTrue();
+        }
+
+        @Override
+        public Object state(FakeEventBus bus) throws SQLException {
+            return "%s, parked %s, letters of %s"
+                    .formatted(
+                            new TreeSet<>(ledger.booked()),
+                            person.parking().load("parking"),
+                            letters.stream().map(DeadLetter::keyText).collect(Collectors.toSet()));
+        }
+
+        @Override
+        public List<Violation> violations() throws SQLException {
+            for (String booked : ledger.booked()) {
+                told.handled(booked.split("/", 2)[0], booked.split("/", 2)[1]);
+            }
+            return told.violations(allHandled(), perKeyOrder(), effectivelyOnce());
         }
 
         @Override

@@ -1,7 +1,9 @@
 package dev.eventbus.testkit;
 
 import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.topics.KafkaCluster;
+import java.sql.SQLException;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.function.BooleanSupplier;
@@ -46,6 +48,35 @@ class FakeBusContractTest extends BusContract {
         @Override
         public void expel(String group) {
             bus.faults().expel(group);
+        }
+
+        @Override
+        public void loseAnswersFrom(String topic, int times) {
+            bus.faults().failTimes(times).forAnswersFrom(topic);
+        }
+
+        @Override
+        public void loseCommitAnswersTo(String group, int times) {
+            bus.faults().failTimes(times).forCommitAnswersTo(group);
+        }
+
+        @Override
+        public Ledger newLedger() throws SQLException {
+            return Ledger.create();
+        }
+
+        @Override
+        public JdbcInbox inboxOf(Ledger ledger) {
+            return JdbcInbox.h2(bus.faults().dataSource(ledger.database()));
+        }
+
+        @Override
+        public void loseThisCommit(boolean arrives) {
+            if (arrives) {
+                bus.faults().failTimes(1).forDatabaseCommitAnswers();
+            } else {
+                bus.faults().failTimes(1).forDatabaseCommits();
+            }
         }
 
         @Override

@@ -8,8 +8,13 @@ import dev.eventbus.Event;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.outbox.JdbcOutbox;
+import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.testkit.Calculator.AssetUpdated;
 import io.github.resilience4j.retry.RetryConfig;
+import java.sql.Connection;
+import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -45,12 +50,20 @@ class FaultsTest {
         forgetful.faults().failTimes(2).forKey("bbo");
         forgetful.faults().failTimes(1).forSendsTo(LETTERS);
         forgetful.faults().failTimes(1).forCommitsOf(GROUP);
+        forgetful.faults().failTimes(1).forAnswersFrom(TOPIC);
+        forgetful.faults().failTimes(1).forCommitAnswersTo(GROUP);
+        forgetful.faults().failTimes(1).forDatabaseCommits();
+        forgetful.faults().failTimes(1).forDatabaseCommitAnswers();
         forgetful.faults().failTimes(0).forKey("alice");
         forgetful.faults().crashAt(CrashPoint.AFTER_COMMIT, 3);
         assertThatThrownBy(forgetful::close)
                 .isInstanceOf(IllegalStateException.class)
                 .hasMessageContaining("failTimes(2).forKey(\"bbo\"), failTimes(1).forSendsTo(\"dlq.events\")")
-                .hasMessageContaining("failTimes(1).forCommitsOf(\"calculator\"), crashAt(AFTER_COMMIT), 3 more times");
+                .hasMessageContaining(
+                        "failTimes(1).forCommitsOf(\"calculator\"), failTimes(1).forAnswersFrom(\"asset.events\")")
+                .hasMessageContaining(
+                        "failTimes(1).forCommitAnswersTo(\"calculator\"), failTimes(1).forDatabaseCommits(), failTimes(1).forDatabaseCommitAnswers()")
+                .hasMessageContaining("crashAt(AFTER_COMMIT), 3 more times");
     }
 
     @Test
@@ -128,6 +141,90 @@ class FaultsTest {
 
         assertThat(bus.deadLetters()).hasSize(1);
         assertThat(runs).hasSize(3);
+    }
+
+    @Test
+    void a_letter_whose_answer_is_lost_stands_there_once_more_and_the_handler_is_not_run_again() {
+        faults.failTimes(3).forKey("bob");
+        faults.failTimes(2).forAnswersFrom(LETTERS);
+        bus.start(runner());
+        publish("bob/1", "bob/2");
+        bus.runUntilIdle();
+
+        assertThat(bus.deadLetters())
+                .as("two that nobody has heard of, and one")
+                .hasSize(3);
+        assertThat(runs).containsExactly("bob/1#1", "bob/1#2", "bob/1#3", "bob/2#1");
+        assertThat(committed()).isEqualTo(2);
+    }
+
+    @Test
+    void events_whose_answers_a_relay_does_not_get_are_sent_again_in_their_order() throws SQLException {
+        JdbcOutbox outbox = JdbcOutbox.h2();
+        try (Ledger database = Ledger.create()) {
+            outbox.createTables(database.database());
+            try (Connection tx = database.database().getConnection()) {
+                tx.setAutoCommit(false);
+                outbox.within(tx).publish(ASSET_UPDATED, new AssetUpdated("bob", 1));
+                outbox.within(tx).publish(ASSET_UPDATED, new AssetUpdated("bob", 2));
+                tx.commit();
+            }
+            faults.failTimes(1).forAnswersFrom(TOPIC);
+            bus.start(OutboxRelay.builder(outbox, database.database(), bus.kafka())
+                    .build());
+            bus.start(runner());
+            bus.runUntilIdle();
+            bus.advance(Duration.ofMinutes(1));
+        }
+        assertThat(effects).startsWith("bob/1").endsWith("bob/2").hasSizeBetween(3, 4);
+        assertThat(effects.stream().distinct()).containsExactly("bob/1", "bob/2");
+    }
+
+    @Test
+    void offsets_whose_answer_is_lost_are_committed_and_a_successor_repeats_nothing() {
+        faults.failTimes(10_000).forCommitAnswersTo(GROUP);
+        ConsumerRunner first = bus.start(runner());
+        publish("bob/1");
+        bus.runUntil("bob to be committed", () -> committed() == 1);
+        first.close();
+
+        faults.failTimes(0).forCommitAnswersTo(GROUP);
+        bus.start(runner());
+        publish("alice/1");
+        bus.runUntilIdle();
+        assertThat(effects).containsExactly("bob/1", "alice/1");
+        assertThat(committed()).isEqualTo(2);
+    }
+
+    @Test
+    void an_effect_whose_commit_gets_no_answer_happens_once_and_uses_no_attempt() throws SQLException {
+        faults.failTimes(2).forDatabaseCommitAnswers();
+        assertThat(booked("bob/1", "bob/2")).containsExactly("bob/1", "bob/2");
+        assertThat(runs).as("the mark tells that it was done").containsExactly("bob/1#1", "bob/2#1");
+    }
+
+    @Test
+    void an_effect_whose_commit_never_arrives_is_rolled_back_and_made_again_and_uses_no_attempt() throws SQLException {
+        faults.failTimes(2).forDatabaseCommits();
+        assertThat(booked("bob/1", "bob/2")).containsExactly("bob/1", "bob/2");
+        assertThat(runs).containsExactly("bob/1#1", "bob/1#1", "bob/1#1", "bob/2#1");
+    }
+
+    private List<String> booked(String... names) throws SQLException {
+        try (Ledger ledger = Ledger.create()) {
+            bus.start(ConsumerRunner.builder(bus.kafka(), GROUP)
+                    .inTransaction(JdbcInbox.h2(faults.dataSource(ledger.database())), ASSET_UPDATED, (event, tx) -> {
+                        String name = event.key() + "/" + event.payload().amount();
+                        runs.add(name + "#" + tx.attempt());
+                        ledger.book(tx.connection(), name);
+                    })
+                    .afterRetries(AfterRetries.deadLetter(LETTERS))
+                    .build());
+            publish(names);
+            bus.runUntilIdle();
+            assertThat(committed()).isEqualTo(names.length);
+            return ledger.booked();
+        }
     }
 
     @Test
@@ -256,6 +353,43 @@ class FaultsTest {
         bus.faults().rebalance(GROUP); // its runner comes later
         bus.start(runner());
         bus.runUntilIdle();
+    }
+
+    @Test
+    void a_misspelt_topic_is_told_at_the_end_or_at_once() {
+        FakeEventBus own = FakeEventBus.create();
+        own.faults().down("dlq.evnts");
+        own.faults().down("asset.evnts", 0);
+        assertThatThrownBy(() -> own.faults().down("asset.evnts", 3))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("partition");
+        assertThatThrownBy(() -> own.faults().up("dlq.events"))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("topic dlq.events is not down");
+        own.faults().up("dlq.evnts");
+        own.publish(ASSET_UPDATED, new AssetUpdated("bob", 1));
+        assertThatThrownBy(own::close)
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining(
+                        "topic asset.evnts, which nobody has used, topic dlq.evnts, which nobody has used");
+
+        faults.down(LETTERS); // nobody has used it yet
+        faults.failTimes(3).forKey("bob");
+        bus.start(runner());
+        publish("bob/1");
+        bus.advance(Duration.ofHours(1));
+    }
+
+    @Test
+    void a_misspelt_group_whose_offset_is_asked_for_is_told_at_the_end() {
+        FakeEventBus own = FakeEventBus.create();
+        assertThat(own.committedOffset("calculater", TOPIC, 0)).isEmpty();
+        assertThatThrownBy(() -> own.committedOffset(GROUP, TOPIC, 3))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("partition");
+        assertThatThrownBy(own::close)
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("group calculater, which nobody has joined");
     }
 
     @Test

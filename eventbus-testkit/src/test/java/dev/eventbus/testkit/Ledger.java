@@ -12,27 +12,36 @@ import java.util.UUID;
 import javax.sql.DataSource;
 import org.h2.jdbcx.JdbcConnectionPool;
 
-/** A database in memory with an inbox and one table of effects. */
-final class Ledger implements AutoCloseable {
+/** A database with an inbox and one table of effects. */
+public final class Ledger implements AutoCloseable {
 
-    private final JdbcConnectionPool database;
+    private final DataSource database;
+    private final Runnable dispose;
 
-    private Ledger(JdbcConnectionPool database) {
+    private Ledger(DataSource database, Runnable dispose) {
         this.database = database;
+        this.dispose = dispose;
     }
 
+    /** In memory, of nobody else. */
     static Ledger create() throws SQLException {
         JdbcConnectionPool database =
                 JdbcConnectionPool.create("jdbc:h2:mem:%s;DB_CLOSE_DELAY=-1".formatted(UUID.randomUUID()), "sa", "");
+        return on(database, database::dispose);
+    }
+
+    /** In an empty database. */
+    public static Ledger on(DataSource database, Runnable dispose) throws SQLException {
         JdbcInbox.createTables(database);
         try (Connection connection = database.getConnection();
                 Statement statement = connection.createStatement()) {
             statement.execute("CREATE TABLE ledger (line bigint GENERATED ALWAYS AS IDENTITY, entry varchar(100))");
         }
-        return new Ledger(database);
+        return new Ledger(database, dispose);
     }
 
-    DataSource database() {
+    /** Where it is. */
+    public DataSource database() {
         return database;
     }
 
@@ -59,6 +68,6 @@ final class Ledger implements AutoCloseable {
 
     @Override
     public void close() {
-        database.dispose();
+        dispose.run();
     }
 }

@@ -10,10 +10,12 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.Event;
+import dev.eventbus.EventType;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.Outbox;
 import dev.eventbus.testkit.Calculator.AssetUpdated;
 import dev.eventbus.testkit.guarantees.History;
@@ -24,11 +26,56 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 
 /** The code of docs/testing.md. */
 class TestingSamplesTest {
+
+    // region: fixture
+    @Test
+    void a_booking_is_written_and_told_once_however_often_it_comes() throws SQLException {
+        JdbcOutbox outbox = JdbcOutbox.h2();
+        try (Ledger ledger = Ledger.create();
+                HandlerFixture<AssetUpdated> fixture =
+                        HandlerFixture.inTransaction(ledger.database(), ASSET_UPDATED, (event, tx) -> {
+                            ledger.book(tx.connection(), name(event));
+                            outbox.within(tx.connection()).publish(BOOKED, new Booked(event.key()));
+                        })) {
+            fixture.publishingTo(outbox)
+                    .given("INSERT INTO ledger (entry) VALUES ('opening')")
+                    .when(updated("bob", 1))
+                    .again() // as after a crash
+                    .expectHandled()
+                    .expectRows("SELECT entry FROM ledger ORDER BY line", "opening", "bob/1")
+                    .expectPublished(BOOKED, new Booked("bob"));
+        }
+    }
+    // end: fixture
+
+    record Booked(String userId) {}
+
+    private static final EventType<Booked> BOOKED =
+            EventType.of("BOOKED", Booked.class).topic("booked").key(Booked::userId);
+
+    // region: seeded
+    @Test
+    void whoever_comes_first_each_user_is_evicted() {
+        for (long seed = 0; seed < 100; seed++) {
+            try (FakeEventBus bus = FakeEventBus.seeded(seed)) {
+                Set<String> evicted = new TreeSet<>();
+                bus.start(Calculator.runner(bus.kafka(), evicted::add));
+                bus.start(Calculator.runner(bus.kafka(), evicted::add));
+                bus.publish(ASSET_UPDATED, updated("bob", 1), updated("alice", 1), updated("carol", 1));
+                bus.faults().rebalance(Calculator.GROUP);
+                bus.runUntilIdle();
+                assertThat(evicted).as("seed %d", seed).containsExactly("alice", "bob", "carol");
+            }
+        }
+    }
+    // end: seeded
 
     // region: first
     @Test

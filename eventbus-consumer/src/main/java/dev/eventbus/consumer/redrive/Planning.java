@@ -99,7 +99,7 @@ final class Planning {
     private void readLetters(TopicReader reader) {
         Map<TopicPartition, Range> ranges = reader.ranges(source.topic());
         if (ranges.isEmpty()) {
-            throw noTopic();
+            throw noTopic(reader.topics());
         }
         ranges.forEach((partition, range) -> reader.read(partition, range, this::take));
         completeRounds(reader, ranges);
@@ -160,10 +160,12 @@ final class Planning {
         return byIdentity.size() <= Redrive.MOST_LETTERS - LEAST_ROOM;
     }
 
-    private KafkaAccessException noTopic() {
-        return KafkaFaults.diagnose(
+    private KafkaAccessException noTopic(Set<String> existing) {
+        return KafkaFaults.missing(
                 source.kafka(),
                 new UnknownTopicOrPartitionException("no topic " + source.topic()),
+                source.topic(),
+                existing,
                 "nothing was looked at and nothing was changed");
     }
 

@@ -82,6 +82,11 @@ final class TopicReader implements AutoCloseable {
                         .toList());
     }
 
+    /** Names of the topics that this user may see. */
+    Set<String> topics() {
+        return ask(() -> consumer.listTopics(QUESTION).keySet());
+    }
+
     Map<TopicPartition, Range> ranges(Collection<TopicPartition> partitions) {
         Map<TopicPartition, Long> from = ask(() -> consumer.beginningOffsets(partitions, QUESTION));
         Map<TopicPartition, Long> to = ask(() -> consumer.endOffsets(partitions, QUESTION));

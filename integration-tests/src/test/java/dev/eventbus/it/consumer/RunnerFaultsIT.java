@@ -57,6 +57,21 @@ class RunnerFaultsIT {
     }
 
     @Test
+    void of_a_missing_topic_it_is_said_which_one_may_be_meant(KafkaServer server) throws Exception {
+        KafkaCluster kafka = KafkaCluster.at(server.bootstrapServers()).topicPrefix(server.uniqueName("missing") + ".");
+        Topics.of(kafka, spec("asset.evnts"), spec("dlq.events")).provision();
+        try (ConsumerRunner runner = runner(kafka).start()) {
+            Eventually.holds(
+                    SECONDS,
+                    () -> runner.health().problems().stream()
+                            .anyMatch(problem -> problem.contains("'%s'".formatted(kafka.physicalTopic("asset.events")))
+                                    && problem.contains("but it has '%s', which may be meant"
+                                            .formatted(kafka.physicalTopic("asset.evnts")))),
+                    runner::health);
+        }
+    }
+
+    @Test
     void a_port_where_nobody_listens_is_named_and_closing_is_quick() throws Exception {
         int port;
         try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {

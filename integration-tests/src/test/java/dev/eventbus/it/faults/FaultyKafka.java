@@ -93,6 +93,11 @@ public final class FaultyKafka implements AutoCloseable {
         return as(RELAY).topicPrefix(prefix);
     }
 
+    /** The cluster as somebody sees it who may do everything. */
+    public KafkaCluster asAdmin() {
+        return as(ADMIN);
+    }
+
     private KafkaCluster as(String user) {
         return KafkaCluster.of(Map.of(
                 "bootstrap.servers",

@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -49,27 +50,95 @@ class DocsTest {
         assertThat(block.group(1).strip().lines()).singleElement().asString().startsWith("mvn ");
     }
 
+    /**
+     * A block of commands says in the line before it that {@code .ci/run} runs it, which takes it out of the page, or why nobody does. So nobody has to
+     * guess which commands have ever been tried.
+     */
     @Test
-    void every_link_to_a_file_leads_somewhere() throws IOException {
-        List<String> dead = new ArrayList<>();
+    void every_block_of_commands_is_run_or_says_why_not() throws IOException {
+        Path runner = MainSources.ROOT.resolve(".ci/run");
+        String ci = Files.readString(runner);
+        List<String> faults = new ArrayList<>();
+        int run = 0;
         for (Path page : pages()) {
-            Matcher link = Pattern.compile("\\]\\(([^)#:]+)(#[^)]*)?\\)").matcher(Files.readString(page));
+            Matcher block = Pattern.compile("(?m)^(?:<!-- (run by: \\.ci/run|not run: .+) -->\\n)?```sh$")
+                    .matcher(Files.readString(page));
+            String name = MainSources.ROOT.relativize(page).toString();
+            while (block.find()) {
+                if (block.group(1) == null) {
+                    faults.add(name
+                            + ": a block of commands without '<!-- run by: .ci/run -->' or '<!-- not run: why -->'");
+                } else if (block.group(1).startsWith("run by")) {
+                    run++;
+                    if (!Pattern.compile("\\$\\(documented " + Pattern.quote(name) + "( \\d+)?\\)")
+                            .matcher(ci)
+                            .find()) {
+                        faults.add(name + ": .ci/run does not take its commands out of it");
+                    }
+                }
+            }
+        }
+        assertThat(faults).isEmpty();
+        assertThat(run).as("blocks that are run").isGreaterThanOrEqualTo(2);
+    }
+
+    @Test
+    void every_link_to_a_file_or_a_heading_leads_there() throws IOException {
+        List<String> dead = new ArrayList<>();
+        int headings = 0;
+        for (Path page : pages()) {
+            Matcher link =
+                    Pattern.compile("\\]\\(([^)#:\\s]*)(?:#([^)\\s]*))?\\)").matcher(prose(page));
             while (link.find()) {
-                if (!Files.exists(page.resolveSibling(link.group(1)))) {
-                    dead.add(page.getFileName() + " -> " + link.group(1));
+                Path target = link.group(1).isEmpty() ? page : page.resolveSibling(link.group(1));
+                if (!Files.exists(target)) {
+                    dead.add(MainSources.ROOT.relativize(page) + " -> " + link.group(1));
+                } else if (link.group(2) != null) {
+                    headings++;
+                    if (!headings(target).contains(link.group(2))) {
+                        dead.add(MainSources.ROOT.relativize(page) + " -> " + link.group(1) + "#" + link.group(2));
+                    }
                 }
             }
         }
         assertThat(dead).isEmpty();
+        assertThat(headings).as("links to headings").isGreaterThan(20);
     }
 
+    /** Without blocks of code. */
+    private static String prose(Path page) throws IOException {
+        return Files.readString(page).replaceAll("(?ms)^```.*?^```$", "");
+    }
+
+    /** As GitHub makes anchors of them. */
+    private static List<String> headings(Path page) throws IOException {
+        List<String> anchors = new ArrayList<>();
+        Matcher heading = Pattern.compile("(?m)^#{1,6} +(.+?) *$").matcher(prose(page));
+        while (heading.find()) {
+            String text = heading.group(1).replaceAll("\\[([^]]*)]\\([^)]*\\)", "$1");
+            String anchor = text.toLowerCase(Locale.ROOT)
+                    .replaceAll("[^\\p{L}\\p{N}_\\- ]", "")
+                    .replace(' ', '-');
+            long before = anchors.stream()
+                    .filter(one -> one.matches(Pattern.quote(anchor) + "(-\\d+)?"))
+                    .count();
+            anchors.add(before == 0 ? anchor : anchor + "-" + before);
+        }
+        return anchors;
+    }
+
+    /** All that people read: those of the repository, not those that a build has made. */
     private static List<Path> pages() throws IOException {
-        try (Stream<Path> docs = Files.walk(MainSources.ROOT.resolve("docs"))) {
-            return Stream.concat(
-                            Stream.of("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/home-starter/README.md")
-                                    .map(MainSources.ROOT::resolve),
-                            docs.filter(page -> page.toString().endsWith(".md")))
+        try (Stream<Path> all = Files.walk(MainSources.ROOT)) {
+            List<Path> pages = all.filter(page -> page.toString().endsWith(".md"))
+                    .filter(page ->
+                            !MainSources.ROOT.relativize(page).toString().matches("(.*/)?(target|\\.git|\\.cache)/.*"))
+                    .sorted()
                     .toList();
+            assertThat(pages)
+                    .extracting(page -> MainSources.ROOT.relativize(page).toString())
+                    .contains("README.md", "SECURITY.md", "docs/README.md", "examples/home-starter/README.md");
+            return pages;
         }
     }
 

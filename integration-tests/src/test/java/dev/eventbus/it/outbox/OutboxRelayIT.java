@@ -112,6 +112,21 @@ class OutboxRelayIT {
     }
 
     @Test
+    void of_a_missing_topic_it_is_said_which_one_may_be_meant(KafkaServer kafka, PostgresServer postgres)
+            throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.evnts:1")) {
+            OutboxRelay relay = scene.startRelay();
+            scene.inTransaction(tx -> scene.outbox().within(tx).publish(asset("evt-1", "bob")));
+            String similar = scene.kafka().physicalTopic("asset.evnts");
+            Eventually.holds(
+                    () -> relay.health().problems().stream()
+                            .anyMatch(problem ->
+                                    problem.contains("but it has '%s', which may be meant".formatted(similar))),
+                    relay::health);
+        }
+    }
+
+    @Test
     void a_backlog_of_a_missing_topic_is_not_searched_for_others_at_each_look(
             KafkaServer kafka, PostgresServer postgres) throws Exception {
         try (Scene scene = Scene.create(kafka, postgres, "housing.events:1")) {
