@@ -152,7 +152,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
      * What was to be read next is gone.
      *
      * @param back whether what is there begins before it, so that the log is another
-     * @param stops whether nothing more is taken; what was read before is finished as far as a commit gains by it
+     * @param stops whether nothing more is taken; what was read before is handled all the same, since it is nowhere else any more
      * @return the partition from now on; null if it is not ours
      */
     @Nullable
@@ -160,7 +160,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         Partition known = current.get(id);
         Partition partition = known == null || !back ? known : restart(known);
         if (partition != null && stops) {
-            close(partition, Instant.MAX);
+            partition.takeNothingMore();
         }
         return partition;
     }

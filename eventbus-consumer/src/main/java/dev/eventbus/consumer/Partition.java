@@ -173,6 +173,12 @@ final class Partition implements FlowControl.Read {
         decide(Math.min(upTo, lanes.worthFinishing(offsets.highestEnded(), sooner)));
     }
 
+    /** Nothing more is taken; what was may be started and take its time. */
+    void takeNothingMore() {
+        finishBy = finishBy == null ? Instant.MAX : finishBy;
+        startOnlyUpTo(offsets.last());
+    }
+
     /** Nobody waits any more for what it still may start. */
     void lost() {
         finishBy = Instant.MIN;

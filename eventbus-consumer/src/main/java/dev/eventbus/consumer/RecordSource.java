@@ -250,9 +250,9 @@ final class RecordSource {
                 settings.group(),
                 gone,
                 stops
-                        ? "The partition stops, as the policy asks: set the group's offset where it is to go on, and start the runner again"
+                        ? "The partition stops, as the policy asks: close the group's runners, set its offset where it is to go on, and start them again"
                         : "Reading goes on there");
-        return stops ? gone + ": set the group's offset where it is to go on, and start the runner again" : null;
+        return stops ? gone + ": close the group's runners, set its offset where it is to go on, and start them again" : null;
     }
 
     private void failed(KafkaException e) {
@@ -282,6 +282,10 @@ final class RecordSource {
         private final Settings settings;
         private final List<String> topics;
         private final @Nullable LetterCleanup cleanup;
+
+        /** What a setting makes wrong: that changes less often than what is away. */
+        private String lasting = "";
+
         private final ClusterProbe probe;
 
         private @Nullable Admin admin;
@@ -307,7 +311,7 @@ final class RecordSource {
         List<String> look(Instant now) {
             if (!asked.isEmpty() && asked.values().stream().allMatch(KafkaFuture::isDone) && isCleanupKnown()) {
                 answered();
-                due = now.plus(problems.isEmpty() ? PERIOD : PERIOD_IN_TROUBLE);
+                due = now.plus(problems.stream().allMatch(lasting::equals) ? PERIOD : PERIOD_IN_TROUBLE);
             } else if (!asked.isEmpty() && !now.isBefore(askedAt.plus(SOON))) { // the client itself goes on for seconds
                 probe.ask();
                 probe.problem(DATA).ifPresent(found -> now(List.of(found.getMessage())));
@@ -360,8 +364,9 @@ final class RecordSource {
             List<String> texts = new ArrayList<>();
             found.forEach((text, names) ->
                     texts.add(text.equals(unreachable) ? text : "topic %s: %s".formatted(names, text)));
-            if (cleanup != null) {
-                cleanup.problem().ifPresent(texts::add);
+            lasting = cleanup == null ? "" : cleanup.problem().orElse("");
+            if (!lasting.isEmpty()) {
+                texts.add(lasting);
             }
             now(texts);
         }

@@ -94,6 +94,29 @@ class KafkaSideTest extends SteppedRunner {
     }
 
     @Test
+    void K_10_what_was_read_before_offsets_that_are_gone_is_handled_though_the_partition_stops() {
+        ConsumerRunner runner = runner(kafka)
+                .afterRetries(AfterRetries.stopPartition(LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        failing.add("a0");
+        kafka.event(P0, "alice", "a0");
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b0");
+        settle(runner);
+        assertThat(handled).containsExactly("b0");
+        kafka.consumer.updateBeginningOffsets(Map.of(P0, 100L));
+        kafka.record(P0, 100, "alice", MockKafka.json("alice", "a100"));
+        settle(runner);
+        assertThat(runner.health().status()).isEqualTo(Status.DOWN);
+        failing.clear();
+        jump(runner);
+        assertThat(handled).as("they are in no log any more").containsExactly("b0", "a0", "a1");
+        assertThat(kafka.committed(P0)).isEqualTo(3);
+    }
+
+    @Test
     void reading_pauses_when_the_budget_is_spent_and_resumes_a_little_below_it() {
         ConsumerRunner runner = pausedByAHundred(100, P0);
         assertThat(runner.health().partitions().get(0).pausedBecause()).contains("100 records");

@@ -9,6 +9,7 @@ import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.ConsumerRunnerBuilder;
 import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.EventHandler;
+import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.TransactionalDelivery;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.inbox.JdbcInbox;
@@ -51,6 +52,9 @@ public final class HandlerFixture<P> implements AutoCloseable {
     private static final String GROUP = "handler-fixture";
     private static final String LETTERS = "handler-fixture.letters";
 
+    /** Causes may run in a circle. */
+    private static final int MOST_CAUSES = 100;
+
     private final FakeEventBus bus = FakeEventBus.create();
     private final EventType<P> type;
     private final @Nullable DataSource database;
@@ -60,6 +64,9 @@ public final class HandlerFixture<P> implements AutoCloseable {
 
     /** Ids of events for which the handler returned. */
     private final Set<String> handled = new HashSet<>();
+
+    /** Why the runner has stopped a partition: then what the handler did may or may not stand. Empty if it has not. */
+    private String stopped = "";
 
     private final Set<String> putIn = new HashSet<>();
     private List<Event<P>> last = List.of();
@@ -99,7 +106,13 @@ public final class HandlerFixture<P> implements AutoCloseable {
     }
 
     private void start(ConsumerRunnerBuilder runner) {
-        bus.start(runner.build());
+        bus.start(runner.listener(new RunnerListener() {
+                    @Override
+                    public void partitionStopped(String topic, int partition, String why) {
+                        stopped = why;
+                    }
+                })
+                .build());
     }
 
     @SuppressWarnings("unchecked") // it takes what it is given, and less special
@@ -138,6 +151,7 @@ public final class HandlerFixture<P> implements AutoCloseable {
 
     /**
      * The outbox through which the handler publishes, for {@link #expectPublished}: it gets tables in the handler's database, and a relay.
+     * Comes before the first {@link #when(Object[])}.
      *
      * @param outbox on H2
      * @throws IllegalStateException if the handler was given no database
@@ -150,7 +164,12 @@ public final class HandlerFixture<P> implements AutoCloseable {
 
     // ---- what happens
 
-    /** Events come, and all is run until nothing is to do and nothing waits. What is expected afterwards is expected of these. */
+    /**
+     * Events come, and all is run until nothing is to do and nothing waits. What is expected afterwards is expected of these.
+     *
+     * @param payloads one or more
+     * @throws AssertionError if the handler made the runner stop, as by ending the transaction that it was lent
+     */
     @SafeVarargs
     public final HandlerFixture<P> when(P... payloads) {
         return cameIn(bus.publish(type, payloads));
@@ -173,6 +192,9 @@ public final class HandlerFixture<P> implements AutoCloseable {
         last = List.copyOf(events);
         last.forEach(event -> putIn.add(event.id()));
         bus.runUntilIdle();
+        if (!stopped.isEmpty()) {
+            throw failure("a partition was stopped: " + stopped, null);
+        }
         return this;
     }
 
@@ -189,8 +211,9 @@ public final class HandlerFixture<P> implements AutoCloseable {
     }
 
     /**
-     * The last of them failed for good, by this exception or one below it: it is a dead letter, and with an inbox its key is parked and nothing
-     * that it wrote is kept.
+     * The last of them failed for good and is a dead letter; with an inbox its key is then parked.
+     *
+     * @param by class of what the handler threw, or of one of its causes, or above it
      */
     public HandlerFixture<P> expectFailed(Class<? extends Throwable> by) {
         List<Event<P>> events = cameInLast();
@@ -199,10 +222,20 @@ public final class HandlerFixture<P> implements AutoCloseable {
         if (!hasFailed(event)) {
             throw failure("event %s did not fail for good".formatted(event.id()), why);
         }
-        if (!by.isInstance(why)) {
+        if (!isOrComesFrom(by, why)) {
             throw failure("event %s did not fail by a %s".formatted(event.id(), by.getName()), why);
         }
         return this;
+    }
+
+    private static boolean isOrComesFrom(Class<? extends Throwable> by, @Nullable Throwable why) {
+        int depth = 0;
+        for (Throwable one = why; one != null && depth++ < MOST_CAUSES; one = one.getCause()) {
+            if (by.isInstance(one)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /**

@@ -10,6 +10,7 @@ import dev.eventbus.EventType;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.testkit.Calculator.AssetUpdated;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -63,6 +64,31 @@ class HandlerFixtureTest {
             once.when(new AssetUpdated("bob", 1)).again().expectHandled().expectRows(ENTRIES, "bob/1");
             atLeastOnce.when(new AssetUpdated("bob", 1)).again().expectHandled();
             assertThat(effects).containsExactly("bob", "bob");
+        }
+    }
+
+    @Test
+    void a_handler_that_commits_in_hiding_is_told_at_once() throws SQLException {
+        try (HandlerFixture<AssetUpdated> fixture =
+                HandlerFixture.inTransaction(ledger.database(), ASSET_UPDATED, (event, tx) -> {
+                    try (Statement statement = tx.connection().createStatement()) {
+                        statement.execute("EXECUTE IMMEDIATE 'COMMIT'");
+                    }
+                })) {
+            assertThatThrownBy(() -> fixture.when(new AssetUpdated("bob", 1)))
+                    .isInstanceOf(AssertionError.class)
+                    .hasMessageContaining("a partition was stopped: ");
+        }
+    }
+
+    @Test
+    void what_a_handler_has_thrown_is_known_by_its_cause_too() throws SQLException {
+        try (HandlerFixture<AssetUpdated> fixture = HandlerFixture.on(ASSET_UPDATED, (event, delivery) -> {
+            throw new IllegalStateException(new UnsupportedOperationException());
+        })) {
+            fixture.when(new AssetUpdated("bob", 1)).expectFailed(UnsupportedOperationException.class);
+            assertThatThrownBy(() -> fixture.expectFailed(IllegalArgumentException.class))
+                    .isInstanceOf(AssertionError.class);
         }
     }
 

@@ -91,6 +91,11 @@ public final class OffsetTracker {
         return highestEnded;
     }
 
+    /** Slot of the last record. {@link #NOTHING} before the first. */
+    public long last() {
+        return next - 1;
+    }
+
     /** Slot of the lowest record that has not ended, or of the next one. */
     public long lowestOpen() {
         return base;

@@ -25,7 +25,7 @@ public final class Exits {
      * @param log where it tells why
      */
     public void byItself(String process, boolean mayHalt, int code, Object log) {
-        if (code == BY_EVENT) {
+        if (code == BY_EVENT && process.startsWith("consumer")) {
             byEvent.add(process);
         } else if (!mayHalt) {
             unexpected.add("%s with code %d, see %s".formatted(process, code, log));

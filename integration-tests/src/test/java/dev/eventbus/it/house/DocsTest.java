@@ -70,7 +70,7 @@ class DocsTest {
                             + ": a block of commands without '<!-- run by: .ci/run -->' or '<!-- not run: why -->'");
                 } else if (block.group(1).startsWith("run by")) {
                     run++;
-                    if (!Pattern.compile("\\$\\(documented " + Pattern.quote(name) + "( \\d+)?\\)")
+                    if (!Pattern.compile("(?m)^as_documented " + Pattern.quote(name) + "( \\d+)?( |$)")
                             .matcher(ci)
                             .find()) {
                         faults.add(name + ": .ci/run does not take its commands out of it");
