@@ -112,6 +112,13 @@ final class Witness {
         }
     }
 
+    /** Parked events that a person has given up. */
+    List<String> givenUp() throws SQLException {
+        try (Connection connection = servers.connect()) {
+            return rows(connection, WorkloadSql.givenUp(), row -> row.getString(1));
+        }
+    }
+
     /** What the database's sessions do and who waits for whom. */
     List<String> sessions() throws SQLException {
         try (Connection connection = servers.connect()) {
