@@ -252,7 +252,9 @@ final class RecordSource {
                 stops
                         ? "The partition stops, as the policy asks: close the group's runners, set its offset where it is to go on, and start them again"
                         : "Reading goes on there");
-        return stops ? gone + ": close the group's runners, set its offset where it is to go on, and start them again" : null;
+        return stops
+                ? gone + ": close the group's runners, set its offset where it is to go on, and start them again"
+                : null;
     }
 
     private void failed(KafkaException e) {

@@ -95,9 +95,8 @@ class KafkaSideTest extends SteppedRunner {
 
     @Test
     void K_10_what_was_read_before_offsets_that_are_gone_is_handled_though_the_partition_stops() {
-        ConsumerRunner runner = runner(kafka)
-                .afterRetries(AfterRetries.stopPartition(LETTERS))
-                .build();
+        ConsumerRunner runner =
+                runner(kafka).afterRetries(AfterRetries.stopPartition(LETTERS)).build();
         kafka.assign(P0);
         runner.runOnce();
         failing.add("a0");

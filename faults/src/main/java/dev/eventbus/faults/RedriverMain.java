@@ -115,7 +115,8 @@ final class RedriverMain {
 
     private static boolean isHopeless(ParkedKey key, String eventId) {
         return switch (Fate.of(eventId)) {
-            case HALTS -> !key.reason().equals(FailureReason.ATTEMPTS_EXHAUSTED.name()) && isOld(key); // else it is redriven
+            case HALTS ->
+                !key.reason().equals(FailureReason.ATTEMPTS_EXHAUSTED.name()) && isOld(key); // else it is redriven
             case FAILS_ALWAYS -> !Fate.isMendedByRedrive(eventId) && key.redrives() > 0 && isOld(key);
             default -> false;
         };
