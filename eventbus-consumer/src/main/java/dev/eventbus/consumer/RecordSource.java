@@ -311,7 +311,9 @@ final class RecordSource {
         }
 
         List<String> look(Instant now) {
-            if (!asked.isEmpty() && asked.values().stream().allMatch(KafkaFuture::isDone) && isCleanupKnown()) {
+            if (!asked.isEmpty()
+                    && asked.values().stream().allMatch(KafkaFuture::isDone)
+                    && (cleanup == null || cleanup.hasAnswer())) {
                 answered();
                 due = now.plus(problems.stream().allMatch(lasting::equals) ? PERIOD : PERIOD_IN_TROUBLE);
             } else if (!asked.isEmpty() && !now.isBefore(askedAt.plus(SOON))) { // the client itself goes on for seconds
@@ -322,10 +324,6 @@ final class RecordSource {
                 ask(now);
             }
             return problems;
-        }
-
-        private boolean isCleanupKnown() {
-            return cleanup == null || cleanup.hasAnswer();
         }
 
         private void ask(Instant now) {
