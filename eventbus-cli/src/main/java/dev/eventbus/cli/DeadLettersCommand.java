@@ -131,7 +131,7 @@ final class DeadLettersCommand {
     @Command(
             name = "discard",
             description =
-                    "Gives letters, also those that cannot be redriven, and parked keys up for good; their events count as skipped. What is being handled again only with --key or --event.")
+                    "Gives letters, also those that cannot be redriven, and parked keys up for good; their events count as skipped. What is being handled again only with --key or --event, what waits for its next try only with --key; else it is left alone, with exit code 1.")
     static final class Discard extends LetterAction.Change {
 
         @Mixin

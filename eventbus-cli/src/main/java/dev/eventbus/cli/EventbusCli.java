@@ -24,7 +24,7 @@ import picocli.CommandLine.Spec;
  * <p>Exit codes: 0 all is well; 1 something is wrong with what was looked at, or not all of what was asked for came about, or nothing
  * that was selected is there; 2 the command or its configuration is wrong, nothing was done; 3 a server does not answer or refuses; 4
  * not confirmed, nothing was done; 5 a fault of the program; 6 nothing has failed, and the group has not handled by now all that it was
- * given.
+ * given, or what waits for its next try.
  */
 @Command(
         name = "eventbus-cli",
@@ -46,7 +46,7 @@ import picocli.CommandLine.Spec;
             "3:a server does not answer or refuses",
             "4:not confirmed; nothing was done",
             "5:a fault of the program",
-            "6:nothing has failed, and the group has not handled by now all that it was given (--wait); look again"
+            "6:nothing has failed, and the group has not handled by now all that it was given to redrive (--wait), or what waits for its next try; look again"
         },
         footerHeading =
                 "%nConfiguration (--config FILE, or the environment: EVENTBUS_DATABASE_URL for database.url):%n",

@@ -21,6 +21,9 @@ import picocli.CommandLine.Option;
 abstract class LetterAction extends Action {
 
     private static final Instant EVER = Instant.EPOCH;
+    /** Of a redrive: the group handles these without being told to. */
+    private static final Set<Standing> ON_THEIR_WAY = Set.of(Standing.UNDER_WAY, Standing.WAITING);
+
     private static final Instant NEVER = Instant.parse("9999-12-31T00:00:00Z");
 
     @Option(names = "--group", paramLabel = "GROUP", description = "The group that failed; default: setting group.")
@@ -146,8 +149,12 @@ abstract class LetterAction extends Action {
         return rows;
     }
 
-    /** Also says in words what to do next. */
-    int tell(RedriveResult result) {
+    /**
+     * Also says in words what to do next.
+     *
+     * @param asWanted how events stand that are, or come by themselves, where they were to be brought
+     */
+    int tell(RedriveResult result, Set<Standing> asWanted) {
         print(new Report()
                 .fact("run", result.id())
                 .fact("handedOver", result.handedOver())
@@ -162,18 +169,20 @@ abstract class LetterAction extends Action {
                         List.of("why"),
                         result.refused().stream().map(List::of).toList())
                 .fact("stopped", result.stopped().orElse(null)));
+        Map<Standing, Long> open = new TreeMap<>(result.leftAlone());
+        open.keySet().removeIf(Standing::isSettled);
+        open.remove(Standing.PARKED); // copies of events whose keys say how they stand
+        say(open);
         boolean wrong = result.stopped().isPresent() || result.failedAgain() + result.unknown() > 0;
-        return wrong || result.leftAlone().keySet().stream().anyMatch(LetterAction::needsAPerson)
+        return wrong || !asWanted.containsAll(open.keySet())
                 ? EventbusCli.WRONG
-                : result.waiting() + result.leftAlone(Standing.UNDER_WAY) > 0 ? EventbusCli.UNDER_WAY : EventbusCli.OK;
+                : result.waiting() > 0 || !open.isEmpty() ? EventbusCli.UNDER_WAY : EventbusCli.OK;
     }
 
-    /** Neither settled, nor on its way by itself, nor the copy of an event whose key says how it stands. */
-    private static boolean needsAPerson(Standing standing) {
-        return !standing.isSettled()
-                && standing != Standing.PARKED
-                && standing != Standing.UNDER_WAY
-                && standing != Standing.WAITING;
+    /** How those stand that are not where they were to be brought, and what to do. */
+    void say(Map<Standing, Long> open) {
+        open.forEach((standing, events) ->
+                err().println("%d events are %s: %s.".formatted(events, standing, whatToDo(standing))));
     }
 
     private static String whatToDo(Standing standing) {
@@ -183,6 +192,9 @@ abstract class LetterAction extends Action {
             case WAITING -> "they wait for their key's next try, which comes by itself; name the key to do it now";
             case TOO_OFTEN -> "they were redriven as often as may be; raise --most-redrives, or discard them";
             case PARKED -> "they wait with their key, which goes as a whole; select the key, not the event";
+            case HELD -> "somebody has them or their keys in hand, or one before them could not go; try again";
+            case GONE -> "retention has taken them away since they were planned";
+            case REFUSED -> "the inbox's database refuses them, as was said; leave them out, or discard them";
             case COMPACTED -> "their topic is compacted, where an old event takes the place of newer ones";
             case NO_OFFSETS -> "Kafka has no offsets of the group; start its runners, then plan again";
             case FOREIGN_TOPIC -> "the group has never read what they name; they may be forged";
@@ -234,11 +246,11 @@ abstract class LetterAction extends Action {
         /** Shows the plan, asks, and runs it. */
         int redrive(RedrivePlan plan) {
             if (plan.size() == 0) {
-                return nothing(plan, "redrive", Set.of(Standing.UNDER_WAY));
+                return nothing(plan, "redrive", ON_THEIR_WAY);
             }
             showPlan(plan);
             return isConfirmed(yes, "Redrive %d events?".formatted(plan.size()))
-                    ? tell(plan.run(note))
+                    ? tell(plan.run(note), ON_THEIR_WAY)
                     : EventbusCli.NOT_CONFIRMED;
         }
 
@@ -249,25 +261,27 @@ abstract class LetterAction extends Action {
             }
             showPlan(plan);
             return isConfirmed(yes, "Discard %d events for good?".formatted(plan.discardable()))
-                    ? tell(plan.discard(note))
+                    ? tell(plan.discard(note), Set.of())
                     : EventbusCli.NOT_CONFIRMED;
         }
 
         /**
          * Says why.
          *
-         * @param asWanted how events stand that are where they were to be brought
+         * @param asWanted as for {@link #tell}
          */
         private int nothing(RedrivePlan plan, String verb, Set<Standing> asWanted) {
             print(shown(plan));
             err().println("There is nothing to %s.".formatted(verb));
             Map<Standing, Long> open = new TreeMap<>(plan.standings());
             open.keySet().removeIf(Standing::isSettled);
-            if (!plan.leftOut().isEmpty()) {
-                open.remove(Standing.PARKED); // copies of those
+            long parked = open.getOrDefault(Standing.PARKED, 0L) - copiesOfLeftOut(plan);
+            if (parked > 0) {
+                open.put(Standing.PARKED, parked);
+            } else {
+                open.remove(Standing.PARKED);
             }
-            open.forEach((standing, events) ->
-                    err().println("%d events are %s: %s.".formatted(events, standing, whatToDo(standing))));
+            say(open);
             if (plan.unselectedKeys() > 0) {
                 err().println("%d other parked keys of the group are not what was selected: see parked list."
                         .formatted(plan.unselectedKeys()));
@@ -279,6 +293,16 @@ abstract class LetterAction extends Action {
             return open.isEmpty()
                     ? EventbusCli.OK
                     : asWanted.containsAll(open.keySet()) ? EventbusCli.UNDER_WAY : EventbusCli.WRONG;
+        }
+
+        /** Letters of events that wait with their keys, which say how they stand. */
+        private static long copiesOfLeftOut(RedrivePlan plan) {
+            return plan.letters().stream()
+                    .filter(letter -> letter.standing() == Standing.PARKED)
+                    .filter(letter -> plan.leftOut().stream()
+                            .anyMatch(key -> key.topic().equals(letter.origin().topic())
+                                    && key.keyHash().equals(letter.keyHash())))
+                    .count();
         }
 
         /** Beside a JSON document there is none. */

@@ -121,7 +121,7 @@ final class ParkedCommand {
     @Command(
             name = "redrive",
             description =
-                    "Has the group handle its parked keys again, in order; with --key or --key-hash also a key that waits for its next try.")
+                    "Has the group handle its parked keys again, in order; with --key or --key-hash also a key that waits for its next try, which is left alone else, with exit code 6.")
     static final class Again extends LetterAction.Change {
 
         @Mixin
@@ -137,7 +137,7 @@ final class ParkedCommand {
     @Command(
             name = "discard",
             description =
-                    "Gives all events of parked keys up for good, also of those redriven too often; they count as skipped. With --key or --key-hash also a key that waits for its next try or is being handled again.")
+                    "Gives all events of parked keys up for good, also of those redriven too often; they count as skipped. With --key or --key-hash also a key that waits for its next try or is being handled again; else that is left alone, with exit code 1.")
     static final class Discard extends LetterAction.Change {
 
         @Mixin

@@ -145,11 +145,36 @@ class ParkedCommandTest {
     @Test
     void what_waits_for_its_next_try_is_told_by_both() throws SQLException {
         park("bob", State.WAITING, 2);
-        for (String verb : List.of("redrive", "discard")) {
-            assertThat(run("parked", verb, "--note", "x", "--yes")).isEqualTo(1);
-            assertThat(err).contains("2 events are WAITING", "name the key");
-        }
+        assertThat(run("parked", "discard", "--note", "x", "--yes")).isEqualTo(1);
+        assertThat(err).contains("2 events are WAITING", "name the key");
+        assertThat(run("parked", "redrive", "--note", "x", "--yes"))
+                .as("it is handled by itself")
+                .isEqualTo(6);
+        assertThat(err).contains("2 events are WAITING", "name the key");
         assertThat(count("eventbus_parked_event")).isEqualTo(2);
+    }
+
+    @Test
+    void what_a_discard_leaves_alone_beside_what_it_gives_up_is_told_and_no_success() throws SQLException {
+        for (State state : List.of(State.WAITING, State.REDRIVE)) {
+            park("bob" + state, state, 2);
+            park("ann" + state, State.PARKED, 1);
+            assertThat(run("parked", "discard", "--note", "x", "--yes")).isEqualTo(1);
+            assertThat(out).contains("discarded: 1");
+            assertThat(err).contains("2 events are");
+            assertThat(run("parked", "discard", "--key", "bob" + state, "--note", "x", "--yes"))
+                    .isZero();
+        }
+        assertThat(count("eventbus_parked_key")).isZero();
+    }
+
+    @Test
+    void what_waits_beside_what_a_redrive_hands_over_has_a_code_of_its_own() throws SQLException {
+        park("bob", State.WAITING, 2);
+        park("ann", State.PARKED, 1);
+        assertThat(run("parked", "redrive", "--note", "x", "--yes", "--wait", "PT0S"))
+                .isEqualTo(6);
+        assertThat(err).contains("2 events are WAITING");
     }
 
     @Test

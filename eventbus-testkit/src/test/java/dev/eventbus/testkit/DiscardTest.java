@@ -10,7 +10,9 @@ import dev.eventbus.consumer.redrive.RedrivePlan;
 import dev.eventbus.consumer.redrive.RedriveResult;
 import dev.eventbus.consumer.redrive.Standing;
 import java.io.IOException;
+import java.sql.Connection;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -159,12 +161,47 @@ class DiscardTest extends RedriveStage {
         RedrivePlan one = intoInbox().event(bus.events(BOOKING).get(0).id()).plan();
         assertThat(one.discardable()).as("it alone, not all of its key").isEqualTo(1);
         assertThat(one.discard("not this one").discarded()).isEqualTo(1);
-        assertThat(intoInbox().key("cid").plan().discard("nor this one").discarded())
-                .isEqualTo(1);
+        RedriveResult cid = intoInbox().key("cid").plan().discard("nor this one");
+        assertThat(cid.discarded()).isEqualTo(1);
+        assertThat(cid.leftAlone()).as("all of it is given up").isEmpty();
         bus.runUntilIdle();
         assertThat(booked("bob")).containsExactly(2);
         assertThat(booked("cid")).isEmpty();
         assertThat(inbox.parking().load(GROUP)).isEmpty();
+    }
+
+    @Test
+    void a_key_whose_event_somebody_else_has_locked_is_held_and_the_rest_is_discarded() throws SQLException {
+        failing.add("cid1");
+        park("bob", 1, 2);
+        publish("cid", 1);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        try (Connection other = database.getConnection();
+                Statement statement = other.createStatement()) {
+            other.setAutoCommit(false);
+            statement.execute("UPDATE eventbus_inbox SET decided_at = decided_at WHERE event_id = STRINGTOUTF8('%s')"
+                    .formatted(bus.events(BOOKING).get(0).id()));
+            RedriveResult result = plan.discard("one is in hand");
+            assertThat(result.leftAlone(Standing.HELD)).isEqualTo(2);
+            assertThat(result.discarded()).isEqualTo(1);
+            other.rollback();
+        }
+        assertThat(intoInbox().plan().discard("now").discarded()).isEqualTo(2);
+    }
+
+    @Test
+    void a_deadlock_ends_no_discard() throws SQLException {
+        park("bob", 1, 2);
+        RedrivePlan plan = intoInbox().plan();
+        int[] connections = {0};
+        onConnection = () -> {
+            if (++connections[0] == 2) { // the first one is for the audit
+                throw new SQLException("deadlock", "40001");
+            }
+        };
+        assertThat(plan.discard("once more").discarded()).isEqualTo(2);
+        assertThat(connections[0]).isGreaterThan(2);
     }
 
     // ---- that was redriven too often
@@ -211,6 +248,44 @@ class DiscardTest extends RedriveStage {
         assertThat(bob.size()).isEqualTo(2);
         assertThat(bob.discard("nobody needs it").discarded()).isEqualTo(2);
         assertThat(inbox.parking().load(GROUP)).isEmpty();
+    }
+
+    private void letterAndKeyThatWaits() throws SQLException {
+        ConsumerRunner first = goingOn();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        first.close();
+        park("bob", 2, 3);
+        execute("UPDATE eventbus_parked_key SET state = 'WAITING', next_try = DATEADD(HOUR, 3, CURRENT_TIMESTAMP)");
+        failing.clear();
+    }
+
+    @Test
+    void a_key_that_waits_goes_as_a_whole_with_its_letter() throws SQLException {
+        letterAndKeyThatWaits();
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.leftOut()).isEmpty();
+        assertThat(plan.size()).isEqualTo(3);
+        RedriveResult result = plan.run("mended");
+        assertThat(result.handedOver()).isEqualTo(3);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2, 3);
+    }
+
+    @Test
+    void a_letter_of_a_key_that_waits_is_discarded_and_the_key_is_left_to_its_next_try() throws SQLException {
+        letterAndKeyThatWaits();
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.discardable()).isEqualTo(1);
+        execute("UPDATE eventbus_parked_key SET redrives = 9");
+        assertThat(intoInbox().plan().discardable())
+                .as("the key is not named, however often it was redriven")
+                .isEqualTo(1);
+        RedriveResult result = plan.discard("not this one");
+        assertThat(result.discarded()).isEqualTo(1);
+        assertThat(result.leftAlone(Standing.WAITING)).isEqualTo(2);
+        assertThat(inbox.parking().load(GROUP)).extracting(ParkedKey::events).containsExactly(2L);
     }
 
     @Test

@@ -87,7 +87,9 @@ class RedriveLimitsTest extends RedriveStage {
         assertThat(booked("bob")).as("bob 2 is still missing").isEmpty();
 
         execute("ALTER TABLE eventbus_parked_event DROP CONSTRAINT odd");
-        intoInbox().plan().run("the column is wider");
+        result = intoInbox().plan().run("the column is wider");
+        assertThat(result.handedOver()).isEqualTo(4);
+        assertThat(result.leftAlone()).as("the copy of bob 3").isEqualTo(Map.of(Standing.PARKED, 1L));
         bus.runUntilIdle();
         assertThat(booked("bob")).containsExactly(1, 2, 3, 4);
     }

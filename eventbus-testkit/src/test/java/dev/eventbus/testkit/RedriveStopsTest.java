@@ -117,6 +117,52 @@ class RedriveStopsTest extends RedriveStage {
     }
 
     @Test
+    void failures_that_come_slowly_one_by_one_stop_it_after_three_too() throws SQLException {
+        deadLetters(12);
+        fails(Duration.ofMillis(1_200));
+        RedriveResult result =
+                intoInbox().waits(Duration.ofSeconds(2)).perSecond(1_000).plan().run("too early");
+        assertThat(result.failedAgain()).isEqualTo(3);
+        assertThat(result.handedOver()).isEqualTo(3);
+        assertThat(result.stopped()).isPresent();
+    }
+
+    @Test
+    void a_group_that_has_begun_is_waited_for_however_long_its_handlers_take_to_fail() throws SQLException {
+        deadLetters(12);
+        fails(Duration.ofMillis(5_800));
+        Hook slowly = onConnection;
+        boolean[] noted = {false};
+        onConnection = () -> {
+            slowly.run();
+            if (!noted[0] && !handedOver().isEmpty()) { // as the runner does before it calls a handler
+                noted[0] = true;
+                execute("INSERT INTO eventbus_attempt (consumer_group, event_id, failures, starts, at)"
+                        + " SELECT consumer_group, event_id, 0, 1, parked_at FROM eventbus_parked_event");
+            }
+        };
+        RedriveResult result =
+                intoInbox().waits(WAITS).perSecond(1_000).stopsAfter(1).plan().run("too early");
+        assertThat(result.handedOver()).isEqualTo(1);
+        assertThat(result.stopped()).contains("1 events have failed again");
+    }
+
+    /** So long after they were handed over, and after one another, events are letters again. */
+    private void fails(Duration each) {
+        long[] last = {0};
+        onConnection = () -> {
+            if (last[0] == 0 && !handedOver().isEmpty()) {
+                last[0] = System.nanoTime();
+            }
+            if (last[0] != 0 && System.nanoTime() - last[0] > each.toNanos()) {
+                last[0] = System.nanoTime();
+                execute("DELETE FROM eventbus_parked_event WHERE event_id ="
+                        + " (SELECT event_id FROM eventbus_parked_event ORDER BY parked_at LIMIT 1)");
+            }
+        };
+    }
+
+    @Test
     void in_no_second_more_is_handed_over_than_was_said_neither_at_the_beginning_nor_after_a_pause()
             throws SQLException {
         deadLetters(45);

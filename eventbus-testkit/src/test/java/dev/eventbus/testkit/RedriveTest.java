@@ -405,6 +405,25 @@ class RedriveTest extends RedriveStage {
     }
 
     @Test
+    void letters_of_a_publisher_whose_clock_is_hours_ahead_are_handled_in_the_order_of_the_topic() throws SQLException {
+        goingOn();
+        failing.addAll(List.of("bob1", "bob2"));
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        failing.clear();
+        DeadLetter first = bus.deadLetters().get(0);
+        Headers headers = new RecordHeaders(first.headers());
+        String ahead = bus.now().plus(Duration.ofHours(3)).toString();
+        headers.remove("eventbus-dlq-timestamp").add("eventbus-dlq-timestamp", ahead.getBytes(UTF_8));
+        bus.publishRaw(new ProducerRecord<>("dlq", null, first.key(), first.value(), headers));
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.copies()).isEqualTo(1);
+        assertThat(plan.run("mended").handedOver()).isEqualTo(2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+    }
+
+    @Test
     void what_is_discarded_is_skipped_for_good() throws SQLException {
         parking();
         failing.add("bob1");

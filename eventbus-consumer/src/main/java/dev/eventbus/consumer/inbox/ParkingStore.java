@@ -358,6 +358,11 @@ public final class ParkingStore {
         return discarded;
     }
 
+    /** Whether that is the database's word for a lock that others have, so that nothing was changed and it may be asked again. */
+    public boolean isLocked(SQLException failure) {
+        return parking.isLocked(failure);
+    }
+
     // ---- of letters that are handled again
 
     /** What happens in one transaction. */

@@ -71,6 +71,12 @@ public final class RedriveRows {
         inbox.attempts().delete(connection, group, eventId);
     }
 
+    /** What is noted of an event's attempts. */
+    public AttemptStore.Attempts attempts(String eventId) throws SQLException {
+        AttemptStore.Attempts noted = inbox.attempts().find(connection, group, eventId);
+        return noted == null ? AttemptStore.Attempts.NONE : noted;
+    }
+
     /** Something was written that is to be committed; without this the transaction is rolled back at its end. */
     public void keep() {
         kept = true;

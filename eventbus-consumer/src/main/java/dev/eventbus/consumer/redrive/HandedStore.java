@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.redrive;
 
+import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
@@ -24,6 +25,9 @@ final class HandedStore {
 
     private final ParkingStore parking;
     private final String group;
+
+    /** What was noted of their attempts when they were first asked for. */
+    private final Map<String, Attempts> before = new HashMap<>();
 
     HandedStore(JdbcInbox inbox, String group) {
         this.parking = inbox.parking();
@@ -65,6 +69,19 @@ final class HandedStore {
             }));
         }
         return ended;
+    }
+
+    /** Whether the group has begun with one of those, so that it is there: a parked event's start is noted while its handler runs. */
+    boolean isBegun(Collection<Handed> handed) {
+        return RedriveStore.ask(() -> parking.inTransaction(group, rows -> {
+            boolean begun = false;
+            for (Handed one : handed) {
+                Attempts now = rows.attempts(one.eventId());
+                Attempts first = before.putIfAbsent(one.eventId(), now);
+                begun |= now.starts() > 0 || first != null && !first.equals(now);
+            }
+            return begun;
+        }));
     }
 
     private @Nullable Came came(RedriveRows rows, Handed one, @Nullable ParkedKey back) throws SQLException {

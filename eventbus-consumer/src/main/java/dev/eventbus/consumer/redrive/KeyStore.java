@@ -52,24 +52,26 @@ final class KeyStore {
      * has ended by now is left out.
      */
     Seen look(Selection selection, List<Found> letters, int mostRedrives) {
-        Set<PlannedKeys.Id> lettersOf = new HashSet<>();
-        letters.stream()
-                .filter(found -> found.isReady()
-                        || found.standing() == Standing.UNDER_WAY) // put in its place by a run that was stopped
-                .forEach(found -> lettersOf.add(PlannedKeys.Id.of(found)));
+        Set<PlannedKeys.Id> ready = keysOf(letters, Standing.READY);
+        Set<PlannedKeys.Id> lettersOf =
+                keysOf(letters, Standing.UNDER_WAY); // put in its place by a run that was stopped
+        lettersOf.addAll(ready);
         Map<ParkedKey, Waiting> meant = new LinkedHashMap<>();
         List<LeftOut> leftOut = new ArrayList<>();
         int others = 0;
         for (ParkedKey key : RedriveStore.ask(() -> parking.load(group))) {
             boolean itself = selection.fits(key);
             boolean isMeant = itself || lettersOf.contains(PlannedKeys.Id.of(key));
-            Waiting waiting = isMeant && key.events() > 0 ? waiting(key, itself) : Waiting.NOTHING;
+            boolean waits = itself && key.state() == State.WAITING && !selection.namesKey();
+            Waiting waiting = isMeant && key.events() > 0 ? waiting(key, itself && !waits) : Waiting.NOTHING;
             if (!waiting.ids().isEmpty()) {
-                Standing why = standing(selection, key, itself, mostRedrives);
+                boolean bringsLetter =
+                        ready.contains(PlannedKeys.Id.of(key)); // then it goes as a whole, whatever it waits for
+                Standing why = standing(key, waits && !bringsLetter, mostRedrives);
                 if (why == Standing.READY) {
                     meant.put(key, waiting);
                 } else {
-                    leftOut.add(new LeftOut(key, waiting, why, itself && canBeGivenUp(why, selection)));
+                    leftOut.add(new LeftOut(key, waiting, why, waiting.selected() && canBeGivenUp(why, selection)));
                 }
             }
             others += isMeant || key.events() == 0 ? 0 : 1;
@@ -77,11 +79,19 @@ final class KeyStore {
         return new Seen(meant, leftOut, others);
     }
 
-    private static Standing standing(Selection selection, ParkedKey key, boolean itself, int mostRedrives) {
+    private static Set<PlannedKeys.Id> keysOf(List<Found> letters, Standing standing) {
+        Set<PlannedKeys.Id> keys = new HashSet<>();
+        letters.stream()
+                .filter(found -> found.standing() == standing)
+                .forEach(found -> keys.add(PlannedKeys.Id.of(found)));
+        return keys;
+    }
+
+    private static Standing standing(ParkedKey key, boolean waits, int mostRedrives) {
         if (key.state() == State.REDRIVE) {
             return Standing.UNDER_WAY;
         }
-        if (key.state() == State.WAITING && itself && !selection.namesKey()) {
+        if (waits) {
             return Standing.WAITING;
         }
         return key.redrives() < mostRedrives ? Standing.READY : Standing.TOO_OFTEN;
@@ -159,8 +169,20 @@ final class KeyStore {
         });
     }
 
-    /** Gives up those events of a parked key; how many. None while its first event is being handled: the key's row is locked then. */
+    /**
+     * Gives up those events of a parked key; how many. None while its first event is being handled, when the key's row is locked, nor if
+     * somebody else has what belongs to it in hand: then it may be tried again.
+     */
     long discard(ParkedKey key, Set<String> eventIds) {
-        return RedriveStore.ask(() -> parking.skip(group, key, eventIds::contains));
+        return RedriveStore.ask(() -> {
+            try {
+                return (long) parking.skip(group, key, eventIds::contains);
+            } catch (SQLException e) {
+                if (parking.isLocked(e) || RedriveStore.isConflict(e)) {
+                    return 0L;
+                }
+                throw e;
+            }
+        });
     }
 }

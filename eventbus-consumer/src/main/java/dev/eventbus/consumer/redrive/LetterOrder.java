@@ -11,8 +11,8 @@ import java.util.TreeMap;
 /**
  * The order in which the events of one key were published, as far as their places tell. In a partition offsets do, whatever the clocks of
  * publishers say, unless the topic was deleted and made again: then an event with a larger offset had failed long before the one with the
- * smaller was sent. A key has moved to another partition when its topic has grown; which of two partitions was the earlier one only
- * times tell.
+ * smaller was sent. A stamp that is hours later than its own event's failure is of a clock that is ahead, and says no such thing. A key
+ * has moved to another partition when its topic has grown; which of two partitions was the earlier one only times tell.
  */
 final class LetterOrder {
 
@@ -25,18 +25,29 @@ final class LetterOrder {
 
     private LetterOrder() {}
 
-    /** Whether a parked event stands behind a letter of its key. */
-    static boolean isBehind(ParkedEvent there, Found letter) {
+    /**
+     * Whether a parked event stands behind a letter of its key.
+     *
+     * @param failed when it had failed first; now if nobody knows
+     */
+    static boolean isBehind(ParkedEvent there, Instant failed, Found letter) {
         if (there.partition() != letter.origin().partition()) {
             return there.recordTime().isAfter(letter.origin().timestamp());
         }
-        return there.offset() > letter.origin().offset() || hadFailedBefore(letter, there.recordTime());
+        return there.offset() > letter.origin().offset() || hadFailedBefore(letter, there.recordTime(), failed);
     }
 
-    /** Whether a letter is of a topic that is no more, since its event had failed long before another one was sent. */
-    private static boolean hadFailedBefore(Found letter, Instant sent) {
-        return sent.isAfter(Instant.EPOCH) // else it has no time stamp
-                && letter.firstFailedAt().isBefore(sent.minus(LONG_BEFORE));
+    /**
+     * Whether a letter is of a topic that is no more, since its event had failed long before another one was sent.
+     *
+     * @param sent when the other one was, by the clock of its publisher
+     * @param failed when that one had failed; it was sent before
+     */
+    private static boolean hadFailedBefore(Found letter, Instant sent, Instant failed) {
+        boolean isBelieved = sent.isAfter(Instant.EPOCH) // else it has no time stamp
+                && sent.isBefore(failed.plus(LONG_BEFORE));
+        Instant latest = sent.isBefore(failed) ? sent : failed;
+        return isBelieved && letter.firstFailedAt().isBefore(latest.minus(LONG_BEFORE));
     }
 
     /** Sorts the letters of one key. */
@@ -70,7 +81,7 @@ final class LetterOrder {
             boolean isMadeAgain = last.stream()
                     .anyMatch(
                             before -> before.origin().offset() > found.origin().offset()
-                                    && hadFailedBefore(before, found.origin().timestamp()));
+                                    && hadFailedBefore(before, found.origin().timestamp(), found.firstFailedAt()));
             if (last.isEmpty() || isMadeAgain) {
                 runs.add(new ArrayList<>(List.of(found)));
             } else {

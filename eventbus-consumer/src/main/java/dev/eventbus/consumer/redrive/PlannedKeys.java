@@ -138,6 +138,13 @@ final class PlannedKeys {
         return parked;
     }
 
+    /** The ids of all parked events that are redriven. */
+    Set<String> parkedToRedrive() {
+        Set<String> ids = inOrder();
+        keys.values().forEach(of -> ids.addAll(of.waiting.ids()));
+        return ids;
+    }
+
     /** All parked keys that are selected. */
     List<ParkedKey> parked() {
         return Stream.concat(
@@ -161,6 +168,20 @@ final class PlannedKeys {
                 into.merge(out.why(), events, Long::sum);
             }
         }
+    }
+
+    /**
+     * How many parked events a discard leaves to their next try, though they are selected: of keys that are redriven with their letters
+     * and not given up with them.
+     *
+     * @param counted as in {@link #countLeftOut}
+     */
+    long waitingBesideLetters(Selection selection, Set<String> counted) {
+        return keys.values().stream()
+                .filter(of -> of.parked != null && !of.waiting.selected() && selection.fits(of.parked))
+                .flatMap(of -> of.waiting.ids().stream())
+                .filter(id -> !counted.contains(id))
+                .count();
     }
 
     List<PlannedKey> shown() {

@@ -210,16 +210,19 @@ public final class Redrive {
 
     /**
      * How many events may fail until a run stops, at least 1; default {@value #DEFAULT_STOPS_AFTER}. A run that {@link #waits} begins with so many
-     * and goes on as they have their effect, so that a cause which nobody has mended costs no more than these; if nothing is heard of them
-     * for 5 s it goes on. Later, and in a run that does not wait, failures are looked for once a second; what was handed over by then
-     * stays so.
+     * and goes on as they have their effect, so that a cause which nobody has mended costs no more than these. If the group has begun with
+     * none of them after 5 s it goes on; once it has, each next one may take as long as the run waits. Later, and in a run that does not
+     * wait, failures are looked for once a second; what was handed over by then stays so.
      */
     public Redrive stopsAfter(int failures) {
         Checks.atLeast("stopsAfter", failures, 1);
         return with(new Pace(pace.perSecond(), pace.mostRedrives(), failures, pace.waits(), pace.requestedBy()));
     }
 
-    /** How long a run waits at its end for what it has handed over; default not at all. Without an inbox it cannot know. */
+    /**
+     * How long a run waits at its end for what it has handed over, and at its beginning for each of the first, see {@link #stopsAfter};
+     * default not at all. Without an inbox it cannot know. Say more than a handler takes that fails by a time-out.
+     */
     public Redrive waits(Duration limit) {
         if (limit.isNegative()) {
             throw new IllegalArgumentException("waits must be >= 0, was " + limit);

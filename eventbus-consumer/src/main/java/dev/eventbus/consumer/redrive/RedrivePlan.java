@@ -75,7 +75,7 @@ public final class RedrivePlan {
     /**
      * How many events {@link #discard} would give up: those that would be redriven, letters that cannot be, parked keys that were redriven too
      * often, and if a key or an event was named, also what of it is being handled again. Of a key that is not selected itself, but by one
-     * of its letters, only that letter.
+     * of its letters, and of one that waits for its next try and was not named, only that letter.
      */
     public long discardable() {
         return toGiveUp().size()
@@ -88,12 +88,18 @@ public final class RedrivePlan {
 
     /** A letter of a key that is given up as a whole goes with it. */
     private Predicate<Found> givenUp() {
-        Set<String> withTheirKeys = new HashSet<>();
-        keys.parkedToGiveUp().values().forEach(withTheirKeys::addAll);
+        Set<String> withTheirKeys = withTheirKeys();
         return one -> one.standing() == Standing.UNDER_WAY
                 ? asked.selection().names()
                         && !withTheirKeys.contains(one.mark().eventId())
                 : DiscardRun.CAN_BE_GIVEN_UP.contains(one.standing());
+    }
+
+    /** What is parked and given up with its key. */
+    private Set<String> withTheirKeys() {
+        Set<String> ids = new HashSet<>();
+        keys.parkedToGiveUp().values().forEach(ids::addAll);
+        return ids;
     }
 
     /** How many of the selected letters failed for which reason. */
@@ -111,15 +117,25 @@ public final class RedrivePlan {
     /** An event that is being handled again is a letter and parked, and counts once. */
     private Map<Standing, Long> counts(List<Found> letters, Predicate<PlannedKeys.LeftOut> parked) {
         Map<Standing, Long> standings = new TreeMap<>(aside.unlisted());
-        Set<String> counted = new HashSet<>();
-        for (Found one : letters) {
-            standings.merge(one.standing(), 1L, Long::sum);
-            if (one.standing() == Standing.UNDER_WAY) {
-                counted.add(one.mark().eventId());
-            }
-        }
-        keys.countLeftOut(standings, parked, counted);
+        letters.forEach(one -> standings.merge(one.standing(), 1L, Long::sum));
+        keys.countLeftOut(standings, parked, underWay(letters));
         return standings;
+    }
+
+    private static Set<String> underWay(List<Found> letters) {
+        Set<String> ids = new HashSet<>();
+        letters.stream()
+                .filter(one -> one.standing() == Standing.UNDER_WAY)
+                .forEach(one -> ids.add(one.mark().eventId()));
+        return ids;
+    }
+
+    /** The letters without those whose events have their places among parked ones that something becomes of. */
+    private List<Found> lettersBeside(Set<String> parked) {
+        return found.stream()
+                .filter(one -> one.standing() != Standing.UNDER_WAY
+                        || !parked.contains(one.mark().eventId()))
+                .toList();
     }
 
     /** When the first of what would be redriven failed or was parked; empty if there is nothing. */
@@ -150,14 +166,16 @@ public final class RedrivePlan {
      * @throws dev.eventbus.EventBusException if the inbox's database or Kafka does not answer; what was handed over by then stays so
      */
     public RedriveResult run(String note) {
-        return new RedriveRun(source, asked, found, keys).redrive(standings(), noted("note", note));
+        Map<Standing, Long> leftAlone = counts(lettersBeside(keys.parkedToRedrive()), out -> true);
+        return new RedriveRun(source, asked, found, keys).redrive(leftAlone, noted("note", note));
     }
 
     /**
      * Gives up what was planned, and what cannot be redriven, for good: {@link #discardable} events. They count as SKIPPED, whoever
      * meets one skips it. An event whose handler runs right now is waited for a second and then left alone ({@link Standing#HELD}): it
-     * either has its effect or is given up, never both. The letters stay in their topic until retention takes them. One that is not to be believed, and one whose id
-     * belongs to another event, is known by its place from then on, so that no other event is touched.
+     * either has its effect or is given up, never both, if its handler's effects are in the inbox's transaction; others may be there of an event
+     * that is given up, for the transaction can fail behind them. The letters stay in their topic until retention takes them. One that is not
+     * to be believed, and one whose id belongs to another event, is known by its place from then on, so that no other event is touched.
      *
      * @param reason why, for the audit, 1 to 2,000 characters
      * @throws IllegalStateException for a group without an inbox: nothing there could remember it
@@ -185,7 +203,15 @@ public final class RedrivePlan {
 
     /** What a discard leaves alone. */
     private Map<Standing, Long> leftAlone() {
-        return counts(found.stream().filter(givenUp().negate()).toList(), out -> !out.canBeGivenUp());
+        List<Found> letters = lettersBeside(withTheirKeys()).stream()
+                .filter(givenUp().negate())
+                .toList();
+        Map<Standing, Long> left = counts(letters, out -> !out.canBeGivenUp());
+        long waiting = keys.waitingBesideLetters(asked.selection(), underWay(letters));
+        if (waiting > 0) {
+            left.merge(Standing.WAITING, waiting, Long::sum);
+        }
+        return left;
     }
 
     private static String noted(String name, String text) {

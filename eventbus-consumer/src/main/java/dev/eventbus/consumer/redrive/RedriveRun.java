@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.KafkaAccessException;
+import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.HandedStore.Handed;
 import dev.eventbus.consumer.redrive.PlannedKeys.OfKey;
@@ -9,7 +10,9 @@ import dev.eventbus.consumer.redrive.RedriveStore.Answer;
 import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -34,8 +37,8 @@ final class RedriveRun {
     /** How often it is looked while nobody knows whether the cause is mended. */
     private static final Duration LOOKS_FIRST = Duration.ofMillis(100);
 
-    /** How long a run waits in all for that, if it waits at all: its group may not be there. */
-    private static final Duration LONGEST_TRIAL = Duration.ofSeconds(5);
+    /** How long a run waits for the first sign of its group, if it waits at all: it may not be there. */
+    private static final Duration LONGEST_SILENCE = Duration.ofSeconds(5);
 
     /** What a pause has cost is made up for by so much and no more, so that none ends in a burst. */
     private static final Duration MADE_UP = Duration.ofMillis(5);
@@ -63,8 +66,14 @@ final class RedriveRun {
     /** When the next event may be handed over, by {@link System#nanoTime}. */
     private long due = looked;
 
-    /** What is left of {@link #LONGEST_TRIAL}. */
+    /** How long it is waited for the next sign of the group; zero once that was in vain, until one comes. */
     private Duration trial;
+
+    /** Whether the group has begun with what it was given: from then on it is waited for, however long its handlers take. */
+    private boolean begun;
+
+    /** When the letters' events had failed first, by id. */
+    private final Map<String, Instant> firstFailed = new HashMap<>();
 
     RedriveRun(Source source, RedrivePlan.Asked asked, List<Found> letters, PlannedKeys keys) {
         this.source = source;
@@ -78,7 +87,10 @@ final class RedriveRun {
         this.store = source.inbox() == null ? null : new RedriveStore(source.inbox(), source.group());
         this.fate = source.inbox() == null ? null : new HandedStore(source.inbox(), source.group());
         Duration waits = asked.pace().waits();
-        this.trial = waits.compareTo(LONGEST_TRIAL) < 0 ? waits : LONGEST_TRIAL;
+        this.trial = waits.compareTo(LONGEST_SILENCE) < 0 ? waits : LONGEST_SILENCE;
+        letters.stream()
+                .filter(found -> found.isReady() || found.standing() == Standing.UNDER_WAY)
+                .forEach(found -> firstFailed.put(found.mark().eventId(), found.firstFailedAt()));
     }
 
     RedriveResult redrive(Map<Standing, Long> standings, String note) {
@@ -208,7 +220,7 @@ final class RedriveRun {
     private Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         Answer[] answer = {new Answer(Standing.HELD, null)};
         RunLoop.await(LOOKS, () -> {
-            answer[0] = inbox.admit(found, letter, wholeKey);
+            answer[0] = inbox.admit(found, letter, wholeKey, there -> isBehind(there, found));
             return answer[0].standing() != Standing.HELD;
         });
         SQLException refusal = answer[0].refusal();
@@ -216,6 +228,11 @@ final class RedriveRun {
             tally.refuses(audit.id(), found, refusal, asked.pace().stopsAfter());
         }
         return answer[0].standing();
+    }
+
+    private boolean isBehind(ParkedEvent there, Found letter) {
+        Instant now = source.kafka().clock().instant();
+        return LetterOrder.isBehind(there, firstFailed.getOrDefault(there.eventId(), now), letter);
     }
 
     /** Looks how those fare that were handed over, now and then. */
@@ -227,6 +244,7 @@ final class RedriveRun {
             return;
         }
         Objects.requireNonNull(fate).ended(underWay).forEach((event, came) -> {
+            hear();
             underWay.remove(event);
             followers.remove(event);
             switch (came) {
@@ -259,16 +277,34 @@ final class RedriveRun {
      * not the whole plan. A group that does not answer is waited for once.
      */
     private void tryFirst() {
-        long began = System.nanoTime();
-        if (trial.isZero() || !isAtStake()) {
-            return;
+        while (!trial.isZero() && isAtStake() && !hasFailedTooOften()) {
+            int before = underWay.size();
+            boolean heard = RunLoop.await(trial, LOOKS_FIRST, () -> {
+                look(true);
+                return underWay.size() < before || isFirstSign();
+            });
+            if (!heard) {
+                trial = Duration.ZERO;
+            }
         }
-        RunLoop.await(trial, LOOKS_FIRST, () -> {
-            look(true);
-            return !isAtStake() || hasFailedTooOften();
-        });
-        Duration left = trial.minusNanos(System.nanoTime() - began);
-        trial = left.isNegative() ? Duration.ZERO : left;
+    }
+
+    private boolean isFirstSign() {
+        if (begun || Thread.currentThread().isInterrupted()) {
+            return false;
+        }
+        List<Handed> tried =
+                underWay.stream().filter(event -> !followers.contains(event)).toList();
+        if (Objects.requireNonNull(fate).isBegun(tried)) {
+            hear();
+        }
+        return begun;
+    }
+
+    /** The group is there: the next sign may take as long as the run waits. */
+    private void hear() {
+        begun = true;
+        trial = asked.pace().waits();
     }
 
     private boolean isAtStake() {

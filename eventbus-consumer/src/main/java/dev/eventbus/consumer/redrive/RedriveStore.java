@@ -20,6 +20,7 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Predicate;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 
@@ -93,7 +94,7 @@ final class RedriveStore {
     }
 
     /** A deadlock, or what another transaction has done meanwhile: the database has rolled ours back, and it may be tried again. */
-    private static boolean isConflict(SQLException e) {
+    static boolean isConflict(SQLException e) {
         return e.getSQLState() != null && e.getSQLState().startsWith("40");
     }
 
@@ -195,13 +196,17 @@ final class RedriveStore {
      *
      * @param wholeKey whether all that is parked of its key is to be handled again too, which {@link #redrive} begins; else the letter of
      *     a key that waits for a person or for its time is left alone
+     * @param isBehind which parked events of its key stand behind it
      */
-    Answer admit(Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
+    Answer admit(
+            Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey, Predicate<ParkedEvent> isBehind) {
         ParkedEvent event = found.parked(letter);
-        return answer(rows -> admit(rows, found, event, wholeKey));
+        return answer(rows -> admit(rows, found, event, wholeKey, isBehind));
     }
 
-    private Standing admit(RedriveRows rows, Found found, ParkedEvent event, boolean wholeKey) throws SQLException {
+    private Standing admit(
+            RedriveRows rows, Found found, ParkedEvent event, boolean wholeKey, Predicate<ParkedEvent> isBehind)
+            throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -219,7 +224,7 @@ final class RedriveStore {
         }
         boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
         if (!there) {
-            insertInPlace(rows, event, found);
+            insertInPlace(rows, event, isBehind);
             raiseRedrives(rows, event, found.origin().redrives());
         }
         rows.keep();
@@ -241,13 +246,14 @@ final class RedriveStore {
     /**
      * Before those of its key that stood behind it in the topic: these are written anew, in their order.
      */
-    private static void insertInPlace(RedriveRows rows, ParkedEvent event, Found letter) throws SQLException {
+    private static void insertInPlace(RedriveRows rows, ParkedEvent event, Predicate<ParkedEvent> isBehind)
+            throws SQLException {
         ParkedKey key = keyOf(event, "");
         List<ParkedEvent> behind = new ArrayList<>();
         for (String id : rows.parked().eventIds(rows.connection(), key)) {
             ParkedEvent there =
                     Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
-            if (!behind.isEmpty() || LetterOrder.isBehind(there, letter)) {
+            if (!behind.isEmpty() || isBehind.test(there)) {
                 behind.add(there);
             }
         }

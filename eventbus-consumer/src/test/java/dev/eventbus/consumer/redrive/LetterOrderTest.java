@@ -51,6 +51,22 @@ class LetterOrderTest {
     }
 
     @Test
+    void a_publisher_whose_clock_is_ahead_by_hours_changes_no_order_in_a_partition() {
+        Found hoursAhead = sentAt(0, 5, 100_000 + 3 * 3_600, 100_004);
+        Found right = sentAt(0, 10, 100_001, 100_003);
+        assertThat(sorted(right, hoursAhead)).containsExactly("0@5", "0@10");
+        assertThat(isBehind(hoursAhead, right)).isFalse();
+        assertThat(isBehind(right, hoursAhead)).isTrue();
+    }
+
+    @Test
+    void a_clock_that_is_a_little_ahead_does_not_hide_that_a_topic_was_made_again() {
+        Found ofNewTopic = sentAt(0, 3, 9_005, 9_000);
+        assertThat(sorted(ofNewTopic, at(0, 5_000, 10))).containsExactly("0@5000", "0@3");
+        assertThat(isBehind(ofNewTopic, at(0, 5_000, 10))).isTrue();
+    }
+
+    @Test
     void events_that_fail_once_their_group_was_set_back_are_before_those_that_had_failed_already() {
         Found later = sentAt(0, 11, 101, 102);
         Found earlier = sentAt(0, 10, 100, 90_000);
@@ -72,7 +88,7 @@ class LetterOrderTest {
     }
 
     private static boolean isBehind(Found there, Found letter) {
-        return LetterOrder.isBehind(parked(there), letter);
+        return LetterOrder.isBehind(parked(there), there.firstFailedAt(), letter);
     }
 
     private static ParkedEvent parked(Found found) {
