@@ -15,8 +15,6 @@ import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
-import java.time.Duration;
-import java.time.Instant;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
@@ -27,8 +25,6 @@ import javax.sql.DataSource;
  * redriven and will never do; everything else is redriven. Until its standard input ends.
  */
 final class RedriverMain {
-
-    private static final Duration LETTERS_ARRIVE_WITHIN = Duration.ofSeconds(5);
 
     private static final long LOOKS_EVERY = 1_000_000_000;
     private static final int POOL = 2;
@@ -115,16 +111,10 @@ final class RedriverMain {
 
     private static boolean isHopeless(ParkedKey key, String eventId) {
         return switch (Fate.of(eventId)) {
-            case HALTS ->
-                !key.reason().equals(FailureReason.ATTEMPTS_EXHAUSTED.name()) && isOld(key); // else it is redriven
-            case FAILS_ALWAYS -> !Fate.isMendedByRedrive(eventId) && key.redrives() > 0 && isOld(key);
+            case HALTS -> true;
+            case FAILS_ALWAYS -> !Fate.isMendedByRedrive(eventId) && key.redrives() > 0;
             default -> false;
         };
-    }
-
-    /** Whether the copy of what parked it has had time to arrive. */
-    private static boolean isOld(ParkedKey key) {
-        return key.since().isBefore(Instant.now().minus(LETTERS_ARRIVE_WITHIN));
     }
 
     private DataSource in(DataSource real) {
