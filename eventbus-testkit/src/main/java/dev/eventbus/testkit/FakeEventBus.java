@@ -81,7 +81,8 @@ public final class FakeEventBus implements AutoCloseable {
      * }
      * }</pre>
      *
-     * <p>The same seed gives the same run, if nothing else is left to chance: a random back-off is, as the default one.
+     * <p>The same seed gives the same run, if nothing else is left to chance: a random back-off is, as the default one, and the leases of
+     * relays, which are on their database's clock.
      */
     public static FakeEventBus seeded(long seed) {
         return new FakeEventBus(InMemoryKafka.create(), seed);

@@ -86,7 +86,7 @@ final class Fleet implements AutoCloseable {
 
         private void tellUnexpectedEnd() {
             if (endedByItself() && !closed) {
-                exits.byItself(toString(), mayHalt, child().exitCode(), log());
+                exits.byItself(toString(), role == Role.CONSUMER, mayHalt, child().exitCode(), log());
                 child = mayHalt ? child : null;
             }
         }

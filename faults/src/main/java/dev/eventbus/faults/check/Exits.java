@@ -21,11 +21,12 @@ public final class Exits {
     /**
      * One has ended by itself.
      *
+     * @param handles whether it handles events, so that one may have ended it
      * @param mayHalt whether it was started to halt somewhere
      * @param log where it tells why
      */
-    public void byItself(String process, boolean mayHalt, int code, Object log) {
-        if (code == BY_EVENT && process.startsWith("consumer")) {
+    public void byItself(String process, boolean handles, boolean mayHalt, int code, Object log) {
+        if (handles && code == BY_EVENT) {
             byEvent.add(process);
         } else if (!mayHalt) {
             unexpected.add("%s with code %d, see %s".formatted(process, code, log));
