@@ -143,25 +143,28 @@ final class ConsumerMain {
     }
 
     private void handle(Event<? extends Change> event, Delivery delivery, Connection tx) throws SQLException {
-        write(event, delivery.attempt(), tx);
         Fate fate = Fate.of(event.id());
+        boolean isRedriven = delivery.attempt() > ATTEMPTS && Fate.isMendedByRedrive(event.id());
+        boolean healed = System.nanoTime() - healedUntil.get() < 0;
+        boolean fails = delivery.attempt() <= fate.failures && !isRedriven && !healed;
+        boolean outage = System.nanoTime() - outageEnds.get() < 0;
+        write(event, delivery.attempt(), fails || outage || fate == Fate.HALTS, tx);
         if (fate == Fate.SLOW) {
             LockSupport.parkNanos(SLOW_NANOS);
         }
         if (fate == Fate.HALTS) {
             Runtime.getRuntime().halt(Exits.BY_EVENT);
         }
-        boolean isRedriven = delivery.attempt() > ATTEMPTS && Fate.isMendedByRedrive(event.id());
-        boolean healed = System.nanoTime() - healedUntil.get() < 0;
-        if (delivery.attempt() <= fate.failures && !isRedriven && !healed) {
+        if (fails) {
             throw new IllegalStateException("as it is to be");
         }
-        if (System.nanoTime() - outageEnds.get() < 0) {
+        if (outage) {
             throw new Outage();
         }
     }
 
-    private static void write(Event<? extends Change> event, int attempt, Connection tx) throws SQLException {
+    private static void write(Event<? extends Change> event, int attempt, boolean fails, Connection tx)
+            throws SQLException {
         Change change = event.payload();
         try (PreparedStatement insert = tx.prepareStatement(WorkloadSql.insertEffect())) {
             insert.setString(1, event.id());
@@ -171,6 +174,7 @@ final class ConsumerMain {
             insert.setString(5, change.digest());
             insert.setLong(6, ProcessHandle.current().pid());
             insert.setInt(7, attempt);
+            insert.setBoolean(8, fails);
             insert.executeUpdate();
         }
     }

@@ -107,7 +107,8 @@ public final class FaultRun {
         windows.add(recovering(new Window(began, System.currentTimeMillis())));
         tour.missed().forEach(point -> open.add("crash point not reached: " + point));
         Nemesis nemesis = new Nemesis(damage::carryOut);
-        List<Schedule.Fault> scheduled = Schedule.of(options.seed(), options.faultsFor(), options.tier().gaps);
+        List<Schedule.Fault> scheduled =
+                Schedule.of(options.seed(), options.faultsFor(), options.tier().gaps, seenWithin(options.isStrict()));
         long calm = System.nanoTime() + options.faultsFor().toNanos();
         nemesis.make(scheduled);
         TimeUnit.NANOSECONDS.sleep(calm - System.nanoTime());
@@ -178,6 +179,13 @@ public final class FaultRun {
         if (hard < least.hardFaults()) {
             open.add("only %d hard faults, %d are wanted".formatted(hard, least.hardFaults()));
         }
+        if (options.asksForAllKinds()) {
+            FaultKind.counts(nemesis.made()).forEach((kind, times) -> {
+                if (times == 0 && (options.parks() || !kind.endsWith("-redriver"))) {
+                    open.add("no fault of kind %s was made".formatted(kind));
+                }
+            });
+        }
         if (sampler.looks() < 5) {
             open.add("the sampler saw all in %d looks only".formatted(sampler.looks()));
         }
@@ -185,8 +193,16 @@ public final class FaultRun {
     }
 
     private Window recovering(Window fault) {
-        Duration within = options.isStrict() ? RECOVERS_WITHIN.plus(ABORTS_WITHIN) : RECOVERS_WITHIN;
-        return fault.longerBy(within);
+        return fault.longerBy(recoversWithin(options.isStrict()));
+    }
+
+    private static Duration recoversWithin(boolean isStrict) {
+        return isStrict ? RECOVERS_WITHIN.plus(ABORTS_WITHIN) : RECOVERS_WITHIN;
+    }
+
+    /** A key that is stuck after the last fault of a turn is seen before the first of the next. */
+    static Duration seenWithin(boolean isStrict) {
+        return recoversWithin(isStrict).plus(STALLS_AT_MOST).plusSeconds(2);
     }
 
     /** Waits until nothing is left to be done. Returns how long it took. */

@@ -65,7 +65,7 @@ record Options(
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
         QUICK(1, 0, 25, 90, new Least(1_000, 15), new Gaps(300, 2_200)),
-        CI(12, 0, 85, 120, new Least(60_000, 80), new Gaps(1_200, 7_000)),
+        CI(12, 0, 85, 120, new Least(60_000, 80), new Gaps(1_000, 5_800)),
         NIGHTLY(60, 30, 75, 600, new Least(300_000, 250), new Gaps(1_500, 11_000));
 
         private final int minutes;
@@ -143,8 +143,16 @@ record Options(
 
     /** What is asked of the run beside the guarantees, unless less time or load was asked for. */
     Least least() {
-        boolean asTheTier = rate >= tier.rate && faultsFor.toMinutes() >= tier.minutes && tours > 0;
-        return asTheTier ? tier.least : Tier.QUICK.least;
+        return isAsTheTier() ? tier.least : Tier.QUICK.least;
+    }
+
+    /** A minute is too short for every kind. */
+    boolean asksForAllKinds() {
+        return isAsTheTier() && tier != Tier.QUICK;
+    }
+
+    private boolean isAsTheTier() {
+        return rate >= tier.rate && faultsFor.toMinutes() >= tier.minutes && tours > 0;
     }
 
     private static int bit(String seed, int number) {

@@ -9,20 +9,21 @@ import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.consumer.redrive.RedrivePlan;
+import dev.eventbus.faults.check.History.Letter;
 import dev.eventbus.faults.crash.CrashPoint;
 import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
-import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import javax.sql.DataSource;
+import org.apache.kafka.common.KafkaException;
 
 /**
  * A person on duty, who looks every second which keys are parked: what ends the process is given up, and so is what failed when it was
- * redriven and will never do; everything else is redriven. Until its standard input ends.
+ * redriven and will never do, but not before its dead letter is there; everything else is redriven. Until its standard input ends.
  */
 final class RedriverMain {
 
@@ -33,17 +34,19 @@ final class RedriverMain {
     private static final int OF_FIRST_KEY = 2;
 
     private final CrashPoint crash;
+    private final String bootstrapServers;
 
     /** Commits of a run: the first notes that it has begun, each that follows is of one key. */
     private final AtomicInteger commits = new AtomicInteger(OF_FIRST_KEY);
 
-    private RedriverMain(CrashPoint crash) {
+    private RedriverMain(CrashPoint crash, String bootstrapServers) {
         this.crash = crash;
+        this.bootstrapServers = bootstrapServers;
     }
 
     /** @param arguments JDBC address, user, password, bootstrap servers */
     public static void main(String[] arguments) {
-        RedriverMain main = new RedriverMain(CrashPoint.ofThisJvm());
+        RedriverMain main = new RedriverMain(CrashPoint.ofThisJvm(), arguments[3]);
         KafkaCluster kafka = KafkaCluster.of(Clients.APPLICATION.settings(arguments[3]));
         HikariDataSource database = Children.pool(arguments[0], arguments[1], arguments[2], POOL);
         Thread duty = new Thread(() -> main.look(kafka, database), "on duty");
@@ -57,7 +60,7 @@ final class RedriverMain {
         while (!Thread.currentThread().isInterrupted()) {
             try {
                 redrive(kafka, inbox, database);
-            } catch (SQLException | EventBusException e) {
+            } catch (SQLException | EventBusException | KafkaException e) {
                 System.err.println("not redriven: " + e);
             }
             LockSupport.parkNanos(LOOKS_EVERY);
@@ -87,20 +90,30 @@ final class RedriverMain {
         }
     }
 
-    private static void giveUp(ParkingStore parking, ParkedKey key, DataSource database) throws SQLException {
-        Optional<String> first = parking.first(ConsumerMain.GROUP, key).map(ParkedEvent::eventId);
-        if (first.isPresent() && isHopeless(key, first.get())) {
-            note(first.get(), database);
-            parking.discard(ConsumerMain.GROUP, key, first.get()::equals);
-            first = parking.first(ConsumerMain.GROUP, key).map(ParkedEvent::eventId);
+    private void giveUp(ParkingStore parking, ParkedKey key, DataSource database) throws SQLException {
+        ParkedEvent first = parking.first(ConsumerMain.GROUP, key).orElse(null);
+        if (first != null && isHopeless(key, first.eventId())) {
+            if (!first.hasFailedForGood()) {
+                note(first.eventId(), database);
+            } else if (!hasLetter(first.eventId())) {
+                return; // one that is given up before its letter is there leaves none
+            }
+            parking.discard(ConsumerMain.GROUP, key, first.eventId()::equals);
+            first = parking.first(ConsumerMain.GROUP, key).orElse(null);
         }
-        boolean waitsForNothing = first.isPresent() && Fate.of(first.get()) != Fate.HALTS;
+        boolean waitsForNothing = first != null && Fate.of(first.eventId()) != Fate.HALTS;
         if (waitsForNothing && key.reason().equals(FailureReason.CRASHED_HANDLER.name())) {
             boolean unused = parking.redrive(ConsumerMain.GROUP, key);
         }
     }
 
-    /** Of what is given up nobody may ask for a dead letter: its copy may still be on its way, and is not sent any more. */
+    private boolean hasLetter(String eventId) {
+        try (TopicReader reader = new TopicReader(bootstrapServers)) {
+            return reader.letters().stream().map(Letter::id).anyMatch(eventId::equals);
+        }
+    }
+
+    /** Of what has not run and is given up nobody may ask for a dead letter. */
     private static void note(String eventId, DataSource database) throws SQLException {
         try (Connection connection = database.getConnection();
                 PreparedStatement insert = connection.prepareStatement(WorkloadSql.giveUp())) {

@@ -15,13 +15,11 @@ import org.jspecify.annotations.Nullable;
  */
 final class Schedule {
 
-    /** So often there is a calm, long enough for all to recover and be seen to: during faults a key may stand still. */
-    private static final long CALM_EVERY_MILLIS = 120_000;
+    /** So long there are faults, and then a calm, long enough for all to recover and be seen to: during faults a key may stand still. */
+    private static final long FAULTS_MILLIS = 80_000;
 
-    private static final long CALM_MILLIS = 40_000;
-
-    /** Of a calm so much is left when the last fault is over. */
-    private static final long RECOVERY_MILLIS = 27_000;
+    /** Faults that began before a calm last so long into it at most. */
+    private static final long LAST_FAULT_MILLIS = 13_000;
 
     /** Time in which what was hit recovers before it is hit again; a JVM or a broker takes so long to start. */
     private static final long REST_MILLIS = 6_000;
@@ -44,9 +42,27 @@ final class Schedule {
     /** Least and most time from the beginning of one fault to that of the next. */
     record Gaps(long leastMillis, long mostMillis) {}
 
+    /** How long there are faults and calm together, and a calm's rest when its last fault is over. */
+    private record Turns(long millis, long restMillis) {
+
+        static Turns with(Duration seen) {
+            return new Turns(FAULTS_MILLIS + LAST_FAULT_MILLIS + seen.toMillis(), seen.toMillis());
+        }
+
+        boolean endsBeforeRest(Fault fault) {
+            return fault.atMillis() % millis + fault.forMillis() <= millis - restMillis;
+        }
+
+        long afterCalm(long at) {
+            return at % millis < FAULTS_MILLIS ? at : at - at % millis + millis;
+        }
+    }
+
     private Schedule() {}
 
-    static List<Fault> of(long seed, Duration length, Gaps gaps) {
+    /** @param seen time in which all recovers from a fault, and then is looked at whether it does */
+    static List<Fault> of(long seed, Duration length, Gaps gaps, Duration seen) {
+        Turns turns = Turns.with(seen);
         SplittableRandom random = new SplittableRandom(seed);
         Deck deck = new Deck(random);
         Map<String, Long> busyUntil = new HashMap<>();
@@ -55,20 +71,16 @@ final class Schedule {
         while (at < length.toMillis()) {
             long now = at;
             Fault fault =
-                    deck.next(now, next -> busyUntil.getOrDefault(next.hit(), 0L) <= now && endsBeforeCalmIsOver(next));
+                    deck.next(now, next -> busyUntil.getOrDefault(next.hit(), 0L) <= now && turns.endsBeforeRest(next));
             if (fault == null) {
                 at += 50;
             } else {
                 faults.add(fault);
                 busyUntil.put(fault.hit(), at + fault.forMillis() + REST_MILLIS);
-                at = afterCalm(at + random.nextLong(gaps.leastMillis(), gaps.mostMillis()));
+                at = turns.afterCalm(at + random.nextLong(gaps.leastMillis(), gaps.mostMillis()));
             }
         }
         return List.copyOf(faults);
-    }
-
-    private static boolean endsBeforeCalmIsOver(Fault fault) {
-        return fault.atMillis() % CALM_EVERY_MILLIS + fault.forMillis() <= CALM_EVERY_MILLIS - RECOVERY_MILLIS;
     }
 
     /** Kinds that are still to be dealt; what does not fit now is dealt later. */
@@ -115,10 +127,5 @@ final class Schedule {
             }
             return null;
         }
-    }
-
-    private static long afterCalm(long at) {
-        long calm = CALM_EVERY_MILLIS - CALM_MILLIS;
-        return at % CALM_EVERY_MILLIS < calm ? at : at - at % CALM_EVERY_MILLIS + CALM_EVERY_MILLIS;
     }
 }

@@ -67,7 +67,8 @@ final class Witness {
                                     row.getLong(3),
                                     row.getLong(4),
                                     row.getString(5),
-                                    row.getTimestamp(6).getTime())),
+                                    row.getBoolean(6),
+                                    row.getTimestamp(7).getTime())),
                     new HashSet<>(outbox),
                     rows(
                             connection,

@@ -163,6 +163,8 @@ public final class Checker {
                     || !written.digest().equals(effect.digest())
                     || written.number() != effect.number()) {
                 found.add(Violation.CORRUPT, written + " became " + effect);
+            } else if (effect.failed()) {
+                found.add(Violation.FAILED_EFFECT, effect.toString());
             }
         }
         history.effects().stream().collect(groupingBy(Effect::key)).values().forEach(this::effectOrder);

@@ -58,9 +58,10 @@ public record History(
      * @param number of the event within its key, as the event says
      * @param nth of the effects of its key, counted under the key's row lock
      * @param digest of what the handler was given
+     * @param failed whether the handler has failed after it had written this, so that it may not be there
      * @param atMillis when, by the database's clock
      */
-    public record Effect(String id, String key, long number, long nth, String digest, long atMillis) {}
+    public record Effect(String id, String key, long number, long nth, String digest, boolean failed, long atMillis) {}
 
     /**
      * An event of a parked key.

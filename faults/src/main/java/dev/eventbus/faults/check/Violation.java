@@ -18,6 +18,8 @@ public enum Violation {
     DOUBLE_EFFECT,
     /** P4: effects of a key in another order than its commits. */
     REORDERED_EFFECT,
+    /** P5: a handler failed, and what it had written is there. */
+    FAILED_EFFECT,
     /** P6: fails always, the group's offset has passed it, and there is no dead letter. */
     DLQ_MISSING,
     /** P6: a dead letter of what was never committed, had no reason to fail, or has its effect. */

@@ -110,6 +110,13 @@ class CheckerTest {
     }
 
     @Test
+    void what_a_handler_wrote_before_it_failed_may_not_be_there_though_the_event_fails_always() {
+        story.letters.clear();
+        story.effects.add(new Effect("poison", "bob", 1, 0, "digest of poison", true, 15));
+        assertOnly(Violation.FAILED_EFFECT, 1);
+    }
+
+    @Test
     void effects_of_a_key_in_another_order_than_its_commits_are_reordered() {
         Story.alter(story.effects, 0, effect -> nth(effect, 2));
         Story.alter(story.effects, 1, effect -> nth(effect, 1));
@@ -259,7 +266,7 @@ class CheckerTest {
         Story.alter(
                 story.effects,
                 3,
-                effect -> new Effect(effect.id(), effect.key(), effect.number(), 1, "other", effect.atMillis()));
+                effect -> new Effect(effect.id(), effect.key(), effect.number(), 1, "other", false, effect.atMillis()));
         assertOnly(Violation.CORRUPT, 2);
     }
 
@@ -281,6 +288,7 @@ class CheckerTest {
     }
 
     private static Effect nth(Effect effect, long nth) {
-        return new Effect(effect.id(), effect.key(), effect.number(), nth, effect.digest(), effect.atMillis());
+        return new Effect(
+                effect.id(), effect.key(), effect.number(), nth, effect.digest(), effect.failed(), effect.atMillis());
     }
 }
