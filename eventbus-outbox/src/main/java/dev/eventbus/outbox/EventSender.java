@@ -7,6 +7,8 @@ import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.RowKey;
 import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
+import java.sql.Connection;
+import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -144,10 +146,15 @@ final class EventSender {
             }
         }
         events.tellAcked(kafka.clock().instant());
+        if (!drained.shut().isEmpty()) {
+            shardsToReread.addAll(drained.shut());
+            inFlight.takeBackWaitingOf(drained.shut());
+        }
         if (drained.stopped()) {
             abandon();
         }
         giveUpOnSilentTopics();
+        tellWaiting();
         return !drained.outcomes().isEmpty() || drained.stopped();
     }
 
@@ -160,7 +167,9 @@ final class EventSender {
         if (!suspects.isEmpty()) {
             suspects.remove(row.key());
         }
-        letIn(row.event().topic());
+        if (!breakers.hasFailedSince(row.event().topic(), System.nanoTime() - nanos.getAsLong())) {
+            letIn(row.event().topic());
+        }
     }
 
     /** A topic has taken an event, or has none to take and is known to the broker. */
@@ -205,15 +214,35 @@ final class EventSender {
                 row.key(), any -> new Suspect(row.event().topic(), kafka.clock().instant()));
     }
 
+    /** 0 if the topic cannot be written to now; it then waits. */
+    int partitionsOf(String topic, TopicPartitions partitions, Connection connection) throws SQLException {
+        try {
+            return partitions.count(connection, topic);
+        } catch (KafkaSink.StoppedException e) {
+            return 0;
+        } catch (RuntimeException e) {
+            topicFailed(topic, e);
+            return 0;
+        }
+    }
+
     /** Makes a topic wait; its events stay in the outbox. */
     void topicFailed(String topic, Exception error) {
         KafkaFault fault = KafkaFault.of(kafka, topic, error, probe);
-        Instant retryAt = breakers.failed(topic, fault.text(), fault.definite());
+        breakers.failed(topic, fault.text(), fault.definite());
         shardsToReread.addAll(inFlight.takeBackWaiting(topic));
-        if (breakers.takeToldWaits(topic)) {
-            LOG.warn("{} Next try at {}.", fault.text(), retryAt);
-            events.topicWaits(topic, fault.text(), retryAt);
-        }
+        tellWaiting();
+    }
+
+    /** Of a topic that came back for a moment it is told later, though nothing of it fails any more. */
+    private void tellWaiting() {
+        breakers.waiting().forEach((topic, retryAt) -> {
+            if (breakers.takeToldWaits(topic)) {
+                String problem = breakers.problem(topic);
+                LOG.warn("{} Next try at {}.", problem, retryAt);
+                events.topicWaits(topic, problem, retryAt);
+            }
+        });
     }
 
     /**

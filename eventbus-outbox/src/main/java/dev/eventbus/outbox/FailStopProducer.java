@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerConfig;
@@ -267,7 +268,7 @@ final class FailStopProducer implements KafkaSink {
                 outcomes.add(next);
             }
         }
-        return new Drained(outcomes, stopped);
+        return new Drained(outcomes, stopped, Set.of());
     }
 
     @Override

@@ -39,6 +39,7 @@ final class InFlight {
     static final long MAX_BYTES_PER_TOPIC = MAX_BYTES / 4 * 3;
 
     private static final Duration STUCK_AFTER = Duration.ofMillis(100);
+    private static final long RETRY_LOCKED_AFTER = Duration.ofSeconds(1).toNanos();
 
     /** A partition that has acknowledged nothing for so long may have forgotten the producer, and is cold again. */
     private static final long COLD_AFTER = Duration.ofHours(1).toNanos();
@@ -75,7 +76,6 @@ final class InFlight {
             this.shard = place.shard();
         }
 
-        /** Whether the partition would take the producer's second record without its first. In a transaction that is no harm. */
         boolean hasNext() {
             return !waiting.isEmpty();
         }
@@ -89,6 +89,7 @@ final class InFlight {
             return handedOver.isEmpty();
         }
 
+        /** Whether the partition would take the producer's second record without its first. In a transaction that is no harm. */
         boolean isCold(long now) {
             return shard == ANY_SHARD && (!acked || now - since > COLD_AFTER);
         }
@@ -99,11 +100,12 @@ final class InFlight {
     private final SendMode mode;
     private final LongSupplier nanoTime;
     private final Map<Place, Lane> lanes = new LinkedHashMap<>();
-
     /** Every row in flight, with its lane; an acknowledged one has none. */
     private final Map<RowKey, Flight> flights = new LinkedHashMap<>();
 
     private final List<OutboxRow> acked = new ArrayList<>();
+    private final List<OutboxRow> locked = new ArrayList<>();
+    private long retryLockedAt;
     private final Map<String, Load> loads = new HashMap<>();
     private long bytes;
 
@@ -253,7 +255,7 @@ final class InFlight {
     /** Kafka has a row. Returns how long that took; empty for rows that were taken back before, which are left alone. */
     OptionalLong acked(OutboxRow row) {
         Flight flight = flights.get(row.key());
-        if (flight == null || !removeHandedOver(flight)) {
+        if (flight == null || !flight.lane.handedOver.remove(flight)) {
             return OptionalLong.empty();
         }
         Lane lane = flight.lane;
@@ -264,24 +266,31 @@ final class InFlight {
         return OptionalLong.of(lane.since - flight.handedOverAt);
     }
 
-    private static boolean removeHandedOver(Flight flight) {
-        Deque<Flight> handedOver = flight.lane.handedOver;
-        if (handedOver.peek() == flight) {
-            handedOver.remove();
-            return true;
-        }
-        return handedOver.remove(flight);
-    }
-
     /** Rows that Kafka has and whose DELETE has not committed. */
     List<OutboxRow> awaitingDelete() {
         return Collections.unmodifiableList(acked);
     }
 
-    /** The DELETE of all that awaited it has committed. */
-    void deleted() {
-        acked.forEach(this::forget);
+    /** The DELETE of all that awaited it has committed, but for some that somebody keeps locked; these await another. */
+    void deleted(List<OutboxRow> butLocked) {
+        Set<RowKey> kept = butLocked.stream().map(OutboxRow::key).collect(Collectors.toSet());
+        acked.stream().filter(row -> !kept.contains(row.key())).forEach(this::forget);
         acked.clear();
+        locked.addAll(butLocked);
+        retryLockedAt = nanoTime.getAsLong() + RETRY_LOCKED_AFTER;
+    }
+
+    /** What was locked awaits its DELETE again, if it is time. */
+    void retryLocked() {
+        if (!locked.isEmpty() && nanoTime.getAsLong() - retryLockedAt >= 0) {
+            acked.addAll(locked);
+            locked.clear();
+        }
+    }
+
+    /** Rows that Kafka has and whose DELETE would wait for somebody's lock. */
+    int locked() {
+        return locked.size();
     }
 
     /** Ids of later events of a row's key that Kafka has. */
@@ -296,13 +305,12 @@ final class InFlight {
     /** Takes back a row that failed alone, and what waits behind it in its lane. Returns the shards to read again. */
     Set<Integer> takeBack(OutboxRow row) {
         Flight flight = flights.get(row.key());
-        if (flight == null || !removeHandedOver(flight)) {
+        if (flight == null || !flight.lane.handedOver.remove(flight)) {
             return Set.of();
         }
-        Lane lane = flight.lane;
-        lane.alone = false;
+        flight.lane.alone = false;
         forget(row);
-        Set<Integer> shards = takeBackWaiting(waiting -> waiting.lane == lane);
+        Set<Integer> shards = takeBackWaiting(waiting -> waiting.lane == flight.lane);
         shards.add(row.key().shard());
         return shards;
     }
@@ -325,14 +333,11 @@ final class InFlight {
     private Set<Integer> takeBackWaiting(Predicate<Flight> which) {
         Set<Integer> shards = new HashSet<>();
         for (Lane lane : lanes.values()) {
-            lane.waiting.removeIf(waiting -> {
-                boolean taken = which.test(waiting);
-                if (taken) {
-                    forget(waiting.row);
-                    shards.add(waiting.row.key().shard());
-                }
-                return taken;
+            lane.waiting.stream().filter(which).map(waiting -> waiting.row).forEach(row -> {
+                forget(row);
+                shards.add(row.key().shard());
             });
+            lane.waiting.removeIf(which);
         }
         return shards;
     }
@@ -342,6 +347,7 @@ final class InFlight {
         lanes.clear();
         flights.clear();
         acked.clear();
+        locked.clear();
         loads.clear();
         bytes = 0;
     }
@@ -359,13 +365,7 @@ final class InFlight {
         return shards;
     }
 
-    /**
-     * Topics of which a partition has not acknowledged anything for a time, although it has something.
-     *
-     * @param rows in flight of all these topics
-     * @param bytes in flight of all these topics
-     * @param heads first rows of their silent partitions
-     */
+    /** Topics of which a partition has something and has acknowledged nothing for a time, their load, and these partitions' first rows. */
     record Silent(Set<String> topics, int rows, long bytes, List<OutboxRow> heads) {}
 
     Silent silentFor(Duration limit) {

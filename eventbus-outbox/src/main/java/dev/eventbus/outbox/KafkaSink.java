@@ -101,8 +101,9 @@ interface KafkaSink {
      *
      * @param outcomes in the order of the reports
      * @param stopped whether it has stopped; then the failure that stopped it is among the outcomes, now or before
+     * @param shut shards that have no producer any more; what waits for it must be taken back, or it would keep others' room
      */
-    record Drained(List<Outcome> outcomes, boolean stopped) {}
+    record Drained(List<Outcome> outcomes, boolean stopped, Set<Integer> shut) {}
 
     /** There is no open producer, which is no topic's fault. */
     final class StoppedException extends IllegalStateException {

@@ -18,6 +18,11 @@ final class Outage {
             Duration wait = first.multipliedBy(1L << Math.min(failures - 1, 30));
             return wait.compareTo(cap) > 0 ? cap : wait;
         }
+
+        /** Whether it is not time yet. A clock that was set back meanwhile makes nobody wait for longer than the cap. */
+        boolean mustWait(Instant now, Instant retryAt) {
+            return now.isBefore(retryAt) && !retryAt.isAfter(now.plus(cap));
+        }
     }
 
     private static final Logger LOG = LoggerFactory.getLogger(Outage.class);
@@ -52,7 +57,7 @@ final class Outage {
     }
 
     boolean mustWait() {
-        return failures > 0 && clock.instant().isBefore(retryAt);
+        return failures > 0 && BACKOFF.mustWait(clock.instant(), retryAt);
     }
 
     Optional<String> problem() {

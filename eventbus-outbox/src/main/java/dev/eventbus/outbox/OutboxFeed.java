@@ -35,7 +35,6 @@ final class OutboxFeed {
     private final EventSender sender;
     private final InFlight inFlight;
     private final RelayEvents events;
-
     private final FloorTracker floors;
     private final TopicPartitions partitions;
     private final TopicBreakers breakers;
@@ -50,6 +49,9 @@ final class OutboxFeed {
 
     /** Shards of which rows may be left that the last fetch did not read. */
     private final Set<Integer> unread = new HashSet<>();
+
+    /** Whether a DELETE has failed since the last that took all: perhaps it waited for somebody's lock. */
+    private boolean carefully;
 
     /** Whether the connection is another than that of the last DELETE, which may have been committed without our knowing. */
     private boolean reconnected;
@@ -73,7 +75,7 @@ final class OutboxFeed {
         this.partitions = parts.partitions();
         this.blockedKeys = blockedKeys;
         this.floors = new FloorTracker(parts.leases().lease().dividedBy(5), System::nanoTime);
-        this.writers = new WriterWatch(store, System::nanoTime);
+        this.writers = new WriterWatch(store.sql(), System::nanoTime);
         this.events = events;
     }
 
@@ -110,6 +112,7 @@ final class OutboxFeed {
      * row of it is gone: the database may have come back without it, and a fetch would pass over another of its number.
      */
     int delete(Connection connection) throws SQLException {
+        inFlight.retryLocked();
         int deleted = deleteAcknowledged(connection);
         if (reconnected && store.count(connection, inFlight.keys()) < inFlight.size()) {
             LOG.warn(
@@ -122,32 +125,28 @@ final class OutboxFeed {
 
     private int deleteAcknowledged(Connection connection) throws SQLException {
         List<OutboxRow> acked = inFlight.awaitingDelete();
-        int count = acked.size();
-        if (count == 0) {
+        if (acked.isEmpty()) {
             return 0;
         }
-        OutboxStore.Deleted deleted = store.delete(connection, acked);
-        inFlight.deleted();
+        boolean failed = carefully;
+        carefully = true;
+        var deleted = failed ? store.deleteUnlocked(connection, acked) : store.delete(connection, acked);
+        carefully = !deleted.locked().isEmpty();
+        int count = acked.size() - deleted.locked().size();
+        inFlight.deleted(deleted.locked());
         floors.began(deleted.transaction());
         if (deleted.rows() < count) {
             floors.doubtAll(); // of their numbers there may be other rows, as after a restore
         }
         if (deleted.rows() < count && !reconnected) {
             leases.checkSoon();
-            LOG.warn(
-                    "{} of {} acknowledged rows had been deleted by somebody else; another relay may have sent them too. The leases are checked.",
-                    count - deleted.rows(),
-                    count);
-            events.deletedByOthers(count - deleted.rows());
+            events.deletedByOthers(count - deleted.rows(), count);
         }
         events.relayed(count);
         return count;
     }
 
-    /**
-     * Keeps the leases, evens out with other relays if it is time, and gives back what is drained. Returns whether there are shards to
-     * be read that were not before.
-     */
+    /** Keeps the leases; first, so that what fails afterwards costs none. Returns whether there are shards to be read that were not before. */
     boolean keepLeases(Connection connection) throws SQLException {
         if (sender.takeFenced()) {
             leases.checkSoon();
@@ -155,10 +154,9 @@ final class OutboxFeed {
         boolean due = leases.isDue();
         ShardLeases.Change change = leases.tick(connection);
         sender.takeBackWaiting(change.leaving());
-        boolean released = giveBackDrained(connection);
         boolean lost = !change.lost().isEmpty();
         change.lost().forEach(sender::forget);
-        if (leases.owned().isEmpty() && (lost || released)) {
+        if (lost && leases.owned().isEmpty()) {
             sender.standBy();
         } else if (lost) {
             sender.abandon();
@@ -166,17 +164,32 @@ final class OutboxFeed {
         if (due) { // not before: a client that was kept from a lost lease may not know of a mark's partitions
             keepPartitions(connection);
         }
-        partitions.tellSettled(connection, leases.owner());
         boolean gained = !change.gained().isEmpty();
-        if (change.any() || released) {
+        if (change.any()) {
             leases.tell();
         }
-        if (gained || lost || released) {
+        if (gained || lost) {
             change.gained().forEach(floors::forget);
-            blockedKeys.refreshSoon();
-            events.shardsChanged(leases.owned());
+            shardsChanged();
         }
         return gained;
+    }
+
+    /** Says what is settled, and gives back what is drained; comes after {@link #delete}. */
+    void handOver(Connection connection) throws SQLException {
+        partitions.tellSettled(connection, leases.owner());
+        if (giveBackDrained(connection)) {
+            if (leases.owned().isEmpty()) {
+                sender.standBy();
+            }
+            leases.tell();
+            shardsChanged();
+        }
+    }
+
+    private void shardsChanged() {
+        blockedKeys.refreshSoon();
+        events.shardsChanged(leases.owned());
     }
 
     private void keepPartitions(Connection connection) throws SQLException {
@@ -264,7 +277,9 @@ final class OutboxFeed {
             breakers.untold().stream().filter(partitions::isKnown).forEach(breakers::tryNow);
         }
         leftOut.addAll(breakers.notClosed());
-        boolean tried = tryHalfOpenTopics(connection);
+        List<Integer> ready =
+                leases.readable().stream().filter(sink::isReadyFor).toList();
+        boolean tried = tryHalfOpenTopics(connection, ready);
         if (breakers.areWarmingUp() && !letIn) {
             return new Look(true, false);
         }
@@ -274,7 +289,7 @@ final class OutboxFeed {
         floors.doubt();
         sender.takeShardsToReread().forEach(floors::forget);
 
-        FetchWindow window = window(leftOut, sharing);
+        FetchWindow window = window(leftOut, ready, sharing);
         if (window.floors().isEmpty()) {
             return new Look(tried, true);
         }
@@ -308,9 +323,7 @@ final class OutboxFeed {
      * The room is shared out among the shards that had more than was read: what was published together is then read and deleted
      * together, and lies on the same pages of the table.
      */
-    private FetchWindow window(Set<String> leftOut, int sharing) {
-        List<Integer> ready =
-                leases.readable().stream().filter(sink::isReadyFor).toList();
+    private FetchWindow window(Set<String> leftOut, List<Integer> ready, int sharing) {
         int room = inFlight.roomBeside(leftOut);
         List<FetchWindow.Floor> inTurn = floors.inTurn(ready, firstShard);
         int shares = Math.max(1, Math.min(sharing, inTurn.size()));
@@ -326,22 +339,24 @@ final class OutboxFeed {
     }
 
     /**
-     * Of a topic whose time has come and which the broker knows by now, one event is read and tried. If it has none, it is well.
-     * Returns whether there was one.
+     * Of a topic whose time has come and which the broker knows by now, one event is read and tried. If there is none that could be, it
+     * is well. Returns whether there was one.
      */
-    private boolean tryHalfOpenTopics(Connection connection) throws SQLException {
+    private boolean tryHalfOpenTopics(Connection connection, List<Integer> ready) throws SQLException {
         boolean tried = false;
         Set<String> halfOpen = breakers.halfOpen();
         floors.searchOnly(halfOpen);
         for (String topic : halfOpen) {
-            if (inFlight.handedOver(topic) == 0 && partitionsOf(connection, topic) > 0) {
-                List<FetchWindow.Floor> shards = floors.search(topic, leases.readable());
+            if (!ready.isEmpty()
+                    && inFlight.handedOver(topic) == 0
+                    && sender.partitionsOf(topic, partitions, connection) > 0) {
+                List<FetchWindow.Floor> shards = floors.search(topic, ready);
                 FetchWindow first = FetchWindow.firstOf(topic, shards, inFlight.keys());
                 OutboxStore.Fetched fetched = store.fetch(connection, first);
                 List<OutboxRow> rows = fetched.rows();
-                if (rows.isEmpty() && !fetched.isCut() && floors.foundNone(topic, shards, leases.readable())) {
+                if (rows.isEmpty() && !fetched.isCut() && floors.foundNone(topic, shards, ready)) {
                     sender.letIn(topic);
-                } else if (!rows.isEmpty() && sink.isReadyFor(rows.get(0).key().shard())) {
+                } else if (!rows.isEmpty()) {
                     accept(connection, rows);
                     tried = true;
                 }
@@ -360,7 +375,7 @@ final class OutboxFeed {
             String topic = row.event().topic();
             Integer count = counts.get(topic);
             if (count == null) {
-                count = partitionsOf(connection, topic);
+                count = sender.partitionsOf(topic, partitions, connection);
                 counts.put(topic, count);
             }
             boolean isOld = blockedKeys.isOld(row);
@@ -381,17 +396,5 @@ final class OutboxFeed {
         }
         oldLeft = old == MOST_OLD;
         return all;
-    }
-
-    /** 0 if the topic cannot be written to now; it then waits. */
-    private int partitionsOf(Connection connection, String topic) throws SQLException {
-        try {
-            return partitions.count(connection, topic);
-        } catch (KafkaSink.StoppedException e) {
-            return 0;
-        } catch (RuntimeException e) {
-            sender.topicFailed(topic, e);
-            return 0;
-        }
     }
 }

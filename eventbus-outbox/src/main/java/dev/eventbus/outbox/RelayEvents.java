@@ -49,12 +49,13 @@ final class RelayEvents {
         if (acked.isEmpty()) {
             return;
         }
-        acked.forEach((topic, of) -> {
+        Map<String, Acked> told = Map.copyOf(acked);
+        acked.clear();
+        told.forEach((topic, of) -> {
             Duration latency = of.oldest.isBefore(now) ? Duration.between(of.oldest, now) : Duration.ZERO;
             tell(to ->
                     to.sent(new RelayListener.Sent(topic, "", of.events, Duration.ofNanos(of.longestNanos), latency)));
         });
-        acked.clear();
     }
 
     void relayed(int events) {
@@ -92,14 +93,20 @@ final class RelayEvents {
         tell(to -> to.shardsChanged(Set.copyOf(owned)));
     }
 
-    void deletedByOthers(int rows) {
+    void deletedByOthers(int rows, int of) {
+        LOG.warn(
+                "{} of {} acknowledged rows had been deleted by somebody else; another relay may have sent them too. The leases are checked.",
+                rows,
+                of);
         tell(to -> to.deletedByOthers(rows));
     }
 
     private void tell(Consumer<RelayListener> event) {
         try {
             event.accept(listener);
-        } catch (RuntimeException e) {
+        } catch (VirtualMachineError e) {
+            throw e;
+        } catch (RuntimeException | Error e) {
             long now = System.nanoTime();
             if (failures == 0 || now - warnedAt >= WARN_EVERY) {
                 warnedAt = now;

@@ -191,6 +191,7 @@ final class RelayPass {
         try {
             Connection open = connection.get();
             long began = System.nanoTime();
+            boolean gained = feed.keepLeases(open);
             feed.block(open);
             int relayed = 0;
             boolean readsOn = hasMore() && pace.isTimeToRead(); // after the DELETE company is awaited anew
@@ -198,7 +199,8 @@ final class RelayPass {
                 relayed = feed.delete(open);
                 pace.statementEnded();
             }
-            boolean gained = feed.keepLeases(open);
+            gained |= feed.keepLeases(open); // if what was to be deleted was gone, somebody else may have them
+            feed.handOver(open);
             boolean read = look || gained || readsOn || hasMore() && pace.isTimeToRead();
             if (read && leases.areValid() && openProducer()) {
                 int before = inFlight.size();
@@ -341,6 +343,11 @@ final class RelayPass {
         problems.addAll(partitions.problems());
         problems.addAll(leases.problems());
         problems.addAll(feed.blockedKeys().problems());
+        if (inFlight.locked() > 0) {
+            problems.add(
+                    "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows locked. Other events go on. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
+                            .formatted(inFlight.locked()));
+        }
         feed.writerProblem().ifPresent(problems::add);
         Optional<Instant> nextRetry = Stream.of(database.nextRetry(), cluster.nextRetry(), breakers.nextRetry())
                 .flatMap(Optional::stream)

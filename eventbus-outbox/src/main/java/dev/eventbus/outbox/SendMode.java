@@ -16,7 +16,9 @@ public enum SendMode {
      *
      * <p>Costs: up to half of the throughput; an event is seen when its batch is committed; after a crash {@code read_committed} readers
      * wait for the end of the batch that was open, which the next relay ends when it takes the shard, or else the cluster after the lease
-     * and its {@code transaction.abort.timed.out.transaction.cleanup.interval.ms} (10 s). On a secured cluster the relay needs the ACL
+     * and its {@code transaction.abort.timed.out.transaction.cleanup.interval.ms} (10 s). While a partition has fewer replicas in sync than
+     * {@code min.insync.replicas}, the cluster cannot end a transaction that has written to it, so all events of the shards that did wait,
+     * also those of other topics. On a secured cluster the relay needs the ACL
      * Write on transactional ids with the prefix {@code eventbus-}.
      */
     STRICT

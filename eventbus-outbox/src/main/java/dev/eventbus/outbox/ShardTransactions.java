@@ -251,6 +251,7 @@ final class ShardTransactions implements KafkaSink {
     @Override
     public Drained drain() {
         List<Outcome> outcomes = new ArrayList<>();
+        Set<Integer> shut = new HashSet<>();
         for (Report report = reports.poll(); report != null; report = reports.poll()) {
             Session session = sessions.get(report.producer().shard());
             if (session != null
@@ -259,9 +260,12 @@ final class ShardTransactions implements KafkaSink {
                 session.busy = false;
                 session.prepared = true;
                 settle(report);
+                if (!report.usable()) {
+                    shut.add(report.producer().shard());
+                }
             }
         }
-        return new Drained(outcomes, metadata.drain().stopped());
+        return new Drained(outcomes, metadata.drain().stopped(), shut);
     }
 
     private void settle(Report report) {

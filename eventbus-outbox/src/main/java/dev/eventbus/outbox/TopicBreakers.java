@@ -75,6 +75,10 @@ final class TopicBreakers {
         Instant since;
         int failures;
         Instant retryAt = Instant.MIN;
+
+        /** {@link System#nanoTime()} of the last failure. */
+        long failedAt;
+
         String problem = "";
 
         /** When it has taken an event again; null while it has not. */
@@ -127,6 +131,7 @@ final class TopicBreakers {
             breaker.since = now;
         }
         breaker.failures++;
+        breaker.failedAt = System.nanoTime();
         breaker.retryAt = now.plus(BACKOFF.after(breaker.failures));
         boolean tell = definite || Duration.between(breaker.since, now).compareTo(SILENCE_TOLD_AFTER) >= 0;
         breaker.problem = tell ? problem : breaker.problem;
@@ -150,6 +155,12 @@ final class TopicBreakers {
         breaker.closedAt = clock.instant();
         breaker.problem = "";
         return true;
+    }
+
+    /** Whether a topic has failed since something was handed over, whose ack then says nothing of what it failed at. */
+    boolean hasFailedSince(String topic, long handedOverAt) {
+        Breaker breaker = breakers.get(topic);
+        return breaker != null && breaker.failedAt - handedOverAt > 0;
     }
 
     /** Whether people should be told now that a topic waits; true once, and not again soon. */
@@ -208,7 +219,7 @@ final class TopicBreakers {
         Set<String> halfOpen = notClosed();
         if (!halfOpen.isEmpty()) {
             Instant now = clock.instant();
-            halfOpen.removeIf(topic -> now.isBefore(breaker(topic).retryAt));
+            halfOpen.removeIf(topic -> BACKOFF.mustWait(now, breaker(topic).retryAt));
         }
         return halfOpen;
     }
@@ -226,6 +237,11 @@ final class TopicBreakers {
             }
         }
         return Collections.unmodifiableSortedMap(waiting);
+    }
+
+    /** What a topic waits for, in words; empty if that is not worth telling. */
+    String problem(String topic) {
+        return breaker(topic).problem;
     }
 
     List<String> problems() {

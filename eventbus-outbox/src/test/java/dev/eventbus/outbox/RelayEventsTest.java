@@ -1,10 +1,13 @@
 package dev.eventbus.outbox;
 
+import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
+import java.time.Duration;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 
@@ -32,5 +35,37 @@ class RelayEventsTest {
             logger.detachAppender(warnings);
             logger.setLevel(null);
         }
+    }
+
+    @Test
+    void a_listener_that_does_not_fit_its_library_keeps_no_event_from_being_told_once_and_deleted() {
+        TestDatabase database = new TestDatabase();
+        FakeKafka kafka = new FakeKafka();
+        AtomicInteger told = new AtomicInteger();
+        RelayPass pass = new RelayPass(
+                database.outbox,
+                database.dataSource,
+                kafka,
+                new OutboxRelay.Settings(
+                        "one",
+                        Duration.ofSeconds(10),
+                        SendMode.PIPELINED,
+                        OutboxRelay.DEFAULT_MAX_RELAY_STOP,
+                        new RelayListener() {
+                            @Override
+                            public void sent(Sent sent) {
+                                told.incrementAndGet();
+                                throw new NoClassDefFoundError("on purpose");
+                            }
+                        }),
+                OutboxRelay.Signals.NONE);
+        database.publish(event("evt-1", "bob"));
+        for (int i = 0; i < 4; i++) {
+            pass.look();
+        }
+        assertThat(kafka.ids()).containsExactly("evt-1");
+        assertThat(database.ids()).isEmpty();
+        assertThat(told).hasValue(1);
+        pass.end(Duration.ofMillis(20));
     }
 }

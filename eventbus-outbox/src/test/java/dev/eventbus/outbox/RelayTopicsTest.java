@@ -272,4 +272,53 @@ class RelayTopicsTest {
         assertThat(pass.health().ownedShards()).isEmpty();
         assertThat(pass.health().waitingTopics()).isEmpty();
     }
+
+    @Test
+    void a_topic_that_came_back_for_a_moment_is_told_again_though_nothing_of_it_fails_any_more() {
+        List<String> told = new ArrayList<>();
+        RelayPass telling = new RelayPass(
+                database.outbox,
+                database.dataSource,
+                kafka,
+                new OutboxRelay.Settings(
+                        "two",
+                        Duration.ofSeconds(10),
+                        SendMode.PIPELINED,
+                        OutboxRelay.DEFAULT_MAX_RELAY_STOP,
+                        new RelayListener() {
+                            @Override
+                            public void topicWaits(String topic, String problem, Instant retryAt) {
+                                told.add("waits");
+                            }
+
+                            @Override
+                            public void topicResumed(String topic) {
+                                told.add("resumed");
+                            }
+                        }),
+                OutboxRelay.Signals.NONE);
+        TopicAuthorizationException refusal = new TopicAuthorizationException("asset.events");
+        kafka.refusal = id -> refusal;
+        database.publish(event("evt-1", "bob"));
+        looks(telling);
+        kafka.refusal = id -> null;
+        kafka.advance(Duration.ofSeconds(1));
+        looks(telling);
+        kafka.refusal = id -> refusal;
+        database.publish(event("evt-2", "bob"));
+        looks(telling);
+        kafka.refusal = id -> null;
+        kafka.answer = FakeKafka.Answer.HOLD;
+        assertThat(told).containsExactly("waits", "resumed");
+        kafka.advance(Duration.ofMinutes(2));
+        looks(telling);
+        assertThat(told).containsExactly("waits", "resumed", "waits");
+        telling.end(Duration.ofMillis(20));
+    }
+
+    private static void looks(RelayPass pass) {
+        for (int i = 0; i < 6; i++) {
+            pass.look();
+        }
+    }
 }

@@ -338,4 +338,80 @@ class StrictRelayTest {
                 .hasMessageContaining("SendMode.STRICT");
         relay.sendMode(SendMode.STRICT).build().close();
     }
+
+    @Test
+    void a_topic_is_tried_in_a_shard_that_has_a_producer_though_another_comes_first() {
+        transactions.refusesInit = id -> id.endsWith("-0");
+        pass.runToEnd();
+        kafka.refusal = id -> id.equals("first") ? new TopicAuthorizationException("asset.events") : null;
+        database.publish(event("first", user(5)));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !pass.health().waitingTopics().isEmpty();
+        });
+        kafka.refusal = id -> null;
+        database.publish(event("waits", user(0)), event("flows", user(5)));
+        kafka.advance(Duration.ofMinutes(1));
+        runUntilSent("first", "flows");
+        assertThat(kafka.ids()).doesNotContain("waits");
+    }
+
+    @Test
+    void what_waits_for_a_producer_that_is_gone_keeps_no_room() {
+        warmUp();
+        kafka.refusal = id -> id.equals("trial") ? new TopicAuthorizationException("housing.events") : null;
+        database.publish(event(HOUSING_UPDATED, "trial", "bob"));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !pass.health().waitingTopics().isEmpty();
+        });
+        transactions.refusesInit = id -> true;
+        transactions.fenceAll();
+        database.publish(event("evt-1", "bob"), event("evt-2", NEIGHBOUR));
+        kafka.advance(Duration.ofMinutes(1));
+        pass.look();
+        assertThat(pass.health().inFlight())
+                .as("the trial goes alone, the others wait")
+                .isEqualTo(3);
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().inFlight() == 0;
+        });
+    }
+
+    @Test
+    void an_ack_of_what_was_handed_over_before_a_failure_says_nothing_of_what_failed() {
+        warmUp();
+        CountDownLatch failed = new CountDownLatch(1);
+        AtomicInteger tries = new AtomicInteger();
+        kafka.refusal = id -> {
+            if (id.equals("slow")) {
+                awaited(failed);
+            }
+            return id.equals("bad") && tries.incrementAndGet() > 0
+                    ? new TopicAuthorizationException("asset.events")
+                    : null;
+        };
+        database.publish(event("bad", "bob"), event("slow", STRANGER));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !pass.health().waitingTopics().isEmpty();
+        });
+        failed.countDown();
+        runUntilSent("slow");
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !database.ids().contains("slow");
+        });
+        assertThat(tries).as("no time has passed").hasValue(1);
+        assertThat(pass.health().waitingTopics()).isNotEmpty();
+    }
+
+    private static void awaited(CountDownLatch latch) {
+        try {
+            latch.await();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
 }

@@ -179,7 +179,7 @@ final class GuardedConnection {
     private void failed(SQLException failure) {
         if (gone == null && lent.sql().ddlCommits()) {
             try {
-                if (lent.sql().isGone(real, lent.mark())) {
+                if (lent.sql().isGone(real, lent.mark(), failure)) {
                     gone = failure;
                 }
             } catch (SQLException e) {

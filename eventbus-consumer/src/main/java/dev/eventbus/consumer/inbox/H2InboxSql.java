@@ -191,7 +191,7 @@ final class H2InboxSql implements InboxSql {
     }
 
     @Override
-    public boolean isGone(Connection connection, Insertion.Inserted mark) throws SQLException {
+    public boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) throws SQLException {
         return !mark.transaction().equals(transactionId(connection));
     }
 

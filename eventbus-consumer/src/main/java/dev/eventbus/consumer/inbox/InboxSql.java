@@ -138,8 +138,10 @@ interface InboxSql {
     /**
      * Whether the transaction in which the mark was inserted is gone, asked right after a statement of it has failed; nothing is changed.
      * Never, where a transaction in which something has failed can only be rolled back.
+     *
+     * @param failure of that statement
      */
-    boolean isGone(Connection connection, Insertion.Inserted mark) throws SQLException;
+    boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) throws SQLException;
 
     /**
      * Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. A dead

@@ -24,6 +24,7 @@ final class MariaDbInboxSql implements InboxSql {
 
     private static final int DUPLICATE_KEY = 1062;
     private static final int LOCK_WAIT_TIMEOUT = 1205;
+    private static final int DEADLOCK = 1213;
     private static final int NO_SUCH_SAVEPOINT = 1305;
 
     private final String schema;
@@ -224,10 +225,22 @@ final class MariaDbInboxSql implements InboxSql {
         }
     }
 
-    /** A savepoint cannot be asked for without ending those that the handler has set. */
+    /**
+     * A savepoint cannot be asked for without ending those that the handler has set. A deadlock's victim is rolled back whole; if its
+     * statement was one of a batch, those behind it have begun another transaction by now.
+     */
     @Override
-    public boolean isGone(Connection connection, Insertion.Inserted mark) throws SQLException {
-        return isTrue(connection, IN_NO_TRANSACTION);
+    public boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) throws SQLException {
+        return isDeadlock(failure) || isTrue(connection, IN_NO_TRANSACTION);
+    }
+
+    private static boolean isDeadlock(SQLException failure) {
+        for (SQLException one = failure; one != null; one = one.getNextException()) {
+            if (one.getErrorCode() == DEADLOCK) {
+                return true;
+            }
+        }
+        return false;
     }
 
     @Override

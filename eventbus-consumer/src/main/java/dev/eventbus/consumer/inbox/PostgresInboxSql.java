@@ -368,7 +368,7 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
-    public boolean isGone(Connection connection, Insertion.Inserted mark) {
+    public boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) {
         return false;
     }
 

@@ -113,9 +113,20 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
+    public PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException {
         String sql = names.in("""
-                SELECT count(*)
+                SELECT shard, seq FROM "eventbus_outbox"
+                WHERE (shard, seq, id) IN (
+                  SELECT * FROM UNNEST(CAST(? AS smallint ARRAY), CAST(? AS bigint ARRAY), CAST(? AS varchar ARRAY)))
+                FOR UPDATE SKIP LOCKED
+                """);
+        return bind(connection.prepareStatement(sql), rows);
+    }
+
+    @Override
+    public PreparedStatement find(Connection connection, Collection<RowKey> rows) throws SQLException {
+        String sql = names.in("""
+                SELECT o.shard, o.seq
                 FROM UNNEST(CAST(? AS smallint ARRAY), CAST(? AS bigint ARRAY), CAST(? AS varchar ARRAY))
                      AS named (shard, seq, id)
                 JOIN "eventbus_outbox" o ON o.shard = named.shard AND o.seq = named.seq AND o.id = named.id

@@ -95,8 +95,11 @@ public interface OutboxSql {
      */
     PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException;
 
-    /** Counts those of these rows that are there, under their number and their id. */
-    PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException;
+    /** Locks those of these rows that nobody else has locked, until the transaction ends. Result: {@code shard, seq}. */
+    PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException;
+
+    /** Finds those of these rows that are there, under their number and their id. Result: {@code shard, seq}. */
+    PreparedStatement find(Connection connection, Collection<RowKey> rows) throws SQLException;
 
     /** Gives a transaction of its own an id, the first column; null where fetches tell no snapshot, so that nobody asks. */
     default @Nullable String newTransaction() {

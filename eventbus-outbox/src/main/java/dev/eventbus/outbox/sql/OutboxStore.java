@@ -12,10 +12,10 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeMap;
@@ -236,24 +236,57 @@ public final class OutboxStore {
      *
      * @param rows how many rows were still there
      * @param transaction the id of the deleting transaction; 0 where the database has none
+     * @param locked that were left, since somebody else has locked them
      */
-    public record Deleted(int rows, long transaction) {}
+    public record Deleted(int rows, long transaction, List<OutboxRow> locked) {
+
+        Deleted(int rows, long transaction) {
+            this(rows, transaction, List.of());
+        }
+    }
 
     /** Deletes rows that were read: where they were then, and by name if one is no longer there, as after {@code VACUUM FULL}. */
     public Deleted delete(Connection connection, List<OutboxRow> rows) throws SQLException {
-        int gone = 0;
         try (PreparedStatement atPlaces = sql.deleteAtPlaces(connection, rows)) {
-            if (atPlaces != null) {
-                Deleted found = deleted(atPlaces);
-                if (found.rows() == rows.size()) {
-                    return found;
-                }
-                gone = found.rows();
+            Deleted found = atPlaces == null ? new Deleted(0, 0) : deleted(atPlaces);
+            if (found.rows() == rows.size()) {
+                return found;
+            }
+            Deleted named =
+                    deleteNamed(connection, rows.stream().map(OutboxRow::key).toList());
+            return new Deleted(found.rows() + named.rows(), named.transaction());
+        }
+    }
+
+    /** As {@link #delete}, but waits for nobody's lock. */
+    public Deleted deleteUnlocked(Connection connection, List<OutboxRow> rows) throws SQLException {
+        Map<RowKey, OutboxRow> others = new LinkedHashMap<>();
+        rows.forEach(row -> others.put(row.key(), row));
+        connection.setAutoCommit(false);
+        List<RowKey> ours;
+        try (PreparedStatement lock = sql.lockUnlocked(connection, others.keySet())) {
+            ours = found(lock, others.keySet());
+        }
+        Deleted deleted = deleteNamed(connection, ours);
+        connection.commit();
+        connection.setAutoCommit(true);
+        ours.forEach(others::remove);
+        try (PreparedStatement find = sql.find(connection, others.keySet())) {
+            others.keySet().retainAll(found(find, others.keySet()));
+        }
+        return new Deleted(deleted.rows(), deleted.transaction(), List.copyOf(others.values()));
+    }
+
+    private static List<RowKey> found(PreparedStatement query, Collection<RowKey> rows) throws SQLException {
+        Set<List<Long>> found = new HashSet<>();
+        try (ResultSet result = query.executeQuery()) {
+            while (result.next()) {
+                found.add(List.of(result.getLong(1), result.getLong(2)));
             }
         }
-        Deleted named =
-                deleteNamed(connection, rows.stream().map(OutboxRow::key).toList());
-        return new Deleted(gone + named.rows(), named.transaction());
+        return rows.stream()
+                .filter(row -> found.contains(List.of((long) row.shard(), row.seq())))
+                .toList();
     }
 
     /** Deletes rows by their names. */
@@ -275,10 +308,8 @@ public final class OutboxStore {
 
     /** How many of these rows are there, each under its number and its id. */
     public int count(Connection connection, Collection<RowKey> rows) throws SQLException {
-        try (PreparedStatement count = sql.count(connection, rows);
-                ResultSet result = count.executeQuery()) {
-            result.next();
-            return result.getInt(1);
+        try (PreparedStatement find = sql.find(connection, rows)) {
+            return found(find, rows).size();
         }
     }
 
@@ -301,26 +332,6 @@ public final class OutboxStore {
                 ResultSet row = query.executeQuery()) {
             row.next();
             return Objects.requireNonNull(sql.instant(row, 1));
-        }
-    }
-
-    /**
-     * A transaction that holds the relay's floor back.
-     *
-     * @param who in the database's words
-     * @param since when it began
-     * @param ending the statement that ends it
-     */
-    public record Writer(String who, Instant since, String ending) {}
-
-    /** The transaction that has been writing for longest; empty if there is none, or this user may not see it. */
-    public Optional<Writer> oldestWriter(Connection connection) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.oldestWriter());
-                ResultSet row = query.executeQuery()) {
-            return row.next()
-                    ? Optional.of(
-                            new Writer(row.getString(1), Objects.requireNonNull(sql.instant(row, 2)), row.getString(3)))
-                    : Optional.empty();
         }
     }
 

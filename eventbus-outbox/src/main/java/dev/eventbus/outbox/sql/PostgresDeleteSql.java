@@ -53,16 +53,23 @@ record PostgresDeleteSql(TableNames names) {
                 """).formatted(list, isIt);
     }
 
-    PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
-        String sql = names.in("""
-                SELECT count(*)
+    PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException {
+        return bind(connection.prepareStatement(find("FOR UPDATE SKIP LOCKED")), rows);
+    }
+
+    PreparedStatement find(Connection connection, Collection<RowKey> rows) throws SQLException {
+        return bind(connection.prepareStatement(find("")), rows);
+    }
+
+    private String find(String lock) {
+        return names.in("""
+                SELECT found.shard, found.seq
                 FROM unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS named (shard, seq, id)
                 CROSS JOIN LATERAL (
-                  SELECT 1 FROM "eventbus_outbox" o
+                  SELECT o.shard, o.seq FROM "eventbus_outbox" o
                   WHERE o.shard = named.shard AND o.seq = named.seq AND o.id = named.id
-                  LIMIT 1) found
-                """);
-        return bind(connection.prepareStatement(sql), rows);
+                  LIMIT 1 %s) found
+                """).formatted(lock);
     }
 
     static <T> Array shards(Connection connection, Collection<T> of, ToIntFunction<T> shard) throws SQLException {

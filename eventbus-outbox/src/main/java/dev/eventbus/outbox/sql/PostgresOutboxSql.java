@@ -133,8 +133,13 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public PreparedStatement count(Connection connection, Collection<RowKey> rows) throws SQLException {
-        return new PostgresDeleteSql(names).count(connection, rows);
+    public PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException {
+        return new PostgresDeleteSql(names).lockUnlocked(connection, rows);
+    }
+
+    @Override
+    public PreparedStatement find(Connection connection, Collection<RowKey> rows) throws SQLException {
+        return new PostgresDeleteSql(names).find(connection, rows);
     }
 
     @Override

@@ -1,6 +1,8 @@
 package dev.eventbus.outbox.sql;
 
 import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.Optional;
@@ -16,7 +18,7 @@ public final class WriterWatch {
     private static final String PROBLEM =
             "A transaction that writes has been open %s. Nothing is lost, but until it ends each look reads again everything published since. %s.";
 
-    private final OutboxStore store;
+    private final OutboxSql sql;
     private final LongSupplier nanoTime;
 
     /** The transaction that all must outlive, 0 if none is waited for. */
@@ -25,8 +27,8 @@ public final class WriterWatch {
     private long askAt;
     private String problem = "";
 
-    public WriterWatch(OutboxStore store, LongSupplier nanoTime) {
-        this.store = store;
+    public WriterWatch(OutboxSql sql, LongSupplier nanoTime) {
+        this.sql = sql;
         this.nanoTime = nanoTime;
     }
 
@@ -45,13 +47,16 @@ public final class WriterWatch {
             return;
         }
         askAt = nanos + TOLD_AFTER;
-        problem = store.oldestWriter(connection)
-                .map(writer -> PROBLEM.formatted(
-                        "since %s: %s".formatted(writer.since(), writer.who()),
-                        "Let it commit, or end it: %s".formatted(writer.ending())))
-                .orElseGet(() -> PROBLEM.formatted(
-                        "for a while, and this user may not see which",
-                        "Let it commit; to have it named here, grant pg_read_all_stats to the relay's user"));
+        try (PreparedStatement oldest = connection.prepareStatement(sql.oldestWriter());
+                ResultSet writer = oldest.executeQuery()) {
+            problem = writer.next()
+                    ? PROBLEM.formatted(
+                            "since %s: %s".formatted(sql.instant(writer, 2), writer.getString(1)),
+                            "Let it commit, or end it: %s".formatted(writer.getString(3)))
+                    : PROBLEM.formatted(
+                            "for a while, and this user may not see which",
+                            "Let it commit; to have it named here, grant pg_read_all_stats to the relay's user");
+        }
     }
 
     /** What a person should know, with the fix. */

@@ -18,7 +18,7 @@ class WriterWatchTest {
 
     private long nanos;
     private final FloorTracker floors = new FloorTracker(Duration.ofSeconds(2), () -> nanos);
-    private final WriterWatch writers = new WriterWatch(new OutboxStore(withWriter()), () -> nanos);
+    private final WriterWatch writers = new WriterWatch(withWriter(), () -> nanos);
     private Connection connection;
 
     @BeforeEach

@@ -140,8 +140,11 @@ class MariaDbInboxIT {
             assertThat(inbox().runAll(marks, bookingAround("COMMIT"))).containsOnly(new Known(Outcome.DONE));
         }
 
-        @Test
-        void behind_a_real_deadlock_that_a_handler_keeps_to_itself_nothing_runs_that_could_commit() throws Exception {
+        /** The statement is alone, or one of a batch, of which others run behind it in a transaction of their own. */
+        @ParameterizedTest
+        @ValueSource(booleans = {false, true})
+        void behind_a_real_deadlock_that_a_handler_keeps_to_itself_nothing_runs_that_could_commit(boolean inBatch)
+                throws Exception {
             execute("CREATE OR REPLACE TABLE crossing (id int PRIMARY KEY, n int)");
             execute("INSERT INTO crossing SELECT seq, 0 FROM seq_1_to_100");
             try (Connection other = dataSource().getConnection()) {
@@ -154,7 +157,7 @@ class MariaDbInboxIT {
                                     run(other, "UPDATE crossing SET n = 1 WHERE id = 1");
                                     return null;
                                 });
-                                assertThatThrownBy(() -> run(transaction, "UPDATE crossing SET n = 2 WHERE id = 2"))
+                                assertThatThrownBy(() -> meets(transaction, inBatch))
                                         .isInstanceOf(SQLException.class);
                                 assertThatThrownBy(() -> run(transaction, "EXECUTE IMMEDIATE 'COMMIT'"))
                                         .hasMessageContaining("execute refused");
@@ -168,6 +171,7 @@ class MariaDbInboxIT {
                 other.rollback();
             }
             assertThat(effects()).isEmpty();
+            assertThat(count("crossing")).isEqualTo(100);
             assertThat(count("eventbus_inbox")).isZero();
         }
 
@@ -185,6 +189,16 @@ class MariaDbInboxIT {
                                     })))
                     .containsExactly(new Decided());
             assertThat(effects()).containsExactly("a");
+        }
+
+        private static void meets(Connection transaction, boolean inBatch) throws SQLException {
+            try (Statement statement = transaction.createStatement()) {
+                statement.addBatch("UPDATE crossing SET n = 2 WHERE id = 2");
+                if (inBatch) {
+                    statement.addBatch("INSERT INTO crossing VALUES (200, 0)");
+                }
+                statement.executeBatch();
+            }
         }
 
         private static void run(Connection connection, String sql) throws SQLException {
