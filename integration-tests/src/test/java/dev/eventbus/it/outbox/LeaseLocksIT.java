@@ -15,9 +15,11 @@ import dev.eventbus.outbox.sql.PostgresOutboxSql;
 import dev.eventbus.outbox.sql.RelayConnection;
 import dev.eventbus.outbox.sql.Shards;
 import dev.eventbus.outbox.sql.TableNames;
+import java.nio.charset.StandardCharsets;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -118,6 +120,47 @@ class LeaseLocksIT {
             frozen.rollback();
             Eventually.holds(() -> pending(scene, "=") == 0, relay::health);
         }
+    }
+
+    /** As by a person who deletes a user's events and has not committed yet. */
+    @Test
+    void a_locked_row_of_the_outbox_stops_and_repeats_nothing(KafkaServer kafka, PostgresServer postgres)
+            throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.events:3");
+                Connection person = scene.database().getConnection()) {
+            publish(scene);
+            person.setAutoCommit(false);
+            try (Statement delete = person.createStatement()) {
+                delete.execute("DELETE FROM eventbus_outbox WHERE aggregateid = 'user-7'");
+            }
+            try (OutboxRelay relay = start(scene)) {
+                long end = System.nanoTime() + LEASE.multipliedBy(2).toNanos();
+                do {
+                    Eventually.holds(() -> pendingInAll(scene) == 1, relay::health);
+                    publish(scene, "user-8");
+                } while (System.nanoTime() - end < 0);
+                Eventually.holds(() -> pendingInAll(scene) == 1, relay::health);
+                assertThat(relay.health().problems())
+                        .singleElement()
+                        .asString()
+                        .startsWith("1 events that Kafka has cannot be deleted");
+                person.commit();
+                Eventually.holds(() -> relay.health().problems().isEmpty(), relay::health);
+            }
+            assertThat(scene.records("asset.events").stream()
+                            .map(record ->
+                                    new String(record.headers().lastHeader("id").value(), StandardCharsets.UTF_8)))
+                    .doesNotHaveDuplicates()
+                    .hasSizeGreaterThan(200);
+        }
+    }
+
+    private static long pendingInAll(Scene scene) throws SQLException {
+        return scene.count("SELECT count(*) FROM eventbus_outbox");
+    }
+
+    private static void publish(Scene scene, String user) throws SQLException {
+        scene.inTransaction(tx -> scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount(user, 1)));
     }
 
     @Test

@@ -18,6 +18,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collection;
@@ -237,6 +238,27 @@ abstract class OutboxStoreContract {
         assertThat(store.delete(relay, rows).rows()).as("two are gone").isEqualTo(1);
         assertThat(store.delete(relay, rows).rows()).isZero();
         assertThat(fetch()).isEmpty();
+    }
+
+    @Test
+    void a_delete_that_waits_for_nobody_leaves_what_is_locked_and_tells_it_from_what_is_gone() throws SQLException {
+        publish(event("evt-1", "bob"), event("evt-2", "bob"), event("evt-3", "alice"), event("evt-4", "bob"));
+        List<OutboxRow> rows = fetch();
+        delete("evt-4");
+        try (Connection other = connect();
+                Statement lock = other.createStatement()) {
+            other.setAutoCommit(false);
+            lock.execute("SELECT 1 FROM %s WHERE id = 'evt-2' FOR UPDATE".formatted(quoted("eventbus_outbox")));
+            OutboxStore.Deleted deleted = store.deleteUnlocked(relay, rows);
+            assertThat(deleted.rows()).isEqualTo(2);
+            assertThat(ids(deleted.locked())).containsExactly("evt-2");
+            assertThat(ids(fetch())).containsExactly("evt-2");
+            other.rollback();
+        }
+        OutboxStore.Deleted deleted = store.deleteUnlocked(relay, rows);
+        assertThat(deleted.rows()).isEqualTo(1);
+        assertThat(deleted.locked()).isEmpty();
+        assertThat(relay.getAutoCommit()).isTrue();
     }
 
     /** As when numbers were given out again and an event was published a second time. */
