@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
@@ -87,6 +88,15 @@ public final class EventDecoder {
      *     whatever the record holds
      */
     public Event<?> decode(ConsumerRecord<byte[], byte[]> record) {
+        return decode(record, type -> {});
+    }
+
+    /**
+     * As {@link #decode(ConsumerRecord)}.
+     *
+     * @param doubled hears the type's name if a JSON key stands twice in the record, whether it is an event or not
+     */
+    public Event<?> decode(ConsumerRecord<byte[], byte[]> record, Consumer<? super String> doubled) {
         Header[] headers = record.headers().toArray();
         JsonDocument document = null;
         try {
@@ -95,7 +105,7 @@ public final class EventDecoder {
                 return plain.event(type, record, headers);
             }
             document = document(record, headers);
-            return event(record, headers, document);
+            return event(record, headers, document, doubled);
         } catch (DecodeException e) {
             throw e.about(readableId(headers, document), readableType(headers, document));
         } catch (Error e) { // of a payload's class or a codec, which are the user's
@@ -130,7 +140,11 @@ public final class EventDecoder {
         return counts;
     }
 
-    private Event<?> event(ConsumerRecord<byte[], byte[]> record, Header[] headers, JsonDocument document) {
+    private Event<?> event(
+            ConsumerRecord<byte[], byte[]> record,
+            Header[] headers,
+            JsonDocument document,
+            Consumer<? super String> doubled) {
         String type = type(headers, document);
         PayloadBinding<?> binding = bindings.get(type);
         if (binding == null) {
@@ -139,6 +153,7 @@ public final class EventDecoder {
         }
         if (document.hasDoubledKeys()) {
             noteDoubledKeys(type, record, document);
+            doubled.accept(type);
         }
         String id = id(headers, document);
         Instant timestamp = timestamp(document);

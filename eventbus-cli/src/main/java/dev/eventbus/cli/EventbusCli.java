@@ -14,7 +14,7 @@ import picocli.CommandLine.Spec;
  * The command line.
  *
  * <pre>{@code
- * java -jar eventbus-cli-0.1.0-runnable.jar deadletters plan --config eventbus.properties --group ledger.asset.events
+ * java -jar eventbus-cli.jar deadletters plan --config eventbus.properties --group ledger.asset.events
  * }</pre>
  *
  * <p>Where Kafka and the database are, and the credentials, come from a properties file ({@code --config}) or the environment

@@ -177,7 +177,7 @@ final class TopicsCommand {
                     throw new CliSettings.Refused("topic %s: '%s' must be name=value".formatted(name, word));
                 }
                 if (pair[0].equals("partitions")) {
-                    partitions = Integer.parseInt(pair[1]);
+                    partitions = partitions(name, pair[1]);
                 } else {
                     words.add(pair);
                 }
@@ -187,6 +187,14 @@ final class TopicsCommand {
                 spec = with(spec, word[0], word[1]);
             }
             return spec;
+        }
+
+        private static int partitions(String topic, String value) {
+            try {
+                return Integer.parseInt(value);
+            } catch (NumberFormatException e) {
+                throw new CliSettings.Refused("topic %s: partitions=%s is no number".formatted(topic, value));
+            }
         }
 
         private static TopicSpec with(TopicSpec spec, String word, String value) {

@@ -67,6 +67,18 @@ class EventbusCliTest {
     }
 
     @Test
+    void a_value_of_a_topic_that_is_no_number_is_named_with_its_topic_and_word() {
+        assertThat(run(Map.of(), "topics", "plan", "--topic", "asset.events = partitions=abc"))
+                .isEqualTo(2);
+        assertThat(run(Map.of(), "topics", "plan", "--topic", "asset.events = partitions=3 replicas=x"))
+                .isEqualTo(2);
+        assertThat(err.toString()).isEqualTo("""
+                topic asset.events: partitions=abc is no number
+                topic asset.events: replicas=x is no duration (PT24H) or number
+                """);
+    }
+
+    @Test
     void there_is_no_option_for_a_password_and_what_is_not_understood_is_not_repeated() {
         assertThat(run(Map.of(), "parked", "list", "--password=" + SECRET)).isEqualTo(2);
         assertThat(run(Map.of(), "parked", "list", "--password", SECRET)).isEqualTo(2);

@@ -16,7 +16,6 @@ import dev.eventbus.internal.NamedThreads;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
-import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -27,7 +26,6 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -296,14 +294,13 @@ public final class ConsumerRunner implements AutoCloseable {
 
     /** The effective configuration in one line. */
     private String describe() {
-        Collection<Route> routes = settings.routes().all();
-        List<String> once = names(routes, Route.Once.class);
+        List<String> once = settings.routes().names(Route.Once.class);
         return "runner %s reads %s from %s; at least once: %s; effects once: %s; %d attempts, then %s; %d handlers at a time%s"
                 .formatted(
                         settings.group(),
                         settings.routes().topics(),
                         settings.kafka(),
-                        names(routes, Route.AtLeastOnce.class),
+                        settings.routes().names(Route.AtLeastOnce.class),
                         once,
                         settings.retry().getMaxAttempts(),
                         settings.afterRetries() == null ? "for ever again" : settings.afterRetries(),
@@ -312,11 +309,6 @@ public final class ConsumerRunner implements AutoCloseable {
                                 ? ""
                                 : ", which want as many connections of the inbox's database, and 6 for parked events and its purge: size its pool for %d"
                                         .formatted(settings.concurrency() + DrainLoop.MOST_AT_ONCE + 2));
-    }
-
-    private static List<String> names(Collection<Route> routes, Class<? extends Route> kind) {
-        Stream<Route> some = routes.stream().filter(kind::isInstance);
-        return some.map(route -> route.type().name()).sorted().toList();
     }
 
     /** Keeps what a listener throws away from the engine. */
@@ -361,6 +353,11 @@ public final class ConsumerRunner implements AutoCloseable {
         @Override
         public void skipped(@Nullable String eventType, Delivery delivery) {
             tell(() -> guarded.skipped(eventType, delivery));
+        }
+
+        @Override
+        public void doubledKeys(String eventType, Delivery delivery) {
+            tell(() -> guarded.doubledKeys(eventType, delivery));
         }
 
         @Override

@@ -261,7 +261,9 @@ final class HandlerCall implements LaneWorkers.Work {
     Event<?> decoded(InFlight record) {
         Event<?> event = record.event();
         if (event == null) {
-            event = routes.decode(record.record());
+            String topic = kafka.logicalTopic(record.record().topic());
+            event = routes.decode(
+                    record.record(), type -> listener.doubledKeys(type, new Delivered(group, topic, record)));
             record.event(event);
         }
         return event;

@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
@@ -123,6 +124,15 @@ final class Routes {
         return byType.values();
     }
 
+    /** Names of the types that have a route of this kind. */
+    List<String> names(Class<? extends Route> kind) {
+        return byType.values().stream()
+                .filter(kind::isInstance)
+                .map(route -> route.type().name())
+                .sorted()
+                .toList();
+    }
+
     @Nullable
     JdbcInbox inbox() {
         return inbox;
@@ -147,10 +157,11 @@ final class Routes {
     /**
      * Reads a record as an event of a known type.
      *
+     * @param doubled hears the type's name if a JSON key stands there twice
      * @throws DecodeException if it is none
      */
-    Event<?> decode(ConsumerRecord<byte[], byte[]> record) {
-        return decoder.decode(record);
+    Event<?> decode(ConsumerRecord<byte[], byte[]> record, Consumer<String> doubled) {
+        return decoder.decode(record, doubled);
     }
 
     Route of(Event<?> event) {

@@ -24,7 +24,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How a runner is doing, as of its last pass: feed a probe with {@link #status()}, show a person {@link #problems()}.
+ * How a runner is doing, as of its last pass: alert on {@link #status()}, show a person {@link #problems()}.
  *
  * @param status in one word
  * @param problems in words, each with what happens next; empty if all is well

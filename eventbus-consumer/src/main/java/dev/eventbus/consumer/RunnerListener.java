@@ -49,6 +49,9 @@ public interface RunnerListener {
     /** An event of a type that the runner was told to ignore was skipped, or one that was redriven for another group. */
     default void skipped(@Nullable String eventType, Delivery delivery) {}
 
+    /** A record's JSON has a key twice, of which the last one counts. Heard each time that the record is read. */
+    default void doubledKeys(String eventType, Delivery delivery) {}
+
     /** Records were gone before they could be read. With {@link AfterRetries#stopPartition} the partition is stopped next. */
     default void offsetGap(OffsetGap gap) {}
 

@@ -168,6 +168,23 @@ class ConsumerMetricsTest extends SteppedRunner {
     }
 
     @Test
+    void a_record_whose_json_has_a_key_twice_is_handled_and_counted_by_type() {
+        ConsumerRunner runner = runner(kafka).listener(metrics).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.record(P0, "alice", MockKafka.json("alice", "a2").replaceFirst("\\{", "{\"userId\":\"alice\","));
+        kafka.record(P0, "alice", MockKafka.json("alice", "a3").replaceFirst("\\{", "{\"userId\":\"alice\","));
+        settle(runner);
+        assertThat(handled).containsExactly("a1", "a2", "a3");
+        assertThat(count("eventbus.consumer.doubled.keys", "event.type", "ASSET_UPDATED"))
+                .isEqualTo(2);
+        assertThat(registry.getMeters())
+                .extracting(ConsumerMetricsTest::described)
+                .contains("eventbus.consumer.doubled.keys COUNTER records {event.type,group}");
+    }
+
+    @Test
     void as_the_docs_have_it() {
         EventHandler<Object, Delivery> handler = (event, delivery) -> handled.add(event.id());
         // region: consumer-metrics

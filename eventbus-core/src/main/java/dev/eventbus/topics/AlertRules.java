@@ -39,12 +39,17 @@ final class AlertRules {
             String matcher = MeterQueries.is("outbox", outbox);
             file.append(oldestRow(matcher).yaml());
             file.append(unknownOutbox(matcher).yaml());
+            file.append(blockedKeys(matcher).yaml());
+            file.append(waitingTopics(matcher).yaml());
         }
         for (String group : groups) {
             String matcher = MeterQueries.is("group", group);
             file.append(lag(matcher).yaml());
             file.append(silence(matcher).yaml());
             file.append(deadLetters(matcher).yaml());
+            file.append(parkedKeys(matcher).yaml());
+            file.append(pausedPartitions(matcher).yaml());
+            file.append(offsetGaps(matcher).yaml());
         }
         return file.toString();
     }
@@ -76,6 +81,24 @@ final class AlertRules {
                 "Nobody knows how long events of outbox {{ $labels.outbox }} wait: no service reports it, or its database does not answer");
     }
 
+    private static Rule blockedKeys(String outbox) {
+        return new Rule(
+                "EventbusBlockedKeys",
+                MeterQueries.most(MeterQueries.BLOCKED_KEYS, "outbox", outbox) + " > 0",
+                "5m",
+                "warning",
+                "{{ $value }} keys of outbox {{ $labels.outbox }} wait for a person: OutboxAdmin.blocked() or eventbus-cli outbox blocked names the events and why; mend the cause and unblock, or discard");
+    }
+
+    private static Rule waitingTopics(String outbox) {
+        return new Rule(
+                "EventbusWaitingTopics",
+                MeterQueries.most(MeterQueries.WAITING_TOPICS, "outbox", outbox) + " > 0",
+                "5m",
+                "warning",
+                "A relay of outbox {{ $labels.outbox }} cannot write to {{ $value }} topics: they are missing, forbidden or without a leader. Their events wait; health() of the relay has the fix");
+    }
+
     private static Rule lag(String group) {
         return new Rule(
                 "EventbusGroupLag",
@@ -97,9 +120,36 @@ final class AlertRules {
     private static Rule deadLetters(String group) {
         return new Rule(
                 "EventbusDeadLetters",
-                MeterQueries.newDeadLetters("10m", "group, topic", group) + " > 0",
+                MeterQueries.fresh(MeterQueries.DEAD_LETTERS, "10m", "group, topic", group) + " > 0",
                 "0m",
                 "warning",
                 "Events of topic {{ $labels.topic }} fail for good in group {{ $labels.group }}: look into the dead-letter topic, mend the cause, redrive");
+    }
+
+    private static Rule parkedKeys(String group) {
+        return new Rule(
+                "EventbusParkedKeys",
+                MeterQueries.most(MeterQueries.PARKED_KEYS, "group", group) + " > 0",
+                "10m",
+                "warning",
+                "{{ $value }} keys of group {{ $labels.group }} are parked, and their later events with them: mend the cause, then redrive or discard them. eventbus-cli parked list has them");
+    }
+
+    private static Rule pausedPartitions(String group) {
+        return new Rule(
+                "EventbusPausedPartitions",
+                MeterQueries.most(MeterQueries.PAUSED_PARTITIONS, "group", group) + " > 0",
+                "10m",
+                "warning",
+                "A runner of group {{ $labels.group }} has not read {{ $value }} of its partitions for minutes: a policy has stopped them, or a record holds them up. health() of the runner says which and why");
+    }
+
+    private static Rule offsetGaps(String group) {
+        return new Rule(
+                "EventbusOffsetGap",
+                MeterQueries.fresh(MeterQueries.OFFSET_GAPS, "1h", "group, topic", group) + " > 0",
+                "0m",
+                "critical",
+                "Records of topic {{ $labels.topic }} were gone before group {{ $labels.group }} had read them: its log names the offsets. What lies between is lost to this group");
     }
 }

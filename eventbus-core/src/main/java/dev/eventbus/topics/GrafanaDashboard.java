@@ -103,7 +103,7 @@ final class GrafanaDashboard {
             panels.add(new Panel("Group lag", MeterQueries.lag(ofGroups), "{{group}}", "short"));
             panels.add(new Panel(
                     "Dead letters in 5 min",
-                    MeterQueries.newDeadLetters("5m", "group, topic, reason", ofGroups),
+                    MeterQueries.fresh(MeterQueries.DEAD_LETTERS, "5m", "group, topic, reason", ofGroups),
                     "{{group}} {{topic}} {{reason}}",
                     "short"));
         }

@@ -13,6 +13,11 @@ final class MeterQueries {
     static final String OLDEST_ROW = "eventbus_outbox_oldest_age_seconds";
     static final String DEAD_LETTERS = "eventbus_dlq_published_messages_total";
     static final String SENT = "eventbus_relay_sent_messages_total";
+    static final String BLOCKED_KEYS = "eventbus_outbox_blocked_keys";
+    static final String WAITING_TOPICS = "eventbus_relay_waiting_topics";
+    static final String PARKED_KEYS = "eventbus_consumer_parked_keys";
+    static final String PAUSED_PARTITIONS = "eventbus_consumer_paused_partitions";
+    static final String OFFSET_GAPS = "eventbus_consumer_offset_gaps_total";
     static final String HANDLED = "eventbus_consumer_process_seconds_count";
 
     /** Not a meter of this library: what the examples of the JMX exporter and of Strimzi make of Kafka's own figure. */
@@ -41,16 +46,21 @@ final class MeterQueries {
     }
 
     static String oldestRow(String matchers) {
-        return "max by (outbox) (%s{%s})".formatted(OLDEST_ROW, matchers);
+        return most(OLDEST_ROW, "outbox", matchers);
     }
 
     static String perSecond(String counter, String by, String matchers) {
         return "sum by (%s) (rate(%s{%s}[5m]))".formatted(by, counter, matchers);
     }
 
-    /** A counter begins with its first dead letter, of which an increase knows nothing: a series that is new counts as a whole. */
-    static String newDeadLetters(String window, String by, String matchers) {
-        String counter = "%s{%s}".formatted(DEAD_LETTERS, matchers);
+    /** Of a gauge that several processes report. */
+    static String most(String gauge, String by, String matchers) {
+        return "max by (%s) (%s{%s})".formatted(by, gauge, matchers);
+    }
+
+    /** A counter begins with the first that it counts, of which an increase knows nothing: a series that is new counts as a whole. */
+    static String fresh(String of, String window, String by, String matchers) {
+        String counter = "%s{%s}".formatted(of, matchers);
         return "sum by (%s) ((%s unless %s offset %s) or increase(%s[%s]))"
                 .formatted(by, counter, counter, window, counter, window);
     }

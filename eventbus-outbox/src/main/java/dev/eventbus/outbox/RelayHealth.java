@@ -12,8 +12,9 @@ import java.util.SortedMap;
 /**
  * How a relay does, as of its last look.
  *
- * @param up whether events flow, or would if there were any; false if the database or Kafka cannot be reached, before the first look, after a round
- *     that failed, or if it does not run any more
+ * @param up whether events of all topics flow, or would if there were any; false while the database or Kafka cannot be reached, while a topic waits
+ *     or has not answered for seconds, before the first look, after a round that failed, and if it does not run any more. Blocked keys do not
+ *     count. To alert on: a service that also serves requests is as ready without it, since publishing needs the database only
  * @param closed whether it was closed
  * @param problems what is wrong, each with what happens to the events meanwhile and the fix; empty if all is well
  * @param ownedShards shards this relay sends, or still drains for another; empty if there are more relays than shards

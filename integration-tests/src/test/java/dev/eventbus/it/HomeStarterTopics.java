@@ -1,6 +1,5 @@
 package dev.eventbus.it;
 
-// region: plan
 import dev.eventbus.topics.TopicNaming;
 import dev.eventbus.topics.TopicPlan;
 import dev.eventbus.topics.TopicSpec;
@@ -30,4 +29,3 @@ final class HomeStarterTopics {
 
     private HomeStarterTopics() {}
 }
-// end: plan

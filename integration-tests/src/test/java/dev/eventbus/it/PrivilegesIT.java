@@ -67,7 +67,7 @@ class PrivilegesIT {
     }
 
     /** One privilege on one table. */
-    private record Grant(String privilege, String on, String role) {
+    record Grant(String privilege, String on, String role) {
 
         @Override
         public String toString() {
@@ -75,7 +75,7 @@ class PrivilegesIT {
         }
     }
 
-    private static List<Grant> documented() throws Exception {
+    static List<Grant> documented() throws Exception {
         List<Grant> grants = new ArrayList<>();
         for (String line : Files.readAllLines(DOCS)) {
             if (line.startsWith("GRANT ") && line.endsWith(";")) {

@@ -124,6 +124,12 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     }
 
     @Override
+    public void doubledKeys(String eventType, Delivery delivery) {
+        counter("eventbus.consumer.doubled.keys", "records", "event.type", eventType)
+                .increment();
+    }
+
+    @Override
     public void parked(String eventType, Delivery delivery, @Nullable FailureReason reason) {
         because("eventbus.consumer.parkings", "events", delivery, reason == null ? "WAITS" : reason.name());
     }

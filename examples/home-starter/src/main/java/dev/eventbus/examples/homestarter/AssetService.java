@@ -11,6 +11,9 @@ import dev.eventbus.examples.homestarter.Events.Summary;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxRelay;
+import dev.eventbus.outbox.metrics.OutboxMetrics;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.io.IOException;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -23,14 +26,20 @@ public final class AssetService implements AutoCloseable {
 
     private final HikariDataSource database;
     private final JdbcOutbox outbox = JdbcOutbox.postgres(); // one object, given to both ends: publisher and relay
+    private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+    private final OutboxMetrics metrics; // what the plan's alerts are about
     private final OutboxRelay relay;
     private final Http http;
 
     private AssetService(Settings settings) throws IOException {
         database = settings.database();
         Tables.migrate(database, "asset");
-        relay = OutboxRelay.builder(outbox, database, settings.kafka()).build();
+        metrics = OutboxMetrics.of(registry, "asset", OutboxAdmin.of(outbox, database));
+        relay = OutboxRelay.builder(outbox, database, settings.kafka())
+                .listener(metrics)
+                .build();
         http = Http.on(settings.port())
+                .route("GET", "/metrics", request -> registry.scrape())
                 .route(
                         "PUT",
                         "/users/{user}/assets/{item}",
@@ -52,6 +61,7 @@ public final class AssetService implements AutoCloseable {
     static AssetService start(Settings settings) throws IOException {
         AssetService service = new AssetService(settings);
         service.relay.start();
+        service.metrics.start();
         service.http.start();
         return service;
     }
@@ -136,6 +146,8 @@ public final class AssetService implements AutoCloseable {
     public void close() {
         http.close();
         relay.close();
+        metrics.close();
+        registry.close();
         database.close();
     }
 }

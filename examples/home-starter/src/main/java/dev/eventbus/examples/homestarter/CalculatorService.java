@@ -10,9 +10,13 @@ import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.ConsumerRunnerBuilder;
 import dev.eventbus.consumer.FailureKind;
+import dev.eventbus.consumer.metrics.ConsumerMetrics;
 import dev.eventbus.examples.homestarter.Events.HousingUpdated;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.retry.RetryConfig;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.List;
@@ -39,6 +43,7 @@ public final class CalculatorService implements AutoCloseable {
         void drop(String group, String eventId, String of) throws Exception;
     }
 
+    private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     private final RedisClient redis;
     private final ConsumerRunner assets;
     private final ConsumerRunner homes;
@@ -49,13 +54,18 @@ public final class CalculatorService implements AutoCloseable {
         redis = settings.redis();
         RedisResults cached = new RedisResults(redis);
         Results results = around.apply(cached);
-        assets = assets(kafka, results);
-        homes = homes(kafka, results);
-        http = Http.on(settings.port()).route("GET", "/results/{kind}/{id}", request -> {
-            String of = request.part("kind") + ":" + request.part("id");
-            return Map.of(
-                    "of", of, "computedAt", cached.get(of, () -> Instant.now().toString()));
-        });
+        assets = assets(kafka, results, registry);
+        homes = homes(kafka, results, registry);
+        http = Http.on(settings.port())
+                .route("GET", "/metrics", request -> registry.scrape())
+                .route("GET", "/results/{kind}/{id}", request -> {
+                    String of = request.part("kind") + ":" + request.part("id");
+                    return Map.of(
+                            "of",
+                            of,
+                            "computedAt",
+                            cached.get(of, () -> Instant.now().toString()));
+                });
     }
 
     /** @param args none; see {@link Settings} */
@@ -75,30 +85,31 @@ public final class CalculatorService implements AutoCloseable {
     }
 
     // region: consume
-    static ConsumerRunner assets(KafkaCluster kafka, Results results) {
-        return runner(kafka, HomeStarterTopics.CALCULATOR_ASSET)
+    static ConsumerRunner assets(KafkaCluster kafka, Results results, MeterRegistry registry) {
+        return runner(kafka, HomeStarterTopics.CALCULATOR_ASSET, registry)
                 .on(
                         ASSET_UPDATED,
                         (event, delivery) -> results.drop(delivery.group(), event.id(), "user:" + event.key()))
                 .build();
     }
 
-    static ConsumerRunner homes(KafkaCluster kafka, Results results) {
-        return runner(kafka, HomeStarterTopics.CALCULATOR_HOUSING)
+    static ConsumerRunner homes(KafkaCluster kafka, Results results, MeterRegistry registry) {
+        return runner(kafka, HomeStarterTopics.CALCULATOR_HOUSING, registry)
                 .on(
                         HOUSING_UPDATED,
                         (event, delivery) -> results.drop(delivery.group(), event.id(), resultOf(event.payload())))
                 .build();
     }
 
-    private static ConsumerRunnerBuilder runner(KafkaCluster kafka, String group) {
+    private static ConsumerRunnerBuilder runner(KafkaCluster kafka, String group, MeterRegistry registry) {
         return ConsumerRunner.builder(kafka, group)
                 .retry(RetryConfig.custom()
                         .maxAttempts(4)
                         .intervalFunction(ofExponentialRandomBackoff(ofMillis(200), 2.0, 0.5, ofSeconds(10)))
                         .build())
                 .classify(CalculatorService::kindOf)
-                .afterRetries(AfterRetries.deadLetter(HomeStarterTopics.DEAD_LETTERS));
+                .afterRetries(AfterRetries.deadLetter(HomeStarterTopics.DEAD_LETTERS))
+                .listener(ConsumerMetrics.of(registry, group));
     }
     // end: consume
 
@@ -136,6 +147,7 @@ public final class CalculatorService implements AutoCloseable {
         http.close();
         assets.close();
         homes.close();
+        registry.close();
         redis.close();
     }
 }

@@ -8,7 +8,11 @@ import dev.eventbus.examples.homestarter.Events.HousingUpdated;
 import dev.eventbus.examples.homestarter.Events.UpdateType;
 import dev.eventbus.examples.homestarter.HousingStore.Home;
 import dev.eventbus.outbox.JdbcOutbox;
+import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxRelay;
+import dev.eventbus.outbox.metrics.OutboxMetrics;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.io.IOException;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -19,14 +23,20 @@ public final class HousingService implements AutoCloseable {
 
     private final HikariDataSource database;
     private final JdbcOutbox outbox = JdbcOutbox.postgres(); // one object, given to both ends: publisher and relay
+    private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+    private final OutboxMetrics metrics; // what the plan's alerts are about
     private final OutboxRelay relay;
     private final Http http;
 
     private HousingService(Settings settings) throws IOException {
         database = settings.database();
         Tables.migrate(database, "housing");
-        relay = OutboxRelay.builder(outbox, database, settings.kafka()).build();
+        metrics = OutboxMetrics.of(registry, "housing", OutboxAdmin.of(outbox, database));
+        relay = OutboxRelay.builder(outbox, database, settings.kafka())
+                .listener(metrics)
+                .build();
         http = Http.on(settings.port())
+                .route("GET", "/metrics", request -> registry.scrape())
                 .route(
                         "PUT",
                         "/users/{user}/homes/{home}",
@@ -43,6 +53,7 @@ public final class HousingService implements AutoCloseable {
     static HousingService start(Settings settings) throws IOException {
         HousingService service = new HousingService(settings);
         service.relay.start();
+        service.metrics.start();
         service.http.start();
         return service;
     }
@@ -78,6 +89,8 @@ public final class HousingService implements AutoCloseable {
     public void close() {
         http.close();
         relay.close();
+        metrics.close();
+        registry.close();
         database.close();
     }
 }

@@ -15,10 +15,15 @@ final class Tables {
                 .locations("classpath:db/" + service)
                 .load()
                 .migrate();
-        Flyway.configure() // the library has a V1 too, so it has a history of its own
+        eventbus(database, "outbox"); // and "inbox" where events are handled once
+    }
+
+    /** Each script of the library is a V1, as yours is: so each has a history of its own. */
+    static void eventbus(DataSource database, String side) {
+        Flyway.configure()
                 .dataSource(database)
-                .locations("classpath:META-INF/eventbus/outbox/postgresql")
-                .table("eventbus_schema_history")
+                .locations("classpath:META-INF/eventbus/%s/postgresql".formatted(side))
+                .table("eventbus_%s_history".formatted(side))
                 .baselineOnMigrate(true)
                 .baselineVersion("0")
                 .load()

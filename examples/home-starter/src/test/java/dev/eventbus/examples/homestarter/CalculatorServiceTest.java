@@ -12,6 +12,8 @@ import dev.eventbus.examples.homestarter.Events.ChangeType;
 import dev.eventbus.examples.homestarter.Events.HousingUpdated;
 import dev.eventbus.examples.homestarter.Events.UpdateType;
 import dev.eventbus.testkit.FakeEventBus;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -29,6 +31,7 @@ class CalculatorServiceTest {
 
     private final FakeEventBus bus = FakeEventBus.create();
     private final List<String> dropped = new ArrayList<>();
+    private final MeterRegistry registry = new SimpleMeterRegistry();
 
     private static AssetUpdated updated(String user) {
         return new AssetUpdated(user, ChangeType.ITEM_ADDED, null, null, null, null, 1L, null);
@@ -36,12 +39,15 @@ class CalculatorServiceTest {
 
     @Test
     void a_user_whose_result_cannot_be_dropped_is_dead_lettered_and_others_go_on() {
-        bus.start(CalculatorService.assets(bus.kafka(), (group, eventId, of) -> {
-            if (of.equals("user:mallory")) {
-                throw new IllegalStateException();
-            }
-            dropped.add(of);
-        }));
+        bus.start(CalculatorService.assets(
+                bus.kafka(),
+                (group, eventId, of) -> {
+                    if (of.equals("user:mallory")) {
+                        throw new IllegalStateException();
+                    }
+                    dropped.add(of);
+                },
+                registry));
         bus.publish(ASSET_UPDATED, updated("mallory"), updated("alice"));
         bus.runUntilIdle();
         assertThat(dropped).containsExactly("user:alice");
@@ -54,12 +60,15 @@ class CalculatorServiceTest {
     @Test
     void while_redis_is_away_events_wait_without_using_attempts() {
         AtomicInteger refused = new AtomicInteger();
-        bus.start(CalculatorService.assets(bus.kafka(), (group, eventId, of) -> {
-            if (refused.incrementAndGet() <= 8) {
-                throw new JedisConnectionException("refused");
-            }
-            dropped.add(of);
-        }));
+        bus.start(CalculatorService.assets(
+                bus.kafka(),
+                (group, eventId, of) -> {
+                    if (refused.incrementAndGet() <= 8) {
+                        throw new JedisConnectionException("refused");
+                    }
+                    dropped.add(of);
+                },
+                registry));
         bus.publish(ASSET_UPDATED, updated("alice"));
         bus.runUntilIdle();
         assertThat(dropped).containsExactly("user:alice");
@@ -68,7 +77,7 @@ class CalculatorServiceTest {
 
     @Test
     void a_home_loses_its_result_and_an_event_that_names_none_the_users() {
-        bus.start(CalculatorService.homes(bus.kafka(), (group, eventId, of) -> dropped.add(of)));
+        bus.start(CalculatorService.homes(bus.kafka(), (group, eventId, of) -> dropped.add(of), registry));
         bus.publish(
                 HOUSING_UPDATED,
                 new HousingUpdated("alice", "mapo-7", UpdateType.PRICE_CHANGED),
@@ -94,8 +103,10 @@ class CalculatorServiceTest {
 
     @Test
     void events_as_the_plan_has_them_written_by_hand_are_handled() throws Exception {
-        bus.start(CalculatorService.assets(bus.kafka(), (group, eventId, of) -> dropped.add(eventId + " " + of)));
-        bus.start(CalculatorService.homes(bus.kafka(), (group, eventId, of) -> dropped.add(eventId + " " + of)));
+        bus.start(CalculatorService.assets(
+                bus.kafka(), (group, eventId, of) -> dropped.add(eventId + " " + of), registry));
+        bus.start(CalculatorService.homes(
+                bus.kafka(), (group, eventId, of) -> dropped.add(eventId + " " + of), registry));
         bus.topic("asset.events", 3).topic("housing.events", 3);
         try (var console = bus.kafka().producer(Map.of())) {
             console.send(byHand("asset.events", "user-001", """

@@ -8,6 +8,7 @@ import dev.eventbus.embedded.EmbeddedPostgres;
 import dev.eventbus.examples.homestarter.AssetStore.Item;
 import dev.eventbus.examples.homestarter.Events.ItemType;
 import dev.eventbus.topics.KafkaCluster;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -61,7 +62,8 @@ class TwoReplicasIT {
         HomeStarterTopics.plan(3, 2).on(kafka).apply();
         List<String> handled = new CopyOnWriteArrayList<>();
         try (AssetService assets = AssetService.start(settings);
-                var calculator = CalculatorService.assets(kafka, (group, eventId, of) -> handled.add(eventId))) {
+                var calculator = CalculatorService.assets(
+                        kafka, (group, eventId, of) -> handled.add(eventId), new SimpleMeterRegistry())) {
             calculator.start();
             List<String> before = changeAll(assets);
             await(() -> handled.containsAll(before), handled::size);

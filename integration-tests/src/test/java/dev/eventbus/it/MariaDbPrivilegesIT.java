@@ -1,0 +1,122 @@
+package dev.eventbus.it;
+
+import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.zaxxer.hikari.HikariConfig;
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.redrive.Redrive;
+import dev.eventbus.embedded.EmbeddedMariaDb;
+import dev.eventbus.embedded.KafkaServer;
+import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.it.PrivilegesIT.Grant;
+import dev.eventbus.outbox.JdbcOutbox;
+import dev.eventbus.outbox.OutboxRelay;
+import io.github.resilience4j.retry.RetryConfig;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import javax.sql.DataSource;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.mariadb.jdbc.MariaDbDataSource;
+
+/** The privileges that docs/operations.md names for PostgreSQL are enough on MariaDB, with the two that it adds. */
+@Tag("mariadb")
+@ExtendWith({ServersExtension.class, MariaDbExtension.class})
+class MariaDbPrivilegesIT {
+
+    private final Set<String> poison = ConcurrentHashMap.newKeySet();
+
+    @Test
+    void S_18_what_is_documented_is_enough_from_the_publisher_to_a_parked_key_that_goes_on(
+            KafkaServer kafka, EmbeddedMariaDb mariaDb) throws Exception {
+        String unique = mariaDb.uniqueName("p");
+        HikariConfig pool = new HikariConfig();
+        pool.setJdbcUrl(mariaDb.createDatabase(unique));
+        pool.setUsername(mariaDb.user());
+        pool.setPassword(mariaDb.password());
+        try (Scene scene = Scene.create(kafka, pool, JdbcOutbox.mariaDb(), "asset.events:2", "dlq.events:1")) {
+            JdbcInbox.mariaDb(scene.database()).createTables();
+            scene.execute("CREATE TABLE effect (user varchar(128))");
+            for (String role : Set.of("publisher", "relay", "consumer")) {
+                scene.execute("CREATE USER '%s_%s'@'%%' IDENTIFIED BY 'secret'".formatted(unique, role));
+            }
+            for (Grant grant : PrivilegesIT.documented()) {
+                if (!grant.on().startsWith("SEQUENCE")) {
+                    grant(scene, grant.privilege(), grant.on(), unique + "_" + grant.role());
+                }
+            }
+            grant(scene, "SELECT", "eventbus_key_lock", unique + "_publisher");
+            grant(scene, "UPDATE", "eventbus_meta", unique + "_relay");
+            grant(scene, "INSERT", "effect", unique + "_consumer");
+
+            poison.add("mallory");
+            publish(scene, as(scene, unique + "_publisher"), "alice", "mallory");
+            JdbcInbox inbox = JdbcInbox.mariaDb(as(scene, unique + "_consumer"));
+            try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), as(scene, unique + "_relay"), scene.kafka())
+                            .build();
+                    ConsumerRunner runner = runner(scene, inbox)) {
+                relay.start();
+                runner.start();
+                Eventually.holds(
+                        () -> runner.health().parked().events() == 1 && scene.count("SELECT count(*) FROM effect") == 1,
+                        () -> relay.health() + " " + runner.health());
+                poison.clear();
+                Redrive.ofParked(scene.kafka(), scene.group("ledger"), inbox)
+                        .plan()
+                        .run("mended");
+                Eventually.holds(
+                        () -> scene.count("SELECT count(*) FROM effect") == 2
+                                && scene.count("SELECT count(*) FROM eventbus_outbox") == 0,
+                        () -> relay.health() + " " + runner.health());
+                assertThat(relay.health().problems()).isEmpty();
+            }
+        }
+    }
+
+    private static void grant(Scene scene, String privilege, String table, String user) throws SQLException {
+        scene.execute("GRANT %s ON %s TO '%s'@'%%'".formatted(privilege, table, user));
+    }
+
+    private static DataSource as(Scene scene, String user) throws SQLException {
+        MariaDbDataSource restricted = new MariaDbDataSource(scene.database().getJdbcUrl());
+        restricted.setUser(user);
+        restricted.setPassword("secret");
+        return restricted;
+    }
+
+    private static void publish(Scene scene, DataSource publisher, String... users) throws SQLException {
+        try (Connection tx = publisher.getConnection()) {
+            tx.setAutoCommit(false);
+            scene.outbox().within(tx).lockKeys(users);
+            for (String user : users) {
+                scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount(user, 1));
+            }
+            tx.commit();
+        }
+    }
+
+    private ConsumerRunner runner(Scene scene, JdbcInbox inbox) {
+        return ConsumerRunner.builder(scene.kafka(), scene.group("ledger"))
+                .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> {
+                    if (poison.contains(event.key())) {
+                        throw new IllegalStateException();
+                    }
+                    try (PreparedStatement insert =
+                            tx.connection().prepareStatement("INSERT INTO effect (user) VALUES (?)")) {
+                        insert.setString(1, event.key());
+                        insert.executeUpdate();
+                    }
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.parkKey(inbox, "dlq.events"))
+                .build();
+    }
+}
