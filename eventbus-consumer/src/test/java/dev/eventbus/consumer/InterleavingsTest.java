@@ -41,12 +41,12 @@ class InterleavingsTest {
 
     @Test
     void no_ready_lane_is_left_without_a_worker() {
-        exploring().threads(2).actorsPerThread(3).check(Workers.class);
+        exploring().iterations(5).threads(2).actorsPerThread(3).check(Workers.class);
     }
 
     @Test
     void a_lane_whose_letter_ends_at_any_moment_goes_on_once_and_nothing_of_it_begins_before() {
-        exploring().iterations(4).threads(3).actorsPerThread(2).check(Letters.class);
+        exploring().iterations(2).threads(3).actorsPerThread(2).check(Letters.class);
     }
 
     @Test
