@@ -154,17 +154,18 @@ final class InFlight {
         return flights.size();
     }
 
-    /** Shards of which something is in flight. */
+    /** Shards of which something is in flight that is not locked. */
     Set<Integer> shards() {
-        return flights.keySet().stream().map(RowKey::shard).collect(Collectors.toSet());
+        Set<RowKey> moving = new HashSet<>(flights.keySet());
+        locked.forEach(row -> moving.remove(row.key()));
+        return moving.stream().map(RowKey::shard).collect(Collectors.toSet());
     }
 
     /** Shards of which something is in the producer's hands. */
     Set<Integer> shardsHandedOver() {
         return lanes.values().stream()
                 .flatMap(lane -> lane.handedOver.stream())
-                .map(flight -> flight.row.key())
-                .map(RowKey::shard)
+                .map(flight -> flight.row.key().shard())
                 .collect(Collectors.toSet());
     }
 
@@ -223,8 +224,7 @@ final class InFlight {
 
     /** Whether anything of a topic is in flight. */
     boolean holds(String topic) {
-        Load load = loads.get(topic);
-        return load != null && load.rows() > 0;
+        return loads.getOrDefault(topic, new Load(0, 0)).rows() > 0;
     }
 
     int handedOver(String topic) {
@@ -276,13 +276,13 @@ final class InFlight {
         Set<RowKey> kept = butLocked.stream().map(OutboxRow::key).collect(Collectors.toSet());
         acked.stream().filter(row -> !kept.contains(row.key())).forEach(this::forget);
         acked.clear();
+        retryLockedAt = locked.isEmpty() ? nanoTime.getAsLong() + RETRY_LOCKED_AFTER : retryLockedAt;
         locked.addAll(butLocked);
-        retryLockedAt = nanoTime.getAsLong() + RETRY_LOCKED_AFTER;
     }
 
     /** What was locked awaits its DELETE again, if it is time. */
-    void retryLocked() {
-        if (!locked.isEmpty() && nanoTime.getAsLong() - retryLockedAt >= 0) {
+    void retryLocked(boolean now) {
+        if (now || nanoTime.getAsLong() - retryLockedAt >= 0) {
             acked.addAll(locked);
             locked.clear();
         }

@@ -11,6 +11,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -50,7 +51,7 @@ final class OutboxFeed {
     /** Shards of which rows may be left that the last fetch did not read. */
     private final Set<Integer> unread = new HashSet<>();
 
-    /** Whether a DELETE has failed since the last that took all: perhaps it waited for somebody's lock. */
+    /** Whether rows are locked, or a DELETE has failed, perhaps since it waited for somebody's lock. */
     private boolean carefully;
 
     /** Whether the connection is another than that of the last DELETE, which may have been committed without our knowing. */
@@ -112,7 +113,7 @@ final class OutboxFeed {
      * row of it is gone: the database may have come back without it, and a fetch would pass over another of its number.
      */
     int delete(Connection connection) throws SQLException {
-        inFlight.retryLocked();
+        inFlight.retryLocked(reconnected);
         int deleted = deleteAcknowledged(connection);
         if (reconnected && store.count(connection, inFlight.keys()) < inFlight.size()) {
             LOG.warn(
@@ -128,12 +129,12 @@ final class OutboxFeed {
         if (acked.isEmpty()) {
             return 0;
         }
-        boolean failed = carefully;
-        carefully = true;
-        var deleted = failed ? store.deleteUnlocked(connection, acked) : store.delete(connection, acked);
-        carefully = !deleted.locked().isEmpty();
+        boolean careful = carefully;
+        carefully = !careful; // if this fails, the other way is next
+        var deleted = careful ? store.deleteUnlocked(connection, acked) : store.delete(connection, acked);
         int count = acked.size() - deleted.locked().size();
         inFlight.deleted(deleted.locked());
+        carefully = inFlight.locked() > 0;
         floors.began(deleted.transaction());
         if (deleted.rows() < count) {
             floors.doubtAll(); // of their numbers there may be other rows, as after a restore
@@ -338,25 +339,22 @@ final class OutboxFeed {
                 inFlight.bytesBeside(leftOut));
     }
 
-    /**
-     * Of a topic whose time has come and which the broker knows by now, one event is read and tried. If there is none that could be, it
-     * is well. Returns whether there was one.
-     */
+    /** Of a topic whose time has come and which the broker knows, one event is tried, of a ready shard if it can be. If it has none, it is well. */
     private boolean tryHalfOpenTopics(Connection connection, List<Integer> ready) throws SQLException {
+        Set<Integer> shards = new LinkedHashSet<>(ready);
+        shards.addAll(leases.readable());
         boolean tried = false;
         Set<String> halfOpen = breakers.halfOpen();
         floors.searchOnly(halfOpen);
         for (String topic : halfOpen) {
-            if (!ready.isEmpty()
-                    && inFlight.handedOver(topic) == 0
-                    && sender.partitionsOf(topic, partitions, connection) > 0) {
-                List<FetchWindow.Floor> shards = floors.search(topic, ready);
-                FetchWindow first = FetchWindow.firstOf(topic, shards, inFlight.keys());
+            if (inFlight.handedOver(topic) == 0 && sender.partitionsOf(topic, partitions, connection) > 0) {
+                List<FetchWindow.Floor> here = floors.search(topic, shards);
+                FetchWindow first = FetchWindow.firstOf(topic, here, inFlight.keys());
                 OutboxStore.Fetched fetched = store.fetch(connection, first);
                 List<OutboxRow> rows = fetched.rows();
-                if (rows.isEmpty() && !fetched.isCut() && floors.foundNone(topic, shards, ready)) {
+                if (rows.isEmpty() && !fetched.isCut() && floors.foundNone(topic, here, shards)) {
                     sender.letIn(topic);
-                } else if (!rows.isEmpty()) {
+                } else if (!rows.isEmpty() && sink.isReadyFor(rows.get(0).key().shard())) {
                     accept(connection, rows);
                     tried = true;
                 }

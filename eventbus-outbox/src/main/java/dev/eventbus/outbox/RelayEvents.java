@@ -104,9 +104,10 @@ final class RelayEvents {
     private void tell(Consumer<RelayListener> event) {
         try {
             event.accept(listener);
-        } catch (VirtualMachineError e) {
-            throw e;
         } catch (RuntimeException | Error e) {
+            if (e instanceof VirtualMachineError && !(e instanceof StackOverflowError)) {
+                throw e;
+            }
             long now = System.nanoTime();
             if (failures == 0 || now - warnedAt >= WARN_EVERY) {
                 warnedAt = now;

@@ -365,14 +365,20 @@ class StrictRelayTest {
             pass.look();
             return !pass.health().waitingTopics().isEmpty();
         });
+        CountDownLatch seen = new CountDownLatch(1);
+        kafka.refusal = id -> {
+            awaited(seen);
+            return null;
+        };
         transactions.refusesInit = id -> true;
-        transactions.fenceAll();
         database.publish(event("evt-1", "bob"), event("evt-2", NEIGHBOUR));
         kafka.advance(Duration.ofMinutes(1));
         pass.look();
         assertThat(pass.health().inFlight())
                 .as("the trial goes alone, the others wait")
                 .isEqualTo(3);
+        transactions.fenceAll();
+        seen.countDown();
         Eventually.isTrue(() -> {
             pass.look();
             return pass.health().inFlight() == 0;

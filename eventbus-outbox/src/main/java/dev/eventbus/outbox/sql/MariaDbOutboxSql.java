@@ -201,8 +201,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
         return String.join(", ", Collections.nCopies(values.size(), "?"));
     }
 
-    /** One statement of one text. A list of (shard, seq, id) in parentheses instead takes seconds for 2,000 rows. */
-    /** Rows by their names, each looked up by itself. */
+    /** Rows by their names, each looked up by itself. A list of (shard, seq, id) in parentheses instead takes seconds for 2,000 rows. */
     private static final String NAMED = """
             FROM JSON_TABLE(?, '$[*]' COLUMNS (shard smallint PATH '$[0]', seq bigint PATH '$[1]',
                                                id varchar(128) CHARACTER SET utf8mb4 PATH '$[2]')) AS named
@@ -218,6 +217,12 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                 DELETE event
                 """ + NAMED);
         return bind(connection.prepareStatement(sql), rows);
+    }
+
+    /** {@code innodb_lock_wait_timeout} is 50 s as it comes. */
+    @Override
+    public boolean waitsForLocks() {
+        return true;
     }
 
     @Override

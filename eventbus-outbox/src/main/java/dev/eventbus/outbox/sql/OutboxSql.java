@@ -98,6 +98,11 @@ public interface OutboxSql {
     /** Locks those of these rows that nobody else has locked, until the transaction ends. Result: {@code shard, seq}. */
     PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException;
 
+    /** Whether a DELETE that meets somebody's lock waits for so long that a lease may run out. */
+    default boolean waitsForLocks() {
+        return false;
+    }
+
     /** Finds those of these rows that are there, under their number and their id. Result: {@code shard, seq}. */
     PreparedStatement find(Connection connection, Collection<RowKey> rows) throws SQLException;
 

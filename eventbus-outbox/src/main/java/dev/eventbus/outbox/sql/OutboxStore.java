@@ -247,6 +247,9 @@ public final class OutboxStore {
 
     /** Deletes rows that were read: where they were then, and by name if one is no longer there, as after {@code VACUUM FULL}. */
     public Deleted delete(Connection connection, List<OutboxRow> rows) throws SQLException {
+        if (sql.waitsForLocks()) {
+            return deleteUnlocked(connection, rows);
+        }
         try (PreparedStatement atPlaces = sql.deleteAtPlaces(connection, rows)) {
             Deleted found = atPlaces == null ? new Deleted(0, 0) : deleted(atPlaces);
             if (found.rows() == rows.size()) {

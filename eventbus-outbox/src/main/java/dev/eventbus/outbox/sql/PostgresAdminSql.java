@@ -174,6 +174,7 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
                 FROM (
                   SELECT needed.privilege || ' on ' || needed.on_table AS what
                   FROM (VALUES ('"eventbus_outbox"', 'SELECT'), ('"eventbus_outbox"', 'DELETE'),
+                               ('"eventbus_outbox"', 'UPDATE'),
                                ('"eventbus_meta"', 'SELECT'), ('"eventbus_meta"', 'INSERT'),
                                ('"eventbus_relay_member"', 'SELECT'), ('"eventbus_relay_member"', 'INSERT'),
                                ('"eventbus_relay_member"', 'UPDATE'), ('"eventbus_relay_member"', 'DELETE'),
