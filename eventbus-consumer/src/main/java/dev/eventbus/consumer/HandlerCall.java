@@ -20,6 +20,7 @@ import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -335,9 +336,7 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress failed(InFlight record, Throwable cause, Failure failure) {
-        if (cause instanceof VirtualMachineError fatal && !(cause instanceof StackOverflowError)) {
-            throw fatal; // of a stack overflow only the event's own stack is gone
-        }
+        Fatal.rethrow(cause);
         if (cause instanceof HandlerTransactionException committed) {
             return router.stop(
                     record, committed.getMessage()); // else its next try would meet a mark that looks like a repeat's

@@ -26,6 +26,7 @@ import dev.eventbus.consumer.internal.SparseLog;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -52,7 +53,6 @@ import org.slf4j.LoggerFactory;
 final class Parking {
 
     private static final int MOST_REMEMBERED = 10_000;
-
     private static final Logger LOG = LoggerFactory.getLogger(Parking.class);
 
     /** The key's first event is another than a moment ago. */
@@ -226,9 +226,7 @@ final class Parking {
                 nanos[1] = System.nanoTime();
             });
         } catch (Throwable e) {
-            if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
-                throw broken; // its start stays noted
-            }
+            Fatal.rethrow(e); // its start stays noted
             failure = e;
         }
         if (drained instanceof Drained.Ran) {
