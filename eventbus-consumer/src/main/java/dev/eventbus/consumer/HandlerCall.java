@@ -227,11 +227,20 @@ final class HandlerCall implements LaneWorkers.Work {
             return switch (verdict) {
                 case RUN -> null;
                 case RUN_ALONE -> Progress.ALONE;
-                case CONVICTED -> router.failed(record, new Failure.EndedTheProcess(CrashWatch.MAX_STARTS));
+                case CONVICTED -> convicted(crashes, record, markOf(record, event));
             };
         } catch (SQLException | RuntimeException e) {
             return router.failed(record, new Failure.NotNoted(e));
         }
+    }
+
+    /** Where that stops its partition, a person's restart runs the event once more. */
+    private Progress convicted(CrashWatch watch, InFlight record, Mark mark) throws SQLException {
+        Progress came = router.failed(record, new Failure.EndedTheProcess(CrashWatch.MAX_STARTS));
+        if (came instanceof Progress.Stops) {
+            watch.giveOneMore(mark, record.attempts());
+        }
+        return came;
     }
 
     private Mark markOf(InFlight record, Event<?> event) {
