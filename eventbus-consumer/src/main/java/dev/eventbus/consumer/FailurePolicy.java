@@ -206,9 +206,10 @@ final class FailurePolicy {
         return new Disposition.RetryAfter(policy.compareTo(least) > 0 ? policy : least);
     }
 
-    /** One without a key has no later events that would have to wait. */
+    /** One without a key has no later events that would have to wait; a very long one is no entry of an index. */
     private boolean isParkable(InFlight record) {
-        return parksKey && record.record().key() != null;
+        byte[] key = record.record().key();
+        return parksKey && key != null && key.length <= ParkedKeys.LONGEST_KEY_BYTES;
     }
 
     private Disposition last(FailureReason reason, InFlight record) {
