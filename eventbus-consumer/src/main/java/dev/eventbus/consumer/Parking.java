@@ -239,18 +239,20 @@ final class Parking {
             return Came.ENDED;
         }
         boolean committed = failure instanceof HandlerTransactionException;
-        if (failure instanceof HandlerTransactionException told) { // the next look finds it applied
-            LOG.error("{}", told.getMessage());
+        if (failure != null && committed) {
+            LOG.error("{}", failure.getMessage()); // the next look finds it applied
         }
         boolean hasFailed = failure != null && !committed && !(failure instanceof Overtaken) && !call.wasInterrupted();
-        if (hasFailed && nanos[0] == 0) { // nobody's handler has run
-            throw failure instanceof SQLException said ? said : new SQLException("a parked event was not run", failure);
+        try {
+            if (hasFailed && nanos[0] == 0) { // nobody's handler has run
+                throw failure instanceof SQLException said ? said : new SQLException("no handler was run", failure);
+            }
+            return hasFailed && failure != null
+                    ? failed(key, event, new Failure.HandlerFailed(failure, route.watch()))
+                    : Came.NOTHING;
+        } finally {
+            crashes.after(record.suspicion(), mark, false, record.attempts());
         }
-        Came came = hasFailed && failure != null
-                ? failed(key, event, new Failure.HandlerFailed(failure, route.watch()))
-                : Came.NOTHING;
-        crashes.after(record.suspicion(), mark, false, record.attempts());
-        return came;
     }
 
     private static void handle(Route route, Event<?> event, Delivered delivery, Connection transaction)
