@@ -7,6 +7,8 @@ import java.net.UnknownHostException;
 import java.util.Objects;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.errors.RetriableException;
+import org.apache.kafka.common.header.Headers;
+import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serializer;
 import org.jspecify.annotations.Nullable;
@@ -27,7 +29,8 @@ import org.jspecify.annotations.Nullable;
  * record's time stamp, and its key is what the type says of the payload, whatever bytes the record's key is.
  *
  * <p>Serializer and deserializer are used by many threads at once, must be configured already, and are not closed. A
- * serializer that writes headers cannot be used: its headers are lost. What the deserializer returns must be of the type's payload class; no class is ever taken from data. If it throws, the record
+ * serializer that writes headers cannot be used: its headers are lost. A deserializer gets a copy of the record's headers, so one that
+ * takes headers away leaves them on the record. What it returns must be of the type's payload class; no class is ever taken from data. If it throws, the record
  * is dead-lettered as {@link FailureReason#BAD_VALUE}, unless what it needs is out of reach (a schema registry that does not answer: a
  * {@link SocketException}, an {@link UnknownHostException}, the time-out of a socket or Kafka's {@link RetriableException} among the
  * causes): then the record waits, without using an attempt.
@@ -103,9 +106,10 @@ public final class Codec<P> {
      * @throws DecodeException if there is none of that class
      */
     P read(ConsumerRecord<byte[], byte[]> record, EventType<P> type) {
+        Headers headers = new RecordHeaders(record.headers()); // whatever it does to them, a dead letter has them all
         Object payload;
         try {
-            payload = deserializer.deserialize(record.topic(), record.headers(), record.value());
+            payload = deserializer.deserialize(record.topic(), headers, record.value());
         } catch (RuntimeException | StackOverflowError e) {
             Throwable outOfReach = outOfReach(e);
             String fault = "its deserializer failed with " + e.getClass().getName();

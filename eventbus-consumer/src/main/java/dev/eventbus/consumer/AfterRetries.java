@@ -62,7 +62,7 @@ public final class AfterRetries {
      * Then they are handled in order, before live ones. A copy of the event goes to the dead-letter topic. Other keys go on.
      *
      * <p>With it the retry policy may ask for delays of more than 30 s, up to a year: the key is parked until then. All events must be
-     * handled in transactions of this inbox; one without a key is dead-lettered instead.
+     * handled in transactions of this inbox; one without a key, or with one of more than 2,000 bytes, is dead-lettered instead.
      *
      * @param inbox the one that the runner's handlers use
      * @param topic logical name of the dead-letter topic

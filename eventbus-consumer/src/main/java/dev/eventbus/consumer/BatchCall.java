@@ -15,6 +15,7 @@ import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.consumer.internal.ParkedKeys;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.nio.ByteBuffer;
 import java.sql.Connection;
@@ -327,9 +328,7 @@ final class BatchCall implements LaneWorkers.Work {
         }
 
         private List<Progress> failed(Throwable cause) {
-            if (cause instanceof VirtualMachineError fatal && !(cause instanceof StackOverflowError)) {
-                throw fatal; // of a stack overflow only the handler's own stack is gone
-            }
+            Fatal.rethrow(cause);
             if (cause instanceof HandlerTransactionException lost) {
                 LOG.error("{} Their partitions stop.", lost.getMessage());
                 return Collections.nCopies(

@@ -12,6 +12,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.DrainLoop;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.internal.NamedThreads;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
@@ -53,7 +54,6 @@ import org.slf4j.LoggerFactory;
 public final class ConsumerRunner implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(ConsumerRunner.class);
-
     private static final Duration IDLE_THREAD_LIVES = Duration.ofSeconds(60);
 
     private enum State {
@@ -388,7 +388,8 @@ public final class ConsumerRunner implements AutoCloseable {
         private static void tell(Runnable what) {
             try {
                 what.run();
-            } catch (RuntimeException | LinkageError | AssertionError e) {
+            } catch (Throwable e) {
+                Fatal.rethrow(e);
                 LOG.warn("a listener failed; the runner goes on: {}", FailureText.of(e)); // its text may quote an event
             }
         }

@@ -5,6 +5,8 @@ import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.inbox.AttemptStore;
 import dev.eventbus.consumer.internal.Backoff;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.internal.ParkedKeys;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.internal.SqlFaults;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.SQLException;
@@ -204,9 +206,10 @@ final class FailurePolicy {
         return new Disposition.RetryAfter(policy.compareTo(least) > 0 ? policy : least);
     }
 
-    /** One without a key has no later events that would have to wait. */
+    /** One without a key has no later events that would have to wait; a very long one is no entry of an index. */
     private boolean isParkable(InFlight record) {
-        return parksKey && record.record().key() != null;
+        byte[] key = record.record().key();
+        return parksKey && key != null && key.length <= ParkedKeys.LONGEST_KEY_BYTES;
     }
 
     private Disposition last(FailureReason reason, InFlight record) {
@@ -241,7 +244,8 @@ final class FailurePolicy {
         try {
             FailureKind said = classify.apply(failure);
             return said == null ? FailureKind.RETRY : said;
-        } catch (RuntimeException | LinkageError | AssertionError e) {
+        } catch (Throwable e) {
+            Fatal.rethrow(e);
             keepWith(failure, e);
             return FailureKind.RETRY;
         }
@@ -265,7 +269,8 @@ final class FailurePolicy {
     private boolean isRetryable(Throwable failure) {
         try {
             return isRetried(failure);
-        } catch (RuntimeException | LinkageError | AssertionError e) {
+        } catch (Throwable e) {
+            Fatal.rethrow(e);
             keepWith(failure, e);
             return false; // a policy that cannot say yes says no, else its event would be tried for ever
         }

@@ -310,10 +310,9 @@ final class FailureRouter {
         }
         LettersOut out = letters;
         Mark mark = record.mark();
-        if (outcome == Outcome.PARKED && out != null && out.parked() != null && mark != null) {
-            return record.record().key() == null
-                    ? stop(record, "the event is parked, and it has no key")
-                    : parkedAlready(record, out, out.parked(), mark);
+        boolean hasKey = record.record().key() != null; // without one it is a copy, and nothing comes behind it
+        if (outcome == Outcome.PARKED && hasKey && out != null && out.parked() != null && mark != null) {
+            return parkedAlready(record, out, out.parked(), mark);
         }
         listener.repeated(record.typeName(), delivered(record), outcome);
         return Progress.ENDED;

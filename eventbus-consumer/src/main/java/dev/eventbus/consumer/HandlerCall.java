@@ -20,6 +20,7 @@ import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -226,11 +227,20 @@ final class HandlerCall implements LaneWorkers.Work {
             return switch (verdict) {
                 case RUN -> null;
                 case RUN_ALONE -> Progress.ALONE;
-                case CONVICTED -> router.failed(record, new Failure.EndedTheProcess(CrashWatch.MAX_STARTS));
+                case CONVICTED -> convicted(crashes, record, markOf(record, event));
             };
         } catch (SQLException | RuntimeException e) {
             return router.failed(record, new Failure.NotNoted(e));
         }
+    }
+
+    /** Where that stops its partition, a person's restart runs the event once more. */
+    private Progress convicted(CrashWatch watch, InFlight record, Mark mark) throws SQLException {
+        Progress came = router.failed(record, new Failure.EndedTheProcess(CrashWatch.MAX_STARTS));
+        if (came instanceof Progress.Stops) {
+            watch.giveOneMore(mark, record.attempts());
+        }
+        return came;
     }
 
     private Mark markOf(InFlight record, Event<?> event) {
@@ -337,9 +347,7 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress failed(InFlight record, Throwable cause, Failure failure) {
-        if (cause instanceof VirtualMachineError fatal && !(cause instanceof StackOverflowError)) {
-            throw fatal; // of a stack overflow only the event's own stack is gone
-        }
+        Fatal.rethrow(cause);
         if (cause instanceof HandlerTransactionException committed) {
             return router.stop(
                     record, committed.getMessage()); // else its next try would meet a mark that looks like a repeat's

@@ -2,6 +2,7 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.internal.WorkerCalls;
+import dev.eventbus.internal.Fatal;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -334,9 +335,7 @@ final class LaneWorkers {
         try {
             return work.advance(record);
         } catch (Throwable e) {
-            if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
-                throw broken; // of a stack overflow only the record's own stack is gone
-            }
+            Fatal.rethrow(e);
             LOG.error(
                     "BUG, please report: {} offset {} could not be advanced; its key waits, the next try follows in {}",
                     record.record().topic(),

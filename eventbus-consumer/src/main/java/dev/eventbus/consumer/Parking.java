@@ -26,6 +26,7 @@ import dev.eventbus.consumer.internal.SparseLog;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -52,7 +53,6 @@ import org.slf4j.LoggerFactory;
 final class Parking {
 
     private static final int MOST_REMEMBERED = 10_000;
-
     private static final Logger LOG = LoggerFactory.getLogger(Parking.class);
 
     /** The key's first event is another than a moment ago. */
@@ -226,9 +226,7 @@ final class Parking {
                 nanos[1] = System.nanoTime();
             });
         } catch (Throwable e) {
-            if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
-                throw broken; // its start stays noted
-            }
+            Fatal.rethrow(e); // its start stays noted
             failure = e;
         }
         if (drained instanceof Drained.Ran) {
@@ -241,18 +239,20 @@ final class Parking {
             return Came.ENDED;
         }
         boolean committed = failure instanceof HandlerTransactionException;
-        if (failure instanceof HandlerTransactionException told) { // the next look finds it applied
-            LOG.error("{}", told.getMessage());
+        if (failure != null && committed) {
+            LOG.error("{}", failure.getMessage()); // the next look finds it applied
         }
         boolean hasFailed = failure != null && !committed && !(failure instanceof Overtaken) && !call.wasInterrupted();
-        if (hasFailed && nanos[0] == 0) { // nobody's handler has run
-            throw failure instanceof SQLException said ? said : new SQLException("a parked event was not run", failure);
+        try {
+            if (hasFailed && nanos[0] == 0) { // nobody's handler has run
+                throw failure instanceof SQLException said ? said : new SQLException("no handler was run", failure);
+            }
+            return hasFailed && failure != null
+                    ? failed(key, event, new Failure.HandlerFailed(failure, route.watch()))
+                    : Came.NOTHING;
+        } finally {
+            crashes.after(record.suspicion(), mark, false, record.attempts());
         }
-        Came came = hasFailed && failure != null
-                ? failed(key, event, new Failure.HandlerFailed(failure, route.watch()))
-                : Came.NOTHING;
-        crashes.after(record.suspicion(), mark, false, record.attempts());
-        return came;
     }
 
     private static void handle(Route route, Event<?> event, Delivered delivery, Connection transaction)

@@ -33,13 +33,11 @@ import org.slf4j.LoggerFactory;
  * and resume, poll, and give what was read to its lanes.
  *
  * <p>Everything but the work itself happens here, so that Kafka's consumer, the windows, the budgets and the timers need no lock.
- * A round never waits for a handler, except at a hand-over and then for a bounded time; so polling goes on however long handlers
- * run.
+ * A round never waits for a handler, except at a hand-over and then for a bounded time; so polling goes on however long it runs.
  */
 final class PollLoop implements AssignedPartitions.Loop {
 
     private static final Logger LOG = LoggerFactory.getLogger(PollLoop.class);
-
     private static final Duration IDLE_POLL = Duration.ofMillis(100);
     private static final Duration BUSY_POLL = Duration.ofMillis(20);
     private static final Duration FULL_POLL = Duration.ofMillis(5);
@@ -99,6 +97,8 @@ final class PollLoop implements AssignedPartitions.Loop {
     int round() {
         try {
             return roundOf(kafka.clock().instant());
+        } catch (StackOverflowError e) { // only this thread's own stack is gone
+            throw new IllegalStateException("the stack of a round ran over", e);
         } catch (VirtualMachineError e) {
             fatal = e;
             return 0;

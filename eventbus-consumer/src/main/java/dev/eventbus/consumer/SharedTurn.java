@@ -2,6 +2,7 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.LaneWorkers.Progress;
+import dev.eventbus.internal.Fatal;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -105,9 +106,7 @@ final class SharedTurn {
         try {
             return step.advance();
         } catch (Throwable e) {
-            if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
-                throw broken;
-            }
+            Fatal.rethrow(e);
             LOG.error("BUG, please report: {} records could not be advanced together; each runs by itself", records, e);
             return Collections.nCopies(records, Progress.BY_ITSELF);
         }

@@ -126,14 +126,27 @@ class CrashWatchTest {
     void under_stop_partition_it_stops_its_partition() throws SQLException {
         deadly.add("poison");
         send("bob poison", "bob b2");
+        UnaryOperator<ConsumerRunnerBuilder> stopping =
+                runner -> inTransaction(runner).afterRetries(AfterRetries.stopPartition(LETTERS));
         int crashes = 0;
         boolean lives;
         do {
-            lives = process(runner -> inTransaction(runner).afterRetries(AfterRetries.stopPartition(LETTERS)));
+            lives = process(stopping);
         } while (!lives && crashes++ < 10);
         assertThat(crashes).isEqualTo(1 + CrashWatch.MAX_STARTS);
         assertThat(runs).doesNotContain("b2");
         assertThat(letters).isEmpty();
+
+        runs.clear();
+        assertThat(process(stopping)).as("a restart runs it once more").isFalse();
+        assertThat(process(stopping)).as("and stops again").isTrue();
+        assertThat(runs).containsExactly("poison");
+
+        deadly.clear();
+        assertThat(process(stopping)).isTrue();
+        assertThat(runs).as("its handler is mended").containsExactly("poison", "poison", "b2");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+        assertThat(noted()).isEmpty();
     }
 
     @Test

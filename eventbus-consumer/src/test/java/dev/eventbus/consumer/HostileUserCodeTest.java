@@ -70,6 +70,102 @@ class HostileUserCodeTest extends SteppedRunner {
         assertThat(kafka.committed(P0)).isEqualTo(1);
     }
 
+    /** As a Kotlin handler's {@code TODO()} or a service loader throws them: no exception, and not the JVM's own. */
+    @Test
+    void an_error_of_a_listener_runs_no_handler_again() {
+        ConsumerRunner runner = runner(kafka)
+                .listener(new RunnerListener() {
+                    @Override
+                    public void handled(String eventType, Delivery delivery, Duration took) {
+                        throw new Error("a listener's");
+                    }
+
+                    @Override
+                    public void retried(String eventType, Delivery delivery, Throwable cause, Duration delay) {
+                        throw new StackOverflowError();
+                    }
+                })
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        failing.add("b1");
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b1");
+        settle(runner);
+        failing.clear();
+        jump(runner);
+        assertThat(handled).containsExactly("a1", "b1");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+        assertThat(runner.health().status()).isEqualTo(Status.UP);
+    }
+
+    @Test
+    void an_error_of_a_classifier_or_an_interval_is_no_opinion_and_one_of_a_predicate_means_not_retryable() {
+        ConsumerRunner runner = runner(kafka)
+                .retry(RetryConfig.custom()
+                        .maxAttempts(3)
+                        .intervalFunction(attempt -> {
+                            if (!failing.isEmpty()) {
+                                throw new Error("an interval's");
+                            }
+                            return 100L;
+                        })
+                        .retryOnException(e -> {
+                            if (failing.contains("carol")) {
+                                throw new Error("a predicate's");
+                            }
+                            return true;
+                        })
+                        .build())
+                .classify(e -> {
+                    throw new Error("a classifier's");
+                })
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        failing.add("bob");
+        kafka.event(P0, "bob", "b1");
+        settle(runner);
+        jump(runner);
+        jump(runner);
+        assertThat(triedAt).hasSize(3);
+        assertThat(letterReasons()).containsExactly("ATTEMPTS_EXHAUSTED");
+        failing.add("carol");
+        kafka.event(P0, "carol", "c1");
+        settle(runner);
+        assertThat(letterReasons()).containsExactly("ATTEMPTS_EXHAUSTED", "NOT_RETRYABLE");
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    @Test
+    void a_stack_that_runs_over_on_the_poll_thread_ends_nothing() {
+        AtomicInteger observed = new AtomicInteger();
+        MockKafka real = MockKafka.create().ticking();
+        ConsumerRunner runner = runner(real)
+                .listener(new RunnerListener() {
+                    @Override
+                    public void observed(RunnerHealth health) {
+                        if (observed.incrementAndGet() == 2) {
+                            throw new StackOverflowError();
+                        }
+                    }
+                })
+                .build();
+        try {
+            real.consumer.schedulePollTask(() -> {
+                throw new StackOverflowError();
+            });
+            runner.start();
+            await(() -> observed.get() > 3);
+            real.assign(P0);
+            real.event(P0, "alice", "a1");
+            await(() -> real.committed(P0) == 1);
+            assertThat(runner.health().status()).isEqualTo(Status.UP);
+        } finally {
+            runner.close(Duration.ofSeconds(5));
+        }
+    }
+
     @Test
     void an_executor_that_throws_in_the_middle_of_a_batch_loses_no_offset() {
         MockKafka real = MockKafka.create().ticking();

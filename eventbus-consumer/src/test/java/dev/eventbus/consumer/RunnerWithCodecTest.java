@@ -8,8 +8,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.Codec;
 import dev.eventbus.EventType;
+import io.github.resilience4j.retry.RetryConfig;
 import java.net.ConnectException;
 import org.apache.kafka.common.errors.SerializationException;
+import org.apache.kafka.common.header.Headers;
+import org.apache.kafka.common.serialization.Deserializer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -64,6 +67,49 @@ class RunnerWithCodecTest extends SteppedRunner {
         assertThat(handled).containsExactly("alice 1", "alice 2");
         assertThat(letterReasons()).containsExactly("BAD_VALUE");
         assertThat(kafka.committed(P0)).isEqualTo(3);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void a_letter_has_the_headers_of_its_record_though_a_deserializer_takes_them_away(boolean fails) {
+        EventType<String> typed = EventType.of("NOTE", String.class, Codec.reading(new TypeRemover(fails)))
+                .topic(TOPIC)
+                .key(text -> text);
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .on(typed, (event, delivery) -> {
+                    throw new IllegalStateException("no luck");
+                })
+                .retry(RetryConfig.custom().maxAttempts(1).build())
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.record(P0, "alice", "alice 1").headers().add("__TypeId__", "note".getBytes(UTF_8));
+        settle(runner);
+        assertThat(kafka.letters.history())
+                .singleElement()
+                .satisfies(letter -> assertThat(
+                                letter.headers().lastHeader("__TypeId__").value())
+                        .asString()
+                        .isEqualTo("note"));
+    }
+
+    /** As some frameworks' deserializers do. */
+    private record TypeRemover(boolean fails) implements Deserializer<String> {
+
+        @Override
+        public String deserialize(String topic, byte[] bytes) {
+            return new String(bytes, UTF_8);
+        }
+
+        @Override
+        public String deserialize(String topic, Headers headers, byte[] bytes) {
+            headers.remove("__TypeId__");
+            if (fails) {
+                throw new SerializationException("after that");
+            }
+            return deserialize(topic, bytes);
+        }
     }
 
     private ConsumerRunner started(boolean together) {

@@ -10,6 +10,7 @@ import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
+import dev.eventbus.Codec;
 import dev.eventbus.EventType;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
@@ -327,6 +328,44 @@ class RunnerWithInboxTest {
     }
 
     @Test
+    void a_copy_without_a_key_of_an_event_that_is_parked_is_a_repeat() throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        ConsumerRunner runner = parking(kafka, ASSET);
+        failing.add("a1");
+        kafka.event(P0, "alice", "a1");
+        exhaust(kafka, runner);
+        kafka.record(P0, null, MockKafka.json("alice", "a1"));
+        kafka.event(P0, "bob", "b1");
+        exhaust(kafka, runner);
+        assertThat(ledger()).containsExactly("b1");
+        assertThat(repeats).containsExactly("1 PARKED");
+        assertThat(kafka.committed(P0)).isEqualTo(3);
+        assertThat(runner.health().status()).isEqualTo(RunnerHealth.Status.UP);
+        assertThat(outcome("a1")).isEqualTo("PARKED");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2000,PARKED", "2001,DEAD", "3000,DEAD"})
+    void an_event_whose_key_is_too_long_for_an_index_is_dead_lettered_where_others_are_parked(
+            int keyBytes, String outcome) throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        EventType<String> note = EventType.of(
+                        "NOTE",
+                        String.class,
+                        Codec.reading((topic, bytes) -> new String(bytes, StandardCharsets.UTF_8)))
+                .topic(MockKafka.TOPIC)
+                .key(text -> text);
+        ConsumerRunner runner = parking(kafka, note);
+        failing.add(MockKafka.TOPIC + "/0/0");
+        kafka.record(P0, "k".repeat(keyBytes), "one");
+        exhaust(kafka, runner);
+        assertThat(reasons(kafka)).containsExactly("ATTEMPTS_EXHAUSTED");
+        assertThat(outcome(MockKafka.TOPIC + "/0/0")).isEqualTo(outcome);
+        assertThat(kafka.committed(P0)).isEqualTo(1);
+        assertThat(inbox.parking().load("ledger")).hasSize(outcome.equals("PARKED") ? 1 : 0);
+    }
+
+    @Test
     void the_start_line_names_what_is_at_least_once_and_how_many_connections_are_wanted() {
         ListAppender<ILoggingEvent> lines = new ListAppender<>();
         Logger log = (Logger) LoggerFactory.getLogger(ConsumerRunner.class);
@@ -353,8 +392,22 @@ class RunnerWithInboxTest {
     }
 
     private ConsumerRunner runner(MockKafka kafka) {
+        return builder(kafka, ASSET).build();
+    }
+
+    /** With partitions. */
+    private ConsumerRunner parking(MockKafka kafka, EventType<?> type) {
+        ConsumerRunner runner = builder(kafka, type)
+                .afterRetries(AfterRetries.parkKey(inbox, LETTERS))
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        return runner;
+    }
+
+    private ConsumerRunnerBuilder builder(MockKafka kafka, EventType<?> type) {
         return ConsumerRunner.builder(kafka, "ledger")
-                .inTransaction(inbox, ASSET, (event, tx) -> {
+                .inTransaction(inbox, type, (event, tx) -> {
                     runs.add(event.id());
                     try (PreparedStatement insert =
                             tx.connection().prepareStatement("INSERT INTO ledger (event) VALUES (?)")) {
@@ -375,8 +428,7 @@ class RunnerWithInboxTest {
                     public void repeated(String type, Delivery delivery, Outcome known) {
                         repeats.add("%d %s".formatted(delivery.offset(), known));
                     }
-                })
-                .build();
+                });
     }
 
     private static void settle(ConsumerRunner runner) {

@@ -372,6 +372,27 @@ class ParkedKeysTest {
     }
 
     @Test
+    void a_start_is_not_left_noted_where_no_handler_ran() throws SQLException {
+        start();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        failing.clear();
+        int ran = runs.get("bob1");
+        execute("ALTER TABLE eventbus_inbox RENAME TO away");
+        redrive("bob");
+        bus.advance(Duration.ofSeconds(3));
+        assertThat(numbers("SELECT starts FROM eventbus_attempt WHERE failures > 0 OR starts > 0"))
+                .as("a crash from now on makes no suspect of it")
+                .containsOnly(0);
+        assertThat(runs).containsEntry("bob1", ran);
+        execute("ALTER TABLE away RENAME TO eventbus_inbox");
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1, 2);
+        assertThat(numbers("SELECT count(*) FROM eventbus_attempt")).containsExactly(0);
+    }
+
+    @Test
     void a_key_of_a_partition_that_is_gone_is_drained_all_the_same() throws SQLException {
         bus.topic("bookings", 3);
         publish("bob", 1);

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.EventLimits;
 import dev.eventbus.EventRecords;
+import dev.eventbus.internal.Checks;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.security.MessageDigest;
@@ -56,7 +57,7 @@ public record Mark(String group, String eventId, byte[] payloadHash, String topi
     /** Without the hash: one line, safe to print. */
     @Override
     public String toString() {
-        return "event %s of group %s at %s/%d@%d".formatted(eventId, group, topic, partition, offset);
+        return "event %s of group %s at %s/%d@%d".formatted(Checks.printable(eventId), group, topic, partition, offset);
     }
 
     private static byte[] hashOf(byte @Nullable [] value) {

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.internal;
 
+import dev.eventbus.internal.Fatal;
 import io.github.resilience4j.core.IntervalBiFunction;
 import io.github.resilience4j.core.functions.Either;
 import io.github.resilience4j.retry.RetryConfig;
@@ -46,7 +47,8 @@ public final class Backoff {
         Long millis;
         try {
             millis = interval.apply(attempt, Either.left(cause));
-        } catch (RuntimeException | LinkageError | AssertionError e) {
+        } catch (Throwable e) {
+            Fatal.rethrow(e);
             return waiting(attempt, attempt);
         }
         long wanted = millis == null ? 0 : millis;

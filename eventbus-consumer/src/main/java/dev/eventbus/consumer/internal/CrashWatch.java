@@ -168,6 +168,11 @@ public final class CrashWatch {
         return attempts.alone().availablePermits() == 0;
     }
 
+    /** The event was convicted and is not given up: each later owner may start it alone once more. */
+    public void giveOneMore(Mark mark, int used) throws SQLException {
+        attempts.failed(mark, used);
+    }
+
     /** The event was given up, so that it has as many starts again if somebody says that it is to be run once more. */
     public void forget(Mark mark) throws SQLException {
         attempts.ended(mark);

@@ -258,7 +258,7 @@ public final class DrainLoop {
                     ? null
                     : "%d parked keys are to be handled, of topics that this runner does not read".formatted(unread);
             lookProblem = null;
-        } catch (SQLException | RuntimeException e) {
+        } catch (SQLException | RuntimeException | StackOverflowError e) {
             lookProblem = "the inbox cannot say what is parked (%s)"
                     .formatted(e.getClass().getName());
         } catch (VirtualMachineError e) {

@@ -35,6 +35,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ParkedKeys {
 
+    /** Longest key that is parked: with group and topic it is one entry of an index in every database. */
+    public static final int LONGEST_KEY_BYTES = 2_000;
+
     /** Most events of one key that are parked; those behind wait in their lane. */
     public static final int MOST_EVENTS_OF_A_KEY = 10_000;
 

@@ -53,6 +53,12 @@ class MarkTest {
     }
 
     @Test
+    void its_text_is_one_line_whatever_the_id_is() {
+        Mark mark = Mark.of("group", "evt\r\nERROR all is lost", record("asset.events", "v"));
+        assertThat(mark.toString()).doesNotContain("\r", "\n").contains("evt", "asset.events/3@42");
+    }
+
+    @Test
     void ids_of_128_bytes_are_taken_whole() {
         String ascii = "x".repeat(128);
         String wide = "\u00e9".repeat(64);
