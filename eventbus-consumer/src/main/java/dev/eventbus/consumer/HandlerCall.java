@@ -201,7 +201,8 @@ final class HandlerCall implements LaneWorkers.Work {
         try (AtWork.Step ignored = atWork.begins(record)) {
             parked.know();
             return !parked.contains(record.topic(), record.key());
-        } catch (SQLException | RuntimeException e) {
+        } catch (Throwable e) { // whatever the user's transactions throw
+            Fatal.rethrow(e);
             return false; // by itself that is dealt with
         }
     }

@@ -15,6 +15,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.Backoff;
+import dev.eventbus.consumer.internal.DrainLoop;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -371,6 +372,41 @@ class RunnerBatchTest {
                 .filteredOn(ids -> ids.contains("b1"))
                 .hasSize(4);
         assertThat(kafka.committed(P0)).isEqualTo(6);
+    }
+
+    @Test
+    void an_error_of_the_users_transactions_while_a_batch_is_collected_leaves_no_key_behind() throws SQLException {
+        boolean[] failing = {true};
+        inbox = JdbcInbox.h2(work -> {
+                    if (failing[0] && asks(BatchCall.class)) {
+                        failing[0] = false;
+                        throw new Error("no connection");
+                    }
+                    if (failing[0] && asks(DrainLoop.class)) {
+                        throw new IllegalStateException("what is parked is not read beforehand");
+                    }
+                    try (Connection connection = database.getConnection()) {
+                        connection.setAutoCommit(false);
+                        work.accept(connection);
+                        connection.commit();
+                    } catch (SQLException e) {
+                        throw new IllegalStateException(e);
+                    }
+                })
+                .batching(100);
+        ConsumerRunner runner = started(Handlers.ONE_BY_ONE);
+        for (String id : List.of("a1", "b1", "a2", "c1")) {
+            kafka.event(P0, id.substring(0, 1), id);
+        }
+        exhaust(runner);
+        assertThat(failing).containsExactly(false);
+        assertThat(ledger()).containsExactlyInAnyOrder("a1", "a2", "b1", "c1").containsSubsequence("a1", "a2");
+        assertThat(kafka.committed(P0)).isEqualTo(4);
+    }
+
+    private static boolean asks(Class<?> who) {
+        return StackWalker.getInstance()
+                .walk(frames -> frames.anyMatch(frame -> frame.getClassName().equals(who.getName())));
     }
 
     @Test
