@@ -378,7 +378,7 @@ class ParkedKeysTest {
         publish("bob", 1, 2);
         bus.runUntilIdle();
         failing.clear();
-        int ran = runs.get("bob1");
+        Integer ran = runs.get("bob1");
         execute("ALTER TABLE eventbus_inbox RENAME TO away");
         redrive("bob");
         bus.advance(Duration.ofSeconds(3));

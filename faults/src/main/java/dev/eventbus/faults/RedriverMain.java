@@ -1,5 +1,7 @@
 package dev.eventbus.faults;
 
+import static java.util.stream.Collectors.toSet;
+
 import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.EventBusException;
 import dev.eventbus.FailureReason;
@@ -16,6 +18,9 @@ import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import javax.sql.DataSource;
@@ -69,10 +74,11 @@ final class RedriverMain {
 
     private void redrive(KafkaCluster kafka, JdbcInbox inbox, DataSource database) throws SQLException {
         ParkingStore parking = inbox.parking();
-        for (ParkedKey key : parking.load(ConsumerMain.GROUP)) {
-            if (key.state() == ParkedKey.State.PARKED) {
-                giveUp(parking, key, database);
-            }
+        List<ParkedKey> parked = new ArrayList<>(parking.load(ConsumerMain.GROUP));
+        parked.removeIf(key -> key.state() != ParkedKey.State.PARKED);
+        Set<String> letters = parked.isEmpty() ? Set.of() : letters();
+        for (ParkedKey key : parked) {
+            giveUp(parking, key, letters, database);
         }
         RedrivePlan plan = Redrive.ofParked(kafka, ConsumerMain.GROUP, inbox)
                 .reason(FailureReason.ATTEMPTS_EXHAUSTED) // and nothing that ends the process
@@ -90,12 +96,13 @@ final class RedriverMain {
         }
     }
 
-    private void giveUp(ParkingStore parking, ParkedKey key, DataSource database) throws SQLException {
+    private static void giveUp(ParkingStore parking, ParkedKey key, Set<String> letters, DataSource database)
+            throws SQLException {
         ParkedEvent first = parking.first(ConsumerMain.GROUP, key).orElse(null);
         if (first != null && isHopeless(key, first.eventId())) {
             if (!first.hasFailedForGood()) {
                 note(first.eventId(), database);
-            } else if (!hasLetter(first.eventId())) {
+            } else if (!letters.contains(first.eventId())) {
                 return; // one that is given up before its letter is there leaves none
             }
             parking.discard(ConsumerMain.GROUP, key, first.eventId()::equals);
@@ -107,9 +114,9 @@ final class RedriverMain {
         }
     }
 
-    private boolean hasLetter(String eventId) {
+    private Set<String> letters() {
         try (TopicReader reader = new TopicReader(bootstrapServers)) {
-            return reader.letters().stream().map(Letter::id).anyMatch(eventId::equals);
+            return reader.letters().stream().map(Letter::id).collect(toSet());
         }
     }
 

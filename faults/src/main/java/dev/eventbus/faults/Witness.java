@@ -74,7 +74,11 @@ final class Witness {
                             connection,
                             WorkloadSql.parked(),
                             row -> new Parked(
-                                    row.getString(1), row.getBoolean(2), row.getBoolean(3), row.getString(4))),
+                                    row.getString(1),
+                                    row.getBoolean(2),
+                                    row.getBoolean(3),
+                                    row.getString(4),
+                                    row.getBoolean(5))),
                     new HashSet<>(rows(connection, WorkloadSql.givenUp(), row -> row.getString(1))),
                     offsets);
         }

@@ -104,12 +104,14 @@ final class WorkloadSql {
         return "SELECT event_id FROM ledger WHERE event_id LIKE 'halts-%'";
     }
 
-    /** Events that are marked as parked or have a row, whether they are marked, whether a row of them waits, and what for. */
+    /** Events that are marked as parked or have a row, whether they are marked, whether a row of them waits, what for, and whether their key moves. */
     static String parked() {
         return """
                 SELECT coalesce(mark.event_id, event.event_id), mark.event_id IS NOT NULL, event.event_id IS NOT NULL,
                   coalesce((SELECT state FROM eventbus_parked_key parked WHERE parked.consumer_group = event.consumer_group
-                    AND parked.topic = event.topic AND parked.key_bytes = event.key_bytes), '')
+                    AND parked.topic = event.topic AND parked.key_bytes = event.key_bytes), ''),
+                  EXISTS (SELECT 1 FROM effect WHERE effect.key = convert_from(event.key_bytes, 'UTF8')
+                    AND effect.at > clock_timestamp() - interval '30 seconds')
                 FROM (SELECT consumer_group, event_id FROM eventbus_inbox WHERE outcome = 'PARKED') mark
                 FULL JOIN eventbus_parked_event event ON event.consumer_group = mark.consumer_group AND event.event_id = mark.event_id
                 """;

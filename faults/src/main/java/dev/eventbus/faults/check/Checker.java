@@ -214,7 +214,7 @@ public final class Checker {
     private void orphans() {
         for (Parked parked : history.parked()) {
             boolean forgotten =
-                    !parked.waits() || parked.key().isEmpty() || parked.key().equals(REDRIVE);
+                    !parked.waits() || parked.key().isEmpty() || parked.key().equals(REDRIVE) && !parked.moves();
             if (forgotten) {
                 found.add(Violation.ORPHAN_PARKED, parked.toString());
             }

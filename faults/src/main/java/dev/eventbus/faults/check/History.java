@@ -69,8 +69,9 @@ public record History(
      * @param marked whether the inbox says that it is parked
      * @param waits whether there is a row of it
      * @param key what the key waits for, such as {@code REDRIVE}; empty if it is not parked
+     * @param moves whether the key has had an effect in the half minute before
      */
-    public record Parked(String id, boolean marked, boolean waits, String key) {}
+    public record Parked(String id, boolean marked, boolean waits, String key, boolean moves) {}
 
     /** A place in a topic. */
     public record Position(int partition, long offset) {}
