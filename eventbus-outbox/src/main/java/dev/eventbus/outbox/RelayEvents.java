@@ -1,5 +1,6 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.outbox.sql.OutboxRow;
 import java.time.Duration;
 import java.time.Instant;
@@ -105,9 +106,7 @@ final class RelayEvents {
         try {
             event.accept(listener);
         } catch (RuntimeException | Error e) {
-            if (e instanceof VirtualMachineError && !(e instanceof StackOverflowError)) {
-                throw e;
-            }
+            Fatal.rethrow(e);
             long now = System.nanoTime();
             if (failures == 0 || now - warnedAt >= WARN_EVERY) {
                 warnedAt = now;
