@@ -31,8 +31,6 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
-import org.junit.jupiter.api.parallel.Execution;
-import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -40,7 +38,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Records that somebody has made who may write to the topic, and means ill; and what a wire does to good ones. */
 @ExtendWith(ServersExtension.class)
-@Execution(ExecutionMode.CONCURRENT)
 class HostileRecordsIT {
 
     /** Under a broker's limit of 1 MiB in each form of compression, the weakest of which makes a twentieth of it. */

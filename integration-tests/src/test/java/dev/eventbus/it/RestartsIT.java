@@ -20,12 +20,9 @@ import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
-import org.junit.jupiter.api.parallel.Execution;
-import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Stopping and starting again loses, doubles and reorders nothing. */
 @ExtendWith(ServersExtension.class)
-@Execution(ExecutionMode.CONCURRENT)
 class RestartsIT {
 
     private static final int EVENTS = 10_000;

@@ -29,12 +29,9 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.api.parallel.Execution;
-import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** A Kafka that speaks TLS: who it is is checked, and nothing falls back to plain text. */
 @ExtendWith(ServersExtension.class)
-@Execution(ExecutionMode.CONCURRENT)
 class TlsIT {
 
     private static final Duration SECONDS = Duration.ofSeconds(30);

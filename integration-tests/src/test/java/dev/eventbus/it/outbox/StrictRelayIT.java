@@ -39,12 +39,9 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.ProducerFencedException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
-import org.junit.jupiter.api.parallel.Execution;
-import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Mode STRICT on real servers, as a read_committed reader sees it. */
 @ExtendWith(ServersExtension.class)
-@Execution(ExecutionMode.CONCURRENT)
 class StrictRelayIT {
 
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";
