@@ -248,7 +248,13 @@ abstract class OutboxStoreContract {
         try (Connection other = connect();
                 Statement lock = other.createStatement()) {
             other.setAutoCommit(false);
-            lock.execute("SELECT 1 FROM %s WHERE id = 'evt-2' FOR UPDATE".formatted(quoted("eventbus_outbox")));
+            RowKey second = rows.stream()
+                    .map(OutboxRow::key)
+                    .filter(key -> key.id().equals("evt-2"))
+                    .findFirst()
+                    .orElseThrow();
+            lock.execute("SELECT 1 FROM %s WHERE shard = %d AND seq = %d FOR UPDATE"
+                    .formatted(quoted("eventbus_outbox"), second.shard(), second.seq()));
             OutboxStore.Deleted deleted = store.deleteUnlocked(relay, rows);
             assertThat(deleted.rows()).isEqualTo(2);
             assertThat(ids(deleted.locked())).containsExactly("evt-2");
