@@ -64,8 +64,8 @@ record Options(
 
     /** A quick run crowds its faults into a minute; the others leave the system time to move events. */
     enum Tier {
-        QUICK(1, 0, 25, 90, new Least(1_000, 15), new Gaps(300, 2_200)),
-        CI(12, 0, 85, 120, new Least(60_000, 80), new Gaps(1_000, 5_800)),
+        QUICK(1, 0, 25, 240, new Least(1_000, 15), new Gaps(300, 2_200)),
+        CI(12, 0, 85, 300, new Least(60_000, 80), new Gaps(1_000, 5_800)),
         NIGHTLY(60, 30, 75, 600, new Least(300_000, 250), new Gaps(1_500, 11_000));
 
         private final int minutes;
