@@ -167,7 +167,8 @@ final class EventSender {
         if (!suspects.isEmpty()) {
             suspects.remove(row.key());
         }
-        if (!breakers.hasFailedSince(row.event().topic(), System.nanoTime() - nanos.getAsLong())) {
+        if (!breakers.areClosed()
+                && !breakers.hasFailedSince(row.event().topic(), System.nanoTime() - nanos.getAsLong())) {
             letIn(row.event().topic());
         }
     }
@@ -236,6 +237,9 @@ final class EventSender {
 
     /** Of a topic that came back for a moment it is told later, though nothing of it fails any more. */
     private void tellWaiting() {
+        if (breakers.areClosed()) {
+            return;
+        }
         breakers.waiting().forEach((topic, retryAt) -> {
             if (breakers.takeToldWaits(topic)) {
                 String problem = breakers.problem(topic);

@@ -25,7 +25,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One round of the relay: settle what Kafka has said, delete what it has, keep the leases, read what is next, hand it over. What
+ * One round of the relay: settle what Kafka has said, keep the leases, delete what it has, read what is next, hand it over. What
  * cannot be done now is tried again in a later round; a round never waits. One thread only, except {@link #health()}.
  */
 final class RelayPass {

@@ -27,6 +27,10 @@ class RelayTopicsTest {
     private final RelayPass pass = pass(database.dataSource, "one");
 
     private RelayPass pass(DataSource dataSource, String owner) {
+        return pass(dataSource, owner, new RelayListener() {});
+    }
+
+    private RelayPass pass(DataSource dataSource, String owner, RelayListener listener) {
         return new RelayPass(
                 database.outbox,
                 dataSource,
@@ -36,7 +40,7 @@ class RelayTopicsTest {
                         Duration.ofSeconds(10),
                         SendMode.PIPELINED,
                         OutboxRelay.DEFAULT_MAX_RELAY_STOP,
-                        new RelayListener() {}),
+                        listener),
                 OutboxRelay.Signals.NONE);
     }
 
@@ -190,32 +194,22 @@ class RelayTopicsTest {
     void a_topic_with_one_bad_partition_does_not_come_and_go_all_the_time() {
         List<String> told = new ArrayList<>();
         AtomicInteger failures = new AtomicInteger();
-        RelayPass heard = new RelayPass(
-                database.outbox,
-                database.dataSource,
-                kafka,
-                new OutboxRelay.Settings(
-                        "heard",
-                        Duration.ofSeconds(10),
-                        SendMode.PIPELINED,
-                        OutboxRelay.DEFAULT_MAX_RELAY_STOP,
-                        new RelayListener() {
-                            @Override
-                            public void topicWaits(String topic, String problem, Instant retryAt) {
-                                told.add("waits");
-                            }
+        RelayPass heard = pass(database.dataSource, "heard", new RelayListener() {
+            @Override
+            public void topicWaits(String topic, String problem, Instant retryAt) {
+                told.add("waits");
+            }
 
-                            @Override
-                            public void topicResumed(String topic) {
-                                told.add("resumed");
-                            }
+            @Override
+            public void topicResumed(String topic) {
+                told.add("resumed");
+            }
 
-                            @Override
-                            public void sendFailed(String eventId, String topic, Exception error) {
-                                failures.incrementAndGet();
-                            }
-                        }),
-                OutboxRelay.Signals.NONE);
+            @Override
+            public void sendFailed(String eventId, String topic, Exception error) {
+                failures.incrementAndGet();
+            }
+        });
         kafka.refusal = id -> id.startsWith("bad") ? new TopicAuthorizationException("asset.events") : null;
         database.publish(event("bad", "bob"));
         for (int i = 0; i < 500; i++) {
@@ -276,27 +270,17 @@ class RelayTopicsTest {
     @Test
     void a_topic_that_came_back_for_a_moment_is_told_again_though_nothing_of_it_fails_any_more() {
         List<String> told = new ArrayList<>();
-        RelayPass telling = new RelayPass(
-                database.outbox,
-                database.dataSource,
-                kafka,
-                new OutboxRelay.Settings(
-                        "two",
-                        Duration.ofSeconds(10),
-                        SendMode.PIPELINED,
-                        OutboxRelay.DEFAULT_MAX_RELAY_STOP,
-                        new RelayListener() {
-                            @Override
-                            public void topicWaits(String topic, String problem, Instant retryAt) {
-                                told.add("waits");
-                            }
+        RelayPass telling = pass(database.dataSource, "two", new RelayListener() {
+            @Override
+            public void topicWaits(String topic, String problem, Instant retryAt) {
+                told.add("waits");
+            }
 
-                            @Override
-                            public void topicResumed(String topic) {
-                                told.add("resumed");
-                            }
-                        }),
-                OutboxRelay.Signals.NONE);
+            @Override
+            public void topicResumed(String topic) {
+                told.add("resumed");
+            }
+        });
         TopicAuthorizationException refusal = new TopicAuthorizationException("asset.events");
         kafka.refusal = id -> refusal;
         database.publish(event("evt-1", "bob"));

@@ -44,7 +44,7 @@ record Options(
                        [--send-mode pipelined|strict] [--group-protocol classic|consumer]
                        [--after-retries dead-letter|park-key] [--no-inbox] [--out FILE] [--docs]
             faults/run --mutants [NAME...]
-              --quick     a minute of faults, 6 minutes in all (default)
+              --quick     a minute of faults, 6 to 9 minutes in all (default)
               --ci        twelve minutes of faults, 17 in all
               --nightly   an hour of faults, and half an hour without any in which nothing may grow
               --soak      minutes without faults afterwards, 4 at least, or 0

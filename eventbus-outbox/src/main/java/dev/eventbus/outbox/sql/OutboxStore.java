@@ -28,7 +28,6 @@ public final class OutboxStore {
     private static final int INSERT_BATCH = 500;
 
     private final OutboxSql sql;
-
     /** Put together once: it is asked for with each publish. */
     private final String insert;
 
@@ -239,7 +238,6 @@ public final class OutboxStore {
      * @param locked that were left, since somebody else has locked them
      */
     public record Deleted(int rows, long transaction, List<OutboxRow> locked) {
-
         Deleted(int rows, long transaction) {
             this(rows, transaction, List.of());
         }
@@ -274,6 +272,9 @@ public final class OutboxStore {
         connection.commit();
         connection.setAutoCommit(true);
         ours.forEach(others::remove);
+        if (others.isEmpty()) {
+            return deleted;
+        }
         try (PreparedStatement find = sql.find(connection, others.keySet())) {
             others.keySet().retainAll(found(find, others.keySet()));
         }
