@@ -102,9 +102,17 @@ final class CliSettings {
             }
         });
         KafkaCluster kafka = KafkaCluster.of(client);
-        String prefix = find("topic.prefix").orElse("");
-        KafkaCluster prefixed = prefix.isEmpty() ? kafka : kafka.topicPrefix(prefix);
+        KafkaCluster prefixed = prefix().isEmpty() ? kafka : kafka.topicPrefix(prefix());
         return find("cluster.name").map(prefixed::named).orElse(prefixed);
+    }
+
+    /** As commands take topics and lists show them; does without a cluster. */
+    String logicalTopic(String physical) {
+        return physical.startsWith(prefix()) ? physical.substring(prefix().length()) : physical;
+    }
+
+    private String prefix() {
+        return find("topic.prefix").orElse("");
     }
 
     boolean hasDatabase() {

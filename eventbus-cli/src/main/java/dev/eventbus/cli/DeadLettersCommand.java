@@ -70,7 +70,7 @@ final class DeadLettersCommand {
 
         @Override
         public Integer call() {
-            print(letters(new Report(), letters.plan(this, redrive -> redrive).letters()));
+            print(letters(letters.plan(this, redrive -> redrive)));
             return EventbusCli.OK;
         }
     }
@@ -84,9 +84,7 @@ final class DeadLettersCommand {
 
         @Override
         public Integer call() throws IOException {
-            long lines = letters.plan(this, redrive -> redrive).export(out());
-            out().flush();
-            return lines == 0 ? EventbusCli.WRONG : EventbusCli.OK;
+            return show(letters.plan(this, redrive -> redrive));
         }
     }
 
@@ -131,7 +129,7 @@ final class DeadLettersCommand {
     @Command(
             name = "discard",
             description =
-                    "Gives letters, also those that cannot be redriven, and parked keys up for good; their events count as skipped. What is being handled again only with --key or --event, what waits for its next try only with --key; else it is left alone, with exit code 1.")
+                    "Gives letters, also those that cannot be redriven, and parked keys up for good; their events count as skipped. What is being handled again only with --key, --key-hash or --event, what waits for its next try only with one of the first two; else it is left alone, with exit code 1.")
     static final class Discard extends LetterAction.Change {
 
         @Mixin

@@ -1,7 +1,10 @@
 package dev.eventbus.cli;
 
 import java.io.Console;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.PrintWriter;
+import java.nio.charset.Charset;
 import java.util.Map;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -30,10 +33,11 @@ import picocli.CommandLine.Spec;
         name = "eventbus-cli",
         mixinStandardHelpOptions = true,
         versionProvider = EventbusCli.Version.class,
-        description = "What a person does with dead letters, parked keys, an outbox and topics of eventbus.",
+        description = "What a person does with dead letters, parked keys, inboxes, outboxes and topics of eventbus.",
         subcommands = {
             DeadLettersCommand.class,
             ParkedCommand.class,
+            InboxCommand.class,
             OutboxCommand.class,
             TopicsCommand.class,
             CommandLine.HelpCommand.class
@@ -96,7 +100,13 @@ public final class EventbusCli implements Runnable {
     /** Runs one command and ends the process with its exit code. */
     public static void main(String... arguments) {
         CommandLine command = new EventbusCli(System.getenv(), EventbusCli::askConsole).command();
-        System.exit(command.execute(arguments));
+        PrintWriter out = new PrintWriter(new FileOutputStream(FileDescriptor.out), true, Charset.defaultCharset());
+        int code = command.setOut(out).execute(arguments);
+        if (out.checkError()) { // which a PrintStream in between would keep to itself
+            command.getErr().println("What was to be printed could not be written whole; what was asked for was done.");
+            code = code == OK ? WRONG : code;
+        }
+        System.exit(code);
     }
 
     /**

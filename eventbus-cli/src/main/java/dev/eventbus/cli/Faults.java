@@ -1,5 +1,6 @@
 package dev.eventbus.cli;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.deadletter.FailureText;
@@ -24,7 +25,9 @@ final class Faults {
         }
         if (failure instanceof StartRefusedException refused) {
             err.println(refused.getMessage());
-            return database == null ? EventbusCli.USAGE : EventbusCli.UNREACHABLE;
+            return database != null
+                    ? EventbusCli.UNREACHABLE
+                    : refused.code() == ErrorCode.ADOPTION_ENDED ? EventbusCli.WRONG : EventbusCli.USAGE;
         }
         if (database != null) {
             err.println(

@@ -7,6 +7,7 @@ import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.consumer.redrive.RedrivePlan;
 import dev.eventbus.consumer.redrive.RedriveResult;
 import dev.eventbus.consumer.redrive.Standing;
+import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -24,6 +25,10 @@ abstract class LetterAction extends Action {
     /** Of a redrive: the group handles these without being told to. */
     private static final Set<Standing> ON_THEIR_WAY = Set.of(Standing.UNDER_WAY, Standing.WAITING);
 
+    private static final String THERE_ARE_MORE =
+            "There are more letters than one plan takes (%,d): select fewer, or come back when these are dealt with."
+                    .formatted(Redrive.MOST_LETTERS);
+
     private static final Instant NEVER = Instant.parse("9999-12-31T00:00:00Z");
 
     @Option(names = "--group", paramLabel = "GROUP", description = "The group that failed; default: setting group.")
@@ -37,6 +42,13 @@ abstract class LetterAction extends Action {
     @Option(names = "--key", paramLabel = "KEY", description = "Only events of this key.")
     @Nullable
     String key;
+
+    @Option(
+            names = "--key-hash",
+            paramLabel = "HASH",
+            description = "Only events of the key of this hash, as lists and logs have it; the same as --key.")
+    @Nullable
+    String keyHash;
 
     @Option(
             names = "--reason",
@@ -70,11 +82,16 @@ abstract class LetterAction extends Action {
 
     /** All that was selected. */
     Redrive selected(Redrive all) {
+        if (key != null && keyHash != null) {
+            throw new CliSettings.Refused("say --key or --key-hash, one of them");
+        }
         Redrive some = all.mostRedrives(mostRedrives);
         String onlyTopic = topic;
         String onlyKey = key;
+        String onlyHash = keyHash;
         FailureReason onlyReason = reason;
         some = onlyTopic == null ? some : some.topic(onlyTopic);
+        some = onlyHash == null ? some : some.keyHash(onlyHash);
         some = onlyKey == null ? some : some.key(onlyKey);
         some = onlyReason == null ? some : some.reason(onlyReason);
         return from == null && to == null ? some : some.between(from == null ? EVER : from, to == null ? NEVER : to);
@@ -82,14 +99,15 @@ abstract class LetterAction extends Action {
 
     // ---- showing
 
-    static Report letters(Report report, List<PlannedLetter> letters) {
+    Report letters(RedrivePlan plan) {
+        CliSettings settings = settings();
         List<List<@Nullable Object>> rows = new ArrayList<>();
-        for (PlannedLetter letter : letters) {
+        for (PlannedLetter letter : plan.letters()) {
             List<@Nullable Object> row = new ArrayList<>();
             row.add("%d@%d".formatted(letter.partition(), letter.offset()));
             row.add("%s/%d@%d"
                     .formatted(
-                            letter.origin().topic(),
+                            settings.logicalTopic(letter.origin().topic()),
                             letter.origin().partition(),
                             letter.origin().offset()));
             row.add(letter.eventId());
@@ -101,22 +119,35 @@ abstract class LetterAction extends Action {
             row.add(letter.standing());
             rows.add(row);
         }
-        return report.table(
-                "letters",
-                List.of(
-                        "letter",
-                        "event",
-                        "eventId",
-                        "keyHash",
-                        "reason",
-                        "attempts",
-                        "redrives",
-                        "failedAt",
-                        "standing"),
-                rows);
+        return new Report()
+                .table(
+                        "letters",
+                        List.of(
+                                "letter",
+                                "event",
+                                "eventId",
+                                "keyHash",
+                                "reason",
+                                "attempts",
+                                "redrives",
+                                "failedAt",
+                                "standing"),
+                        rows)
+                .fact("thereAreMore", plan.hasMore());
     }
 
-    static Report shown(RedrivePlan plan) {
+    /** Writes all of them; the exit code. */
+    int show(RedrivePlan plan) throws IOException {
+        long lines = plan.export(out());
+        out().flush();
+        if (plan.hasMore()) {
+            err().println(THERE_ARE_MORE);
+        }
+        return lines == 0 || plan.hasMore() ? EventbusCli.WRONG : EventbusCli.OK;
+    }
+
+    Report shown(RedrivePlan plan) {
+        CliSettings settings = settings();
         Report report = new Report()
                 .fact("toRedrive", plan.size())
                 .fact("toDiscard", plan.discardable())
@@ -129,11 +160,18 @@ abstract class LetterAction extends Action {
         List<List<Object>> rows = new ArrayList<>();
         for (PlannedKey of : plan.keys()) {
             rows.add(List.of(
-                    of.topic(), of.keyHash(), of.letters(), of.parked(), of.oldest(), of.laterHandled(), of.exact()));
+                    settings.logicalTopic(of.topic()),
+                    of.keyHash(),
+                    of.letters(),
+                    of.parked(),
+                    of.oldest(),
+                    of.laterHandled(),
+                    of.exact()));
         }
         List<List<Object>> leftOut = new ArrayList<>();
         for (PlannedKey of : plan.leftOut()) {
-            leftOut.add(List.of(of.topic(), of.keyHash(), of.parked(), of.oldest(), of.standing()));
+            leftOut.add(
+                    List.of(settings.logicalTopic(of.topic()), of.keyHash(), of.parked(), of.oldest(), of.standing()));
         }
         return report.table(
                         "keys",
@@ -154,7 +192,7 @@ abstract class LetterAction extends Action {
      *
      * @param asWanted how events stand that are, or come by themselves, where they were to be brought
      */
-    int tell(RedriveResult result, Set<Standing> asWanted) {
+    int tell(RedrivePlan plan, RedriveResult result, Set<Standing> asWanted) {
         print(new Report()
                 .fact("run", result.id())
                 .fact("handedOver", result.handedOver())
@@ -168,12 +206,17 @@ abstract class LetterAction extends Action {
                         "refused",
                         List.of("why"),
                         result.refused().stream().map(List::of).toList())
-                .fact("stopped", result.stopped().orElse(null)));
+                .fact("stopped", result.stopped().orElse(null))
+                .fact("thereAreMore", plan.hasMore()));
         Map<Standing, Long> open = new TreeMap<>(result.leftAlone());
         open.keySet().removeIf(Standing::isSettled);
-        open.remove(Standing.PARKED); // copies of events whose keys say how they stand
+        long copies = plan.standings().getOrDefault(Standing.PARKED, 0L); // of events whose keys say how they stand
+        open.computeIfPresent(Standing.PARKED, (parked, events) -> events > copies ? events - copies : null);
         say(open);
-        boolean wrong = result.stopped().isPresent() || result.failedAgain() + result.unknown() > 0;
+        if (plan.hasMore()) {
+            err().println(THERE_ARE_MORE);
+        }
+        boolean wrong = result.stopped().isPresent() || plan.hasMore() || result.failedAgain() + result.unknown() > 0;
         return wrong || !asWanted.containsAll(open.keySet())
                 ? EventbusCli.WRONG
                 : result.waiting() > 0 || !open.isEmpty() ? EventbusCli.UNDER_WAY : EventbusCli.OK;
@@ -240,7 +283,7 @@ abstract class LetterAction extends Action {
 
         /** Whether something was said that events must fit. */
         boolean isSelective() {
-            return topic != null || key != null || reason != null || from != null || to != null;
+            return topic != null || key != null || keyHash != null || reason != null || from != null || to != null;
         }
 
         /** Shows the plan, asks, and runs it. */
@@ -250,7 +293,7 @@ abstract class LetterAction extends Action {
             }
             showPlan(plan);
             return isConfirmed(yes, "Redrive %d events?".formatted(plan.size()))
-                    ? tell(plan.run(note), ON_THEIR_WAY)
+                    ? tell(plan, plan.run(note), ON_THEIR_WAY)
                     : EventbusCli.NOT_CONFIRMED;
         }
 
@@ -261,7 +304,7 @@ abstract class LetterAction extends Action {
             }
             showPlan(plan);
             return isConfirmed(yes, "Discard %d events for good?".formatted(plan.discardable()))
-                    ? tell(plan.discard(note), Set.of())
+                    ? tell(plan, plan.discard(note), Set.of())
                     : EventbusCli.NOT_CONFIRMED;
         }
 

@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
@@ -26,12 +27,13 @@ import picocli.CommandLine.Option;
 /** An outbox. */
 @Command(
         name = "outbox",
-        description = "An outbox: how it does, and the keys whose next event Kafka refuses.",
+        description = "An outbox: how it does, the keys whose next event Kafka refuses, and topics that have grown.",
         subcommands = {
             OutboxCommand.Stats.class,
             OutboxCommand.Blocked.class,
             OutboxCommand.Unblock.class,
-            OutboxCommand.Discard.class
+            OutboxCommand.Discard.class,
+            OutboxCommand.Adopt.class
         })
 final class OutboxCommand {
 
@@ -73,7 +75,8 @@ final class OutboxCommand {
         @Override
         public Integer call() throws SQLException {
             List<List<Object>> rows = new ArrayList<>();
-            for (BlockedKey blocked : admin(settings()).blocked()) {
+            List<BlockedKey> keys = admin(settings()).blocked();
+            for (BlockedKey blocked : keys) {
                 rows.add(List.of(
                         blocked.topic(),
                         KeyHash.of(blocked.key().getBytes(UTF_8)),
@@ -83,10 +86,8 @@ final class OutboxCommand {
                         blocked.sentLater().size()));
             }
             print(new Report()
-                    .table(
-                            "blockedKeys",
-                            List.of("topic", "keyHash", "eventId", "reason", "since", "sentLater"),
-                            rows));
+                    .table("blockedKeys", List.of("topic", "keyHash", "eventId", "reason", "since", "sentLater"), rows)
+                    .fact("thereAreMore", keys.size() == OutboxAdmin.MOST_KEYS));
             return rows.isEmpty() ? EventbusCli.OK : EventbusCli.WRONG;
         }
     }
@@ -118,16 +119,16 @@ final class OutboxCommand {
                 return EventbusCli.NOT_CONFIRMED;
             }
             int unblocked = 0;
-            if (why != null) {
+            if (id != null) {
+                for (BlockedKey blocked : admin.blocked(id)) {
+                    unblocked += admin.unblock(blocked.topic(), blocked.key()) ? 1 : 0;
+                }
+            } else if (why != null) {
                 int some;
                 do {
                     some = admin.unblockAll(why);
                     unblocked += some;
                 } while (some == OutboxAdmin.MOST_KEYS); // fewer: what is blocked now was refused again
-            } else {
-                for (BlockedKey blocked : admin.blocked()) {
-                    unblocked += blocked.eventId().equals(id) && admin.unblock(blocked.topic(), blocked.key()) ? 1 : 0;
-                }
             }
             print(new Report().fact("unblocked", unblocked));
             return unblocked == 0 ? EventbusCli.WRONG : EventbusCli.OK;
@@ -222,6 +223,59 @@ final class OutboxCommand {
             ObjectNode headers = node.putObject("headers");
             event.headers().forEach(headers::put);
             return node.toString();
+        }
+    }
+
+    /** Begins to use new partitions. */
+    @Command(
+            name = "adopt",
+            description =
+                    "Begins to use the partitions that a topic has got since, once the groups have handled what was sent before. Its events wait meanwhile, other topics flow; if it fails, the topic goes on as before.")
+    static final class Adopt extends Action {
+
+        @Option(
+                names = "--topic",
+                required = true,
+                paramLabel = "TOPIC",
+                description = "The topic, by its logical name.")
+        String topic = "";
+
+        @Option(
+                names = "--group",
+                paramLabel = "GROUP",
+                description =
+                        "A group to which the order of a key's events matters, once for each; default: setting group.")
+        List<String> groups = new ArrayList<>();
+
+        @Option(
+                names = "--without-groups",
+                description = "Order matters to no group: a key's next event may be handled before its last one.")
+        boolean withoutGroups;
+
+        @Option(
+                names = "--wait",
+                paramLabel = "TIME",
+                defaultValue = "PT5M",
+                description = "How long relays and groups may take, PT5M; default ${DEFAULT-VALUE}. 12 s come on top.")
+        Duration wait = Duration.ofMinutes(5);
+
+        @Option(names = "--yes", description = "Do not ask.")
+        boolean yes;
+
+        @Override
+        public Integer call() throws SQLException {
+            CliSettings settings = settings();
+            if (withoutGroups && !groups.isEmpty()) {
+                throw new CliSettings.Refused("say --group or --without-groups, one of them");
+            }
+            List<String> orderly = withoutGroups || !groups.isEmpty() ? groups : List.of(settings.require("group"));
+            OutboxAdmin admin = admin(settings);
+            if (!isConfirmed(yes, "Use all partitions of %s?".formatted(topic))) {
+                return EventbusCli.NOT_CONFIRMED;
+            }
+            int partitions = admin.adoptPartitions(settings.kafka(), topic, wait, orderly.toArray(String[]::new));
+            print(new Report().fact("partitions", partitions));
+            return EventbusCli.OK;
         }
     }
 }

@@ -2,7 +2,6 @@ package dev.eventbus.cli;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.KeyHash;
 import dev.eventbus.consumer.redrive.Redrive;
@@ -12,8 +11,6 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Option;
 
 /** Parked keys of a group. */
 @Command(
@@ -27,33 +24,9 @@ import picocli.CommandLine.Option;
         })
 final class ParkedCommand {
 
-    /** Which keys. */
-    static final class Keys {
-
-        @Option(
-                names = "--key-hash",
-                paramLabel = "HASH",
-                description = "Only the key of this hash, as lists and logs have it; the same as --key.")
-        @Nullable
-        String hash;
-
-        Redrive of(LetterAction action) throws SQLException {
-            CliSettings settings = action.settings();
-            JdbcInbox inbox = settings.inbox();
-            String group = action.group(settings);
-            Redrive all = action.selected(Redrive.ofParked(settings.kafka(), group, inbox));
-            String only = hash;
-            if (only == null) {
-                return all;
-            }
-            byte[] key = inbox.parking().load(group).stream()
-                    .map(ParkedKey::key)
-                    .filter(one -> KeyHash.of(one).equals(only))
-                    .findFirst()
-                    .orElseThrow(() -> new IllegalStateException(
-                            "No parked key of the group has this hash; nothing was done. See parked list."));
-            return all.key(key);
-        }
+    private static Redrive keys(LetterAction action) {
+        CliSettings settings = action.settings();
+        return action.selected(Redrive.ofParked(settings.kafka(), action.group(settings), settings.inbox()));
     }
 
     /** Lists. */
@@ -63,17 +36,17 @@ final class ParkedCommand {
         @Override
         public Integer call() throws SQLException {
             CliSettings settings = settings();
-            JdbcInbox inbox = settings.inbox();
-            String only = key;
+            String onlyKey = key;
+            String onlyHash = onlyKey == null ? keyHash : KeyHash.of(onlyKey.getBytes(UTF_8));
             String onlyTopic = topic == null ? null : settings.kafka().physicalTopic(topic);
             List<List<@Nullable Object>> rows = new ArrayList<>();
-            for (ParkedKey of : inbox.parking().load(group(settings))) {
+            for (ParkedKey of : settings.inbox().parking().load(group(settings))) {
                 String hash = KeyHash.of(of.key());
                 if ((onlyTopic == null || onlyTopic.equals(of.topic()))
-                        && (only == null || hash.equals(KeyHash.of(only.getBytes(UTF_8))))
+                        && (onlyHash == null || hash.equals(onlyHash))
                         && isSelected(of)) {
                     List<@Nullable Object> row = new ArrayList<>();
-                    row.add(of.topic());
+                    row.add(settings.logicalTopic(of.topic()));
                     row.add(hash);
                     row.add(of.state());
                     row.add(of.events());
@@ -106,14 +79,9 @@ final class ParkedCommand {
                     "Shows parked events whole, whatever they wait for, key and payload too, each as one line of JSON.")
     static final class Show extends LetterAction {
 
-        @Mixin
-        Keys keys = new Keys();
-
         @Override
-        public Integer call() throws IOException, SQLException {
-            long lines = keys.of(this).plan().export(out());
-            out().flush();
-            return lines == 0 ? EventbusCli.WRONG : EventbusCli.OK;
+        public Integer call() throws IOException {
+            return show(keys(this).plan());
         }
     }
 
@@ -124,12 +92,9 @@ final class ParkedCommand {
                     "Has the group handle its parked keys again, in order; with --key or --key-hash also a key that waits for its next try, which is left alone else, with exit code 6.")
     static final class Again extends LetterAction.Change {
 
-        @Mixin
-        Keys keys = new Keys();
-
         @Override
-        public Integer call() throws SQLException {
-            return redrive(paced(keys.of(this)).plan());
+        public Integer call() {
+            return redrive(paced(keys(this)).plan());
         }
     }
 
@@ -140,12 +105,9 @@ final class ParkedCommand {
                     "Gives all events of parked keys up for good, also of those redriven too often; they count as skipped. With --key or --key-hash also a key that waits for its next try or is being handled again; else that is left alone, with exit code 1.")
     static final class Discard extends LetterAction.Change {
 
-        @Mixin
-        Keys keys = new Keys();
-
         @Override
-        public Integer call() throws SQLException {
-            return discard(paced(keys.of(this)).plan());
+        public Integer call() {
+            return discard(paced(keys(this)).plan());
         }
     }
 }

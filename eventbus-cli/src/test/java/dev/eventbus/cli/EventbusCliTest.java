@@ -1,5 +1,6 @@
 package dev.eventbus.cli;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -17,6 +18,8 @@ import java.util.List;
 import java.util.Map;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
@@ -53,6 +56,21 @@ class EventbusCliTest {
         assertThatThrownBy(() -> CliSettings.of(folder.resolve("none"), Map.of()))
                 .isInstanceOf(CliSettings.Refused.class)
                 .hasMessageContaining("--config");
+    }
+
+    @Test
+    @EnabledOnOs(OS.LINUX) // which has a device that is always full
+    void output_that_could_not_be_written_is_no_success() throws IOException, InterruptedException {
+        Process command = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        EventbusCli.class.getName(),
+                        "--version")
+                .redirectOutput(Path.of("/dev/full").toFile())
+                .start();
+        assertThat(command.waitFor()).isEqualTo(1);
+        assertThat(new String(command.getErrorStream().readAllBytes(), UTF_8)).contains("could not be written whole");
     }
 
     @Test

@@ -186,6 +186,8 @@ class ParkedCommandTest {
         assertThat(run("parked", "discard", "--key-hash", "0000", "--note", "x", "--yes"))
                 .isEqualTo(1);
         assertThat(err).contains("parked list");
+        assertThat(run("parked", "discard", "--key-hash", "0000", "--key", "bob", "--note", "x", "--yes"))
+                .isEqualTo(2);
         assertThat(count("eventbus_parked_event")).isEqualTo(1);
     }
 

@@ -126,6 +126,7 @@ final class FailureRouter {
      * letter says, so it is told from what is noted of its attempts.
      */
     private Progress dyingAlready(InFlight record) {
+        record.parks(null); // its mark says that it goes on
         Attempts noted;
         Mark mark = record.mark();
         JdbcInbox inbox = letters == null ? null : letters.inbox();

@@ -1,6 +1,7 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
+import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.WorkerCalls;
 import dev.eventbus.internal.Fatal;
 import java.time.Duration;
@@ -81,7 +82,6 @@ final class LaneWorkers {
     private static final int RECORDS_A_TURN = 16;
     private static final long NANOS_A_TURN = TimeUnit.MILLISECONDS.toNanos(5);
     private static final Duration AFTER_A_BUG = Duration.ofSeconds(10);
-    private static final Duration ALONE_AT_MOST = Duration.ofSeconds(60);
 
     /** Null if the workers are the thread that calls {@link #runHere()}. */
     private final @Nullable WorkerCalls calls;
@@ -180,9 +180,14 @@ final class LaneWorkers {
         return error;
     }
 
-    /** Whether records that may end the process run or wait. */
-    boolean haveSuspects() {
+    /** Whether records that may end the process run or wait, at all. */
+    private boolean haveSuspects() {
         return aloneSince != 0 || !suspects.isEmpty();
+    }
+
+    /** Any thread: whether these keep all others waiting now. */
+    boolean holdOthers() {
+        return !mayOthersStart();
     }
 
     /** Calls for a worker if lanes are ready and there may be one more. */
@@ -291,14 +296,14 @@ final class LaneWorkers {
 
     private boolean mayOthersStart() {
         long since = aloneSince;
-        boolean mayBeside = since != 0 && System.nanoTime() - since > ALONE_AT_MOST.toNanos();
+        boolean mayBeside = since != 0 && System.nanoTime() - since > CrashWatch.ALONE_AT_MOST.toNanos();
         return mayBeside || since == 0 && (suspects.isEmpty() || isTurnOfOthers());
     }
 
     /** What never comes to rest, here or in a runner beside this one, must not hold all keys: they take turns of a minute. */
     private boolean isTurnOfOthers() {
         Instant since = suspectsSince;
-        return since != null && Duration.between(since, clock.instant()).dividedBy(ALONE_AT_MOST) % 2 == 1;
+        return since != null && Duration.between(since, clock.instant()).dividedBy(CrashWatch.ALONE_AT_MOST) % 2 == 1;
     }
 
     private boolean maySomethingStart() {

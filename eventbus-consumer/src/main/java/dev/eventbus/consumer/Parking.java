@@ -163,7 +163,7 @@ final class Parking {
     }
 
     private boolean mayGoOn(ParkedKey key) {
-        boolean suspectsRun = suspects.getAsBoolean() || crashes.isOneAlone() || keys.isLive(key.topic(), key.key());
+        boolean suspectsRun = suspects.getAsBoolean() || crashes.holdsOthers() || keys.isLive(key.topic(), key.key());
         return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
     }
 
@@ -372,7 +372,7 @@ final class Parking {
             problems.put(
                     event.eventId(),
                     "a parked event's copy cannot be sent to its dead-letter topic; it is tried again");
-            Instant due = now.plus(ParkedKeys.LOOKS_AGAIN).truncatedTo(ChronoUnit.MICROS);
+            Instant due = kafka.clock().instant().plus(ParkedKeys.LOOKS_AGAIN).truncatedTo(ChronoUnit.MICROS);
             return noted(key, event, new Change(State.WAITING, due, key.redrives()));
         }
         return deadAgain.goesBack(event) ? isDeadAgain(key, event) : staysParked(key, event, key.redrives());

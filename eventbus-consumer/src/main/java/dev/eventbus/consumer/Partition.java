@@ -28,6 +28,12 @@ final class Partition implements FlowControl.Read {
     /** The highest slot that may be started; once that is {@link OffsetTracker#NOTHING} it stays so. */
     private final AtomicLong startable = new AtomicLong(Long.MAX_VALUE);
 
+    /** What {@link #startable} was decided to be last: what a worker puts there since is no decision. */
+    private long decided = Long.MAX_VALUE;
+
+    /** Whether what was taken is in no log any more. */
+    private boolean isNowhereElse;
+
     /** Until when records may be started that others wait for; null while all may. */
     private @Nullable Instant finishBy;
 
@@ -166,15 +172,16 @@ final class Partition implements FlowControl.Read {
     /** Only what ended records wait for may be started from now, and only until then. */
     void close(Instant until) {
         Instant before = finishBy;
-        long upTo = before == null ? Long.MAX_VALUE : startable.get();
         startNothing(); // so that nobody starts anything while we look
         Instant sooner = before != null && before.isBefore(until) ? before : until;
         finishBy = sooner;
-        decide(Math.min(upTo, lanes.worthFinishing(offsets.highestEnded(), sooner)));
+        boolean all = isNowhereElse && sooner.equals(Instant.MAX);
+        decide(Math.min(decided, all ? Long.MAX_VALUE : lanes.worthFinishing(offsets.highestEnded(), sooner)));
     }
 
-    /** Nothing more is taken; what was may be started and take its time. */
+    /** Nothing more is taken; what was may be started and take its time, since it is nowhere else. */
     void takeNothingMore() {
+        isNowhereElse = true;
         finishBy = finishBy == null ? Instant.MAX : finishBy;
         startOnlyUpTo(offsets.last());
     }
@@ -186,16 +193,16 @@ final class Partition implements FlowControl.Read {
 
     /** Nothing above the slot may be started any more; false if that is nothing new. */
     boolean startOnlyUpTo(long slot) {
-        long before = startable.get();
-        if (before != UNDECIDED && before <= slot) {
+        if (decided <= slot && startable.get() != UNDECIDED) {
             return false;
         }
-        decide(Math.min(slot, before));
+        decide(Math.min(slot, decided));
         return true;
     }
 
     private void decide(long upTo) {
-        startable.set(Math.max(OffsetTracker.NOTHING, upTo));
+        decided = Math.max(OffsetTracker.NOTHING, upTo);
+        startable.set(decided);
     }
 
     /** Drops what may not be started any more, and gives the lanes that have something to start to the workers. */

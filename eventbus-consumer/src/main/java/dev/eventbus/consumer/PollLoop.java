@@ -6,6 +6,7 @@ import dev.eventbus.consumer.RunnerHealth.PartitionWatch;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.internal.ClosingTime;
+import dev.eventbus.consumer.internal.DeniedTopics;
 import dev.eventbus.consumer.internal.DrainLoop;
 import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.Timers;
@@ -84,11 +85,12 @@ final class PollLoop implements AssignedPartitions.Loop {
         DrainLoop.Lent lent = new DrainLoop.Lent(kafka.clock(), executor, e -> fatal = workers.startNothingAfter(e));
         this.parking = sink == null || settings.routes().inbox() == null
                 ? null
-                : new Parking(settings, sink, call, lent, workers::haveSuspects);
-        this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes());
+                : new Parking(settings, sink, call, lent, workers::holdOthers);
+        DeniedTopics denied = new DeniedTopics(kafka.clock());
+        this.flow = new FlowControl(settings.maxRecords(), settings.maxBytes(), denied);
         this.watch = new PartitionWatch(kafka, flow);
         this.assigned = new AssignedPartitions(this, workers::ready, settings.listener(), settings.handOverLimit());
-        this.source = new RecordSource(settings, threads);
+        this.source = new RecordSource(settings, denied, threads);
         this.committer =
                 new OffsetCommitter(settings.listener(), settings.routes().inbox() != null);
     }
@@ -192,9 +194,8 @@ final class PollLoop implements AssignedPartitions.Loop {
                 sink.close(third);
             }
         }
-        int left = flow.records();
-        if (left > 0) {
-            LOG.warn("{} closed while {} records still run; they are repeated", settings.group(), left);
+        if (flow.records() > 0) {
+            LOG.warn("{} closed while {} records still run; they are repeated", settings.group(), flow.records());
         } else {
             LOG.info("{} closed; nothing was left", settings.group());
         }
@@ -389,8 +390,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             problems.add(RunnerHealth.text(fatal));
         }
         problems.addAll(source.problems());
-        String parked = parking == null ? null : parking.problem();
-        Stream.of(committer.problem(), workers.problem(), call.takesLong(), parked)
+        Stream.of(committer.problem(), workers.problem(), call.takesLong(), parking == null ? null : parking.problem())
                 .filter(Objects::nonNull)
                 .forEach(problems::add);
         problems.addAll(flow.problems(assigned.all(), timers.size() > 0));

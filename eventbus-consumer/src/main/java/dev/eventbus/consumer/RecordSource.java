@@ -1,24 +1,17 @@
 package dev.eventbus.consumer;
 
-import dev.eventbus.ErrorCode;
-import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.RunnerListener.OffsetGap;
-import dev.eventbus.consumer.internal.LetterCleanup;
-import dev.eventbus.topics.ClusterProbe;
+import dev.eventbus.consumer.internal.DeniedTopics;
+import dev.eventbus.consumer.internal.TopicWatch;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.KafkaFaults;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.DescribeTopicsOptions;
-import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.CloseOptions;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
@@ -28,12 +21,12 @@ import org.apache.kafka.clients.consumer.NoOffsetForPartitionException;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.common.KafkaException;
-import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.AuthenticationException;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
 import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.RetriableException;
+import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.WakeupException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -61,14 +54,24 @@ final class RecordSource {
 
     private static final Duration LONGEST_QUESTION = Duration.ofSeconds(5);
     private static final Duration BELIEVED_AFTER = Duration.ofSeconds(30);
+
+    /** A consumer that may read something has joined its group by then. */
+    private static final Duration JOINED_WITHIN = Duration.ofSeconds(10);
+
     private static final String DATA = "the events wait in their topics, and the runner keeps trying";
     private static final String DATA_OF_THE_OTHER = "this runner reads nothing any more, the other member does";
 
     private final Settings settings;
     private final KafkaCluster kafka;
+    private final DeniedTopics denied;
     private final @Nullable TopicWatch watch;
 
     private @Nullable Consumer<byte[], byte[]> opened;
+    private Instant openedAt = Instant.MIN;
+
+    /** Whether the consumer had no partitions when it was denied a topic, so that it may have none since. */
+    private boolean seesNone;
+
     private @Nullable String fault;
 
     /** Whether the last call failed; the fault of a consumer that was replaced is told for longer than that. */
@@ -83,11 +86,17 @@ final class RecordSource {
     /** When a new consumer is believed to read, though it has no partitions. */
     private Instant believed = Instant.MIN;
 
-    /** @param watches whether to ask the cluster, beside reading, if the topics are there */
-    RecordSource(Settings settings, boolean watches) {
+    /**
+     * @param denied takes the topics that this user may not read
+     * @param watches whether to ask the cluster, beside reading, if the topics are there
+     */
+    RecordSource(Settings settings, DeniedTopics denied, boolean watches) {
         this.settings = settings;
         this.kafka = settings.kafka();
-        this.watch = watches ? new TopicWatch(settings) : null;
+        this.denied = denied;
+        AfterRetries afterRetries = settings.afterRetries();
+        String letters = afterRetries == null ? null : kafka.physicalTopic(afterRetries.topic());
+        this.watch = watches ? new TopicWatch(kafka, settings.group(), physicalTopics(), letters, DATA) : null;
     }
 
     /** The consumer, subscribed; null while it cannot even be made. */
@@ -108,6 +117,8 @@ final class RecordSource {
                         "read_committed"));
                 made.subscribe(physicalTopics(), listener);
                 opened = made;
+                openedAt = kafka.clock().instant();
+                seesNone = false;
                 failing = false;
             } catch (KafkaException e) {
                 failed(e);
@@ -125,6 +136,12 @@ final class RecordSource {
         try {
             ConsumerRecords<byte[], byte[]> records = consumer.poll(timeout);
             failing = false;
+            if (seesNone
+                    && consumer.assignment().isEmpty()
+                    && kafka.clock().instant().isAfter(openedAt.plus(JOINED_WITHIN))) {
+                discard(consumer, assigned); // it would learn of new rights after minutes, another one does at once
+                return ConsumerRecords.empty();
+            }
             if (fault != null && reads(consumer)) {
                 LOG.info("{} reads from Kafka again", settings.group());
                 fault = null;
@@ -135,6 +152,8 @@ final class RecordSource {
             consumer.seekToBeginning(e.partitions());
         } catch (OffsetOutOfRangeException e) {
             pass(consumer, e, gaps);
+        } catch (TopicAuthorizationException e) {
+            denied(e, consumer);
         } catch (KafkaException e) {
             replaced |= e instanceof FencedInstanceIdException;
             failed(e);
@@ -167,6 +186,7 @@ final class RecordSource {
         if (watch != null) {
             problems.addAll(watch.look(kafka.clock().instant()));
         }
+        problems.addAll(denied.problems());
         if (fault != null) {
             problems.add(fault);
         }
@@ -254,6 +274,21 @@ final class RecordSource {
         return stops ? gone + ": " + fix : null;
     }
 
+    /** The client goes on with its other topics; what it throws is said once for each time that it has asked for this one. */
+    private void denied(TopicAuthorizationException e, Consumer<byte[], byte[]> consumer) {
+        Set<TopicPartition> assignment = consumer.assignment();
+        if (assignment.stream().noneMatch(one -> e.unauthorizedTopics().contains(one.topic()))) {
+            failed(e); // it could not even learn where they are
+            seesNone = assignment.isEmpty();
+            return;
+        }
+        failing = false;
+        String text = KafkaFaults.explain(kafka, e, DATA).getMessage();
+        if (denied.add(e.unauthorizedTopics(), text)) {
+            LOG.warn("{}: {}", settings.group(), text);
+        }
+    }
+
     private void failed(KafkaException e) {
         failing = true;
         String text = KafkaFaults.explain(kafka, e, replaced ? DATA_OF_THE_OTHER : DATA)
@@ -263,135 +298,5 @@ final class RecordSource {
             LOG.debug("{}", settings.group(), e);
         }
         fault = text;
-    }
-
-    /**
-     * Asks the cluster now and then whether it answers and has the topics: a consumer alone waits in silence for a closed port
-     * or a missing topic. The answer is looked at in a later round, so no round waits for it.
-     */
-    private static final class TopicWatch {
-
-        private static final int TIMEOUT_MILLIS = 5_000;
-        private static final Duration PERIOD = Duration.ofSeconds(30);
-        private static final Duration PERIOD_IN_TROUBLE = Duration.ofSeconds(2);
-
-        /** A cluster that is well has answered by then. */
-        private static final Duration SOON = Duration.ofMillis(500);
-
-        private final Settings settings;
-        private final List<String> topics;
-        private final @Nullable LetterCleanup cleanup;
-
-        /** What a setting makes wrong: that changes less often than what is away. */
-        private String lasting = "";
-
-        private final ClusterProbe probe;
-
-        private @Nullable Admin admin;
-        private Map<String, KafkaFuture<TopicDescription>> asked = Map.of();
-        private Instant askedAt = Instant.MIN;
-        private Instant due = Instant.MIN;
-        private List<String> problems = List.of();
-
-        TopicWatch(Settings settings) {
-            this.settings = settings;
-            Set<String> all = new LinkedHashSet<>(settings.routes().topics());
-            AfterRetries afterRetries = settings.afterRetries();
-            if (afterRetries != null) {
-                all.add(afterRetries.topic());
-            }
-            this.cleanup = afterRetries == null
-                    ? null
-                    : new LetterCleanup(settings.kafka().physicalTopic(afterRetries.topic()));
-            this.topics = all.stream().map(settings.kafka()::physicalTopic).toList();
-            this.probe = new ClusterProbe(settings.kafka());
-        }
-
-        List<String> look(Instant now) {
-            if (!asked.isEmpty()
-                    && asked.values().stream().allMatch(KafkaFuture::isDone)
-                    && (cleanup == null || cleanup.hasAnswer())) {
-                answered();
-                due = now.plus(problems.stream().allMatch(lasting::equals) ? PERIOD : PERIOD_IN_TROUBLE);
-            } else if (!asked.isEmpty() && !now.isBefore(askedAt.plus(SOON))) { // the client itself goes on for seconds
-                probe.ask();
-                probe.problem(DATA).ifPresent(found -> now(List.of(found.getMessage())));
-            }
-            if (asked.isEmpty() && !now.isBefore(due)) {
-                ask(now);
-            }
-            return problems;
-        }
-
-        private void ask(Instant now) {
-            try {
-                if (admin == null) {
-                    admin = settings.kafka().admin();
-                }
-                asked = admin.describeTopics(topics, new DescribeTopicsOptions().timeoutMs(TIMEOUT_MILLIS))
-                        .topicNameValues();
-                if (cleanup != null) {
-                    cleanup.ask(admin, TIMEOUT_MILLIS);
-                }
-                askedAt = now;
-            } catch (KafkaException e) {
-                due = now.plus(PERIOD_IN_TROUBLE);
-                now(List.of(probe.explain(e, DATA).getMessage()));
-            } catch (UnsupportedOperationException e) {
-                due = Instant.MAX; // a cluster in memory has nothing to ask
-            }
-        }
-
-        private void answered() {
-            Map<String, String> found = new LinkedHashMap<>();
-            asked.forEach((topic, answer) -> {
-                Throwable failure = failureOf(answer);
-                if (failure == null
-                        || KafkaFaults.explain(settings.kafka(), failure, DATA).code() != ErrorCode.NO_ANSWER) {
-                    probe.forget();
-                }
-                if (failure != null) {
-                    String text = probe.explain(failure, topic, DATA).getMessage();
-                    found.merge(text, "'" + topic + "'", (one, other) -> one + ", " + other);
-                }
-            });
-            asked = Map.of();
-            String unreachable =
-                    probe.problem(DATA).map(KafkaAccessException::getMessage).orElse("");
-            List<String> texts = new ArrayList<>();
-            found.forEach((text, names) ->
-                    texts.add(text.equals(unreachable) ? text : "topic %s: %s".formatted(names, text)));
-            lasting = cleanup == null ? "" : cleanup.problem().orElse("");
-            if (!lasting.isEmpty()) {
-                texts.add(lasting);
-            }
-            now(texts);
-        }
-
-        private static @Nullable Throwable failureOf(KafkaFuture<TopicDescription> answer) {
-            return answer.toCompletionStage()
-                    .handle((description, e) -> e)
-                    .toCompletableFuture()
-                    .join();
-        }
-
-        private void now(List<String> found) {
-            if (found.equals(problems)) {
-                return;
-            }
-            problems = found;
-            for (String problem : found) {
-                LOG.warn("{}: {}", settings.group(), problem);
-            }
-            if (found.isEmpty()) {
-                LOG.info("{}: the cluster answers and has the topics", settings.group());
-            }
-        }
-
-        void close() {
-            if (admin != null) {
-                admin.close(Duration.ZERO);
-            }
-        }
     }
 }

@@ -77,6 +77,34 @@ class AssignedPartitionsTest {
     }
 
     @Test
+    void K_10_of_what_was_read_before_a_gap_a_record_that_fails_for_good_stops_only_what_is_behind_it() {
+        Partition partition = assigned(P0);
+        InFlight first = add(partition, 5);
+        InFlight fails = add(partition, 6);
+        InFlight behind = add(partition, 7);
+        partition.takeNothingMore();
+        assigned.laneOf(partition, record(6).key()).begin();
+        partition.startNothing(); // as its worker does, until the poll thread has seen why
+        assigned.letGo(partition, fails);
+        assertThat(dropped).contains(behind).doesNotContain(first);
+        assertThat(partition.mayStart(first)).isTrue();
+        assertThat(partition.mayStart(behind)).isFalse();
+    }
+
+    @Test
+    void K_10_a_gap_that_is_met_while_a_failure_is_reported_drops_nothing_before_that() {
+        Partition partition = assigned(P0);
+        InFlight first = add(partition, 5);
+        InFlight fails = add(partition, 6);
+        assigned.laneOf(partition, record(6).key()).begin();
+        partition.startNothing();
+        assigned.passed(P0, false, true);
+        assigned.letGo(partition, fails);
+        assertThat(dropped).doesNotContain(first);
+        assertThat(partition.mayStart(first)).isTrue();
+    }
+
+    @Test
     void keys_are_told_apart_by_their_bytes_also_where_they_are_no_text() {
         Partition partition = assigned(P0);
         KeyLane one = assigned.laneOf(partition, new byte[] {(byte) 0xff});

@@ -274,6 +274,18 @@ class ParkingThreadsTest {
         eventually(() -> handled.contains("b1"));
     }
 
+    @Test
+    void many_keys_that_are_redriven_at_once_are_not_drained_a_few_a_second() throws SQLException {
+        int many = 80;
+        start(builder());
+        for (int n = 0; n < many; n++) {
+            comesBack("user-" + n, "u" + n);
+        }
+        assertThat(RunLoop.await(Duration.ofSeconds(10), () -> handled.size() == many))
+                .as(() -> "handled %d; four a second are 40".formatted(handled.size()))
+                .isTrue();
+    }
+
     // ---- a key that is parked from outside, by a redrive
 
     /** As a redrive does it: the runner is not told. */

@@ -20,7 +20,7 @@ final class Await {
             }
             LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
             if (Thread.currentThread().isInterrupted()) {
-                throw new EmbeddedServerException("Interrupted while waiting for a server; it is left as it is");
+                throw new EmbeddedServerException("Interrupted while waiting for a server");
             }
         }
         return true;

@@ -229,10 +229,13 @@ public final class EmbeddedMariaDb implements AutoCloseable {
                         "--extra-file=" + users),
                 "KILL",
                 logFile);
-        if (!running.awaitExit(READY_WITHIN)) {
+        try {
+            if (!running.awaitExit(READY_WITHIN)) {
+                throw work.failure(
+                        "mariadb-install-db did not end within %d s".formatted(READY_WITHIN.toSeconds()), logFile);
+            }
+        } finally {
             running.kill();
-            throw work.failure(
-                    "mariadb-install-db did not end within %d s".formatted(READY_WITHIN.toSeconds()), logFile);
         }
         if (running.exitCode() != 0) {
             throw work.failure("mariadb-install-db failed with exit code %d".formatted(running.exitCode()), logFile);
@@ -262,7 +265,13 @@ public final class EmbeddedMariaDb implements AutoCloseable {
         command.addAll(options);
         ServerProcess started = ServerProcess.start(command, "KILL", logFile);
         process = started;
-        boolean ended = Await.until(READY_WITHIN, () -> greets() || !started.isAlive());
+        boolean ended;
+        try {
+            ended = Await.until(READY_WITHIN, () -> greets() || !started.isAlive());
+        } catch (EmbeddedServerException interrupted) {
+            started.kill();
+            throw interrupted;
+        }
         if (!started.isAlive()) {
             throw work.failure(
                     "MariaDB ended with exit code %d before it was ready".formatted(started.exitCode()), logFile);

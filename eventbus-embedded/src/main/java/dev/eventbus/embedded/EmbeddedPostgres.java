@@ -182,7 +182,7 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
     @Override
     public synchronized void close() {
         if (process != null) {
-            end("QUIT");
+            ServerProcess.despiteInterrupts(() -> end("QUIT"));
         }
         work.delete();
     }
@@ -213,9 +213,12 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
     private void run(List<String> program) {
         Path logFile = work.logs().resolve("initdb.log");
         ServerProcess running = ServerProcess.start(prefixed(program), "KILL", logFile);
-        if (!running.awaitExit(READY_WITHIN)) {
+        try {
+            if (!running.awaitExit(READY_WITHIN)) {
+                throw work.failure("initdb did not end within %d s".formatted(READY_WITHIN.toSeconds()), logFile);
+            }
+        } finally {
             running.kill();
-            throw work.failure("initdb did not end within %d s".formatted(READY_WITHIN.toSeconds()), logFile);
         }
         if (running.exitCode() != 0) {
             throw work.failure("initdb failed with exit code %d".formatted(running.exitCode()), logFile);
@@ -228,7 +231,13 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
         Path logFile = work.logs().resolve("postgres-run-%d.log".formatted(runs));
         ServerProcess started = ServerProcess.start(prefixed(command), "QUIT", logFile);
         process = started;
-        boolean ended = Await.until(READY_WITHIN, () -> server.answers() || !started.isAlive());
+        boolean ended;
+        try {
+            ended = Await.until(READY_WITHIN, () -> server.answers() || !started.isAlive());
+        } catch (EmbeddedServerException interrupted) {
+            started.kill();
+            throw interrupted;
+        }
         if (!started.isAlive()) {
             throw work.failure(
                     "PostgreSQL ended with exit code %d before it was ready".formatted(started.exitCode()), logFile);

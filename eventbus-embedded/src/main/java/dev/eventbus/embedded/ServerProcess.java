@@ -120,11 +120,26 @@ final class ServerProcess {
         signal("CONT");
     }
 
-    /** Kills the server and every child of it by SIGKILL and returns when all are gone. */
+    /** Kills the server and every child of it by SIGKILL and returns when all are gone, whether its thread was interrupted or not. */
     void kill() {
-        if (!isAlive()) {
-            return;
+        if (isAlive()) {
+            despiteInterrupts(this::killAll);
         }
+    }
+
+    /** A test that was interrupted cleans up too. The thread is interrupted afterwards as it was before. */
+    static void despiteInterrupts(Runnable cleanup) {
+        boolean interrupted = Thread.interrupted();
+        try {
+            cleanup.run();
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private void killAll() {
         pause(); // else a child could be born between the look and the shot
         List<ProcessHandle> children = process.toHandle().children().toList();
         process.toHandle().destroyForcibly();

@@ -43,6 +43,20 @@ class ServerProcessTest {
     }
 
     @Test
+    void a_thread_that_was_interrupted_kills_too_and_is_interrupted_as_before() {
+        ServerProcess server = start("sleep 600 & wait");
+        assertThat(Await.until(SOON, () -> children(server).size() == 1)).isTrue();
+        List<ProcessHandle> children = children(server);
+
+        Thread.currentThread().interrupt();
+        server.kill();
+
+        assertThat(Thread.interrupted()).isTrue();
+        assertThat(server.isAlive()).isFalse();
+        assertThat(children).allMatch(ServerProcess::isGone);
+    }
+
+    @Test
     void an_exit_code_comes_through() {
         ServerProcess server = start("exit 7");
 

@@ -257,7 +257,7 @@ final class EventSender {
     private void giveUpOnSilentTopics() {
         Duration patience = sink.patience();
         InFlight.Silent silent = inFlight.silentFor(patience);
-        boolean giveUp = silent.rows() >= InFlight.MAX_ROWS / 4 || silent.bytes() >= InFlight.MAX_BYTES / 4;
+        boolean giveUp = silent.load().isPart(0.25);
         for (String topic : silent.topics()) {
             if (breakers.isClosed(topic)) {
                 giveUp = true;

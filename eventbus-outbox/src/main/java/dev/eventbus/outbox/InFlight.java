@@ -1,6 +1,8 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.outbox.internal.Room;
 import dev.eventbus.outbox.sql.OutboxRow;
+import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import dev.eventbus.outbox.sql.RowKey;
 import java.time.Duration;
 import java.time.Instant;
@@ -9,12 +11,10 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -29,14 +29,6 @@ import java.util.stream.Stream;
  * then be read again. One thread only.
  */
 final class InFlight {
-
-    static final int MAX_ROWS = 2_000;
-    static final long MAX_BYTES = 8 * 1024 * 1024;
-
-    /** The rest is there for other topics. */
-    static final int MAX_ROWS_PER_TOPIC = MAX_ROWS / 4 * 3;
-
-    static final long MAX_BYTES_PER_TOPIC = MAX_BYTES / 4 * 3;
 
     private static final Duration STUCK_AFTER = Duration.ofMillis(100);
     private static final long RETRY_LOCKED_AFTER = Duration.ofSeconds(1).toNanos();
@@ -104,18 +96,13 @@ final class InFlight {
     private final Map<RowKey, Flight> flights = new LinkedHashMap<>();
 
     private final List<OutboxRow> acked = new ArrayList<>();
+
+    /** Rows that Kafka has and somebody keeps locked, and those of their keys behind them. They take no room from others. */
     private final List<OutboxRow> locked = new ArrayList<>();
+
+    private final Set<OrderKey> lockedKeys = new HashSet<>();
     private long retryLockedAt;
-    private final Map<String, Load> loads = new HashMap<>();
-    private long bytes;
-
-    /** What is in flight of one topic. */
-    private record Load(int rows, long bytes) {
-
-        Load plus(Load other) {
-            return new Load(rows + other.rows, bytes + other.bytes);
-        }
-    }
+    private final Room room = new Room();
 
     private static final class Flight {
         final OutboxRow row;
@@ -143,7 +130,7 @@ final class InFlight {
         Flight flight = new Flight(row, lane);
         lane.waiting.add(flight);
         flights.put(row.key(), flight);
-        load(row, 1);
+        room.take(row.event().topic(), row.bytes());
     }
 
     Collection<RowKey> keys() {
@@ -169,47 +156,25 @@ final class InFlight {
                 .collect(Collectors.toSet());
     }
 
-    /** How many more rows there is room for, whatever their topics, but for those of some topics. */
-    int roomBeside(Set<String> excluded) {
-        int largest = othersThan(excluded).mapToInt(Load::rows).max().orElse(0);
-        return Math.max(0, Math.min(MAX_ROWS - flights.size(), MAX_ROWS_PER_TOPIC - largest));
-    }
-
-    /** How many more bytes there is room for, whatever their topics, but for those of some topics. */
-    long bytesBeside(Set<String> excluded) {
-        long largest = othersThan(excluded).mapToLong(Load::bytes).max().orElse(0);
-        return Math.max(0, Math.min(MAX_BYTES - bytes, MAX_BYTES_PER_TOPIC - largest));
-    }
-
-    /** Whether a part of what one topic may have is free: half of it, say, or, as 0, anything. */
-    boolean isFreeBeside(Set<String> excluded, double part) {
-        return roomBeside(excluded) > 0
-                && roomBeside(excluded) >= MAX_ROWS_PER_TOPIC * part
-                && bytesBeside(excluded) > 0
-                && bytesBeside(excluded) >= MAX_BYTES_PER_TOPIC * part;
+    /** What else there is room for. */
+    Room room() {
+        return room;
     }
 
     /** How many acks are missing until half of that waits for its DELETE, or until all that can come have come. */
     int missingToHalfAcked() {
-        return Math.min(handedOver(lanes.values().stream()), MAX_ROWS_PER_TOPIC / 2 - acked.size());
+        return Math.min(handedOver(lanes.values().stream()), Room.MAX_ROWS_PER_TOPIC / 2 - acked.size());
     }
 
-    private Stream<Load> othersThan(Set<String> excluded) {
-        return loads.entrySet().stream()
-                .filter(load -> !excluded.contains(load.getKey()))
-                .map(Map.Entry::getValue);
-    }
-
-    /** Topics that have all the room a topic can have and acknowledge nothing; others must not wait for them. */
+    /** Topics that others must not wait for: they have all the room a topic can have and acknowledge nothing, or many locked rows. */
     Set<String> stuck() {
-        Set<String> stuck = new HashSet<>();
-        loads.forEach((topic, load) -> {
-            if (load.rows() >= MAX_ROWS_PER_TOPIC || load.bytes() >= MAX_BYTES_PER_TOPIC) {
-                stuck.add(topic);
-            }
-        });
+        Set<String> stuck = room.full();
         if (!stuck.isEmpty()) {
             stuck.retainAll(silentFor(STUCK_AFTER).topics());
+        }
+        long lockedBytes = locked.stream().mapToLong(OutboxRow::bytes).sum();
+        if (new Room.Load(locked.size(), lockedBytes).isPart(0.5)) {
+            locked.forEach(row -> stuck.add(row.event().topic()));
         }
         return stuck;
     }
@@ -224,7 +189,8 @@ final class InFlight {
 
     /** Whether anything of a topic is in flight. */
     boolean holds(String topic) {
-        return loads.getOrDefault(topic, new Load(0, 0)).rows() > 0;
+        return room.of(Set.of(topic)).rows() > 0
+                || locked.stream().anyMatch(row -> row.event().topic().equals(topic));
     }
 
     int handedOver(String topic) {
@@ -262,7 +228,11 @@ final class InFlight {
         lane.acked = true;
         lane.alone = false;
         lane.since = nanoTime.getAsLong();
-        acked.add(row);
+        if (lockedKeys.contains(row.orderKey())) {
+            lock(row);
+        } else {
+            acked.add(row);
+        }
         return OptionalLong.of(lane.since - flight.handedOverAt);
     }
 
@@ -271,20 +241,31 @@ final class InFlight {
         return Collections.unmodifiableList(acked);
     }
 
-    /** The DELETE of all that awaited it has committed, but for some that somebody keeps locked; these await another. */
+    /**
+     * The DELETE of all that awaited it has committed, but for some that stay since somebody keeps them or one before them locked: these
+     * await another, and so does all of their keys from now on. What is sent again of a key is then always its end, and in order.
+     */
     void deleted(List<OutboxRow> butLocked) {
         Set<RowKey> kept = butLocked.stream().map(OutboxRow::key).collect(Collectors.toSet());
         acked.stream().filter(row -> !kept.contains(row.key())).forEach(this::forget);
         acked.clear();
         retryLockedAt = locked.isEmpty() ? nanoTime.getAsLong() + RETRY_LOCKED_AFTER : retryLockedAt;
-        locked.addAll(butLocked);
+        butLocked.forEach(this::lock);
+    }
+
+    private void lock(OutboxRow row) {
+        locked.add(row);
+        lockedKeys.add(row.orderKey());
+        room.giveBack(row.event().topic(), row.bytes());
     }
 
     /** What was locked awaits its DELETE again, if it is time. */
     void retryLocked(boolean now) {
         if (now || nanoTime.getAsLong() - retryLockedAt >= 0) {
-            acked.addAll(locked);
+            locked.forEach(row -> room.take(row.event().topic(), row.bytes()));
+            acked.addAll(0, locked);
             locked.clear();
+            lockedKeys.clear();
         }
     }
 
@@ -295,7 +276,7 @@ final class InFlight {
 
     /** Ids of later events of a row's key that Kafka has. */
     List<String> ackedBehind(OutboxRow row) {
-        return acked.stream()
+        return Stream.concat(acked.stream(), locked.stream())
                 .filter(other -> other.orderKey().equals(row.orderKey())
                         && other.key().seq() > row.key().seq())
                 .map(other -> other.event().id())
@@ -348,8 +329,8 @@ final class InFlight {
         flights.clear();
         acked.clear();
         locked.clear();
-        loads.clear();
-        bytes = 0;
+        lockedKeys.clear();
+        room.clear();
     }
 
     /** Takes back everything that is not acknowledged; for a producer that has stopped, so every partition is cold again. */
@@ -366,7 +347,7 @@ final class InFlight {
     }
 
     /** Topics of which a partition has something and has acknowledged nothing for a time, their load, and these partitions' first rows. */
-    record Silent(Set<String> topics, int rows, long bytes, List<OutboxRow> heads) {}
+    record Silent(Set<String> topics, Room.Load load, List<OutboxRow> heads) {}
 
     Silent silentFor(Duration limit) {
         long now = nanoTime.getAsLong();
@@ -378,8 +359,7 @@ final class InFlight {
                 heads.add(lane.handedOver.element().row);
             }
         }
-        Load load = topics.stream().map(loads::get).filter(Objects::nonNull).reduce(new Load(0, 0), Load::plus);
-        return new Silent(topics, load.rows(), load.bytes(), heads);
+        return new Silent(topics, room.of(topics), heads);
     }
 
     Optional<Instant> oldest() {
@@ -388,13 +368,7 @@ final class InFlight {
 
     private void forget(OutboxRow row) {
         if (flights.remove(row.key()) != null) {
-            load(row, -1);
+            room.giveBack(row.event().topic(), row.bytes());
         }
-    }
-
-    private void load(OutboxRow row, int sign) {
-        long change = (long) sign * row.bytes();
-        loads.merge(row.event().topic(), new Load(sign, change), Load::plus);
-        bytes += change;
     }
 }

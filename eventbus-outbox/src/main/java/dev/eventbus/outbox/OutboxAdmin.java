@@ -129,8 +129,16 @@ public final class OutboxAdmin {
 
     /** The keys that wait, those that wait for longest first; at most {@link #MOST_KEYS}. */
     public List<BlockedKey> blocked() throws SQLException {
-        return inTransaction(connection -> blocks.find(connection, new Filter(null, null, null, null), MOST_KEYS))
-                .stream()
+        return blocked(new Filter(null, null, null, null));
+    }
+
+    /** The key that waits for an event; several, if events of several topics or keys have this id. */
+    public List<BlockedKey> blocked(String eventId) throws SQLException {
+        return blocked(new Filter(null, null, Checks.notBlank("eventId", eventId), null));
+    }
+
+    private List<BlockedKey> blocked(Filter wanted) throws SQLException {
+        return inTransaction(connection -> blocks.find(connection, wanted, MOST_KEYS)).stream()
                 .map(OutboxAdmin::shown)
                 .toList();
     }

@@ -111,9 +111,12 @@ final class OutboxFeed {
     /**
      * Deletes what Kafka has acknowledged. Returns how many rows that were. On a new connection all that is in flight is given up if a
      * row of it is gone: the database may have come back without it, and a fetch would pass over another of its number.
+     *
+     * @param last whether no other time will come, so that no lock is waited for
      */
-    int delete(Connection connection) throws SQLException {
-        inFlight.retryLocked(reconnected);
+    int delete(Connection connection, boolean last) throws SQLException {
+        carefully |= last;
+        inFlight.retryLocked(reconnected || last);
         int deleted = deleteAcknowledged(connection);
         if (reconnected && store.count(connection, inFlight.keys()) < inFlight.size()) {
             LOG.warn(
@@ -264,11 +267,11 @@ final class OutboxFeed {
         if (unread.isEmpty()) {
             return new Look(false, false);
         }
-        Set<String> leftOut = new HashSet<>(inFlight.stuck());
-        if (inFlight.roomBeside(leftOut) == 0 || inFlight.bytesBeside(leftOut) == 0) {
+        Set<String> leftOut = inFlight.stuck();
+        boolean allRead = leftOut.isEmpty();
+        if (!inFlight.room().isFreeBeside(leftOut, 0)) {
             return new Look(true, true);
         }
-        boolean anyStuck = !leftOut.isEmpty();
         // A topic that is let in during this fetch is still left out of its snapshot, so that is for the next one.
         boolean letIn = sender.takeTopicLetIn();
         if (letIn) {
@@ -305,11 +308,9 @@ final class OutboxFeed {
         boolean allTaken = accept(connection, fetched.rows());
         boolean moved = tried || fetched.isCut() || !fetched.rows().isEmpty() || floors.moved(fetched.head());
         Map<Integer, Long> seen = fetched.seenUpTo();
-        if (!oldLeft) {
-            unread.removeIf(shard -> FetchWindow.ALL.equals(seen.get(shard)));
-        }
+        unread.removeIf(shard -> !oldLeft && FetchWindow.ALL.equals(seen.get(shard)));
         seen.keySet().removeIf(blockedKeys::anyIn); // when a key is unblocked, its rows must not lie below the floor
-        floors.fetched(fetched.snapshotXmin(), fetched.head(), allTaken && !anyStuck ? seen : Map.of());
+        floors.fetched(fetched.snapshotXmin(), fetched.head(), allTaken && allRead ? seen : Map.of());
         writers.look(connection, floors);
         firstShard = fetched.nextShard();
         return new Look(moved, !unread.isEmpty());
@@ -325,7 +326,7 @@ final class OutboxFeed {
      * together, and lies on the same pages of the table.
      */
     private FetchWindow window(Set<String> leftOut, List<Integer> ready, int sharing) {
-        int room = inFlight.roomBeside(leftOut);
+        int room = inFlight.room().rowsBeside(leftOut);
         List<FetchWindow.Floor> inTurn = floors.inTurn(ready, firstShard);
         int shares = Math.max(1, Math.min(sharing, inTurn.size()));
         return new FetchWindow(
@@ -336,7 +337,7 @@ final class OutboxFeed {
                 leftOut,
                 Math.min(sink.rowsPerShard(), (room + shares - 1) / shares),
                 room,
-                inFlight.bytesBeside(leftOut));
+                inFlight.room().bytesBeside(leftOut));
     }
 
     /** Of a topic whose time has come and which the broker knows, one event is tried, of a ready shard if it can be. If it has none, it is well. */

@@ -24,8 +24,9 @@ import org.slf4j.LoggerFactory;
  * }</pre>
  *
  * <p>Any number of relays may work on one outbox, in one process or many. Each takes an equal share of the 16 shards; a shard goes
- * from one to another only after what was sent of it is acknowledged and deleted, so relays may come and go without repeats; those
- * of a relay that died are taken over when its lease runs out.
+ * from one to another only after what was sent of it is acknowledged and deleted, so relays may come and go without repeats, but for
+ * rows that somebody else keeps locked and what follows them of their keys. Shards of a relay that died are taken over when its lease
+ * runs out.
  *
  * <p>Defaults: lease 10 s, renewed every 3 s, when it also evens out with other relays; at most 500 rows of a shard
  * per read, 2,000 rows or 8 MiB in flight; it looks 0.5 ms after a publish through the same {@link JdbcOutbox}, then in steps

@@ -146,8 +146,8 @@ final class RelayPace {
 
     boolean isTimeToRead() {
         Set<String> stuck = inFlight.stuck();
-        return inFlight.isFreeBeside(stuck, 0)
-                && (inFlight.isFreeBeside(stuck, 0.5) || !inFlight.anyHandedOver() || isCompanyOver());
+        return inFlight.room().isFreeBeside(stuck, 0)
+                && (inFlight.room().isFreeBeside(stuck, 0.5) || !inFlight.anyHandedOver() || isCompanyOver());
     }
 
     boolean isTimeToDelete() {

@@ -196,7 +196,7 @@ final class RelayPass {
             int relayed = 0;
             boolean readsOn = hasMore() && pace.isTimeToRead(); // after the DELETE company is awaited anew
             if (look || pace.isTimeToDelete()) {
-                relayed = feed.delete(open);
+                relayed = feed.delete(open, false);
                 pace.statementEnded();
             }
             gained |= feed.keepLeases(open); // if what was to be deleted was gone, somebody else may have them
@@ -306,13 +306,13 @@ final class RelayPass {
             return !inFlight.anyHandedOver();
         });
         feed.giveUpIfOverdue();
-        int left = inFlight.size() - inFlight.awaitingDelete().size();
+        int left = inFlight.size() - inFlight.awaitingDelete().size() - inFlight.locked();
         sink.close(Duration.ofNanos(inFlight.anyHandedOver() ? 0 : Math.max(0, deadline - System.nanoTime())));
         try {
             if (connection.isOpen()) {
                 Connection open = connection.get();
                 feed.block(open);
-                feed.delete(open);
+                feed.delete(open, true);
                 leases.leave(open);
             }
         } catch (SQLException e) {
@@ -325,7 +325,7 @@ final class RelayPass {
                 "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not deleted; they are sent again.",
                 leases.owner(),
                 left,
-                inFlight.awaitingDelete().size());
+                inFlight.awaitingDelete().size() + inFlight.locked());
     }
 
     RelayHealth health() {
@@ -345,7 +345,7 @@ final class RelayPass {
         problems.addAll(feed.blockedKeys().problems());
         if (inFlight.locked() > 0) {
             problems.add(
-                    "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows locked. Other events go on while there is room for them. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
+                    "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked. Other events go on. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
                             .formatted(inFlight.locked()));
         }
         feed.writerProblem().ifPresent(problems::add);

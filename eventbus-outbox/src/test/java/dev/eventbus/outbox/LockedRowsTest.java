@@ -1,5 +1,6 @@
 package dev.eventbus.outbox;
 
+import static dev.eventbus.outbox.TestEvents.HOUSING_UPDATED;
 import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -9,6 +10,7 @@ import java.sql.Statement;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -19,13 +21,17 @@ class LockedRowsTest {
 
     private final TestDatabase database = new TestDatabase(JdbcOutbox.h2(), ";LOCK_TIMEOUT=50");
     private final FakeKafka kafka = new FakeKafka();
-    private final RelayPass pass = new RelayPass(
-            database.outbox,
-            database.dataSource,
-            kafka,
-            new OutboxRelay.Settings(
-                    "one", LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, new RelayListener() {}),
-            OutboxRelay.Signals.NONE);
+    private final RelayPass pass = relay("one", kafka);
+
+    private RelayPass relay(String owner, FakeKafka cluster) {
+        return new RelayPass(
+                database.outbox,
+                database.dataSource,
+                cluster,
+                new OutboxRelay.Settings(
+                        owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, new RelayListener() {}),
+                OutboxRelay.Signals.NONE);
+    }
 
     @AfterEach
     void close() {
@@ -33,10 +39,14 @@ class LockedRowsTest {
     }
 
     private void runUntilLeft(String... ids) {
+        runUntil(() -> database.ids().equals(List.of(ids)));
+    }
+
+    private void runUntil(BooleanSupplier condition) {
         Eventually.isTrue(() -> {
             pass.look();
             kafka.advance(Duration.ofSeconds(1)); // over the back-off after a failure
-            return database.ids().equals(List.of(ids));
+            return condition.getAsBoolean();
         });
     }
 
@@ -59,7 +69,7 @@ class LockedRowsTest {
             runUntilLeft("evt-1");
             long end = System.nanoTime() + LEASE.plusSeconds(1).toNanos();
             for (int n = 3; System.nanoTime() - end < 0; n++) {
-                database.publish(event("evt-" + n, "bob"), event("evt-" + n + "-too", "alice"));
+                database.publish(event("evt-" + n, "carol"), event("evt-" + n + "-too", "alice"));
                 runUntilLeft("evt-1");
             }
             assertThat(kafka.ids()).doesNotHaveDuplicates();
@@ -71,6 +81,77 @@ class LockedRowsTest {
         assertThat(kafka.ids()).doesNotHaveDuplicates();
         assertThat(pass.health().problems()).isEmpty();
         assertThat(pass.health().inFlight()).isZero();
+    }
+
+    @Test
+    void what_comes_behind_a_locked_row_of_its_key_stays_with_it_so_that_what_is_sent_again_ends_with_the_last()
+            throws Exception {
+        FakeKafka next = new FakeKafka();
+        RelayPass successor = relay("two", next);
+        database.publish(event("evt-1", "bob"), event("evt-2", "bob"), event("alice-1", "alice"));
+        try (Connection other = database.begin()) {
+            execute(other, lockFirst());
+            runUntilLeft("evt-1", "evt-2");
+            database.publish(event("evt-3", "bob"), event("alice-2", "alice"));
+            runUntilLeft("evt-1", "evt-2", "evt-3");
+            assertThat(kafka.ids()).containsExactlyInAnyOrder("evt-1", "evt-2", "alice-1", "evt-3", "alice-2");
+            assertThat(pass.health().inFlight()).isEqualTo(3);
+            pass.end(Duration.ofSeconds(5));
+            Eventually.isTrue(() -> {
+                successor.look();
+                return next.ids().size() == 3;
+            });
+            other.rollback();
+        }
+        assertThat(next.ids()).containsExactly("evt-1", "evt-2", "evt-3");
+        Eventually.isTrue(() -> {
+            successor.look();
+            next.advance(Duration.ofSeconds(1));
+            return database.ids().isEmpty();
+        });
+        successor.end(Duration.ofMillis(20));
+    }
+
+    @Test
+    void a_lock_that_is_met_at_the_end_first_keeps_no_lease_and_no_other_row() throws Exception {
+        pass.look();
+        database.publish(event("evt-1", "bob"), event("alice-1", "alice"));
+        try (Connection other = database.begin()) {
+            execute(other, lockFirst());
+            pass.look();
+            assertThat(kafka.ids()).as("sent, and not deleted yet").hasSize(2);
+            pass.end(Duration.ofSeconds(5));
+            assertThat(database.ids()).containsExactly("evt-1");
+            RelayPass successor = relay("two", new FakeKafka());
+            successor.look();
+            assertThat(successor.health().ownedShards()).hasSize(16);
+            successor.end(Duration.ofMillis(20));
+            other.rollback();
+        }
+    }
+
+    @Test
+    void many_locked_rows_of_a_topic_stop_that_topic_and_no_other() throws Exception {
+        int many = 1_100;
+        for (int n = 1; n <= many; n++) {
+            database.publish(event("evt-" + n, "bob"));
+        }
+        try (Connection other = database.begin()) {
+            execute(other, lockFirst());
+            Eventually.isTrue(() -> {
+                pass.look();
+                kafka.advance(Duration.ofSeconds(1));
+                return kafka.ids().size() == many
+                        && pass.health().problems().toString().contains("events that Kafka has");
+            });
+            for (int n = 0; n < 20; n++) {
+                database.publish(event(HOUSING_UPDATED, "other-" + n, "alice"));
+            }
+            runUntil(() -> kafka.ids().contains("other-19") && database.ids().size() == many);
+            other.rollback();
+        }
+        runUntilLeft();
+        assertThat(kafka.ids()).doesNotHaveDuplicates();
     }
 
     @Test

@@ -73,23 +73,25 @@ final class Crashes {
 
     private final Map<CrashPoint, Integer> reached = new EnumMap<>(CrashPoint.class);
     private @Nullable SimulatedProcess running;
-    private @Nullable CrashPoint wanted;
-    private int left;
+
+    /** After how many more times at a point the next one dies there. */
+    private final Map<CrashPoint, Integer> wanted = new EnumMap<>(CrashPoint.class);
 
     /** The next to reach the point for the {@code nth} time from now on dies there. */
     synchronized void crashAt(CrashPoint point, int nth) {
-        wanted = point;
-        left = nth;
+        wanted.put(point, nth);
     }
 
     /** A crash that has not come about is wanted no more. */
     synchronized void forget() {
-        wanted = null;
+        wanted.clear();
     }
 
     /** The crash that has not come about, as the test asked for it. */
     synchronized List<String> unmet() {
-        return wanted == null ? List.of() : List.of("crashAt(%s), %d more times".formatted(wanted, left));
+        return wanted.entrySet().stream()
+                .map(left -> "crashAt(%s), %d more times".formatted(left.getKey(), left.getValue()))
+                .toList();
     }
 
     /** How often the point was reached so far. */
@@ -119,10 +121,7 @@ final class Crashes {
             return false;
         }
         reached.merge(here, 1, Integer::sum);
-        if (here != wanted || --left > 0) {
-            return false;
-        }
-        wanted = null;
-        return true;
+        Integer left = wanted.computeIfPresent(here, (point, times) -> times - 1);
+        return left != null && left <= 0 && wanted.remove(here) != null;
     }
 }

@@ -45,7 +45,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Topics are made on first use with 3 partitions, see {@link #topic(String, int)}. If the code under test sets a prefix, the bus is
  * made by {@link #withTopicPrefix}, or what it publishes goes where nobody reads. Time begins at 2030-01-01T00:00:00Z and moves only in
- * those two methods.
+ * those two methods. Ids of what is published here are the same in every run, so a bus that finds an inbox of another one in its
+ * database has handled its events already: give each bus a database, or a group, of its own.
  *
  * <p>Used by one thread at a time. {@link #close()} closes what was started.
  */

@@ -20,11 +20,13 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.UUID;
 import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
@@ -49,21 +51,24 @@ import org.jspecify.annotations.Nullable;
  */
 public final class HandlerFixture<P> implements AutoCloseable {
 
-    private static final String GROUP = "handler-fixture";
     private static final String LETTERS = "handler-fixture.letters";
 
     /** Causes may run in a circle. */
     private static final int MOST_CAUSES = 100;
 
     private final FakeEventBus bus = FakeEventBus.create();
+
+    /** Of its own: another fixture on the same database, whose events have the same ids, has handled none of these. */
+    private final String group = "handler-fixture." + UUID.randomUUID();
+
     private final EventType<P> type;
     private final @Nullable DataSource database;
 
     /** What the handler threw last, by event id. */
     private final Map<String, Throwable> thrown = new LinkedHashMap<>();
 
-    /** Ids of events for which the handler returned. */
-    private final Set<String> handled = new HashSet<>();
+    /** Events for which the handler returned, by id, and how many dead letters each had then. */
+    private final Map<String, Long> handled = new HashMap<>();
 
     /** Why the runner has stopped a partition: then what the handler did may or may not stand. Empty if it has not. */
     private String stopped = "";
@@ -102,7 +107,7 @@ public final class HandlerFixture<P> implements AutoCloseable {
     }
 
     private ConsumerRunnerBuilder runner() {
-        return ConsumerRunner.builder(bus.kafka(), GROUP);
+        return ConsumerRunner.builder(bus.kafka(), group);
     }
 
     private void start(ConsumerRunnerBuilder runner) {
@@ -121,7 +126,7 @@ public final class HandlerFixture<P> implements AutoCloseable {
         return (event, delivery) -> {
             try {
                 exact.handle(event, delivery);
-                handled.add(event.id());
+                handled.put(event.id(), letters(event.id()));
             } catch (Throwable e) {
                 thrown.put(event.id(), e);
                 throw e;
@@ -203,7 +208,7 @@ public final class HandlerFixture<P> implements AutoCloseable {
     /** All of them were handled, at the fourth attempt at the latest. One whose key an earlier event has parked was not. */
     public HandlerFixture<P> expectHandled() {
         for (Event<P> event : cameInLast()) {
-            if (!handled.contains(event.id()) || hasFailed(event)) {
+            if (!handled.containsKey(event.id()) || hasFailed(event)) {
                 throw failure("event %s was not handled".formatted(event.id()), thrown.get(event.id()));
             }
         }
@@ -288,10 +293,16 @@ public final class HandlerFixture<P> implements AutoCloseable {
         return values.map(String::valueOf).collect(joining("%n            ".formatted()));
     }
 
+    /** For good, and was not handled since. */
     private boolean hasFailed(Event<P> event) {
+        return letters(event.id()) > handled.getOrDefault(event.id(), 0L);
+    }
+
+    private long letters(String id) {
         return bus.deadLetters().stream()
                 .map(DeadLetter::origin)
-                .anyMatch(origin -> origin != null && event.id().equals(origin.eventId()));
+                .filter(origin -> origin != null && id.equals(origin.eventId()))
+                .count();
     }
 
     private static AssertionError failure(String what, @Nullable Throwable why) {

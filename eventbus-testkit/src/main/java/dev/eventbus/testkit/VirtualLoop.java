@@ -103,7 +103,7 @@ final class VirtualLoop {
     /** Runs what is due until then, each at its time; then it is then. */
     void runFor(Duration duration) {
         Instant then = clock.instant().plus(duration);
-        run(() -> false, then);
+        run(() -> false, then, true);
         clock.advanceTo(then);
     }
 
@@ -128,6 +128,11 @@ final class VirtualLoop {
     }
 
     private End run(BooleanSupplier condition, Instant until) {
+        return run(condition, until, false);
+    }
+
+    /** @param bounded whether time itself bounds the rounds, so that only those without any passing are counted */
+    private End run(BooleanSupplier condition, Instant until, boolean bounded) {
         for (int round = 0; round < MAX_ROUNDS; round++) {
             if (condition.getAsBoolean()) {
                 return End.REACHED;
@@ -143,6 +148,7 @@ final class VirtualLoop {
                 return End.TIME_IS_UP;
             }
             clock.advanceTo(due);
+            round = bounded ? 0 : round;
         }
         throw stuck("after %,d rounds there is still something to do".formatted(MAX_ROUNDS));
     }

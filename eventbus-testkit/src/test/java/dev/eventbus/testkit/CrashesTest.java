@@ -131,6 +131,19 @@ class CrashesTest {
     }
 
     @Test
+    void crashes_at_several_points_come_about_each_of_them() throws SQLException {
+        faults.crashAt(CrashPoint.AFTER_HANDLER);
+        crash(CrashPoint.AFTER_INBOX_INSERT);
+        assertThat(runs).isEmpty();
+        bus.start(runner());
+        bus.runUntilIdle();
+        assertThat(runs).containsExactly("bob/1");
+        assertThat(ledger.booked()).isEmpty();
+        goOn();
+        assertThat(ledger.booked()).containsExactly("bob/1", "bob/2");
+    }
+
+    @Test
     void only_connections_of_runners_are_watched() throws SQLException {
         DataSource watched = faults.dataSource(ledger.database());
         faults.crashAt(CrashPoint.AFTER_INBOX_INSERT);

@@ -105,6 +105,18 @@ class FakeEventBusTest {
     }
 
     @Test
+    void half_a_day_of_an_outage_may_pass_however_many_tries_that_takes() {
+        bus.start(failing("g"));
+        bus.faults().down("dlq.events");
+        for (int user = 0; user < 12; user++) {
+            bus.publish(ASSET_UPDATED, updated("user-" + user, 1));
+            bus.advance(Duration.ofMillis(100)); // so that each is tried at a time of its own
+        }
+        bus.advance(Duration.ofHours(12));
+        assertThat(bus.deadLetters()).isEmpty();
+    }
+
+    @Test
     void nothing_runs_and_no_time_passes_before_the_bus_is_told() {
         bus.start(recording("g"));
         bus.publish(ASSET_UPDATED, updated("alice", 1));

@@ -57,6 +57,33 @@ class HandlerFixtureTest {
     }
 
     @Test
+    void two_fixtures_on_one_database_do_not_take_their_events_for_each_others() throws SQLException {
+        try (HandlerFixture<AssetUpdated> one = booking();
+                HandlerFixture<AssetUpdated> other = booking()) {
+            one.when(new AssetUpdated("bob", 1)).expectHandled();
+            other.when(new AssetUpdated("bob", 1)).expectHandled().expectRows(ENTRIES, "bob/1", "bob/1");
+        }
+    }
+
+    @Test
+    void what_has_failed_and_is_mended_is_handled_when_it_comes_again() {
+        List<Boolean> mended = new ArrayList<>();
+        try (HandlerFixture<AssetUpdated> fixture = HandlerFixture.on(ASSET_UPDATED, (event, delivery) -> {
+            if (mended.isEmpty()) {
+                throw new IllegalStateException("no luck");
+            }
+        })) {
+            fixture.when(new AssetUpdated("bob", 1)).expectFailed(IllegalStateException.class);
+            mended.add(true);
+            fixture.again().expectHandled();
+            assertThatThrownBy(() -> fixture.expectFailed(IllegalStateException.class))
+                    .hasMessageContaining("did not fail for good");
+            mended.clear();
+            fixture.again().expectFailed(IllegalStateException.class);
+        }
+    }
+
+    @Test
     void events_that_come_again_have_one_effect_in_a_transaction_and_another_one_without() throws SQLException {
         try (HandlerFixture<AssetUpdated> once = booking();
                 HandlerFixture<AssetUpdated> atLeastOnce =

@@ -17,7 +17,7 @@ import org.apache.kafka.common.KafkaException;
 final class EventDamage {
 
     /** Seven starts, each with a JVM and a group that notices who is gone, on a busy machine. */
-    private static final Duration CONVICTED_WITHIN = Duration.ofMinutes(4);
+    private static final Duration CONVICTED_WITHIN = Duration.ofMinutes(8);
 
     private static final Duration LOOKS_EVERY = Duration.ofMillis(500);
     private static final int LOOKS_FOR_LETTERS_EVERY = 4;

@@ -1,6 +1,7 @@
 package dev.eventbus.it;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static dev.eventbus.it.Events.HOUSING_UPDATED;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.AfterRetries;
@@ -12,6 +13,7 @@ import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.it.Events.HousingUpdated;
 import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.outbox.SendMode;
@@ -48,6 +50,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -74,7 +77,7 @@ class AclsIT {
 
     AclsIT(PostgresServer postgres) throws Exception {
         unique = postgres.uniqueName("acls");
-        scene = Scene.create(as("admin"), unique, postgres, "asset.events:2", "dlq.events:1");
+        scene = Scene.create(as("admin"), unique, postgres, "asset.events:2", "housing.events:1", "dlq.events:1");
         scene.execute("CREATE TABLE effect (event varchar(128))");
         documented = documented();
         List<AclBinding> bindings = documented.stream().map(this::binding).toList();
@@ -113,10 +116,18 @@ class AclsIT {
     }
 
     private static KafkaCluster as(String user) {
-        return with("SASL_SSL", "SCRAM-SHA-512", user, "S3CR3T-" + user);
+        return with(settingsOf(user));
     }
 
-    private static KafkaCluster with(String protocol, String mechanism, String user, String password) {
+    private static KafkaCluster with(Map<String, Object> settings) {
+        return KafkaCluster.of(settings).named("kafka-events");
+    }
+
+    private static Map<String, Object> settingsOf(String user) {
+        return settings("SASL_SSL", "SCRAM-SHA-512", user, "S3CR3T-" + user);
+    }
+
+    private static Map<String, Object> settings(String protocol, String mechanism, String user, String password) {
         String module = mechanism.equals("PLAIN") ? "plain.PlainLoginModule" : "scram.ScramLoginModule";
         Map<String, Object> settings = new HashMap<>(Certificates.trust(certificate));
         settings.put("bootstrap.servers", broker.bootstrapServers());
@@ -126,7 +137,7 @@ class AclsIT {
                 "sasl.jaas.config",
                 "org.apache.kafka.common.security.%s required username=\"%s\" password=\"%s\";"
                         .formatted(module, user, password));
-        return KafkaCluster.of(settings).named("kafka-events");
+        return settings;
     }
 
     /** One operation on one resource. */
@@ -305,6 +316,49 @@ class AclsIT {
                 () -> "the new partitions are not known yet");
     }
 
+    @ParameterizedTest
+    @CsvSource({"classic, true", "consumer, true", "classic, false"})
+    void a_topic_that_a_user_may_not_read_or_even_see_holds_up_no_other_and_goes_on_when_he_may(
+            String protocol, boolean isSeen) throws Exception {
+        Acl see = new Acl("consumer", AclOperation.DESCRIBE, ResourceType.TOPIC, "housing.events", PatternType.LITERAL);
+        Acl read = new Acl("consumer", AclOperation.READ, ResourceType.TOPIC, "housing.events", PatternType.LITERAL);
+        if (isSeen) {
+            admin.createAcls(List.of(binding(see))).all().get();
+        }
+        Map<String, Object> settings = settingsOf("consumer");
+        settings.put("group.protocol", protocol);
+        settings.put("metadata.max.age.ms", 2_000);
+        List<String> assets = new CopyOnWriteArrayList<>();
+        List<String> houses = new CopyOnWriteArrayList<>();
+        try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), scene.kafka())
+                        .build();
+                ConsumerRunner runner = ConsumerRunner.builder(
+                                with(settings).topicPrefix(unique + "."), scene.group(GROUP))
+                        .on(ASSET_UPDATED, (event, delivery) -> assets.add(event.id()))
+                        .on(HOUSING_UPDATED, (event, delivery) -> houses.add(event.id()))
+                        .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                        .build()) {
+            relay.start();
+            runner.start();
+            scene.inTransaction(
+                    tx -> scene.outbox().within(tx).publish(HOUSING_UPDATED, new HousingUpdated("alice", null, null)));
+            String denied = "'%s'".formatted(scene.kafka().physicalTopic("housing.events"));
+            Eventually.holds(() -> runner.health().problems().toString().contains(denied), runner::health);
+            publish("bob");
+            Eventually.holds(() -> assets.size() == 1, runner::health);
+            for (int round = 2; round <= 20; round++) {
+                publish("bob");
+                int published = round;
+                Eventually.holds(Duration.ofSeconds(5), () -> assets.size() == published, runner::health);
+            }
+            assertThat(houses).isEmpty();
+            assertThat(runner.health().problems().toString()).contains(denied);
+            admin.createAcls(List.of(binding(read))).all().get();
+            Eventually.holds(
+                    () -> houses.size() == 1 && runner.health().problems().isEmpty(), runner::health);
+        }
+    }
+
     private KafkaCluster mine(String user) {
         return as(user).topicPrefix(unique + ".");
     }
@@ -323,7 +377,7 @@ class AclsIT {
     void S_03_who_comes_in_another_way_is_refused_says_so_without_a_secret_and_loses_nothing(
             String what, String protocol, String mechanism, String user, String password) throws Exception {
         publish("alice");
-        KafkaCluster wrong = with(protocol, mechanism, user, password).topicPrefix(unique + ".");
+        KafkaCluster wrong = with(settings(protocol, mechanism, user, password)).topicPrefix(unique + ".");
         try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), wrong)
                         .build();
                 ConsumerRunner runner = runner(wrong)) {

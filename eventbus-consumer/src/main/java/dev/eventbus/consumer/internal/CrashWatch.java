@@ -3,7 +3,9 @@ package dev.eventbus.consumer.internal;
 import dev.eventbus.consumer.inbox.AttemptStore;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.internal.Fatal;
 import java.sql.SQLException;
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -27,6 +29,9 @@ public final class CrashWatch {
 
     /** How often an event is started without coming back: once under watch, then five times alone. */
     public static final int MAX_STARTS = 6;
+
+    /** How long an event may keep all others waiting. */
+    public static final Duration ALONE_AT_MOST = Duration.ofSeconds(60);
 
     /** How many records may have been open when a process died: the open span of a partition, 10,000, and one poll. */
     public static final int WINDOW = 10_500;
@@ -91,6 +96,9 @@ public final class CrashWatch {
     private static final Logger LOG = LoggerFactory.getLogger(CrashWatch.class);
 
     private final AttemptStore attempts;
+
+    /** Local time; 0 if none was seen to run alone. */
+    private volatile long seenAloneSince;
 
     public CrashWatch(AttemptStore attempts) {
         this.attempts = attempts;
@@ -163,9 +171,19 @@ public final class CrashWatch {
         }
     }
 
-    /** Whether an event runs alone, here or in a runner beside this one. */
-    public boolean isOneAlone() {
-        return attempts.alone().availablePermits() == 0;
+    /** Whether an event runs alone, here or in a runner beside this one, and not yet so long that others may run beside it. */
+    public boolean holdsOthers() {
+        return holdsOthers(System.nanoTime() | 1);
+    }
+
+    boolean holdsOthers(long now) {
+        if (attempts.alone().availablePermits() > 0) {
+            seenAloneSince = 0;
+            return false;
+        }
+        long since = seenAloneSince;
+        seenAloneSince = since == 0 ? now : since;
+        return since == 0 || now - since <= ALONE_AT_MOST.toNanos();
     }
 
     /** The event was convicted and is not given up: each later owner may start it alone once more. */
@@ -192,7 +210,8 @@ public final class CrashWatch {
                 of.startNoted = false;
                 of.failuresNoted = used;
             }
-        } catch (SQLException | RuntimeException e) {
+        } catch (Throwable e) {
+            Fatal.rethrow(e);
             // its start stands, and is not noted once more: it runs alone after the next crash
             LOG.debug("what came of {} could not be noted", mark, e);
         }

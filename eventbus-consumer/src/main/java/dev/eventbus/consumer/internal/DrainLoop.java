@@ -2,12 +2,10 @@ package dev.eventbus.consumer.internal;
 
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.internal.RunLoop;
-import java.nio.ByteBuffer;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -16,15 +14,12 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.Executor;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Which parked keys are drained when: a look every second, on a thread of its own, finds those that are due and gives them turns on the
@@ -64,53 +59,17 @@ public final class DrainLoop {
     /** What this runner owns, and how many partitions those topics have. */
     private record Owned(Set<TopicPartition> partitions, Map<String, Integer> counts) {}
 
-    private record Id(String topic, ByteBuffer key) {
-
-        static Id of(ParkedKey key) {
-            return new Id(key.topic(), ByteBuffer.wrap(key.key()));
-        }
-    }
-
-    /** A key that has a turn, or waits for one; of the turns that it was given only the first to begin is one. */
-    private static final class Taken {
-        private final ParkedKey key;
-        private final Instant since;
-
-        private Instant givenAgain;
-        private boolean begun;
-
-        Taken(ParkedKey key, Instant since) {
-            this.key = key;
-            this.since = since;
-            this.givenAgain = since;
-        }
-    }
-
     private static final Duration LONGEST_QUESTION = Duration.ofSeconds(1);
 
-    private static final Logger LOG = LoggerFactory.getLogger(DrainLoop.class);
-
-    private final String name;
     private final ParkedKeys keys;
     private final Lent lent;
-    private final Work work;
+    private final DrainTurns turns;
     private final Set<String> topics;
     private final RunLoop loop;
 
-    private final AtomicInteger running = new AtomicInteger();
-
-    /** Keys that have a turn, or wait for one. Guarded by itself. */
-    private final Map<Id, Taken> taken = new HashMap<>();
-
     private volatile Owned owned = new Owned(Set.of(), Map.of());
-    private volatile boolean stopping;
     private volatile @Nullable String lookProblem;
-    private volatile @Nullable String drainProblem;
     private volatile @Nullable String unreadProblem;
-    private volatile @Nullable String late;
-
-    /** Since when the executor has refused all turns; null if it took the last one. */
-    private volatile @Nullable Instant refusedSince;
 
     /** The partitions that this runner owned last, in their epochs. Poll thread only. */
     private Set<FlowControl.Read> seen = Set.of();
@@ -118,14 +77,16 @@ public final class DrainLoop {
     /** Poll thread only. */
     private boolean started;
 
+    /** Local time. The loop's thread only. */
+    private long lookDue = System.nanoTime();
+
     /** @param topics that the runner reads, as the inbox has them */
     public DrainLoop(String group, ParkedKeys keys, Set<String> topics, Lent lent, Work work) {
-        this.name = group;
         this.keys = keys;
         this.topics = topics;
         this.lent = lent;
-        this.work = work;
         this.loop = new RunLoop("parked keys " + group, this::look, () -> {});
+        this.turns = new DrainTurns(group, lent, work, loop::wake);
     }
 
     /**
@@ -180,7 +141,9 @@ public final class DrainLoop {
                 .filter(due -> due.isAfter(now))
                 .min(Instant::compareTo)
                 .orElse(null);
-        return next == null || other != null && other.isBefore(next) ? other : next;
+        boolean again = turns.haveFailed() && (next == null || next.isAfter(now.plus(PERIOD)));
+        Instant first = again ? now.plus(PERIOD) : next; // what is due now is tried again by then
+        return first == null || other != null && other.isBefore(first) ? other : first;
     }
 
     /** Poll thread: a part of a round; how much it did. */
@@ -189,7 +152,7 @@ public final class DrainLoop {
             keys.changed(); // virtual time jumps to what is due next, so that must be known
             return drainDue();
         }
-        if (!started && !stopping) {
+        if (!started && !turns.isStopping()) {
             started = true;
             loop.start();
         }
@@ -198,10 +161,7 @@ public final class DrainLoop {
 
     /** What is wrong, in words; null if nothing is. */
     public @Nullable String problem() {
-        Instant refused = refusedSince;
-        boolean refusesAll = refused != null && !lent.clock().instant().isBefore(refused.plus(PERIOD));
-        String refusal = refusesAll ? "the executor refuses parked events since %s".formatted(refused) : null;
-        return Stream.of(lookProblem, drainProblem, refusal, late, unreadProblem)
+        return Stream.of(lookProblem, turns.problem(), unreadProblem)
                 .filter(Objects::nonNull)
                 .findFirst()
                 .orElse(null);
@@ -209,18 +169,18 @@ public final class DrainLoop {
 
     /** Whether a drain must not begin another event. */
     public boolean isStopping() {
-        return stopping;
+        return turns.isStopping();
     }
 
     /** Any thread: begins nothing more. */
     public void stop() {
-        stopping = true;
+        turns.stop();
         loop.stop();
     }
 
     /** Whether no handler of a parked event runs. */
     public boolean isIdle() {
-        return running.get() == 0;
+        return turns.isIdle();
     }
 
     /** Begins nothing more and waits until nothing runs, within the limit; false if something still does. */
@@ -232,169 +192,43 @@ public final class DrainLoop {
 
     // ---- looking
 
+    /** A turn that has ended in between only makes room for what was found last. */
     private Duration look() {
-        drainDue();
-        return PERIOD;
+        long now = System.nanoTime();
+        if (now - lookDue >= 0) {
+            lookDue = now + PERIOD.toNanos();
+            drainDue();
+        } else {
+            turns.fill();
+        }
+        return Duration.ofNanos(Math.max(0, lookDue - System.nanoTime()));
     }
 
     private int drainDue() {
         int done = 0;
         try {
             Instant now = lent.clock().instant();
-            giveAgain(now);
+            turns.giveAgain(now);
             keys.refresh(now);
             List<ParkedKey> due = keys.due(now);
             List<ParkedKey> ours = due.stream()
                     .filter(key -> key.events() == 0 || isOurs(key)) // without events it is only to be lifted
                     .toList();
-            done = ours.stream().mapToInt(this::begin).sum();
-            if (ours.isEmpty()) { // what was wrong with those of before is others' by now
-                drainProblem = null;
-                refusedSince = null;
-            }
+            done = turns.give(ours);
             long unread =
                     due.stream().filter(key -> !topics.contains(key.topic())).count();
             unreadProblem = unread == 0
                     ? null
                     : "%d parked keys are to be handled, of topics that this runner does not read".formatted(unread);
             lookProblem = null;
-        } catch (SQLException | RuntimeException | StackOverflowError e) {
-            lookProblem = "the inbox cannot say what is parked (%s)"
-                    .formatted(e.getClass().getName());
-        } catch (VirtualMachineError e) {
-            lent.fatal().accept(e);
-        }
-        return done;
-    }
-
-    private int begin(ParkedKey key) {
-        Taken mine = stopping ? null : take(key);
-        if (mine == null) {
-            return 0;
-        }
-        Executor executor = lent.executor();
-        return executor == null ? drain(key) : submit(mine, executor) ? 1 : 0;
-    }
-
-    /** To the user's executor, which may refuse a turn, drop it or begin it late. */
-    private boolean submit(Taken mine, Executor executor) {
-        try {
-            executor.execute(() -> turn(mine, executor));
-            refusedSince = null;
-            return true;
-        } catch (RuntimeException | Error e) { // it is full, or anything of the user's: the next look tries again
-            synchronized (taken) { // unless an earlier call has begun it
-                taken.entrySet().removeIf(one -> one.getValue() == mine && !mine.begun);
-            }
-            refusedSince = refusedSince == null ? lent.clock().instant() : refusedSince;
-            if (e instanceof VirtualMachineError broken) {
-                lent.fatal().accept(broken);
-            }
-            LOG.debug("{} was refused by the executor", mine.key, e);
-            return false;
-        }
-    }
-
-    private void turn(Taken mine, Executor executor) {
-        synchronized (taken) {
-            if (mine.begun || taken.get(Id.of(mine.key)) != mine) {
-                return;
-            }
-            mine.begun = true;
-        }
-        Turn turn = safely(mine.key);
-        Taken next = turn.goesOn() && !stopping ? takeAgain(mine.key) : null;
-        if (next == null) {
-            release(mine.key);
-        } else {
-            submit(next, executor);
-        }
-    }
-
-    /** A turn that has not begun for long may have been dropped: the key gets another, ever more seldom. */
-    private void giveAgain(Instant now) {
-        Executor executor = lent.executor();
-        List<Taken> again = new ArrayList<>();
-        Instant oldest = null;
-        synchronized (taken) {
-            for (Taken one : taken.values()) {
-                if (!one.begun && !now.isBefore(one.since.plus(WorkerCalls.GIVEN_UP_AFTER))) {
-                    oldest = oldest == null || one.since.isBefore(oldest) ? one.since : oldest;
-                    if (Duration.between(one.since, now)
-                                    .compareTo(Duration.between(one.since, one.givenAgain)
-                                            .multipliedBy(2))
-                            >= 0) {
-                        one.givenAgain = now;
-                        again.add(one);
-                    }
-                }
-            }
-        }
-        late = oldest == null
-                ? null
-                : "the executor has not begun what it took since %s, it drops tasks or is busy with others: parked events wait"
-                        .formatted(oldest);
-        if (executor != null) {
-            again.forEach(one -> submit(one, executor));
-        }
-    }
-
-    private int drain(ParkedKey key) {
-        int ended = 0;
-        try {
-            Turn turn;
-            do {
-                turn = safely(key);
-                ended += turn.ended();
-            } while (turn.goesOn() && !stopping);
-        } finally {
-            release(key);
-        }
-        return ended;
-    }
-
-    private Turn safely(ParkedKey key) {
-        running.incrementAndGet();
-        try {
-            Turn turn = stopping ? new Turn(0, false) : work.drain(key);
-            drainProblem = null;
-            return turn;
-        } catch (SQLException e) {
-            drainProblem =
-                    "parked events cannot be read (%s)".formatted(e.getClass().getName());
-            LOG.debug("{} was not drained", key, e);
         } catch (Throwable e) {
             if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
-                stop();
                 lent.fatal().accept(broken);
-                return new Turn(0, false);
+                return done;
             }
-            drainProblem = "a bug in the library: " + e.getClass().getName();
-            LOG.error("BUG, please report: {} of {} could not be drained; it is tried again", key, name, e);
-        } finally {
-            running.decrementAndGet();
+            lookProblem = "the inbox cannot say what is parked (%s)"
+                    .formatted(e.getClass().getName());
         }
-        return new Turn(0, false);
-    }
-
-    private @Nullable Taken take(ParkedKey key) {
-        Taken mine = new Taken(key, lent.clock().instant());
-        synchronized (taken) {
-            return taken.size() < MOST_AT_ONCE && taken.putIfAbsent(Id.of(key), mine) == null ? mine : null;
-        }
-    }
-
-    private Taken takeAgain(ParkedKey key) {
-        Taken mine = new Taken(key, lent.clock().instant());
-        synchronized (taken) {
-            taken.put(Id.of(key), mine);
-        }
-        return mine;
-    }
-
-    private void release(ParkedKey key) {
-        synchronized (taken) {
-            taken.remove(Id.of(key));
-        }
+        return done;
     }
 }

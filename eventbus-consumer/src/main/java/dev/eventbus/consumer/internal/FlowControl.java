@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Reading goes on below 95 % of a budget: near its edge, so that beside a hot key that fills it the other keys move on evenly
  * and not in bursts with long rests between them. A partition also pauses when it is closed,
- * when it holds half of a budget while there are others to read, and when too many records lie between its lowest unfinished one and the last one read: one key that waits must not let the
+ * when this user may not read its topic, when it holds half of a budget while there are others to read, and when too many records lie between its lowest unfinished one and the last one read: one key that waits must not let the
  * others run ahead without end, nor stop the reading of all partitions.
  *
  * <p>Poll thread only. Budgets are looked at before each poll, so one poll's worth may lie above them.
@@ -64,6 +64,7 @@ public final class FlowControl {
 
     private final int maxRecords;
     private final long maxBytes;
+    private final DeniedTopics denied;
 
     private int records;
     private long bytes;
@@ -75,9 +76,11 @@ public final class FlowControl {
     /** Partitions that hold their share of what all may have in flight, and have not come down far enough since. */
     private Set<Read> shareFull = Set.of();
 
-    public FlowControl(int maxRecords, long maxBytes) {
+    /** @param denied topics of which nothing is asked for a while */
+    public FlowControl(int maxRecords, long maxBytes, DeniedTopics denied) {
         this.maxRecords = maxRecords;
         this.maxBytes = maxBytes;
+        this.denied = denied;
     }
 
     /** A record of so many bytes was read. */
@@ -166,6 +169,10 @@ public final class FlowControl {
         }
         if (partition.isClosed()) {
             return "the runner is closing";
+        }
+        if (denied.isAtRest(partition.id().topic())) {
+            return "this user may not read the topic; it is asked for again every %d s"
+                    .formatted(DeniedTopics.REST.toSeconds());
         }
         if (spanFull.contains(partition)) {
             return "open span of %d records reached; offset %d holds it up"

@@ -205,8 +205,8 @@ public final class ParkedKeys {
 
     private synchronized void learn(ParkedKey key) {
         Id id = Id.of(key.topic(), key.key());
+        meanwhile.putIfAbsent(id, key.events()); // what is being read now may not have it
         if (events.putIfAbsent(id, key.events()) == null) {
-            meanwhile.putIfAbsent(id, key.events());
             total += key.events();
             any = true;
         }

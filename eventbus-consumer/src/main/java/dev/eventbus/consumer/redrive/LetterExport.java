@@ -2,7 +2,10 @@ package dev.eventbus.consumer.redrive;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.eventbus.consumer.deadletter.Origin;
@@ -23,7 +26,12 @@ import org.jspecify.annotations.Nullable;
 /** Writes letters and parked events as lines of JSON: bytes as Base64, and as text where they are UTF-8. */
 final class LetterExport {
 
-    private final ObjectMapper mapper = new ObjectMapper();
+    /** ASCII only: neither a terminal nor a character set loses or obeys anything of it. */
+    private final ObjectMapper mapper = JsonMapper.builder(JsonFactory.builder()
+                    .enable(JsonWriteFeature.ESCAPE_NON_ASCII)
+                    .build())
+            .build();
+
     private final Source source;
     private final List<Found> letters;
     private final PlannedKeys keys;

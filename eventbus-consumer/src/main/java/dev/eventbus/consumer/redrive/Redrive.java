@@ -139,13 +139,17 @@ public final class Redrive {
 
     /** Only events of this raw key. With it a key that waits for its next try is redriven too, and one that is being redriven can be discarded. */
     public Redrive key(byte[] key) {
+        return with(Selection.Key.of(key));
+    }
+
+    /** As {@link #key(byte[])}, for who has only the key's hash from a list, a log line or {@code runner.explain}: see {@link KeyHash}. */
+    public Redrive keyHash(String hash) {
+        return with(new Selection.Key(Checks.notBlank("keyHash", hash), null));
+    }
+
+    private Redrive with(Selection.Key key) {
         return with(new Selection(
-                selection.topic(),
-                key.clone(),
-                selection.reason(),
-                selection.from(),
-                selection.to(),
-                selection.eventId()));
+                selection.topic(), key, selection.reason(), selection.from(), selection.to(), selection.eventId()));
     }
 
     /** Only what failed for this reason. */

@@ -11,21 +11,38 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Which letters and parked keys are meant; all that is given must fit. */
-@SuppressWarnings("ArrayRecordComponent") // compared by itself
 record Selection(
         @Nullable String topic,
-        byte @Nullable [] key,
+        @Nullable Key key,
         @Nullable FailureReason reason,
         @Nullable Instant from,
         @Nullable Instant to,
         @Nullable String eventId) {
+
+    /**
+     * A key.
+     *
+     * @param hash as lists have it
+     * @param raw null where only the hash was said
+     */
+    @SuppressWarnings("ArrayRecordComponent") // compared by itself
+    record Key(String hash, byte @Nullable [] raw) {
+
+        static Key of(byte[] raw) {
+            return new Key(KeyHash.of(raw), raw.clone());
+        }
+
+        boolean is(byte[] other) {
+            return raw == null ? hash.equals(KeyHash.of(other)) : Arrays.equals(raw, other);
+        }
+    }
 
     static final Selection ALL = new Selection(null, null, null, null, null, null);
 
     /** @param known what the event is known by */
     boolean has(Origin origin, byte @Nullable [] raw, String known) {
         return (topic == null || topic.equals(origin.topic()))
-                && (key == null || raw != null && Arrays.equals(key, raw))
+                && (key == null || raw != null && key.is(raw))
                 && (reason == null || reason == origin.reason())
                 && isWithin(origin.failedAt())
                 && (eventId == null || eventId.equals(known));
@@ -45,7 +62,7 @@ record Selection(
     boolean fits(ParkedKey parked) {
         return eventId == null
                 && (topic == null || topic.equals(parked.topic()))
-                && (key == null || Arrays.equals(key, parked.key()))
+                && (key == null || key.is(parked.key()))
                 && (reason == null || reason.name().equals(parked.reason()))
                 && isWithin(parked.since());
     }
@@ -62,7 +79,7 @@ record Selection(
             parts.add("topic " + topic);
         }
         if (key != null) {
-            parts.add("key " + KeyHash.of(key));
+            parts.add("key " + key.hash());
         }
         if (reason != null) {
             parts.add("reason " + reason);

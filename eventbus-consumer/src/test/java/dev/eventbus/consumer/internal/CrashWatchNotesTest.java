@@ -52,6 +52,17 @@ class CrashWatchNotesTest {
     }
 
     @Test
+    void an_event_that_runs_alone_holds_the_others_for_a_minute_and_no_longer() {
+        assertThat(watch.holdsOthers()).isFalse();
+        attempts.alone().acquireUninterruptibly();
+        assertThat(watch.holdsOthers(1)).isTrue();
+        assertThat(watch.holdsOthers(1 + CrashWatch.ALONE_AT_MOST.toNanos())).isTrue();
+        assertThat(watch.holdsOthers(2 + CrashWatch.ALONE_AT_MOST.toNanos())).isFalse();
+        attempts.alone().release();
+        assertThat(watch.holdsOthers(3)).isFalse();
+    }
+
+    @Test
     void a_suspect_whose_return_could_not_be_noted_is_not_counted_once_more() throws SQLException {
         attempts.started(MARK); // by the process that has ended
         suspicion.watch();

@@ -8,13 +8,16 @@ import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.internal.DrainLoop.Turn;
 import dev.eventbus.consumer.parking.ParkedEvent;
+import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.internal.Growth;
+import dev.eventbus.it.inbox.HookedDataSource;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.List;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.consumer.Consumer;
@@ -49,10 +52,13 @@ class ParkedKeysTest {
     }
 
     private void anotherParks(State state) throws SQLException {
+        anotherParks("bob/7", state);
+    }
+
+    private void anotherParks(String id, State state) throws SQLException {
         ConsumerRecord<byte[], byte[]> record = new ConsumerRecord<>(TOPIC, 1, 7, BOB, new byte[] {1});
-        ParkedEvent event = ParkedEvent.following("bob/7", record).failed(4, "ATTEMPTS_EXHAUSTED", null);
-        assertThat(another.park(Mark.of(GROUP, "bob/7", record), event, state, null))
-                .isEqualTo(new MarkResult.Decided());
+        ParkedEvent event = ParkedEvent.following(id, record).failed(4, "ATTEMPTS_EXHAUSTED", null);
+        assertThat(another.park(Mark.of(GROUP, id, record), event, state, null)).isEqualTo(new MarkResult.Decided());
     }
 
     /** As {@link Growth} has it: the key's next event may come to any runner once its topic's growth is adopted. */
@@ -69,6 +75,31 @@ class ParkedKeysTest {
         assertThat(ours.contains(TOPIC, BOB)).isTrue();
         assertThat(Growth.RUNNERS_KNOW).isGreaterThan(Growth.PARKED_KEYS_BELIEVED);
         assertThat(Growth.PARKED_KEYS_BELIEVED).isGreaterThan(ParkedKeys.BELIEVED);
+    }
+
+    @Test
+    void a_key_that_is_due_while_all_are_read_anew_is_known_afterwards_too() throws SQLException {
+        AtomicBoolean armed = new AtomicBoolean();
+        ParkedKeys[] readers = new ParkedKeys[1];
+        JdbcInbox hooked = JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            Object result = rest.call();
+            if (method.equals("close") && armed.compareAndSet(true, false)) {
+                anotherParks("bob/8", State.REDRIVE); // what is being read has been read
+                readers[0].due(NOON);
+            }
+            return result;
+        }));
+        ParkedKeys keys = new ParkedKeys(hooked.parking(), GROUP, nanos::get);
+        readers[0] = keys;
+        anotherParks(State.REDRIVE);
+        keys.know();
+        ParkedKey bob = inbox.parking().load(GROUP).get(0);
+        assertThat(inbox.parking().discard(GROUP, bob, any -> true)).isEqualTo(1);
+        keys.partitionsCame();
+        armed.set(true);
+        keys.know();
+        assertThat(armed).isFalse();
+        assertThat(keys.contains(TOPIC, BOB)).isTrue();
     }
 
     @Test

@@ -12,13 +12,14 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /** Runs the statements of the event table and of {@code eventbus_meta} on a given connection. Stateless. */
@@ -28,8 +29,7 @@ public final class OutboxStore {
     private static final int INSERT_BATCH = 500;
 
     private final OutboxSql sql;
-    /** Put together once: it is asked for with each publish. */
-    private final String insert;
+    private final String insert; // put together once: it is asked for with each publish
 
     public OutboxStore(OutboxSql sql) {
         this.sql = sql;
@@ -62,21 +62,12 @@ public final class OutboxStore {
                 bind(statement, events.get(i));
                 statement.addBatch();
                 boolean full = (i + 1) % INSERT_BATCH == 0 || i + 1 == events.size();
-                if (full && !allWritten(statement.executeBatch())) {
+                if (full && IntStream.of(statement.executeBatch()).anyMatch(count -> count == 0)) {
                     return false;
                 }
             }
             return true;
         }
-    }
-
-    private static boolean allWritten(int[] counts) {
-        for (int count : counts) {
-            if (count == 0) {
-                return false;
-            }
-        }
-        return true;
     }
 
     private static void bind(PreparedStatement insert, EncodedEvent event) throws SQLException {
@@ -259,26 +250,35 @@ public final class OutboxStore {
         }
     }
 
-    /** As {@link #delete}, but waits for nobody's lock. */
+    /**
+     * As {@link #delete}, but waits for nobody's lock. What stands behind a locked row of its key is left too: if they are sent again, then
+     * from that row to the last one of the key, so that the last one stays the last.
+     */
     public Deleted deleteUnlocked(Connection connection, List<OutboxRow> rows) throws SQLException {
-        Map<RowKey, OutboxRow> others = new LinkedHashMap<>();
-        rows.forEach(row -> others.put(row.key(), row));
+        Set<RowKey> all = new LinkedHashSet<>();
+        rows.forEach(row -> all.add(row.key()));
         connection.setAutoCommit(false);
-        List<RowKey> ours;
-        try (PreparedStatement lock = sql.lockUnlocked(connection, others.keySet())) {
-            ours = found(lock, others.keySet());
+        Set<RowKey> ours = new LinkedHashSet<>(all);
+        try (PreparedStatement lock = sql.lockUnlocked(connection, all)) {
+            ours.retainAll(found(lock, all));
         }
-        Deleted deleted = deleteNamed(connection, ours);
+        Map<OrderKey, Long> locked = new HashMap<>();
+        if (ours.size() < all.size()) {
+            try (PreparedStatement find = sql.find(connection, all)) {
+                all.retainAll(found(find, all));
+            }
+            rows.stream()
+                    .filter(row -> all.contains(row.key()) && !ours.contains(row.key()))
+                    .forEach(row -> locked.merge(row.orderKey(), row.key().seq(), Math::min));
+        }
+        List<OutboxRow> left = new ArrayList<>(rows);
+        left.removeIf(row ->
+                !all.contains(row.key()) || row.key().seq() < locked.getOrDefault(row.orderKey(), Long.MAX_VALUE));
+        left.forEach(row -> ours.remove(row.key()));
+        Deleted deleted = ours.isEmpty() ? new Deleted(0, 0) : deleteNamed(connection, ours);
         connection.commit();
         connection.setAutoCommit(true);
-        ours.forEach(others::remove);
-        if (others.isEmpty()) {
-            return deleted;
-        }
-        try (PreparedStatement find = sql.find(connection, others.keySet())) {
-            others.keySet().retainAll(found(find, others.keySet()));
-        }
-        return new Deleted(deleted.rows(), deleted.transaction(), List.copyOf(others.values()));
+        return new Deleted(deleted.rows(), deleted.transaction(), left);
     }
 
     private static List<RowKey> found(PreparedStatement query, Collection<RowKey> rows) throws SQLException {

@@ -10,6 +10,7 @@ import dev.eventbus.cli.EventbusCli;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.redrive.KeyHash;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
@@ -32,6 +33,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Stream;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -114,7 +117,10 @@ class CliIT {
                     .isEqualTo("1");
 
             assertThat(run("deadletters", "list")).isZero();
-            assertThat(out).contains("ATTEMPTS_EXHAUSTED", "READY", "evt-0", "KEY HASH");
+            assertThat(out)
+                    .contains("ATTEMPTS_EXHAUSTED", "READY", "evt-0", "KEY HASH", " asset.events/")
+                    .as("topics are as they are typed")
+                    .doesNotContain(environment.get("EVENTBUS_TOPIC_PREFIX"));
             holdsNothingPrivate();
             assertThat(run("deadletters", "plan")).isZero();
             assertThat(out).contains("to redrive: 1", "LATER HANDLED");
@@ -124,6 +130,11 @@ class CliIT {
             assertThat(json.readTree(out).get("keyText").asText()).isEqualTo(KEY);
             assertThat(json.readTree(out).get("valueText").asText()).contains(PAYLOAD);
             assertThat(run("deadletters", "show", "--event", "evt-none")).isEqualTo(1);
+            assertThat(run("deadletters", "show", "--key-hash", KeyHash.of(KEY.getBytes(UTF_8))))
+                    .isZero();
+            assertThat(json.readTree(out).get("keyText").asText()).isEqualTo(KEY);
+            assertThat(run("deadletters", "show", "--key-hash", "0123456789abcdef"))
+                    .isEqualTo(1);
 
             assertThat(run("deadletters", "redrive")).as("--note is missing").isEqualTo(2);
             assertThat(run("deadletters", "redrive", "--note", "mended"))
@@ -165,7 +176,9 @@ class CliIT {
             publish(scene, 0, 3);
             Eventually.holds(() -> runner.health().parked().events() == 3, runner::health);
             assertThat(run("parked", "list")).isZero();
-            assertThat(out).contains("PARKED", "ATTEMPTS_EXHAUSTED");
+            assertThat(out)
+                    .contains("PARKED", "ATTEMPTS_EXHAUSTED", "asset.events ")
+                    .doesNotContain(environment.get("EVENTBUS_TOPIC_PREFIX"));
             holdsNothingPrivate();
             assertThat(run("parked", "show", "--key", KEY)).isZero();
             assertThat(out.lines())
@@ -317,6 +330,52 @@ class CliIT {
                     .contains("3 partitions, 6 are wanted", "OutboxAdmin.adoptPartitions(");
             assertThat(runJson(0, with(topics, "topics", "plan")).get("findings"))
                     .isEmpty();
+        }
+    }
+
+    @Test
+    void new_partitions_are_used_once_the_groups_that_were_named_have_handled_all(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            String group = scene.group("ledger");
+            configure(scene, group);
+            scene.startRelay();
+            scene.inTransaction(tx -> scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount(KEY, 1)));
+            Eventually.holds(() -> scene.count("SELECT count(*) FROM eventbus_outbox") == 0, () -> "it is not sent");
+            try (Admin admin = scene.kafka().admin()) {
+                admin.createPartitions(Map.of(scene.kafka().physicalTopic("asset.events"), NewPartitions.increaseTo(6)))
+                        .all()
+                        .get();
+            }
+            String[] adopt = {"outbox", "adopt", "--topic", "asset.events"};
+            assertThat(run(adopt)).as("not confirmed").isEqualTo(4);
+            String[] waiting = {"--group", group, "--wait", "PT3S", "--yes"};
+            Eventually.holds(() -> run(with(waiting, adopt)) == 1, () -> "not each broker knows of them: " + out + err);
+            assertThat(err).contains("goes on as before");
+            String[] alone = {"--without-groups", "--yes"};
+            assertThat(run(with(waiting, with(alone, adopt)))).as("one of them").isEqualTo(2);
+            assertThat(runJson(0, with(alone, adopt)).get("partitions").asInt()).isEqualTo(6);
+        }
+    }
+
+    @Test
+    void what_a_group_has_handled_can_be_forgotten(KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            String group = scene.group("ledger");
+            configure(scene, group);
+            ConsumerRunner runner =
+                    scene.start(runner(scene, group, AfterRetries.deadLetter("dlq.events"), scene.inbox()));
+            publish(scene, 0, 2);
+            Eventually.holds(() -> scene.count("SELECT count(*) FROM eventbus_inbox") == 2, runner::health);
+            runner.close();
+            assertThat(run("inbox", "forget")).as("not confirmed").isEqualTo(4);
+            assertThat(runJson(0, "inbox", "forget", "--group", "somebody.else", "--yes")
+                            .get("forgotten")
+                            .asInt())
+                    .isZero();
+            assertThat(runJson(0, "inbox", "forget", "--yes").get("forgotten").asInt())
+                    .isEqualTo(2);
+            assertThat(scene.count("SELECT count(*) FROM eventbus_inbox")).isZero();
         }
     }
 

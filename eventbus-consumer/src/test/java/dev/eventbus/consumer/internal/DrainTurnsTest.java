@@ -1,0 +1,92 @@
+package dev.eventbus.consumer.internal;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.internal.DrainLoop.Lent;
+import dev.eventbus.consumer.internal.DrainLoop.Turn;
+import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.consumer.parking.ParkedKey.State;
+import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+
+/** Whose turn it is, on an executor that runs what the test says. */
+class DrainTurnsTest {
+
+    private static final Instant NOON = Instant.parse("2030-01-01T12:00:00Z");
+
+    private final Deque<Runnable> executor = new ArrayDeque<>();
+    private final List<String> drained = new ArrayList<>();
+    private final AtomicInteger rooms = new AtomicInteger();
+    private final DrainTurns turns = new DrainTurns(
+            "calculator",
+            new Lent(() -> NOON, executor::add, e -> {}),
+            key -> {
+                String name = new String(key.key(), UTF_8);
+                drained.add(name);
+                return new Turn(1, name.startsWith("hot"));
+            },
+            rooms::incrementAndGet);
+
+    private static ParkedKey key(String name) {
+        return new ParkedKey("asset.events", name.getBytes(UTF_8), State.REDRIVE, "NO_LUCK", NOON, 0, NOON, 1, 0);
+    }
+
+    private static List<ParkedKey> keys(String prefix, int count) {
+        return IntStream.range(0, count).mapToObj(n -> key(prefix + n)).toList();
+    }
+
+    /** As the executor and the looking thread do. */
+    private void runAll() {
+        for (int n = 0; n < 1_000 && !executor.isEmpty(); n++) {
+            executor.remove().run();
+            if (rooms.getAndSet(0) > 0) {
+                turns.fill();
+            }
+        }
+    }
+
+    @Test
+    void of_many_short_keys_each_that_ends_makes_room_for_the_next_without_another_look() {
+        assertThat(turns.give(keys("bob", 100))).isEqualTo(DrainLoop.MOST_AT_ONCE);
+        assertThat(executor).hasSize(DrainLoop.MOST_AT_ONCE);
+        runAll();
+        assertThat(drained).hasSize(100).doesNotHaveDuplicates();
+        assertThat(turns.isIdle()).isTrue();
+    }
+
+    @Test
+    void keys_that_are_never_empty_take_turns_with_the_others() {
+        List<ParkedKey> all = new ArrayList<>(keys("hot", DrainLoop.MOST_AT_ONCE));
+        all.addAll(keys("bob", 3));
+        turns.give(all);
+        runAll();
+        assertThat(drained.subList(0, 11)).contains("bob0", "bob1", "bob2").contains("hot0", "hot1", "hot2", "hot3");
+        turns.give(all); // another look finds all of them again, in the order of the database
+        assertThat(drained).filteredOn(name -> name.startsWith("hot")).hasSizeGreaterThan(100);
+    }
+
+    @Test
+    void after_a_look_those_come_first_that_have_waited_longest() {
+        List<ParkedKey> all = keys("bob", 8);
+        turns.give(all);
+        drained.clear();
+        turns.give(List.of(all.get(7), key("new"), all.get(4)));
+        runAll();
+        assertThat(drained).containsExactly("bob0", "bob1", "bob2", "bob3", "bob4", "bob7", "new");
+    }
+
+    @Test
+    void where_nothing_may_begin_any_more_nothing_does() {
+        turns.give(keys("bob", 8));
+        turns.stop();
+        runAll();
+        assertThat(drained).isEmpty();
+    }
+}

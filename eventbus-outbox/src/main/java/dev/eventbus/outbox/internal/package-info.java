@@ -1,0 +1,5 @@
+/** Parts of the relay; no API. */
+@NullMarked
+package dev.eventbus.outbox.internal;
+
+import org.jspecify.annotations.NullMarked;
