@@ -30,8 +30,16 @@ abstract class Action implements Callable<Integer> {
     @Option(names = "--json", description = "One JSON document instead of text.")
     boolean json;
 
+    private @Nullable CliSettings read;
+
+    /** Read once: what the file is may be a pipe. */
     CliSettings settings() {
-        return CliSettings.of(config, root().environment());
+        CliSettings known = read;
+        if (known == null) {
+            known = CliSettings.of(config, root().environment());
+            read = known;
+        }
+        return known;
     }
 
     private EventbusCli root() {

@@ -103,7 +103,9 @@ public final class EventbusCli implements Runnable {
         PrintWriter out = new PrintWriter(new FileOutputStream(FileDescriptor.out), true, Charset.defaultCharset());
         int code = command.setOut(out).execute(arguments);
         if (out.checkError()) { // which a PrintStream in between would keep to itself
-            command.getErr().println("What was to be printed could not be written whole; what was asked for was done.");
+            command.getErr()
+                    .println("What was to be printed could not be written whole%s."
+                            .formatted(code == OK ? "; what was asked for was done" : ""));
             code = code == OK ? WRONG : code;
         }
         System.exit(code);

@@ -13,6 +13,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.internal.AloneTurn;
 import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.internal.Fatal;
@@ -28,7 +29,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.Semaphore;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -86,7 +86,7 @@ final class BatchCall implements LaneWorkers.Work {
     }
 
     @Override
-    public Semaphore alone() {
+    public AloneTurn alone() {
         JdbcInbox inbox = routes.inbox();
         return inbox == null ? LaneWorkers.Work.super.alone() : inbox.attempts().alone();
     }

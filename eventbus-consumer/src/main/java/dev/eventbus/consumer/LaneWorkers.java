@@ -1,6 +1,7 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
+import dev.eventbus.consumer.internal.AloneTurn;
 import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.WorkerCalls;
 import dev.eventbus.internal.Fatal;
@@ -11,7 +12,6 @@ import java.util.Queue;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
-import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
@@ -72,8 +72,8 @@ final class LaneWorkers {
         }
 
         /** Held while a record runs alone; one for all who would die with it. */
-        default Semaphore alone() {
-            return new Semaphore(1);
+        default AloneTurn alone() {
+            return new AloneTurn();
         }
     }
 
@@ -88,7 +88,7 @@ final class LaneWorkers {
 
     private final int concurrency;
     private final Work work;
-    private final Semaphore alone;
+    private final AloneTurn alone;
     private final InstantSource clock;
     private final Consumer<? super VirtualMachineError> fatal;
 
@@ -257,7 +257,7 @@ final class LaneWorkers {
 
     /** False if no suspect waits, or others still run. */
     private boolean workOnSuspect() {
-        if (suspects.isEmpty() || running.get() > 0 || !alone.tryAcquire()) {
+        if (suspects.isEmpty() || running.get() > 0 || !alone.tryTake()) {
             return false;
         }
         aloneSince = System.nanoTime() | 1;
@@ -268,7 +268,7 @@ final class LaneWorkers {
             running.decrementAndGet();
             aloneSince = 0;
             suspectsSince = suspects.isEmpty() ? null : clock.instant();
-            alone.release();
+            alone.giveBack();
             woken.addAndGet(concurrency); // all the others may go on
         }
     }

@@ -182,8 +182,10 @@ final class Partition implements FlowControl.Read {
     /** Nothing more is taken; what was may be started and take its time, since it is nowhere else. */
     void takeNothingMore() {
         isNowhereElse = true;
+        decided = Math.max(OffsetTracker.NOTHING, Math.min(decided, offsets.last()));
         finishBy = finishBy == null ? Instant.MAX : finishBy;
-        startOnlyUpTo(offsets.last());
+        startable.updateAndGet(
+                slot -> slot == UNDECIDED ? slot : decided); // else a report is on its way, which decides
     }
 
     /** Nobody waits any more for what it still may start. */

@@ -69,7 +69,7 @@ final class RecordSource {
     private @Nullable Consumer<byte[], byte[]> opened;
     private Instant openedAt = Instant.MIN;
 
-    /** Whether the consumer had no partitions when it was denied a topic, so that it may have none since. */
+    /** Whether the consumer was denied all topics before it had a partition, so that it has none since. */
     private boolean seesNone;
 
     private @Nullable String fault;
@@ -153,7 +153,7 @@ final class RecordSource {
         } catch (OffsetOutOfRangeException e) {
             pass(consumer, e, gaps);
         } catch (TopicAuthorizationException e) {
-            denied(e, consumer);
+            denied(e, consumer, assigned);
         } catch (KafkaException e) {
             replaced |= e instanceof FencedInstanceIdException;
             failed(e);
@@ -275,11 +275,17 @@ final class RecordSource {
     }
 
     /** The client goes on with its other topics; what it throws is said once for each time that it has asked for this one. */
-    private void denied(TopicAuthorizationException e, Consumer<byte[], byte[]> consumer) {
+    private void denied(TopicAuthorizationException e, Consumer<byte[], byte[]> consumer, AssignedPartitions assigned) {
         Set<TopicPartition> assignment = consumer.assignment();
         if (assignment.stream().noneMatch(one -> e.unauthorizedTopics().contains(one.topic()))) {
             failed(e); // it could not even learn where they are
-            seesNone = assignment.isEmpty();
+            seesNone = assignment.isEmpty() && e.unauthorizedTopics().containsAll(physicalTopics());
+            return;
+        }
+        if (denied.haveRested(
+                e.unauthorizedTopics())) { // nothing of them was asked for, so it is not they alone that cannot be read
+            failed(e);
+            discard(consumer, assigned);
             return;
         }
         failing = false;

@@ -7,17 +7,20 @@ import static dev.eventbus.consumer.MockKafka.TOPIC;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.internal.DeniedTopics;
 import dev.eventbus.consumer.internal.FlowControl;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.LogTruncationException;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.SaslAuthenticationException;
+import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.junit.jupiter.api.Test;
 
@@ -208,6 +211,46 @@ class KafkaSideTest extends SteppedRunner {
         settle(runner);
         assertThat(handled).containsExactly("a1", "a2");
         assertThat(runner.health().status()).isEqualTo(Status.UP);
+    }
+
+    @Test
+    void a_topic_that_is_denied_rests_is_told_and_is_asked_for_again() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.consumer.setPollException(new TopicAuthorizationException(Set.of(TOPIC)));
+        runner.runOnce();
+        runner.runOnce();
+        assertThat(kafka.consumer.paused()).containsExactly(P0);
+        assertThat(runner.health().status()).isEqualTo(Status.DEGRADED);
+        assertThat(runner.health().problems()).singleElement().asString().contains("use topic '" + TOPIC + "'");
+        assertThat(runner.health().partitions().get(0).pausedBecause()).contains("may not read the topic");
+
+        kafka.advance(DeniedTopics.REST);
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        assertThat(handled).containsExactly("a1");
+        assertThat(runner.health().problems()).as("until it is sure").hasSize(1);
+        kafka.advance(DeniedTopics.REST);
+        runner.runOnce();
+        assertThat(runner.health().status()).isEqualTo(Status.UP);
+    }
+
+    @Test
+    void a_consumer_that_is_denied_a_topic_which_it_does_not_ask_for_is_opened_anew() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0, P1);
+        runner.runOnce();
+        MockKafka.ScriptedConsumer first = kafka.consumer;
+        first.setPollException(new TopicAuthorizationException(Set.of(TOPIC)));
+        runner.runOnce();
+        first.setPollException(new TopicAuthorizationException(Set.of(TOPIC))); // what was asked before
+        runner.runOnce();
+        assertThat(first.closed()).isFalse();
+        kafka.advance(Duration.ofSeconds(2));
+        first.setPollException(new TopicAuthorizationException(Set.of(TOPIC)));
+        runner.runOnce();
+        assertThat(first.closed()).isTrue();
     }
 
     @Test

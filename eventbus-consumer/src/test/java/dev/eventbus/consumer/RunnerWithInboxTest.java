@@ -17,6 +17,7 @@ import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.Backoff;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.it.inbox.HookedDataSource;
 import io.github.resilience4j.retry.RetryConfig;
 import java.nio.charset.StandardCharsets;
 import java.sql.Connection;
@@ -30,6 +31,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
@@ -389,6 +391,40 @@ class RunnerWithInboxTest {
         }
         assertThat(lines.list.get(0).getFormattedMessage())
                 .contains("at least once: [SEEN]", "effects once: [ASSET_UPDATED]", "size its pool for 13");
+    }
+
+    /** Of the version before, whose policy was to go on, something is left when this one is to park the key. */
+    @Test
+    void F3_an_event_that_a_zombie_dead_letters_just_before_it_is_parked_goes_on_as_a_dead_letter()
+            throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        Mark mark = Mark.of(
+                "ledger",
+                "a1",
+                new ConsumerRecord<>(
+                        MockKafka.TOPIC,
+                        0,
+                        0,
+                        "alice".getBytes(UTF_8),
+                        MockKafka.json("alice", "a1").getBytes(UTF_8)));
+        AtomicInteger rollbacks = new AtomicInteger();
+        inbox = JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            Object result = rest.call();
+            if (method.equals("rollback") && runs.size() == 3 && rollbacks.getAndIncrement() == 0) {
+                JdbcInbox.h2(database).decide(mark, Outcome.DYING);
+            }
+            return result;
+        }));
+        failing.add("a1");
+        ConsumerRunner runner = parking(kafka, ASSET);
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        exhaust(kafka, runner);
+        assertThat(rollbacks.get()).isPositive();
+        assertThat(reasons(kafka)).hasSize(1);
+        assertThat(outcome("a1")).isEqualTo("DEAD");
+        assertThat(inbox.parking().load("ledger")).isEmpty();
+        assertThat(ledger()).containsExactly("a2");
     }
 
     private ConsumerRunner runner(MockKafka kafka) {

@@ -298,6 +298,7 @@ final class EventSender {
 
     /** Forgets what was learnt about the events of a shard; another relay deals with them now. */
     void forget(int shard) {
+        inFlight.forgetLocked(shard);
         suspects.keySet().removeIf(row -> row.shard() == shard);
         refused.removeIf(refusal -> refusal.row().key().shard() == shard);
     }

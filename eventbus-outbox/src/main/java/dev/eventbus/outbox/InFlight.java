@@ -104,6 +104,9 @@ final class InFlight {
     private long retryLockedAt;
     private final Room room = new Room();
 
+    /** What locked rows take, so that they are not read without end either. */
+    private final Room lockedRoom = new Room();
+
     private static final class Flight {
         final OutboxRow row;
         final Lane lane;
@@ -166,14 +169,14 @@ final class InFlight {
         return Math.min(handedOver(lanes.values().stream()), Room.MAX_ROWS_PER_TOPIC / 2 - acked.size());
     }
 
-    /** Topics that others must not wait for: they have all the room a topic can have and acknowledge nothing, or many locked rows. */
+    /** Topics that others must not wait for: they have all the room a topic can have and acknowledge nothing, or as many locked rows. */
     Set<String> stuck() {
         Set<String> stuck = room.full();
         if (!stuck.isEmpty()) {
             stuck.retainAll(silentFor(STUCK_AFTER).topics());
         }
-        long lockedBytes = locked.stream().mapToLong(OutboxRow::bytes).sum();
-        if (new Room.Load(locked.size(), lockedBytes).isPart(0.5)) {
+        stuck.addAll(lockedRoom.full());
+        if (!lockedRoom.isFreeBeside(stuck, 0)) {
             locked.forEach(row -> stuck.add(row.event().topic()));
         }
         return stuck;
@@ -257,12 +260,27 @@ final class InFlight {
         locked.add(row);
         lockedKeys.add(row.orderKey());
         room.giveBack(row.event().topic(), row.bytes());
+        lockedRoom.take(row.event().topic(), row.bytes());
+    }
+
+    /** The shard is another's now, who sends and deletes what was locked of it. */
+    void forgetLocked(int shard) {
+        List<OutboxRow> others =
+                locked.stream().filter(row -> row.key().shard() == shard).toList();
+        others.forEach(row -> {
+            flights.remove(row.key());
+            lockedRoom.giveBack(row.event().topic(), row.bytes());
+        });
+        locked.removeAll(others);
+        lockedKeys.clear();
+        locked.forEach(row -> lockedKeys.add(row.orderKey()));
     }
 
     /** What was locked awaits its DELETE again, if it is time. */
     void retryLocked(boolean now) {
         if (now || nanoTime.getAsLong() - retryLockedAt >= 0) {
             locked.forEach(row -> room.take(row.event().topic(), row.bytes()));
+            lockedRoom.clear();
             acked.addAll(0, locked);
             locked.clear();
             lockedKeys.clear();
@@ -331,6 +349,7 @@ final class InFlight {
         locked.clear();
         lockedKeys.clear();
         room.clear();
+        lockedRoom.clear();
     }
 
     /** Takes back everything that is not acknowledged; for a producer that has stopped, so every partition is cold again. */

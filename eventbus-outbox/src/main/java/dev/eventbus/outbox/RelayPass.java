@@ -345,7 +345,7 @@ final class RelayPass {
         problems.addAll(feed.blockedKeys().problems());
         if (inFlight.locked() > 0) {
             problems.add(
-                    "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked. Other events go on. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
+                    "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked. Other events go on, but of a topic with very many of these. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
                             .formatted(inFlight.locked()));
         }
         feed.writerProblem().ifPresent(problems::add);

@@ -1,13 +1,14 @@
 package dev.eventbus.outbox;
 
-import static dev.eventbus.outbox.TestEvents.HOUSING_UPDATED;
 import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.Event;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
@@ -21,6 +22,7 @@ class LockedRowsTest {
 
     private final TestDatabase database = new TestDatabase(JdbcOutbox.h2(), ";LOCK_TIMEOUT=50");
     private final FakeKafka kafka = new FakeKafka();
+    private final AtomicInteger deletedByOthers = new AtomicInteger();
     private final RelayPass pass = relay("one", kafka);
 
     private RelayPass relay(String owner, FakeKafka cluster) {
@@ -29,7 +31,12 @@ class LockedRowsTest {
                 database.dataSource,
                 cluster,
                 new OutboxRelay.Settings(
-                        owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, new RelayListener() {}),
+                        owner, LEASE, SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, new RelayListener() {
+                            @Override
+                            public void deletedByOthers(int rows) {
+                                deletedByOthers.addAndGet(rows);
+                            }
+                        }),
                 OutboxRelay.Signals.NONE);
     }
 
@@ -131,27 +138,36 @@ class LockedRowsTest {
     }
 
     @Test
-    void many_locked_rows_of_a_topic_stop_that_topic_and_no_other() throws Exception {
-        int many = 1_100;
-        for (int n = 1; n <= many; n++) {
-            database.publish(event("evt-" + n, "bob"));
+    void what_was_locked_of_a_shard_that_another_relay_has_now_is_left_to_that_one() throws Exception {
+        FakeKafka next = new FakeKafka();
+        RelayPass successor = relay("two", next);
+        List<Event<?>> all = new ArrayList<>();
+        for (int n = 1; n <= 40; n++) {
+            all.add(event("evt-" + n, "user-" + n));
         }
+        database.publish(all.toArray(Event<?>[]::new));
         try (Connection other = database.begin()) {
-            execute(other, lockFirst());
-            Eventually.isTrue(() -> {
-                pass.look();
-                kafka.advance(Duration.ofSeconds(1));
-                return kafka.ids().size() == many
-                        && pass.health().problems().toString().contains("events that Kafka has");
+            execute(
+                    other,
+                    "SELECT * FROM %s FOR UPDATE"
+                            .formatted(database.outbox.names().qualifiedEvents()));
+            runUntil(() -> pass.health().problems().toString().startsWith("[40 events that Kafka has"));
+            runUntil(() -> {
+                successor.look();
+                return successor.health().ownedShards().size() == 8
+                        && pass.health().ownedShards().size() == 8;
             });
-            for (int n = 0; n < 20; n++) {
-                database.publish(event(HOUSING_UPDATED, "other-" + n, "alice"));
-            }
-            runUntil(() -> kafka.ids().contains("other-19") && database.ids().size() == many);
+            assertThat(pass.health().inFlight()).isLessThan(40);
             other.rollback();
         }
-        runUntilLeft();
-        assertThat(kafka.ids()).doesNotHaveDuplicates();
+        runUntil(() -> {
+            successor.look();
+            next.advance(Duration.ofSeconds(1));
+            return database.ids().isEmpty();
+        });
+        assertThat(next.ids()).isNotEmpty().doesNotHaveDuplicates();
+        assertThat(deletedByOthers).hasValue(0);
+        successor.end(Duration.ofMillis(20));
     }
 
     @Test

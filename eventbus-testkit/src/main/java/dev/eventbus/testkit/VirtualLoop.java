@@ -147,8 +147,8 @@ final class VirtualLoop {
             if (due.isAfter(until)) {
                 return End.TIME_IS_UP;
             }
+            round = bounded && due.isAfter(clock.instant()) ? 0 : round;
             clock.advanceTo(due);
-            round = bounded ? 0 : round;
         }
         throw stuck("after %,d rounds there is still something to do".formatted(MAX_ROUNDS));
     }

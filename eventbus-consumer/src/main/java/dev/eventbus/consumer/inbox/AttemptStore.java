@@ -1,9 +1,9 @@
 package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
+import dev.eventbus.consumer.internal.AloneTurn;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.concurrent.Semaphore;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,16 +35,16 @@ public final class AttemptStore {
 
     private final InboxTransactions transactions;
     private final InboxSql.AttemptSql sql;
-    private final Semaphore alone;
+    private final AloneTurn alone;
 
-    AttemptStore(InboxTransactions transactions, InboxSql.AttemptSql sql, Semaphore alone) {
+    AttemptStore(InboxTransactions transactions, InboxSql.AttemptSql sql, AloneTurn alone) {
         this.transactions = transactions;
         this.sql = sql;
         this.alone = alone;
     }
 
     /** Held while an event runs alone: a crash takes all runners of a process, so one event at a time of all that share this. */
-    public Semaphore alone() {
+    public AloneTurn alone() {
         return alone;
     }
 

@@ -4,6 +4,7 @@ import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.InboxSql.Session;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
+import dev.eventbus.consumer.internal.AloneTurn;
 import dev.eventbus.internal.Checks;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -11,7 +12,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.concurrent.Semaphore;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.regex.Pattern;
@@ -63,17 +63,17 @@ public final class JdbcInbox {
     private record Database(
             BiFunction<String, Session, InboxSql> dialect,
             boolean ours,
-            Semaphore alone,
+            AloneTurn alone,
             Function<InboxSql, InboxTransactions> transactions) {
 
         static Database of(DataSource dataSource, BiFunction<String, Session, InboxSql> dialect) {
             Objects.requireNonNull(dataSource, "dataSource");
-            return new Database(dialect, true, new Semaphore(1), sql -> InboxTransaction.of(dataSource, sql));
+            return new Database(dialect, true, new AloneTurn(), sql -> InboxTransaction.of(dataSource, sql));
         }
 
         static Database of(Transactions transactions, BiFunction<String, Session, InboxSql> dialect) {
             Objects.requireNonNull(transactions, "transactions");
-            return new Database(dialect, false, new Semaphore(1), sql -> new JoinedTransactions(transactions));
+            return new Database(dialect, false, new AloneTurn(), sql -> new JoinedTransactions(transactions));
         }
     }
 

@@ -97,9 +97,6 @@ public final class CrashWatch {
 
     private final AttemptStore attempts;
 
-    /** Local time; 0 if none was seen to run alone. */
-    private volatile long seenAloneSince;
-
     public CrashWatch(AttemptStore attempts) {
         this.attempts = attempts;
     }
@@ -159,7 +156,7 @@ public final class CrashWatch {
         if (verdict != Verdict.RUN_ALONE) {
             return verdict == Verdict.RUN ? handler.run() : convicted.run();
         }
-        if (!attempts.alone().tryAcquire()) {
+        if (!attempts.alone().tryTake()) {
             return null;
         }
         of.alone = true;
@@ -167,23 +164,13 @@ public final class CrashWatch {
             return begin(of, mark) == Verdict.RUN ? handler.run() : convicted.run();
         } finally {
             of.alone = false;
-            attempts.alone().release();
+            attempts.alone().giveBack();
         }
     }
 
     /** Whether an event runs alone, here or in a runner beside this one, and not yet so long that others may run beside it. */
     public boolean holdsOthers() {
-        return holdsOthers(System.nanoTime() | 1);
-    }
-
-    boolean holdsOthers(long now) {
-        if (attempts.alone().availablePermits() > 0) {
-            seenAloneSince = 0;
-            return false;
-        }
-        long since = seenAloneSince;
-        seenAloneSince = since == 0 ? now : since;
-        return since == 0 || now - since <= ALONE_AT_MOST.toNanos();
+        return attempts.alone().holdsOthers();
     }
 
     /** The event was convicted and is not given up: each later owner may start it alone once more. */

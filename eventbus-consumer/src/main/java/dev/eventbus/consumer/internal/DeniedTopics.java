@@ -23,6 +23,8 @@ public final class DeniedTopics {
     /** Since it was denied: whoever was asked again has answered by then. */
     private static final Duration FORGOTTEN_AFTER = REST.multipliedBy(2);
 
+    private static final Duration ANSWERED_WITHIN = Duration.ofSeconds(1);
+
     private record Denial(Instant at, String problem) {}
 
     private final InstantSource clock;
@@ -52,6 +54,14 @@ public final class DeniedTopics {
     public boolean isAtRest(String topic) {
         Denial denial = denials.get(topic);
         return denial != null && since(denial).compareTo(REST) < 0;
+    }
+
+    /** Whether all of them rest for so long that no answer to what was asked before can be on its way. */
+    public boolean haveRested(Collection<String> topics) {
+        return topics.stream().allMatch(topic -> {
+            Denial denial = denials.get(topic);
+            return denial != null && isAtRest(topic) && since(denial).compareTo(ANSWERED_WITHIN) > 0;
+        });
     }
 
     /** What a person should know, in words, until the cluster has not denied it again. */

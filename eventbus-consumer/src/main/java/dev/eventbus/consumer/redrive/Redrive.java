@@ -247,7 +247,8 @@ public final class Redrive {
 
     /**
      * Looks, and changes nothing: reads the dead-letter topic as far as it reaches now, and the topics that the letters come from behind
-     * the oldest of them, up to {@value #MOST_READ} records of each partition.
+     * the oldest of them, up to {@value #MOST_READ} records of each partition; without an inbox to their ends, since only there is it seen
+     * which letters were put back before, which takes long behind an old letter.
      *
      * @throws dev.eventbus.KafkaAccessException if Kafka does not answer or the dead-letter topic is not there
      * @throws dev.eventbus.StartRefusedException if the inbox's database does not answer

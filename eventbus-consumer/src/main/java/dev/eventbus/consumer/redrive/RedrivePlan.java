@@ -191,7 +191,7 @@ public final class RedrivePlan {
     }
 
     /**
-     * Writes the selected letters, those that cannot be redriven too, and the events that are parked now with the selected keys, {@link #leftOut}
+     * Writes the selected letters, as {@link #letters} has them, and the events that are parked now with the selected keys, {@link #leftOut}
      * too, with key, value and headers, each as one line of JSON; what is absent is {@code null}. Nothing else in this library shows what
      * an event holds. However much it is, of events no more than 500 and some 16 MiB are in memory at a time.
      *

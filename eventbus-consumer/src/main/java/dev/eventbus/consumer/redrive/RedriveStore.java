@@ -244,26 +244,26 @@ final class RedriveStore {
     }
 
     /**
-     * Before those of its key that stood behind it in the topic: these are written anew, in their order.
+     * Before those of its key that stood behind it in the topic: these are written anew, in their order. There may be thousands, so one is
+     * in memory at a time.
      */
     private static void insertInPlace(RedriveRows rows, ParkedEvent event, Predicate<ParkedEvent> isBehind)
             throws SQLException {
-        ParkedKey key = keyOf(event, "");
-        List<ParkedEvent> behind = new ArrayList<>();
-        for (String id : rows.parked().eventIds(rows.connection(), key)) {
-            ParkedEvent there =
-                    Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
-            if (!behind.isEmpty() || isBehind.test(there)) {
-                behind.add(there);
-            }
-        }
-        for (ParkedEvent later : behind) {
-            rows.parked().deleteEvent(rows.connection(), later.eventId());
+        List<String> ids = rows.parked().eventIds(rows.connection(), keyOf(event, ""));
+        int behind = 0;
+        while (behind < ids.size() && !isBehind.test(locked(rows, ids.get(behind)))) {
+            behind++;
         }
         rows.parked().insertEvent(rows.connection(), event);
-        for (ParkedEvent later : behind) {
+        for (String id : ids.subList(behind, ids.size())) {
+            ParkedEvent later = locked(rows, id);
+            rows.parked().deleteEvent(rows.connection(), id);
             rows.parked().insertEvent(rows.connection(), later);
         }
+    }
+
+    private static ParkedEvent locked(RedriveRows rows, String id) throws SQLException {
+        return Objects.requireNonNull(rows.parked().event(rows.connection(), id), "a row that we lock");
     }
 
     private void raiseRedrives(RedriveRows rows, ParkedEvent event, int redrives) throws SQLException {

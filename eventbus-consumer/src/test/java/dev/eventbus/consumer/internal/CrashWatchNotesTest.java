@@ -53,13 +53,22 @@ class CrashWatchNotesTest {
 
     @Test
     void an_event_that_runs_alone_holds_the_others_for_a_minute_and_no_longer() {
+        AloneTurn turn = attempts.alone();
         assertThat(watch.holdsOthers()).isFalse();
-        attempts.alone().acquireUninterruptibly();
-        assertThat(watch.holdsOthers(1)).isTrue();
-        assertThat(watch.holdsOthers(1 + CrashWatch.ALONE_AT_MOST.toNanos())).isTrue();
-        assertThat(watch.holdsOthers(2 + CrashWatch.ALONE_AT_MOST.toNanos())).isFalse();
-        attempts.alone().release();
-        assertThat(watch.holdsOthers(3)).isFalse();
+        long before = System.nanoTime();
+        assertThat(turn.tryTake()).isTrue();
+        long after = System.nanoTime() + 1;
+        assertThat(watch.holdsOthers()).isTrue();
+        assertThat(turn.holdsOthers(before + CrashWatch.ALONE_AT_MOST.toNanos()))
+                .isTrue();
+        assertThat(turn.holdsOthers(after + CrashWatch.ALONE_AT_MOST.toNanos() + 1))
+                .isFalse();
+        assertThat(turn.tryTake()).as("it still runs").isFalse();
+        turn.giveBack();
+        assertThat(watch.holdsOthers()).isFalse();
+        assertThat(turn.tryTake()).isTrue();
+        assertThat(watch.holdsOthers()).as("the next one is held anew").isTrue();
+        turn.giveBack();
     }
 
     @Test

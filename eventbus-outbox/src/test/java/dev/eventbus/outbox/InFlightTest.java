@@ -1,0 +1,100 @@
+package dev.eventbus.outbox;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.EncodedEvent;
+import dev.eventbus.outbox.internal.Room;
+import dev.eventbus.outbox.sql.OutboxRow;
+import dev.eventbus.outbox.sql.RowKey;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
+
+/** What is in flight while somebody keeps rows of it locked: nothing is forgotten, and no topic waits for another's. */
+class InFlightTest {
+
+    private static final String ASSETS = "asset.events";
+    private static final String HOUSES = "housing.events";
+
+    private final AtomicLong nanos = new AtomicLong();
+    private final InFlight inFlight = new InFlight(SendMode.PIPELINED, nanos::get);
+    private int published;
+
+    private OutboxRow row(String topic, String key, int shard) {
+        published++;
+        EncodedEvent event = new EncodedEvent(
+                "evt-" + published, "ANY", topic, key, new byte[100], "application/json", null, null, Map.of());
+        return new OutboxRow(new RowKey(shard, published, event.id()), event, Instant.EPOCH, "", "");
+    }
+
+    /** As far as Kafka has them. */
+    private List<OutboxRow> acked(String topic, String key, int shard, int count) {
+        List<OutboxRow> rows = new ArrayList<>();
+        for (int n = 0; n < count; n++) {
+            OutboxRow row = row(topic, key, shard);
+            rows.add(row);
+            inFlight.add(row, topic, 0);
+        }
+        inFlight.lanes().forEach(lane -> {
+            while (lane.hasNext()) {
+                inFlight.acked(inFlight.handOver(lane));
+            }
+        });
+        return rows;
+    }
+
+    @Test
+    void locked_rows_take_no_room_until_they_are_very_many_and_then_only_their_own_topic_waits() {
+        inFlight.deleted(acked(HOUSES, "one", 1, 1));
+        inFlight.deleted(acked(ASSETS, "bob", 0, Room.MAX_ROWS_PER_TOPIC - 1));
+        assertThat(inFlight.room().rowsBeside(Set.of())).isEqualTo(Room.MAX_ROWS_PER_TOPIC);
+        assertThat(inFlight.stuck()).isEmpty();
+        acked(ASSETS, "bob", 0, 1);
+        assertThat(inFlight.awaitingDelete())
+                .as("it stands behind a locked one")
+                .isEmpty();
+        assertThat(inFlight.stuck()).containsExactly(ASSETS);
+        assertThat(inFlight.room().rowsBeside(inFlight.stuck())).isEqualTo(Room.MAX_ROWS_PER_TOPIC);
+        inFlight.deleted(acked(HOUSES, "one", 1, Room.MAX_ROWS - Room.MAX_ROWS_PER_TOPIC));
+        assertThat(inFlight.stuck()).as("in all they are bounded, too").containsExactlyInAnyOrder(ASSETS, HOUSES);
+        assertThat(inFlight.holds(ASSETS)).as("an adoption waits for them").isTrue();
+    }
+
+    @Test
+    void once_the_lock_is_gone_all_of_them_are_deleted_and_the_room_is_as_it_was() {
+        inFlight.deleted(acked(ASSETS, "bob", 0, 10));
+        List<OutboxRow> behind = acked(ASSETS, "bob", 0, 5);
+        List<OutboxRow> others = acked(ASSETS, "alice", 0, 5);
+        assertThat(inFlight.awaitingDelete()).containsExactlyElementsOf(others);
+        assertThat(inFlight.ackedBehind(behind.get(0))).hasSize(4);
+        nanos.addAndGet(Duration.ofSeconds(1).toNanos());
+        inFlight.retryLocked(false);
+        assertThat(inFlight.awaitingDelete()).hasSize(20);
+        assertThat(inFlight.room().rowsBeside(Set.of())).isEqualTo(Room.MAX_ROWS_PER_TOPIC - 20);
+        inFlight.deleted(List.of());
+        assertThat(inFlight.size()).isZero();
+        assertThat(inFlight.locked()).isZero();
+        assertThat(inFlight.room().rowsBeside(Set.of())).isEqualTo(Room.MAX_ROWS_PER_TOPIC);
+        acked(ASSETS, "bob", 0, 1);
+        assertThat(inFlight.awaitingDelete()).hasSize(1);
+    }
+
+    @Test
+    void of_a_shard_that_is_anothers_now_nothing_is_kept() {
+        inFlight.deleted(acked(ASSETS, "bob", 0, 3));
+        inFlight.deleted(acked(ASSETS, "alice", 1, 2));
+        assertThat(inFlight.shards()).as("locked rows hold up no hand-over").isEmpty();
+        inFlight.forgetLocked(0);
+        assertThat(inFlight.locked()).isEqualTo(2);
+        assertThat(inFlight.keys()).allMatch(row -> row.shard() == 1).hasSize(2);
+        acked(ASSETS, "bob", 0, 1);
+        assertThat(inFlight.awaitingDelete())
+                .as("whoever has it again sends all of it")
+                .hasSize(1);
+    }
+}
