@@ -1,8 +1,7 @@
 package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
-import dev.eventbus.consumer.internal.AloneTurn;
-import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
 import dev.eventbus.consumer.internal.WorkerCalls;
 import dev.eventbus.internal.Fatal;
 import java.time.Duration;
@@ -296,14 +295,14 @@ final class LaneWorkers {
 
     private boolean mayOthersStart() {
         long since = aloneSince;
-        boolean mayBeside = since != 0 && System.nanoTime() - since > CrashWatch.ALONE_AT_MOST.toNanos();
+        boolean mayBeside = since != 0 && System.nanoTime() - since > AloneTurn.AT_MOST.toNanos();
         return mayBeside || since == 0 && (suspects.isEmpty() || isTurnOfOthers());
     }
 
     /** What never comes to rest, here or in a runner beside this one, must not hold all keys: they take turns of a minute. */
     private boolean isTurnOfOthers() {
         Instant since = suspectsSince;
-        return since != null && Duration.between(since, clock.instant()).dividedBy(CrashWatch.ALONE_AT_MOST) % 2 == 1;
+        return since != null && Duration.between(since, clock.instant()).dividedBy(AloneTurn.AT_MOST) % 2 == 1;
     }
 
     private boolean maySomethingStart() {

@@ -1,9 +1,9 @@
 package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
-import dev.eventbus.consumer.internal.AloneTurn;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.concurrent.Semaphore;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,6 +31,43 @@ public final class AttemptStore {
     private interface Change {
         @Nullable
         Attempts after(Attempts known);
+    }
+
+    /** The turn of an event that must run with nothing beside it: one at a time of all that share this, and since when. For the engine; thread-safe. */
+    public static final class AloneTurn {
+
+        /** How long an event may keep all others waiting. */
+        public static final Duration AT_MOST = Duration.ofSeconds(60);
+
+        private final Semaphore permit = new Semaphore(1);
+
+        /** Local time; 0 while nobody has it. */
+        private volatile long since;
+
+        /** False if somebody has it. */
+        public boolean tryTake() {
+            boolean ours = permit.tryAcquire();
+            if (ours) {
+                since = System.nanoTime() | 1;
+            }
+            return ours;
+        }
+
+        public void giveBack() {
+            since = 0;
+            permit.release();
+        }
+
+        /** Whether somebody has it, and not yet for so long that others may run beside him. */
+        public boolean holdsOthers() {
+            return holdsOthers(System.nanoTime());
+        }
+
+        /** As {@link #holdsOthers()}, at a local time. */
+        public boolean holdsOthers(long now) {
+            long taken = since;
+            return taken != 0 && now - taken <= AT_MOST.toNanos();
+        }
     }
 
     private final InboxTransactions transactions;

@@ -4,7 +4,6 @@ import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.inbox.InboxSql.Session;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
-import dev.eventbus.consumer.internal.AloneTurn;
 import dev.eventbus.internal.Checks;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -63,17 +62,19 @@ public final class JdbcInbox {
     private record Database(
             BiFunction<String, Session, InboxSql> dialect,
             boolean ours,
-            AloneTurn alone,
+            AttemptStore.AloneTurn alone,
             Function<InboxSql, InboxTransactions> transactions) {
 
         static Database of(DataSource dataSource, BiFunction<String, Session, InboxSql> dialect) {
             Objects.requireNonNull(dataSource, "dataSource");
-            return new Database(dialect, true, new AloneTurn(), sql -> InboxTransaction.of(dataSource, sql));
+            return new Database(
+                    dialect, true, new AttemptStore.AloneTurn(), sql -> InboxTransaction.of(dataSource, sql));
         }
 
         static Database of(Transactions transactions, BiFunction<String, Session, InboxSql> dialect) {
             Objects.requireNonNull(transactions, "transactions");
-            return new Database(dialect, false, new AloneTurn(), sql -> new JoinedTransactions(transactions));
+            return new Database(
+                    dialect, false, new AttemptStore.AloneTurn(), sql -> new JoinedTransactions(transactions));
         }
     }
 

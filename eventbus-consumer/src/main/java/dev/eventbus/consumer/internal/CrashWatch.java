@@ -5,7 +5,6 @@ import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.internal.Fatal;
 import java.sql.SQLException;
-import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -29,9 +28,6 @@ public final class CrashWatch {
 
     /** How often an event is started without coming back: once under watch, then five times alone. */
     public static final int MAX_STARTS = 6;
-
-    /** How long an event may keep all others waiting. */
-    public static final Duration ALONE_AT_MOST = Duration.ofSeconds(60);
 
     /** How many records may have been open when a process died: the open span of a partition, 10,000, and one poll. */
     public static final int WINDOW = 10_500;

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.consumer.inbox.AttemptStore;
+import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
@@ -59,10 +60,8 @@ class CrashWatchNotesTest {
         assertThat(turn.tryTake()).isTrue();
         long after = System.nanoTime() + 1;
         assertThat(watch.holdsOthers()).isTrue();
-        assertThat(turn.holdsOthers(before + CrashWatch.ALONE_AT_MOST.toNanos()))
-                .isTrue();
-        assertThat(turn.holdsOthers(after + CrashWatch.ALONE_AT_MOST.toNanos() + 1))
-                .isFalse();
+        assertThat(turn.holdsOthers(before + AloneTurn.AT_MOST.toNanos())).isTrue();
+        assertThat(turn.holdsOthers(after + AloneTurn.AT_MOST.toNanos() + 1)).isFalse();
         assertThat(turn.tryTake()).as("it still runs").isFalse();
         turn.giveBack();
         assertThat(watch.holdsOthers()).isFalse();
