@@ -184,8 +184,7 @@ final class Partition implements FlowControl.Read {
         isNowhereElse = true;
         decided = Math.max(OffsetTracker.NOTHING, Math.min(decided, offsets.last()));
         finishBy = finishBy == null ? Instant.MAX : finishBy;
-        startable.updateAndGet(
-                slot -> slot == UNDECIDED ? slot : decided); // else a report is on its way, which decides
+        startable.updateAndGet(slot -> slot == UNDECIDED ? slot : decided); // a report on its way decides
     }
 
     /** Nobody waits any more for what it still may start. */

@@ -282,9 +282,8 @@ final class RecordSource {
             seesNone = assignment.isEmpty() && e.unauthorizedTopics().containsAll(physicalTopics());
             return;
         }
-        if (denied.haveRested(
-                e.unauthorizedTopics())) { // nothing of them was asked for, so it is not they alone that cannot be read
-            failed(e);
+        if (denied.haveRested(e.unauthorizedTopics())) {
+            failed(e); // nothing of them was read, so it keeps the client from its other topics too
             discard(consumer, assigned);
             return;
         }

@@ -171,7 +171,7 @@ final class InFlight {
 
     /** Topics that others must not wait for: they have all the room a topic can have and acknowledge nothing, or as many locked rows. */
     Set<String> stuck() {
-        Set<String> stuck = room.full();
+        Set<String> stuck = new HashSet<>(room.full());
         if (!stuck.isEmpty()) {
             stuck.retainAll(silentFor(STUCK_AFTER).topics());
         }
