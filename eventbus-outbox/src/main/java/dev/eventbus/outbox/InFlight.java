@@ -175,6 +175,9 @@ final class InFlight {
         if (!stuck.isEmpty()) {
             stuck.retainAll(silentFor(STUCK_AFTER).topics());
         }
+        if (locked.isEmpty()) { // as ever: this is asked with each look
+            return stuck;
+        }
         stuck.addAll(lockedRoom.full());
         if (!lockedRoom.isFreeBeside(stuck, 0)) {
             locked.forEach(row -> stuck.add(row.event().topic()));
