@@ -146,9 +146,10 @@ final class ConsumerMain {
         Fate fate = Fate.of(event.id());
         boolean isRedriven = delivery.attempt() > ATTEMPTS && Fate.isMendedByRedrive(event.id());
         boolean healed = System.nanoTime() - healedUntil.get() < 0;
-        boolean fails = delivery.attempt() <= fate.failures && !isRedriven && !healed;
+        boolean isBad = delivery.attempt() <= fate.failures && !isRedriven;
+        boolean fails = isBad && !healed;
         boolean outage = System.nanoTime() - outageEnds.get() < 0;
-        write(event, delivery.attempt(), fails || outage || fate == Fate.HALTS, tx);
+        write(event, delivery.attempt(), fails || outage || fate == Fate.HALTS, isBad && healed, tx);
         if (fate == Fate.SLOW) {
             LockSupport.parkNanos(SLOW_NANOS);
         }
@@ -163,7 +164,7 @@ final class ConsumerMain {
         }
     }
 
-    private static void write(Event<? extends Change> event, int attempt, boolean fails, Connection tx)
+    private static void write(Event<? extends Change> event, int attempt, boolean fails, boolean healed, Connection tx)
             throws SQLException {
         Change change = event.payload();
         try (PreparedStatement insert = tx.prepareStatement(WorkloadSql.insertEffect())) {
@@ -175,6 +176,7 @@ final class ConsumerMain {
             insert.setLong(6, ProcessHandle.current().pid());
             insert.setInt(7, attempt);
             insert.setBoolean(8, fails);
+            insert.setBoolean(9, healed);
             insert.executeUpdate();
         }
     }

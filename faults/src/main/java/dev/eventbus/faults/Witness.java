@@ -68,7 +68,8 @@ final class Witness {
                                     row.getLong(4),
                                     row.getString(5),
                                     row.getBoolean(6),
-                                    row.getTimestamp(7).getTime())),
+                                    row.getBoolean(7),
+                                    row.getTimestamp(8).getTime())),
                     new HashSet<>(outbox),
                     rows(
                             connection,

@@ -15,7 +15,7 @@ final class WorkloadSql {
                 CREATE TABLE effect_state (key varchar(40) PRIMARY KEY, n bigint NOT NULL);
                 CREATE TABLE effect (
                   event_id varchar(40) NOT NULL, key varchar(40) NOT NULL, number bigint NOT NULL, nth bigint NOT NULL,
-                  digest varchar(64) NOT NULL, pid bigint NOT NULL, attempt integer NOT NULL, failed boolean NOT NULL,
+                  digest varchar(64) NOT NULL, pid bigint NOT NULL, attempt integer NOT NULL, failed boolean NOT NULL, healed boolean NOT NULL,
                   at timestamptz NOT NULL DEFAULT clock_timestamp());
                 CREATE INDEX effect_by_event ON effect (event_id);
                 CREATE TABLE given_up (event_id varchar(40) PRIMARY KEY)
@@ -60,7 +60,7 @@ final class WorkloadSql {
     }
 
     static String insertEffect() {
-        return "INSERT INTO effect (event_id, key, number, nth, digest, pid, attempt, failed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        return "INSERT INTO effect (event_id, key, number, nth, digest, pid, attempt, failed, healed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     }
 
     /** How many events have had no effect; parameter: the share of those that never have one. */
@@ -80,7 +80,7 @@ final class WorkloadSql {
     }
 
     static String effects() {
-        return "SELECT event_id, key, number, nth, digest, failed, at FROM effect";
+        return "SELECT event_id, key, number, nth, digest, failed, healed, at FROM effect";
     }
 
     static String outbox() {
@@ -95,8 +95,12 @@ final class WorkloadSql {
         return "INSERT INTO given_up (event_id) VALUES (?) ON CONFLICT DO NOTHING";
     }
 
+    /** Those that a person meant to give up, and has. */
     static String givenUp() {
-        return "SELECT event_id FROM given_up";
+        return """
+                SELECT event_id FROM given_up
+                WHERE EXISTS (SELECT 1 FROM eventbus_inbox mark WHERE mark.event_id = given_up.event_id AND outcome = 'SKIPPED')
+                """;
     }
 
     /** Events that end the process, that are committed. */

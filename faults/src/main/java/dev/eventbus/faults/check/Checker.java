@@ -120,6 +120,10 @@ public final class Checker {
     /** P6: what the group's offset has passed has ended as it should. */
     private void endings() {
         Set<String> effected = history.effects().stream().map(Effect::id).collect(toSet());
+        Set<String> healed = history.effects().stream()
+                .filter(Effect::healed)
+                .map(Effect::id)
+                .collect(toSet());
         Set<String> dead = history.letters().stream().map(Letter::id).collect(toSet());
         Set<String> waiting =
                 history.parked().stream().filter(Parked::waits).map(Parked::id).collect(toSet());
@@ -137,7 +141,7 @@ public final class Checker {
                     }
                 }
                 case LETTER, PARKED -> {
-                    if (!hasEffect && !hasLetter) {
+                    if (!hasLetter && !healed.contains(written.id())) {
                         found.add(Violation.DLQ_MISSING, written + " at " + sent.at());
                     }
                 }

@@ -59,9 +59,18 @@ public record History(
      * @param nth of the effects of its key, counted under the key's row lock
      * @param digest of what the handler was given
      * @param failed whether the handler has failed after it had written this, so that it may not be there
+     * @param healed whether the handler would have failed, had it not been healed
      * @param atMillis when, by the database's clock
      */
-    public record Effect(String id, String key, long number, long nth, String digest, boolean failed, long atMillis) {}
+    public record Effect(
+            String id,
+            String key,
+            long number,
+            long nth,
+            String digest,
+            boolean failed,
+            boolean healed,
+            long atMillis) {}
 
     /**
      * An event of a parked key.

@@ -112,7 +112,7 @@ class CheckerTest {
     @Test
     void what_a_handler_wrote_before_it_failed_may_not_be_there_though_the_event_fails_always() {
         story.letters.clear();
-        story.effects.add(new Effect("poison", "bob", 1, 0, "digest of poison", true, 15));
+        story.effects.add(new Effect("poison", "bob", 1, 0, "digest of poison", true, true, 15));
         assertOnly(Violation.FAILED_EFFECT, 1);
     }
 
@@ -136,6 +136,18 @@ class CheckerTest {
     }
 
     @Test
+    void what_fails_always_has_an_effect_in_place_of_a_letter_only_if_its_handler_was_healed() {
+        story.letters.clear();
+        story.effect("poison", "bob", 1, 0);
+        assertOnly(Violation.DLQ_MISSING, 1);
+        Story.alter(
+                story.effects,
+                story.effects.size() - 1,
+                effect -> new Effect(effect.id(), effect.key(), 1, 0, effect.digest(), false, true, effect.atMillis()));
+        assertThat(story.check().total()).isZero();
+    }
+
+    @Test
     void a_dead_letter_of_what_has_its_effect_is_a_phantom() {
         story.letters.add(new Letter(new Position(0, 3), "a3", "bytes of a3", EXHAUSTED, 30));
         assertOnly(Violation.DLQ_PHANTOM, 1);
@@ -145,13 +157,6 @@ class CheckerTest {
     void what_has_its_dead_letter_and_its_effect_too_is_a_phantom_though_its_handler_was_mended_meanwhile() {
         story.effect("poison", "bob", 1, 0);
         assertOnly(Violation.DLQ_PHANTOM, 1);
-    }
-
-    @Test
-    void what_was_mended_before_it_was_given_up_may_have_its_effect_instead_of_a_dead_letter() {
-        story.letters.clear();
-        story.effect("poison", "bob", 1, 0);
-        assertThat(story.check().total()).isZero();
     }
 
     @Test
@@ -269,7 +274,8 @@ class CheckerTest {
         Story.alter(
                 story.effects,
                 3,
-                effect -> new Effect(effect.id(), effect.key(), effect.number(), 1, "other", false, effect.atMillis()));
+                effect -> new Effect(
+                        effect.id(), effect.key(), effect.number(), 1, "other", false, false, effect.atMillis()));
         assertOnly(Violation.CORRUPT, 2);
     }
 
@@ -292,6 +298,13 @@ class CheckerTest {
 
     private static Effect nth(Effect effect, long nth) {
         return new Effect(
-                effect.id(), effect.key(), effect.number(), nth, effect.digest(), effect.failed(), effect.atMillis());
+                effect.id(),
+                effect.key(),
+                effect.number(),
+                nth,
+                effect.digest(),
+                effect.failed(),
+                effect.healed(),
+                effect.atMillis());
     }
 }

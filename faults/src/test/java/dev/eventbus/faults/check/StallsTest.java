@@ -18,7 +18,7 @@ class StallsTest {
 
     private void event(String id, long number, long committed, long effect) {
         story.ledger.add(new Written(id, "alice", number, "", committed));
-        story.effects.add(new Effect(id, "alice", number, number, "", false, effect));
+        story.effects.add(new Effect(id, "alice", number, number, "", false, false, effect));
     }
 
     private Stalls stalls() {

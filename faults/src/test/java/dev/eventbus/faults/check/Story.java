@@ -63,7 +63,7 @@ final class Story {
     }
 
     void effect(String id, String key, long number, long nth) {
-        effects.add(new Effect(id, key, number, nth, "digest of " + id, false, number * 10 + 5));
+        effects.add(new Effect(id, key, number, nth, "digest of " + id, false, false, number * 10 + 5));
     }
 
     static <T> void alter(List<T> rows, int index, UnaryOperator<T> change) {
