@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Locale;
 import java.util.Set;
+import java.util.function.Supplier;
 import javax.sql.DataSource;
 import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.extension.ExtensionContext.Namespace;
@@ -51,7 +52,7 @@ import org.postgresql.ds.PGSimpleDataSource;
  * 127.0.0.1:24813, PostgreSQL 18.6 at jdbc:postgresql://127.0.0.1:29020/postgres}.
  *
  * <p>A server that does not come up fails every test that asks for it, with the reason; nothing is skipped. Needs JUnit
- * Jupiter 6, which this artifact does not bring along.
+ * Jupiter 5.9 or newer, or 6, which this artifact does not bring along.
  */
 public final class ServersExtension implements ParameterResolver {
 
@@ -75,13 +76,12 @@ public final class ServersExtension implements ParameterResolver {
                 kinds(parameter.getDeclaringExecutable().getParameterTypes());
         try {
             // JUnit closes what is in the root store after the last test
-            Object server = extension
-                    .getRoot()
-                    .getStore(NAMESPACE)
-                    .computeIfAbsent(
-                            SharedServers.class,
-                            key -> SharedServers.of(Setting.ofThisJvm(), System.out),
-                            SharedServers.class)
+            Object server = stored(
+                            extension,
+                            Closing.class,
+                            () -> new Closing(SharedServers.of(Setting.ofThisJvm(), System.out)),
+                            Closing.class)
+                    .servers()
                     .get(wanted, together);
             return parameter.getParameter().getType() == DataSource.class
                     ? databaseOf(extension, (PostgresServer) server)
@@ -97,14 +97,26 @@ public final class ServersExtension implements ParameterResolver {
             test = test.getEnclosingClass();
         }
         String prefix = test.getSimpleName().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]", "_");
-        return extension
-                .getRoot()
-                .getStore(NAMESPACE)
-                .computeIfAbsent(
-                        test,
-                        key -> created(
-                                postgres, prefix.substring(0, Math.min(prefix.length(), LONGEST_DATABASE_PREFIX))),
-                        DataSource.class);
+        return stored(
+                extension,
+                test,
+                () -> created(postgres, prefix.substring(0, Math.min(prefix.length(), LONGEST_DATABASE_PREFIX))),
+                DataSource.class);
+    }
+
+    /** What the root store has, made if it has none. Jupiter 5 has no other method for it, and 6 has another name. */
+    @SuppressWarnings("deprecation")
+    private static <T> T stored(ExtensionContext extension, Object key, Supplier<T> make, Class<T> type) {
+        return extension.getRoot().getStore(NAMESPACE).getOrComputeIfAbsent(key, absent -> make.get(), type);
+    }
+
+    /** Servers that JUnit closes: Jupiter 5 closes nothing else. */
+    @SuppressWarnings("deprecation")
+    private record Closing(SharedServers servers) implements ExtensionContext.Store.CloseableResource {
+        @Override
+        public void close() {
+            servers.close();
+        }
     }
 
     private static DataSource created(PostgresServer postgres, String prefix) {

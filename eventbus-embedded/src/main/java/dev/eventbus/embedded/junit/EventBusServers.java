@@ -26,7 +26,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
  * <p>Parameters of tests, of life-cycle methods and of the constructor: {@link dev.eventbus.embedded.KafkaServer}, {@link
  * javax.sql.DataSource} (an empty PostgreSQL database of the class's own), {@link dev.eventbus.embedded.PostgresServer}. The servers
  * start when the first test asks, without Docker, serve all test classes of the JVM, and end after the last test; where else they
- * may be: {@link ServersExtension}. One that does not come up fails the tests that ask for it. Needs JUnit Jupiter 6, which this
+ * may be: {@link ServersExtension}. One that does not come up fails the tests that ask for it. Needs JUnit Jupiter 5.9 or newer, or 6, which this
  * artifact does not bring along.
  */
 @Target(ElementType.TYPE)
