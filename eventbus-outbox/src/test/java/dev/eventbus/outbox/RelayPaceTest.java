@@ -153,6 +153,6 @@ class RelayPaceTest {
     private static OutboxRow row(long seq) {
         EncodedEvent event = new EncodedEvent(
                 "evt-" + seq, "T", "topic", "key", new byte[100], "application/json", null, null, Map.of());
-        return new OutboxRow(new RowKey(0, seq, event.id()), event, Instant.EPOCH, "", "");
+        return new OutboxRow(new RowKey(0, seq, event.id()), event, Instant.EPOCH, 100, "", "");
     }
 }

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param onlyTopic if not null, the only topic whose rows are read
  * @param rowsPerShard most rows of one shard
  * @param rows most rows in all
- * @param bytes no row is returned once the rows before it have this many bytes of payload
+ * @param bytes no row is returned once the rows before it have this many bytes of payload and headers
  */
 public record FetchWindow(
         List<Floor> floors,

@@ -10,12 +10,13 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
-/** H2 2.x in any compatibility mode: for tests and demos. It gives no exact floor, so a shard is read from its beginning. */
+/** H2 2.2 or later in any compatibility mode: for tests and demos. It gives no exact floor, so a shard is read from its beginning. */
 public record H2OutboxSql(TableNames names) implements OutboxSql {
 
     /** Rows of one shard; a fetch has one of these for every owned shard. */
     private static final String ROWS_OF_A_SHARD = """
-            (SELECT CAST(? AS integer) AS turn, o.*, COALESCE(OCTET_LENGTH(o.payload), 0) AS size
+            (SELECT CAST(? AS integer) AS turn, o.*,
+                    COALESCE(OCTET_LENGTH(o.payload), 0) + COALESCE(OCTET_LENGTH(o.headers), 0) AS size
              FROM "eventbus_outbox" o
              WHERE o.shard = ? AND o.seq > ?
                AND NOT (o.aggregatetype = ANY (?))
@@ -68,7 +69,8 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
                 window.floors().stream().map(floor -> ROWS_OF_A_SHARD).collect(Collectors.joining(" UNION ALL "));
         String sql = names.in("""
                 SELECT CAST(NULL AS bigint) AS snapshot_xmin, CAST(NULL AS bigint) AS head, shard, seq, id, aggregatetype,
-                       aggregateid, type, payload, headers, content_type, traceparent, tracestate, created_at
+                       aggregateid, type, payload, headers, content_type, traceparent, tracestate, created_at,
+                       size AS bytes
                 FROM (
                   SELECT page.*, SUM(page.size) OVER (ORDER BY page.turn, page.seq) - page.size AS bytes_before
                   FROM (SELECT * FROM (%s) ORDER BY turn, seq LIMIT ?) page)

@@ -35,7 +35,8 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
      * server write the union to disk.
      */
     private static final String ROWS_OF_A_SHARD = """
-            (SELECT CAST(? AS signed) AS turn, o.shard, o.seq, COALESCE(OCTET_LENGTH(o.payload), 0) AS size
+            (SELECT CAST(? AS signed) AS turn, o.shard, o.seq,
+                    COALESCE(OCTET_LENGTH(o.payload), 0) + COALESCE(OCTET_LENGTH(o.headers), 0) AS size
              FROM `eventbus_outbox` o FORCE INDEX (PRIMARY)
              WHERE o.shard = ? AND o.seq > ? AND o.seq < ?
                AND o.aggregatetype NOT IN (%s)
@@ -112,9 +113,9 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                 SELECT NULL AS snapshot_xmin, NULL AS head, event.shard, event.seq, CONVERT(event.id USING utf8mb4) AS id,
                        CONVERT(event.aggregatetype USING utf8mb4) AS aggregatetype,
                        CONVERT(event.aggregateid USING utf8mb4) AS aggregateid, event.type, event.payload, event.headers,
-                       event.content_type, event.traceparent, event.tracestate, event.created_at
+                       event.content_type, event.traceparent, event.tracestate, event.created_at, chosen.size AS bytes
                 FROM (
-                  SELECT page.turn, page.shard, page.seq,
+                  SELECT page.turn, page.shard, page.seq, page.size,
                          SUM(page.size) OVER (ORDER BY page.turn, page.seq) - page.size AS bytes_before
                   FROM (SELECT * FROM (%s) head ORDER BY turn, seq LIMIT ?) page) chosen
                 STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)

@@ -55,7 +55,7 @@ public interface OutboxSql {
     /**
      * One statement, one snapshot, all owned shards. Columns: {@code snapshot_xmin} and {@code head} (NULL where the database
      * gives no exact floor), then {@code shard, seq, id, aggregatetype, aggregateid, type, payload, headers, content_type,
-     * traceparent, tracestate, created_at}, and what {@link #place} reads. Where the first two are given, a row of their own has them, with {@code shard} NULL.
+     * traceparent, tracestate, created_at, bytes}, and what {@link #place} reads. Where the first two are given, a row of their own has them, with {@code shard} NULL.
      * Events come in the order of the shards' turns, within a shard by {@code seq}.
      */
     PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException;

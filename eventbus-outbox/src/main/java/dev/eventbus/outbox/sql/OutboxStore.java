@@ -195,7 +195,6 @@ public final class OutboxStore {
 
     private OutboxRow row(ResultSet row, int shard) throws SQLException {
         String id = row.getString(5);
-        String key = row.getString(7);
         Map<String, String> headers = Map.of();
         String unreadable = "";
         try {
@@ -207,7 +206,7 @@ public final class OutboxStore {
                 id,
                 row.getString(8),
                 row.getString(6),
-                key == null ? "" : key,
+                Objects.requireNonNullElse(row.getString(7), ""),
                 row.getBytes(9),
                 row.getString(11),
                 row.getString(12),
@@ -217,6 +216,7 @@ public final class OutboxStore {
                 new RowKey(shard, row.getLong(4), id),
                 event,
                 Objects.requireNonNull(sql.instant(row, 14)),
+                row.getInt(15),
                 sql.place(row),
                 unreadable);
     }

@@ -76,17 +76,18 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                        NULL::smallint AS shard, NULL::bigint AS seq, NULL::varchar AS id, NULL::varchar AS aggregatetype,
                        NULL::varchar AS aggregateid, NULL::varchar AS type, NULL::bytea AS payload, NULL::text AS headers,
                        NULL::varchar AS content_type, NULL::varchar AS traceparent, NULL::varchar AS tracestate,
-                       NULL::timestamptz AS created_at, NULL::tid AS place
+                       NULL::timestamptz AS created_at, NULL::integer AS bytes, NULL::tid AS place
                 UNION ALL
                 SELECT NULL, NULL, page.shard, page.seq, page.id, page.aggregatetype, page.aggregateid, page.type, page.payload,
                        page.headers, page.content_type, page.traceparent, page.tracestate, page.created_at,
-                       page.place
+                       page.bytes, page.place
                 FROM (
-                  SELECT o.*, sum(coalesce(octet_length(o.payload), 0)) OVER (ROWS UNBOUNDED PRECEDING)
-                              - coalesce(octet_length(o.payload), 0) AS bytes_before
+                  SELECT o.*, sum(o.bytes) OVER (ROWS UNBOUNDED PRECEDING) - o.bytes AS bytes_before
                   FROM unnest(?::smallint[], ?::bigint[]) AS owned (shard, floor)
                   CROSS JOIN LATERAL (
-                    SELECT o.ctid AS place, o.* FROM "eventbus_outbox" o
+                    SELECT o.ctid AS place, o.*,
+                           coalesce(octet_length(o.payload), 0) + coalesce(octet_length(o.headers), 0) AS bytes
+                    FROM "eventbus_outbox" o
                     WHERE o.shard = owned.shard AND o.seq > owned.floor
                       AND o.aggregatetype <> ALL (?::varchar[])
                       AND o.aggregatetype = coalesce(?::varchar, o.aggregatetype)
@@ -117,7 +118,7 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
 
     @Override
     public String place(ResultSet row) throws SQLException {
-        return row.getString(15);
+        return row.getString(16);
     }
 
     /** Commits asynchronously, as no statement does but those that delete: what a crash undoes is sent again. */

@@ -23,7 +23,7 @@ class FetchWindowTest {
     private static OutboxRow row(int shard, long seq) {
         EncodedEvent event = new EncodedEvent(
                 "evt-" + seq, "T", "topic", "key", new byte[100], "application/json", null, null, Map.of());
-        return new OutboxRow(new RowKey(shard, seq, event.id()), event, Instant.EPOCH, "", "");
+        return new OutboxRow(new RowKey(shard, seq, event.id()), event, Instant.EPOCH, 100, "", "");
     }
 
     @Test

@@ -221,6 +221,15 @@ abstract class OutboxStoreContract {
     }
 
     @Test
+    void a_fetch_counts_headers_as_it_counts_payloads() throws SQLException {
+        publish(IntStream.range(0, 10)
+                .mapToObj(i -> event("evt-" + i, "user-" + i % 3).withHeader("note", "x".repeat(10_000)))
+                .toArray(Event<?>[]::new));
+        List<OutboxRow> page = fetch(List.of(), List.of(), 500, 2_000, 30_000);
+        assertThat(page).hasSize(3).allSatisfy(row -> assertThat(row.bytes()).isGreaterThan(10_000));
+    }
+
+    @Test
     void a_delete_takes_exactly_the_rows_it_names() throws SQLException {
         publish(event("evt-1", "bob"), event("evt-2", "bob"), event("evt-3", "alice"));
         List<RowKey> keys = fetch().stream().map(OutboxRow::key).toList();
@@ -283,7 +292,8 @@ abstract class OutboxStoreContract {
         OutboxRow second = rows.get(1);
         RowKey crossed =
                 new RowKey(first.key().shard(), first.key().seq(), second.key().id());
-        OutboxRow other = new OutboxRow(crossed, first.event(), first.createdAt(), first.place(), first.unreadable());
+        OutboxRow other = new OutboxRow(
+                crossed, first.event(), first.createdAt(), first.bytes(), first.place(), first.unreadable());
         assertThat(store.delete(relay, List.of(other)).rows()).isZero();
         assertThat(ids(fetch())).hasSize(2);
     }
