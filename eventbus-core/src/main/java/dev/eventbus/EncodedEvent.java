@@ -31,6 +31,12 @@ public record EncodedEvent(
         @Nullable String tracestate,
         Map<String, String> headers) {
 
+    /** A batch of one record, and the names of the library's five headers with their lengths, is about 170 bytes. */
+    private static final int FRAME = 240;
+
+    /** Of a header's name and value, as Kafka writes them. */
+    private static final int LENGTHS = 6;
+
     /** Value, key, id, type and the user's headers together, in bytes: what {@code maxEventBytes} limits. */
     public int sizeInBytes() {
         int bytes = (value == null ? 0 : value.length) + bytesOf(key) + bytesOf(id) + bytesOf(type);
@@ -40,8 +46,13 @@ public record EncodedEvent(
         return bytes;
     }
 
-    private static int bytesOf(String text) {
-        return text.getBytes(UTF_8).length;
+    /** What a batch of this one record has beside, at most, in bytes: its frame, the library's own headers, the lengths of the user's. */
+    public int overheadInBytes() {
+        return FRAME + bytesOf(contentType) + bytesOf(traceparent) + bytesOf(tracestate) + LENGTHS * headers.size();
+    }
+
+    private static int bytesOf(@Nullable String text) {
+        return text == null ? 0 : text.getBytes(UTF_8).length;
     }
 
     /** Without value, key and headers: these never reach a log. */

@@ -12,9 +12,6 @@ import org.jspecify.annotations.Nullable;
  */
 public record SizeLimits(int maxEventBytes, Map<String, Integer> topics) {
 
-    /** What Kafka adds to key, value and headers in a batch of one record, and the names of the library's own headers. */
-    private static final int RECORD_OVERHEAD = 256;
-
     /**
      * A limit that an event is over.
      *
@@ -37,17 +34,22 @@ public record SizeLimits(int maxEventBytes, Map<String, Integer> topics) {
         return new SizeLimits(maxEventBytes, more);
     }
 
-    /** What is too large about so many bytes on a topic; null if nothing is. */
-    public @Nullable Excess excess(String topic, int bytes) {
+    /**
+     * What is too large about an event of a topic; null if nothing is.
+     *
+     * @param bytes its value, key and headers
+     * @param around what the record adds to them
+     */
+    public @Nullable Excess excess(String topic, int bytes, int around) {
         if (bytes > maxEventBytes) {
             return new Excess(
                     "the limit maxEventBytes is %,d".formatted(maxEventBytes),
                     "raise maxEventBytes together with the topic's max.message.bytes");
         }
         Integer taken = topics.get(topic);
-        return taken != null && bytes > taken - RECORD_OVERHEAD
+        return taken != null && bytes > taken - around
                 ? new Excess(
-                        "topic %s takes %,d with %d for the record around it".formatted(topic, taken, RECORD_OVERHEAD),
+                        "topic %s takes %,d with %d for the record around it".formatted(topic, taken, around),
                         "raise the topic's max.message.bytes and its TopicSpec")
                 : null;
     }

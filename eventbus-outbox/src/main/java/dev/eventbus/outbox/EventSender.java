@@ -36,7 +36,7 @@ final class EventSender {
     /** An event that has failed and is not settled. */
     private static final class Suspect {
         final String topic;
-        final Instant since;
+        Instant since;
         int failures;
         final Set<String> sentLater = new LinkedHashSet<>();
 
@@ -46,6 +46,7 @@ final class EventSender {
         }
 
         boolean isRefused(SendFault fault, Instant now) {
+            since = now.isBefore(since) ? now : since; // the clock was set back
             return failures >= fault.tries() && !now.isBefore(since.plus(fault.patience()));
         }
     }

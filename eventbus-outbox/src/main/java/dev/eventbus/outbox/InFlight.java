@@ -175,14 +175,17 @@ final class InFlight {
         if (!stuck.isEmpty()) {
             stuck.retainAll(silentFor(STUCK_AFTER).topics());
         }
-        if (locked.isEmpty()) { // as ever: this is asked with each look
-            return stuck;
-        }
-        stuck.addAll(lockedRoom.full());
-        if (!lockedRoom.isFreeBeside(stuck, 0)) {
-            locked.forEach(row -> stuck.add(row.event().topic()));
-        }
+        stuck.addAll(heldUp());
         return stuck;
+    }
+
+    /** Topics of which so many rows are locked that no more are read until somebody's transaction ends. */
+    Set<String> heldUp() {
+        Set<String> heldUp = new HashSet<>(lockedRoom.full());
+        if (!lockedRoom.isFreeBeside(heldUp, 0)) {
+            locked.forEach(row -> heldUp.add(row.event().topic()));
+        }
+        return heldUp;
     }
 
     Collection<Lane> lanes() {
@@ -193,10 +196,9 @@ final class InFlight {
         return !lanes.values().stream().allMatch(Lane::isIdle);
     }
 
-    /** Whether anything of a topic is in flight. */
+    /** Whether anything of a topic is in flight of which Kafka may not have all; it has what is locked. */
     boolean holds(String topic) {
-        return room.of(Set.of(topic)).rows() > 0
-                || locked.stream().anyMatch(row -> row.event().topic().equals(topic));
+        return room.of(Set.of(topic)).rows() > 0;
     }
 
     int handedOver(String topic) {

@@ -82,7 +82,7 @@ public final class JdbcOutbox implements Outbox {
 
         /** @throws PublishRefusedException if the event is over a limit */
         void check(EncodedEvent event) {
-            SizeLimits.Excess excess = sizes.excess(event.topic(), event.sizeInBytes());
+            SizeLimits.Excess excess = sizes.excess(event.topic(), event.sizeInBytes(), event.overheadInBytes());
             if (excess != null) {
                 throw new PublishRefusedException(
                         ErrorCode.EVENT_TOO_LARGE,
@@ -123,7 +123,7 @@ public final class JdbcOutbox implements Outbox {
         return on(PostgresOutboxSql::new);
     }
 
-    /** An outbox on H2 2.x, in any of its modes: for tests and demos. */
+    /** An outbox on H2 2.2 or later, in any of its modes: for tests and demos. */
     public static JdbcOutbox h2() {
         return on(H2OutboxSql::new);
     }

@@ -268,7 +268,7 @@ final class OutboxFeed {
             return new Look(false, false);
         }
         Set<String> leftOut = inFlight.stuck();
-        boolean allRead = leftOut.isEmpty();
+        boolean allRead = floors.leaveOut(inFlight.heldUp()).containsAll(leftOut);
         if (!inFlight.room().isFreeBeside(leftOut, 0)) {
             return new Look(true, true);
         }
@@ -348,8 +348,9 @@ final class OutboxFeed {
         Set<String> halfOpen = breakers.halfOpen();
         floors.searchOnly(halfOpen);
         for (String topic : halfOpen) {
-            if (inFlight.handedOver(topic) == 0 && sender.partitionsOf(topic, partitions, connection) > 0) {
-                List<FetchWindow.Floor> here = floors.search(topic, shards);
+            boolean isTried = inFlight.handedOver(topic) == 0 && sender.partitionsOf(topic, partitions, connection) > 0;
+            List<FetchWindow.Floor> here = isTried ? floors.search(topic, shards) : List.of();
+            if (!here.isEmpty()) {
                 FetchWindow first = FetchWindow.firstOf(topic, here, inFlight.keys());
                 OutboxStore.Fetched fetched = store.fetch(connection, first);
                 List<OutboxRow> rows = fetched.rows();

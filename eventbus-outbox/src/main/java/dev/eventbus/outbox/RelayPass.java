@@ -356,6 +356,7 @@ final class RelayPass {
                 && cluster.problem().isEmpty()
                 && silences.isEmpty()
                 && sink.problems().isEmpty()
+                && inFlight.heldUp().isEmpty()
                 && breakers.waiting().isEmpty();
         return new RelayHealth(
                 up,

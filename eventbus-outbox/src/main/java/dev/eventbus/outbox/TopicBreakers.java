@@ -126,7 +126,7 @@ final class TopicBreakers {
         Instant now = clock.instant();
         breakers.values().removeIf(breaker -> breaker.isForgotten(now));
         Breaker breaker = breakers.computeIfAbsent(topic, any -> new Breaker(now));
-        if (breaker.isClosed()) {
+        if (breaker.isClosed() || now.isBefore(breaker.since)) { // the latter after the clock was set back
             breaker.closedAt = null;
             breaker.since = now;
         }
@@ -170,7 +170,7 @@ final class TopicBreakers {
         if (breaker == null
                 || breaker.problem.isEmpty()
                 || breaker.told
-                || breaker.toldAt.isAfter(now.minus(PROBATION))) {
+                || breaker.toldAt.isAfter(now.minus(PROBATION)) && !breaker.toldAt.isAfter(now)) {
             return false;
         }
         breaker.told = true;

@@ -194,7 +194,7 @@ public final class RecordingOutbox implements Outbox {
 
         private void checkEvent(Event<?> event) {
             EncodedEvent encoded = encoder.encode(event);
-            SizeLimits.Excess excess = limits.excess(encoded.topic(), encoded.sizeInBytes());
+            SizeLimits.Excess excess = limits.excess(encoded.topic(), encoded.sizeInBytes(), encoded.overheadInBytes());
             if (excess != null) {
                 throw refused(
                         ErrorCode.EVENT_TOO_LARGE,

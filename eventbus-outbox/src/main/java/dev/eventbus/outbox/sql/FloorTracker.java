@@ -58,6 +58,19 @@ public final class FloorTracker {
     /** Shards that have no event of a topic, by topic. */
     private final Map<String, Set<Integer>> searched = new HashMap<>();
 
+    /** In how many shards is looked for one at once: such a look passes all events of other topics. */
+    private int mostSearched = Shards.COUNT;
+
+    /** How many shards the search under way has, and when it began; what of its time is left to a fetch, and whether it has none. */
+    private int searching;
+
+    private long searchBegan;
+    private long searchLeft;
+    private boolean searchRests;
+
+    /** Topics that are left out until further notice: floors rise above their events too. */
+    private Set<String> leftOut = Set.of();
+
     /** Head of the last fetch. */
     private OptionalLong head = OptionalLong.empty();
 
@@ -127,29 +140,53 @@ public final class FloorTracker {
         }
     }
 
-    /** In which of these shards to look next for an event of a topic: from their beginnings, as floors lie above what was left out. */
+    /**
+     * In which of these shards to look next for an event of a topic: from their beginnings, as floors lie above what was left out. In none if
+     * that took long enough before this fetch: other events and the leases must not wait for it.
+     */
     public List<FetchWindow.Floor> search(String topic, Collection<Integer> shards) {
+        searchEnded();
+        if (searchLeft <= 0) {
+            return List.of();
+        }
         Set<Integer> without = searched.computeIfAbsent(topic, any -> new HashSet<>());
         if (without.containsAll(shards)) {
             without.clear();
         }
-        return shards.stream()
+        List<FetchWindow.Floor> here = shards.stream()
                 .filter(shard -> !without.contains(shard))
-                .limit(most)
+                .limit(mostSearched)
                 .map(shard -> new FetchWindow.Floor(shard, BEGINNING))
                 .toList();
+        searching = here.size();
+        searchBegan = nanoTime.getAsLong();
+        return here;
+    }
+
+    private void searchEnded() {
+        if (searching > 0) {
+            long nanos = Math.max(1, nanoTime.getAsLong() - searchBegan);
+            long quick = searching * quickNanos / nanos;
+            mostSearched = (int) Math.max(1, Math.min(Math.min(quick, 2L * mostSearched), Shards.COUNT));
+            searchLeft -= nanos;
+            searching = 0;
+        }
     }
 
     /** There was no event of a topic here. Returns whether there is none in any of these shards, as far as was looked. */
     public boolean foundNone(String topic, List<FetchWindow.Floor> here, Collection<Integer> shards) {
+        searchEnded();
         Set<Integer> without = searched.computeIfAbsent(topic, any -> new HashSet<>());
         here.forEach(floor -> without.add(floor.shard()));
         return without.containsAll(shards);
     }
 
-    /** Events are looked for of no other topics than these. */
+    /** A fetch begins; events are looked for before it of no other topics than these. */
     public void searchOnly(Set<String> topics) {
         searched.keySet().retainAll(topics);
+        searching = 0;
+        searchLeft = searchRests ? 0 : quickNanos;
+        searchRests = false;
     }
 
     /**
@@ -176,12 +213,24 @@ public final class FloorTracker {
         doubtAll();
         head = OptionalLong.empty();
         most = 1;
+        mostSearched = 1;
+        searchRests = searching > 0; // the connection may have been lost by it: first the others are read
+        searching = 0;
         chosenFrom = chosen.isEmpty() ? chosenFrom : chosen.get(0) + 1;
         chosen = List.of();
     }
 
     public void forgetAll() {
         floors.clear();
+    }
+
+    /** Some topics are left out until further notice. If one that was is not any more, its events may lie below the floors. */
+    public Set<String> leaveOut(Set<String> topics) {
+        if (!topics.containsAll(leftOut)) {
+            forgetAll();
+        }
+        leftOut = Set.copyOf(topics);
+        return leftOut;
     }
 
     /** Numbers may be given out again: nothing counts as settled either. */

@@ -1,6 +1,6 @@
 package dev.eventbus.outbox.sql;
 
-/** H2 2.x in any compatibility mode: for tests and demos. */
+/** H2 2.2 or later in any compatibility mode: for tests and demos. */
 record H2AdminSql(TableNames names) implements AdminSql {
 
     @Override
@@ -142,7 +142,7 @@ record H2AdminSql(TableNames names) implements AdminSql {
     @Override
     public String server() {
         return """
-                SELECT 'H2 ' || H2VERSION(), H2VERSION() LIKE '1.%', 1
+                SELECT 'H2 ' || H2VERSION(), H2VERSION() LIKE '1.%' OR H2VERSION() LIKE '2.0.%' OR H2VERSION() LIKE '2.1.%', 1
                 """;
     }
 

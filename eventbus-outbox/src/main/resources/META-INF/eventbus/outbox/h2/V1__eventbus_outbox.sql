@@ -1,4 +1,4 @@
--- eventbus, outbox side, H2 2.x in any mode: for tests and demos. Names and meaning as on PostgreSQL.
+-- eventbus, outbox side, H2 2.2 or later in any mode: for tests and demos. Names and meaning as on PostgreSQL.
 -- Table names are quoted, hence lower case: SELECT * FROM "eventbus_outbox".
 
 -- A row is an event that Kafka has not acknowledged yet: inserted once, deleted once, never updated.

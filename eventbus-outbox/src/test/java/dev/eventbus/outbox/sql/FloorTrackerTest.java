@@ -181,6 +181,11 @@ class FloorTrackerTest {
         assertThat(planned()).hasSize(1).isNotEqualTo(first);
     }
 
+    private List<FetchWindow.Floor> search(String topic) {
+        floors.searchOnly(Set.of(topic));
+        return floors.search(topic, ALL);
+    }
+
     @Test
     void an_event_of_a_topic_is_looked_for_in_few_shards_too_and_in_each_once() {
         floors.reset();
@@ -188,15 +193,58 @@ class FloorTrackerTest {
         boolean none = false;
         for (int look = 0; look < Shards.COUNT; look++) {
             assertThat(none).isFalse();
-            List<FetchWindow.Floor> where = floors.search("asset.events", ALL);
+            List<FetchWindow.Floor> where = search("asset.events");
             assertThat(where).hasSize(1);
             where.forEach(floor -> searched.add(floor.shard()));
+            nanos += QUICK.toNanos();
             none = floors.foundNone("asset.events", where, ALL);
         }
         assertThat(none).isTrue();
         assertThat(searched).containsExactlyInAnyOrderElementsOf(ALL);
-        floors.searchOnly(Set.of());
-        assertThat(floors.search("asset.events", ALL)).hasSize(1);
+    }
+
+    @Test
+    void the_search_of_several_topics_takes_no_longer_than_a_quick_fetch_and_one_look() {
+        floors.searchOnly(Set.of("asset.events", "house.events", "user.events"));
+        for (String topic : List.of("asset.events", "house.events")) {
+            assertThat(floors.search(topic, ALL)).hasSize(Shards.COUNT);
+            nanos += QUICK.toNanos() / 2;
+        }
+        assertThat(floors.search("user.events", ALL)).isEmpty();
+        floors.searchOnly(Set.of("user.events"));
+        assertThat(floors.search("user.events", ALL)).as("in the next fetch").hasSize(Shards.COUNT);
+    }
+
+    @Test
+    void a_search_that_was_slow_goes_on_in_fewer_shards_and_a_quick_one_in_more() {
+        List<FetchWindow.Floor> where = search("asset.events");
+        nanos += 4 * QUICK.toNanos();
+        floors.foundNone("asset.events", where, ALL);
+        where = search("asset.events");
+        assertThat(where).hasSize(4);
+        nanos += 1;
+        floors.foundNone("asset.events", where, ALL);
+        assertThat(search("asset.events")).hasSize(8);
+    }
+
+    @Test
+    void after_a_search_in_which_the_connection_was_lost_the_others_are_read_first() {
+        search("asset.events");
+        floors.reset();
+        assertThat(search("asset.events")).isEmpty();
+        assertThat(search("asset.events")).hasSize(1);
+    }
+
+    @Test
+    void floors_rise_above_what_is_left_out_until_further_notice_and_are_forgotten_when_it_is_not() {
+        floors.leaveOut(Set.of("asset.events"));
+        fetched(100, 40, Map.of());
+        floors.began(107);
+        fetched(107, 41, Map.of(0, 10L));
+        assertThat(floors.leaveOut(Set.of("asset.events", "house.events"))).hasSize(2);
+        assertThat(floors.floor(0)).isGreaterThan(BEGINNING);
+        floors.leaveOut(Set.of("house.events"));
+        assertThat(floors.floor(0)).isEqualTo(BEGINNING);
     }
 
     @Test
