@@ -21,6 +21,10 @@ final class SystemAQuestion implements AutoCloseable {
     private static final int PARTITIONS = 3;
     private static final int REPETITIONS = 3;
     private static final int WARM_UP_SECONDS = 5;
+
+    /** Until the compilers of five JVMs have done most of their work, beside which nothing else gets a processor in time. */
+    private static final int WARM_UP_SECONDS_OF_LOAD = 45;
+
     private static final int SECONDS_OF_A_KILL = 12;
     private static final int SECONDS_BEFORE_IT = 2;
     private static final Duration LIMIT = Duration.ofMinutes(1);
@@ -52,7 +56,8 @@ final class SystemAQuestion implements AutoCloseable {
                         TopicSpec.of("housing.events", PARTITIONS),
                         TopicSpec.of(DEAD_LETTERS, 1))
                 .provision();
-        int allSeconds = 2 * WARM_UP_SECONDS
+        int allSeconds = WARM_UP_SECONDS
+                + WARM_UP_SECONDS_OF_LOAD
                 + 2 * REPETITIONS * seconds
                 + servers.kafka().nodes() * SECONDS_OF_A_KILL;
         this.asset = SystemAFlow.start(servers, "asset", PARTITIONS, high.asset() * allSeconds);
@@ -61,7 +66,7 @@ final class SystemAQuestion implements AutoCloseable {
 
     void ask() {
         run(low, WARM_UP_SECONDS);
-        run(high, WARM_UP_SECONDS);
+        run(high, WARM_UP_SECONDS_OF_LOAD);
         if (options.asks("latency")) {
             for (int repetition = 0; repetition < REPETITIONS; repetition++) {
                 measure(low);

@@ -112,7 +112,7 @@ public final class ServersExtension implements ParameterResolver {
 
     /** Servers that JUnit closes: Jupiter 5 closes nothing else. */
     @SuppressWarnings("deprecation")
-    private record Closing(SharedServers servers) implements ExtensionContext.Store.CloseableResource {
+    private record Closing(SharedServers servers) implements ExtensionContext.Store.CloseableResource, AutoCloseable {
         @Override
         public void close() {
             servers.close();
