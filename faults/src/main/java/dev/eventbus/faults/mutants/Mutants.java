@@ -63,14 +63,18 @@ public final class Mutants {
             if (checked.add(mutant.tests())) {
                 Verdict without = test(mutant, List.of());
                 sound &= without.status() == TestRun.GREEN;
-                System.out.printf("%-28s %-6s %s%n", "(no fault)", without.word("green"), describe(mutant, without));
+                System.out.printf(
+                        "%-28s %-6s %-11s %s%n",
+                        "(no fault)", without.word("green"), mutant.layer(), describe(mutant, without));
             }
         }
         int caught = 0;
         for (Mutant mutant : mutants) {
             Verdict with = test(mutant, List.of(compile(mutant)));
             caught += with.status() == TestRun.RED ? 1 : 0;
-            System.out.printf("%-28s %-6s %s%n", mutant.name(), with.word("MISSED"), describe(mutant, with));
+            System.out.printf(
+                    "%-28s %-6s %-11s %s; %s%n",
+                    mutant.name(), with.word("MISSED"), mutant.layer(), mutant.what(), describe(mutant, with));
         }
         System.out.printf("mutants caught %d/%d%n", caught, mutants.size());
         return sound && caught == mutants.size() && caught > 0;
