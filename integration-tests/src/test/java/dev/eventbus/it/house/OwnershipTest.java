@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** Each concept has one file that owns it, and files keep their budgets. */
@@ -73,8 +74,10 @@ class OwnershipTest {
         assertThat(MainSources.filesWhere(
                         all,
                         code -> code.contains("Class.forName")
-                                || code.contains("ObjectInputStream")
+                                || code.contains("ServiceLoader")
+                                || code.contains("JsonTypeInfo")
                                 || code.contains("activateDefaultTyping")
+                                || code.contains("enableDefaultTyping")
                                 || code.contains("printStackTrace")))
                 .isEmpty();
         assertThat(MainSources.filesWhere(
@@ -83,6 +86,51 @@ class OwnershipTest {
                                 .toList(),
                         code -> code.contains("System.out") || code.contains("System.err")))
                 .isEmpty();
+    }
+
+    @Test
+    void nothing_is_read_by_the_serialization_of_java_nor_by_breaking_into_a_class() {
+        assertThat(MainSources.filesWhere(
+                        all,
+                        code -> code.contains("ObjectInputStream")
+                                || code.contains("readObject(")
+                                || code.contains("Serializable")
+                                || code.contains("Externalizable")
+                                || code.contains("setAccessible")))
+                .isEmpty();
+    }
+
+    @Test
+    void only_the_two_programs_end_their_JVM_and_crash_points_are_the_test_kits() {
+        assertThat(MainSources.filesWhere(
+                        all, code -> code.contains("System.exit") || code.matches("(?s).*\\.(halt|exit)\\(.*")))
+                .containsExactly("BrokerMain.java", "EventbusCli.java");
+        assertThat(Stream.of("eventbus-core", "eventbus-outbox", "eventbus-consumer")
+                        .flatMap(module ->
+                                MainSources.filesWhere(MainSources.of(module), code -> code.contains("CrashPoint"))
+                                        .stream()))
+                .isEmpty();
+    }
+
+    @Test
+    void nobody_opens_a_port_but_who_looks_for_a_free_one_for_embedded_servers() {
+        assertThat(MainSources.filesWhere(
+                        all,
+                        code -> code.contains("ServerSocket")
+                                || code.contains("HttpServer")
+                                || code.contains("DatagramSocket")))
+                .containsExactly("FreePorts.java");
+    }
+
+    @Test
+    void only_the_cluster_makes_clients_of_kafka_and_so_hands_them_their_settings() {
+        assertThat(MainSources.filesWhere(
+                        all,
+                        code -> code.contains("new KafkaProducer")
+                                || code.contains("new KafkaConsumer")
+                                || code.contains("Admin.create(")
+                                || code.contains("AdminClient.create(")))
+                .containsExactly("ConfiguredKafkaCluster.java");
     }
 
     @Test
