@@ -149,15 +149,12 @@ final class Parking {
             Optional<ParkedEvent> first = store.first(group, key);
             if (first.isEmpty()) {
                 came = lift(key) ? Came.CHANGED : Came.NOTHING;
-            } else if (isLetterDue(key, first.get())) {
+            } else if (DeadAgain.isLetterDue(key, first.get())) {
                 came = sendLetter(key, first.get(), null);
             } else {
                 came = run(key, first.get());
             }
             done += came == Came.NOTHING ? 0 : 1;
-        }
-        if (done > 0) {
-            keys.changed();
         }
         return new Turn(done, came == Came.ENDED && done > 0);
     }
@@ -165,13 +162,6 @@ final class Parking {
     private boolean mayGoOn(ParkedKey key) {
         boolean suspectsRun = suspects.getAsBoolean() || crashes.holdsOthers() || keys.isLive(key.topic(), key.key());
         return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
-    }
-
-    /** It has failed for good, and nobody knows whether its letter has arrived. */
-    private static boolean isLetterDue(ParkedKey key, ParkedEvent event) {
-        return key.state() == State.WAITING
-                && event.hasFailedForGood()
-                && key.reason().equals(event.reason());
     }
 
     private boolean lift(ParkedKey key) throws SQLException {
@@ -352,7 +342,11 @@ final class Parking {
     }
 
     private Came noted(ParkedKey key, ParkedEvent event, Change change) throws SQLException {
-        return store.failed(group, key, event, change) ? Came.CHANGED : Came.NOTHING;
+        if (!store.failed(group, key, event, change)) {
+            return Came.NOTHING;
+        }
+        loop.dueAt(change.nextTry());
+        return Came.CHANGED;
     }
 
     /** The copy goes to the dead-letter topic, then the key waits for a person; if it cannot be sent, only that is tried again. */
@@ -379,9 +373,11 @@ final class Parking {
     }
 
     private Came isDeadAgain(ParkedKey key, ParkedEvent event) throws SQLException {
-        if (!deadAgain.setAside(key, event, kafka.clock().instant())) {
+        Instant now = kafka.clock().instant();
+        if (!deadAgain.setAside(key, event, now)) {
             return Came.NOTHING;
         }
+        loop.dueAt(now); // with its next event
         listener.deadLettered(inFlight(event).eventType(), delivered(inFlight(event)), event.failureReason());
         forget(event);
         return Came.CHANGED;

@@ -42,6 +42,7 @@ class ParkingThreadsTest {
 
     private final JdbcDataSource database = new JdbcDataSource();
     private final Set<String> failing = ConcurrentHashMap.newKeySet();
+    private final Set<String> failingOnce = ConcurrentHashMap.newKeySet();
     private final Map<String, CountDownLatch> held = new ConcurrentHashMap<>();
     private final List<String> begun = new CopyOnWriteArrayList<>();
     private final List<String> handled = new CopyOnWriteArrayList<>();
@@ -72,7 +73,7 @@ class ParkingThreadsTest {
                     if (latch != null) {
                         latch.await();
                     }
-                    if (failing.contains(event.id())) {
+                    if (failing.contains(event.id()) || failingOnce.remove(event.id())) {
                         throw new IllegalStateException("no luck");
                     }
                     handled.add(event.id());
@@ -286,20 +287,64 @@ class ParkingThreadsTest {
                 .isTrue();
     }
 
+    @Test
+    void a_parked_key_whose_events_fail_waits_for_their_delays_and_not_for_a_look_each_second() throws SQLException {
+        int many = 30;
+        comesBack("bob", "letter");
+        for (int n = 0; n < many; n++) {
+            failingOnce.add("b" + n);
+            follows("bob", "b" + n);
+        }
+        start(builder()
+                .retry(RetryConfig.custom()
+                        .maxAttempts(3)
+                        .waitDuration(Duration.ofMillis(10))
+                        .build()));
+        assertThat(RunLoop.await(Duration.ofSeconds(10), () -> handled.size() == many + 1))
+                .as(() -> "handled %d; one a second are 10".formatted(handled.size()))
+                .isTrue();
+        assertThat(begun).hasSize(2 * many + 1);
+    }
+
+    @Test
+    void a_key_goes_on_at_once_behind_an_event_that_is_a_dead_letter_now() throws SQLException {
+        int many = 30;
+        comesBack("bob", "letter");
+        for (int n = 0; n < many; n++) {
+            failing.add("b" + n);
+            follows("bob", "b" + n);
+        }
+        follows("bob", "last");
+        start(builder().afterRetries(AfterRetries.deadLetter(LETTERS)));
+        assertThat(RunLoop.await(Duration.ofSeconds(10), () -> handled.contains("last")))
+                .as(() -> "begun %s; one a second are 10".formatted(begun))
+                .isTrue();
+        assertThat(kafka.letters.history()).hasSize(many);
+    }
+
     // ---- a key that is parked from outside, by a redrive
 
     /** As a redrive does it: the runner is not told. */
     private void comesBack(String user, String id) throws SQLException {
-        ConsumerRecord<byte[], byte[]> record = new ConsumerRecord<>(
+        ConsumerRecord<byte[], byte[]> record = recordOf(user, id);
+        ParkedEvent event = ParkedEvent.following(id, record).failed(0, "ATTEMPTS_EXHAUSTED", null);
+        assertThat(JdbcInbox.h2(database).parking().park(Mark.of("g", id, record), event, State.REDRIVE, null))
+                .isEqualTo(new MarkResult.Decided());
+    }
+
+    private void follows(String user, String id) throws SQLException {
+        ConsumerRecord<byte[], byte[]> record = recordOf(user, id);
+        assertThat(JdbcInbox.h2(database).parking().follow(Mark.of("g", id, record), ParkedEvent.following(id, record)))
+                .contains(new MarkResult.Decided());
+    }
+
+    private static ConsumerRecord<byte[], byte[]> recordOf(String user, String id) {
+        return new ConsumerRecord<>(
                 MockKafka.TOPIC,
                 0,
                 0,
                 user.getBytes(UTF_8),
                 MockKafka.json(user, id).getBytes(UTF_8));
-        Mark mark = Mark.of("g", id, record);
-        ParkedEvent event = ParkedEvent.following(id, record).failed(0, "ATTEMPTS_EXHAUSTED", null);
-        assertThat(JdbcInbox.h2(database).parking().park(mark, event, State.REDRIVE, null))
-                .isEqualTo(new MarkResult.Decided());
     }
 
     /** Counts looks for keys that are due; the first mark of a live event waits for the latch. */

@@ -48,6 +48,13 @@ public final class DeadAgain {
         return store.inTransaction(group, rows -> rows.outcome(any) == Outcome.DEAD);
     }
 
+    /** It has failed for good, and nobody knows whether its letter has arrived. */
+    public static boolean isLetterDue(ParkedKey key, ParkedEvent event) {
+        return key.state() == ParkedKey.State.WAITING
+                && event.hasFailedForGood()
+                && key.reason().equals(event.reason());
+    }
+
     /** Whether it goes back, and does not stay parked. */
     public boolean goesBack(ParkedEvent event) throws SQLException {
         return goesOn || isDead(store, group, event.eventId());

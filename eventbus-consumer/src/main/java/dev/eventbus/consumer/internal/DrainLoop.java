@@ -23,7 +23,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Which parked keys are drained when: a look every second, on a thread of its own, finds those that are due and gives them turns on the
- * runner's executor, so many at a time. Without an executor all of it happens in the round.
+ * runner's executor, so many at a time; one that is soon due again by its failure here is looked for then: {@link LookTimes}. Without an
+ * executor all of it happens in the round.
  *
  * <p>A key is drained by the runner that owns the partition of its first event; if the topic has no such partition any more, by that of
  * partition 0. Thread-safe.
@@ -66,6 +67,7 @@ public final class DrainLoop {
     private final DrainTurns turns;
     private final Set<String> topics;
     private final RunLoop loop;
+    private final LookTimes times = new LookTimes(System::nanoTime);
 
     private volatile Owned owned = new Owned(Set.of(), Map.of());
     private volatile @Nullable String lookProblem;
@@ -77,16 +79,20 @@ public final class DrainLoop {
     /** Poll thread only. */
     private boolean started;
 
-    /** Local time. The loop's thread only. */
-    private long lookDue = System.nanoTime();
-
     /** @param topics that the runner reads, as the inbox has them */
     public DrainLoop(String group, ParkedKeys keys, Set<String> topics, Lent lent, Work work) {
         this.keys = keys;
         this.topics = topics;
         this.lent = lent;
         this.loop = new RunLoop("parked keys " + group, this::look, () -> {});
-        this.turns = new DrainTurns(group, lent, work, loop::wake);
+        this.turns = new DrainTurns(group, lent, key -> known(work.drain(key)), loop::wake);
+    }
+
+    private Turn known(Turn turn) {
+        if (turn.ended() > 0) {
+            keys.changed();
+        }
+        return turn;
     }
 
     /**
@@ -150,7 +156,7 @@ public final class DrainLoop {
     public int round() {
         if (lent.executor() == null) {
             keys.changed(); // virtual time jumps to what is due next, so that must be known
-            return drainDue();
+            return drainDue(true);
         }
         if (!started && !turns.isStopping()) {
             started = true;
@@ -170,6 +176,15 @@ public final class DrainLoop {
     /** Whether a drain must not begin another event. */
     public boolean isStopping() {
         return turns.isStopping();
+    }
+
+    /** Any thread: a key that is drained here is due then, so that its next turn need not wait for a look that comes anyway. */
+    public void dueAt(@Nullable Instant due) {
+        if (due != null
+                && lent.executor() != null
+                && times.dueIn(Duration.between(lent.clock().instant(), due))) {
+            loop.wake();
+        }
     }
 
     /** Any thread: begins nothing more. */
@@ -194,22 +209,24 @@ public final class DrainLoop {
 
     /** A turn that has ended in between only makes room for what was found last. */
     private Duration look() {
-        long now = System.nanoTime();
-        if (now - lookDue >= 0) {
-            lookDue = now + PERIOD.toNanos();
-            drainDue();
-        } else {
+        LookTimes.Look look = times.begin();
+        if (look == LookTimes.Look.NONE) {
             turns.fill();
+        } else {
+            drainDue(look == LookTimes.Look.ALL);
         }
-        return Duration.ofNanos(Math.max(0, lookDue - System.nanoTime()));
+        return times.ended(look);
     }
 
-    private int drainDue() {
+    /** @param all whether to look after what is known of all keys too, and not only for those that are due */
+    private int drainDue(boolean all) {
         int done = 0;
         try {
             Instant now = lent.clock().instant();
-            turns.giveAgain(now);
-            keys.refresh(now);
+            if (all) {
+                turns.giveAgain(now);
+                keys.refresh(now);
+            }
             List<ParkedKey> due = keys.due(now);
             List<ParkedKey> ours = due.stream()
                     .filter(key -> key.events() == 0 || isOurs(key)) // without events it is only to be lifted
