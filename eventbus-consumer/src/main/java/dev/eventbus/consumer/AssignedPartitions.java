@@ -189,6 +189,11 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         return current.get(id);
     }
 
+    /** Grows with each partition that comes. */
+    int lastEpoch() {
+        return lastEpoch;
+    }
+
     /** Whether reports of this partition still count: it is owned, in this very epoch. */
     boolean isCurrent(Partition partition) {
         return current.get(partition.id()) == partition;

@@ -282,14 +282,14 @@ final class RecordSource {
             seesNone = assignment.isEmpty() && e.unauthorizedTopics().containsAll(physicalTopics());
             return;
         }
-        if (denied.haveRested(e.unauthorizedTopics())) {
+        if (denied.haveRested(e.unauthorizedTopics(), assigned.lastEpoch())) {
             failed(e); // nothing of them was read, so it keeps the client from its other topics too
             discard(consumer, assigned);
             return;
         }
         failing = false;
         String text = KafkaFaults.explain(kafka, e, DATA).getMessage();
-        if (denied.add(e.unauthorizedTopics(), text)) {
+        if (denied.add(e.unauthorizedTopics(), text, assigned.lastEpoch())) {
             LOG.warn("{}: {}", settings.group(), text);
         }
     }

@@ -253,6 +253,29 @@ class KafkaSideTest extends SteppedRunner {
         assertThat(first.closed()).isTrue();
     }
 
+    /** It was not paused yet when it was asked for; leaving the group for that would hand it to the next member, which leaves too. */
+    @Test
+    void a_partition_that_comes_of_a_topic_which_was_denied_makes_no_consumer_leave_its_group() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        MockKafka.ScriptedConsumer first = kafka.consumer;
+        first.setPollException(new TopicAuthorizationException(Set.of(TOPIC)));
+        runner.runOnce();
+        kafka.advance(Duration.ofSeconds(2));
+        kafka.assign(P0, P1);
+        first.setPollException(new TopicAuthorizationException(Set.of(TOPIC)));
+        runner.runOnce();
+        assertThat(first.closed()).isFalse();
+        runner.runOnce();
+        assertThat(first.paused()).containsExactlyInAnyOrder(P0, P1);
+
+        kafka.advance(Duration.ofSeconds(2)); // and now nothing of it is asked for
+        first.setPollException(new TopicAuthorizationException(Set.of(TOPIC)));
+        runner.runOnce();
+        assertThat(first.closed()).isTrue();
+    }
+
     @Test
     void one_key_that_waits_pauses_its_own_partition_only_and_says_so() {
         failing.add("slow");

@@ -25,7 +25,8 @@ public final class DeniedTopics {
 
     private static final Duration ANSWERED_WITHIN = Duration.ofSeconds(1);
 
-    private record Denial(Instant at, String problem) {}
+    /** @param epoch of the partition that had come last by then */
+    private record Denial(Instant at, int epoch, String problem) {}
 
     private final InstantSource clock;
     private final Map<String, Denial> denials = new HashMap<>();
@@ -39,10 +40,11 @@ public final class DeniedTopics {
      *
      * @param topics physical names
      * @param problem what a person should know, in words
+     * @param epoch grows with each partition that comes
      * @return whether that is news of one of them
      */
-    public boolean add(Collection<String> topics, String problem) {
-        Denial now = new Denial(clock.instant(), problem);
+    public boolean add(Collection<String> topics, String problem, int epoch) {
+        Denial now = new Denial(clock.instant(), epoch, problem);
         boolean news = false;
         for (String topic : topics) {
             news |= denials.put(topic, now) == null;
@@ -56,11 +58,19 @@ public final class DeniedTopics {
         return denial != null && since(denial).compareTo(REST) < 0;
     }
 
-    /** Whether all of them rest for so long that no answer to what was asked before can be on its way. */
-    public boolean haveRested(Collection<String> topics) {
+    /**
+     * Whether all of them rest for so long that no answer to what was asked before can be on its way. A partition that has come since is
+     * asked for once before it rests too.
+     *
+     * @param epoch as above, now
+     */
+    public boolean haveRested(Collection<String> topics, int epoch) {
         return topics.stream().allMatch(topic -> {
             Denial denial = denials.get(topic);
-            return denial != null && isAtRest(topic) && since(denial).compareTo(ANSWERED_WITHIN) > 0;
+            return denial != null
+                    && denial.epoch() == epoch
+                    && isAtRest(topic)
+                    && since(denial).compareTo(ANSWERED_WITHIN) > 0;
         });
     }
 
