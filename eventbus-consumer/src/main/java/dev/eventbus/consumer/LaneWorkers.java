@@ -7,8 +7,10 @@ import dev.eventbus.internal.Fatal;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Deque;
 import java.util.Queue;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
@@ -94,7 +96,7 @@ final class LaneWorkers {
     private final Queue<KeyLane> ready = new ConcurrentLinkedQueue<>();
 
     /** Ready lanes that come first: a worker had them in hand and gave them back, or a hand-over waits for them. */
-    private final Queue<KeyLane> first = new ConcurrentLinkedQueue<>();
+    private final Deque<KeyLane> first = new ConcurrentLinkedDeque<>();
 
     /** Lanes whose first record must run alone; while one waits here nothing else is started. */
     private final Queue<KeyLane> suspects = new ConcurrentLinkedQueue<>();
@@ -228,6 +230,18 @@ final class LaneWorkers {
     @Nullable
     KeyLane takeReady() {
         return broken ? null : ready.poll();
+    }
+
+    /** A ready lane of those that come first; null if there is none. */
+    @Nullable
+    KeyLane takeFirst() {
+        return broken ? null : first.poll();
+    }
+
+    /** Puts it back before the others. */
+    void putBack(KeyLane lane) {
+        first.addFirst(lane);
+        hireOne();
     }
 
     /** Takes back a ready lane, which comes first now. */

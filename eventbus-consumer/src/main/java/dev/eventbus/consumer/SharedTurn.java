@@ -3,10 +3,15 @@ package dev.eventbus.consumer;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.internal.Fatal;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -70,19 +75,30 @@ final class SharedTurn {
         return true;
     }
 
+    /** Those that other steps gave back are looked at too, some of them; what this one refuses keeps its place among them. */
     private void collect() {
-        while (step.room() > 0 && !isOver()) {
-            KeyLane lane = workers.takeReady();
-            if (lane == null) {
-                return;
-            }
-            InFlight record = lane.begin();
-            if (record != null && step.takes(record)) {
-                add(lane, record);
-            } else if (record != null) {
-                beginsAgain(lane);
-            }
+        Deque<KeyLane> refused = new ArrayDeque<>();
+        int looks = 2 * step.room();
+        while (looks > 0 && collect(workers::takeFirst, refused::push)) {
+            looks--;
         }
+        refused.forEach(workers::putBack);
+        while (collect(workers::takeReady, workers::takeBack)) {}
+    }
+
+    /** False if there is no lane, or no room or time for one more. */
+    private boolean collect(Supplier<@Nullable KeyLane> from, Consumer<KeyLane> refused) {
+        KeyLane lane = step.room() > 0 && !isOver() ? from.get() : null;
+        if (lane == null) {
+            return false;
+        }
+        InFlight record = lane.begin();
+        if (record != null && step.takes(record)) {
+            add(lane, record);
+        } else if (record != null) {
+            beginsAgain(lane, refused);
+        }
+        return true;
     }
 
     /** As for any turn, time ends it only where others run beside it. */
@@ -138,7 +154,7 @@ final class SharedTurn {
             stops(lane, stops);
         } else if (!all) {
             share.records().subList(ended, came.size()).forEach(InFlight::runsByItself);
-            beginsAgain(lane);
+            beginsAgain(lane, workers::takeBack);
         }
     }
 
@@ -149,10 +165,10 @@ final class SharedTurn {
         letGo(lane, letGo.subList(1, letGo.size()));
     }
 
-    private void beginsAgain(KeyLane lane) {
+    private void beginsAgain(KeyLane lane, Consumer<KeyLane> ready) {
         List<InFlight> letGo = lane.beginsAgain();
         letGo(lane, letGo);
-        workers.takeBack(lane);
+        ready.accept(lane);
     }
 
     private void letGo(KeyLane lane, List<InFlight> records) {

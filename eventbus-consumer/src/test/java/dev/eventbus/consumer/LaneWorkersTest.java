@@ -11,6 +11,7 @@ import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -29,6 +30,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
@@ -73,6 +75,78 @@ class LaneWorkersTest {
         workers.runHere();
         assertThat(order).hasSize(101);
         assertThat(order.indexOf("quiet")).isEqualTo(16);
+    }
+
+    /** Of keys that begin with another letter none fits into a step, however many share it. */
+    private static final class OfOneLetter implements LaneWorkers.Work {
+
+        private final List<List<String>> steps = new ArrayList<>();
+
+        private static String keyOf(InFlight record) {
+            return new String(record.record().key(), UTF_8);
+        }
+
+        @Override
+        public Progress advance(InFlight record) {
+            steps.add(List.of(keyOf(record)));
+            return Progress.ENDED;
+        }
+
+        @Override
+        public SharedTurn.@Nullable Together together(InFlight first) {
+            if (keyOf(first).startsWith("by itself")) {
+                return null;
+            }
+            List<String> keys = new ArrayList<>(List.of(keyOf(first)));
+            return new SharedTurn.Together() {
+                @Override
+                public boolean takes(InFlight record) {
+                    return keyOf(record).charAt(0) == keys.get(0).charAt(0) && keys.add(keyOf(record));
+                }
+
+                @Override
+                public int room() {
+                    return 10 - keys.size();
+                }
+
+                @Override
+                public List<Progress> advance() {
+                    steps.add(keys);
+                    return Collections.nCopies(keys.size(), Progress.ENDED);
+                }
+            };
+        }
+    }
+
+    private static List<List<String>> stepsOf(List<String> keys) {
+        OfOneLetter work = new OfOneLetter();
+        LaneWorkers workers = new LaneWorkers(null, 1, work, () -> NOW, e -> {});
+        Partition partition = partition();
+        for (int i = 0; i < keys.size(); i++) {
+            KeyLane lane = new KeyLane(partition, ByteBuffer.wrap(keys.get(i).getBytes(UTF_8)));
+            if (lane.add(partition.register(record(i, keys.get(i))))) {
+                workers.ready(lane);
+            }
+        }
+        workers.runHere();
+        assertThat(work.steps.stream().flatMap(List::stream)).containsExactlyInAnyOrderElementsOf(keys);
+        return work.steps;
+    }
+
+    @Test
+    void records_that_did_not_fit_into_the_step_of_others_share_steps_all_the_same() {
+        List<String> keys = new ArrayList<>(List.of("a0"));
+        IntStream.range(0, 100).forEach(n -> keys.add("b" + n));
+        assertThat(stepsOf(keys)).hasSize(1 + 10);
+    }
+
+    @Test
+    void what_fits_into_no_step_has_its_turn_before_what_came_behind_it() {
+        List<String> keys = new ArrayList<>(List.of("a0", "by itself"));
+        IntStream.range(0, 100).forEach(n -> keys.addAll(List.of("b" + n, "a" + (n + 1))));
+        List<List<String>> steps = stepsOf(keys);
+        assertThat(steps.indexOf(List.of("by itself"))).isEqualTo(1);
+        assertThat(steps).hasSizeBetween(22, 24);
     }
 
     @Test
