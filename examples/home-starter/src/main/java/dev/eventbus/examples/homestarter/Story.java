@@ -44,7 +44,7 @@ final class Story {
 
     private void load() throws Exception {
         screen.say("\n1  Load: %d changes a second over HTTP".formatted(Load.PER_SECOND));
-        loadFor(2); // so that the programs are warm
+        loadFor(12); // so that the programs are warm
         long from = System.currentTimeMillis();
         loadFor(6);
         screen.happened("change to effect", ledger.latencySince(from).toString());
