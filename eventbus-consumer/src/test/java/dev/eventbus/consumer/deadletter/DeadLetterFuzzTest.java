@@ -3,7 +3,9 @@ package dev.eventbus.consumer.deadletter;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.management.ThreadMXBean;
 import dev.eventbus.FailureReason;
+import java.lang.management.ManagementFactory;
 import java.time.Instant;
 import java.util.Arrays;
 import java.util.Random;
@@ -12,14 +14,26 @@ import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
-/** What is written is read; whatever somebody else writes, reading it says what it is or that it is none, and never fails. */
+/**
+ * What is written is read; whatever somebody else writes, reading it says what it is or that it is none, never fails, and allocates no
+ * more than the size of the headers allows.
+ */
+@Timeout(120)
 class DeadLetterFuzzTest {
 
     private static final long SEED = 20_261_126;
     private static final int ROUNDS = 20_000;
     private static final String IDS = "abcXYZ019-_.:/\u00e9\ud83d\ude80 ";
     private static final String PLAIN = "abcXYZ019-_.";
+
+    /** All that reading a letter allocates, most of it garbage at once: this, and so much for each byte of its headers. */
+    private static final long ALLOWED = 16 * 1024;
+
+    private static final long ALLOWED_OF_A_BYTE = 16;
+
+    private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
     private final Random random = new Random(SEED);
 
@@ -43,7 +57,7 @@ class DeadLetterFuzzTest {
             headers.remove(victim.key());
             byte[] changed = changed(victim.value());
             headers.add(victim.key(), changed);
-            DeadLetter letter = DeadLetter.of(record(headers));
+            DeadLetter letter = read(record(headers));
             Origin origin = letter.origin();
             if (origin == null) {
                 refused++;
@@ -69,8 +83,47 @@ class DeadLetterFuzzTest {
                 random.nextBytes(value);
                 headers.add(header.key(), random.nextInt(20) == 0 ? null : value);
             }
-            assertThat(DeadLetter.of(record(headers)).origin()).isNull();
+            assertThat(read(record(headers)).origin()).isNull();
         }
+    }
+
+    @Test
+    void headers_of_any_length_are_read_in_proportion() {
+        Header[] all = DeadLetterHeaders.all(new RecordHeaders(), origin()).toArray();
+        for (int length : new int[] {1_000, 30_000, 900_000}) {
+            for (Header victim : all) {
+                for (String piece : new String[] {"9", "a", "\u00e9", "\0", "{}"}) {
+                    Headers headers = new RecordHeaders(all).remove(victim.key());
+                    headers.add(
+                            victim.key(), piece.repeat(length / piece.length()).getBytes(UTF_8));
+                    read(record(headers));
+                }
+            }
+        }
+        Headers many = new RecordHeaders(all);
+        for (int i = 0; i < 10_000; i++) {
+            many.add(all[i % all.length].key(), all[i % all.length].value());
+        }
+        read(record(many));
+    }
+
+    /** Reads it twice if need be: what is loaded for a letter the first time is no cost of that letter. */
+    private static DeadLetter read(ConsumerRecord<byte[], byte[]> record) {
+        long size = 0;
+        for (Header header : record.headers()) {
+            size += header.key().length() + (header.value() == null ? 0 : header.value().length);
+        }
+        long allowed = ALLOWED + ALLOWED_OF_A_BYTE * size;
+        long before = THREADS.getCurrentThreadAllocatedBytes();
+        DeadLetter letter = DeadLetter.of(record);
+        long allocated = THREADS.getCurrentThreadAllocatedBytes() - before;
+        if (allocated > allowed) {
+            before = THREADS.getCurrentThreadAllocatedBytes();
+            letter = DeadLetter.of(record);
+            allocated = THREADS.getCurrentThreadAllocatedBytes() - before;
+        }
+        assertThat(allocated).as("bytes for headers of %d", size).isBetween(1L, allowed);
+        return letter;
     }
 
     private static ConsumerRecord<byte[], byte[]> record(Headers headers) {
