@@ -261,6 +261,53 @@ class StrictRelayIT {
         }
     }
 
+    /**
+     * Here the cluster looks for what was left open once an hour, so that it is the other relay who ends it, and does so as soon as the
+     * dead one's lease has run out.
+     */
+    @Test
+    void readers_go_on_within_the_lease_and_a_second_if_a_relay_is_killed_beside_another(PostgresServer postgres)
+            throws Exception {
+        Duration lease = Duration.ofSeconds(4);
+        Duration slack = Duration.ofSeconds(6); // for a machine on which other tests run too
+        try (EmbeddedKafka kafka = EmbeddedKafka.builder()
+                        .property("transaction.abort.timed.out.transaction.cleanup.interval.ms", "3600000")
+                        .start();
+                Scene scene = Scene.create(kafka, postgres, "asset.events:1");
+                RelayProcess victim = RelayProcess.start(
+                        scene,
+                        lease,
+                        "-D%s=%s".formatted(CrashPoint.PROPERTY, "AFTER_ACK:1"),
+                        "-D%s=%s".formatted(RelayMain.SEND_MODE, SendMode.STRICT));
+                RelayProcess other =
+                        RelayProcess.start(scene, lease, "-D%s=%s".formatted(RelayMain.SEND_MODE, SendMode.STRICT))) {
+            Eventually.holds(
+                    () -> victim.owned().size() == Shards.COUNT / 2
+                            && other.owned().size() == Shards.COUNT / 2,
+                    () -> victim + " " + other);
+            String ofTheVictim = IntStream.range(0, 1_000)
+                    .mapToObj(i -> "user-" + i)
+                    .filter(user -> victim.owned().contains(Shards.of(user)))
+                    .findFirst()
+                    .orElseThrow();
+            scene.inTransaction(tx -> scene.outbox().within(tx).publish(event(ofTheVictim, 1)));
+            victim.awaitEnd();
+            long died = System.nanoTime();
+            scene.sendRaw("asset.events", "somebody-else", "{}");
+            Eventually.holds(() -> end(scene, IsolationLevel.READ_COMMITTED) >= 3, () -> "still open; " + other);
+            assertThat(Duration.ofNanos(System.nanoTime() - died))
+                    .isLessThan(lease.plusSeconds(1).plus(slack));
+
+            Eventually.holds(() -> scene.count(PENDING) == 0, () -> other);
+            awaitSeen(scene, 2);
+            assertThat(scene.records("asset.events")).hasSize(2);
+            assertThat(end(scene, IsolationLevel.READ_UNCOMMITTED))
+                    .as(
+                            "a transaction was open: the event, what was sent beside it, its undoing, the event again, its end")
+                    .isGreaterThanOrEqualTo(5);
+        }
+    }
+
     /** A transaction's rows are deleted when its end is decided; its readers see that a moment later. */
     private static void awaitSeen(Scene scene, long events) {
         Eventually.holds(() -> scene.records("asset.events").size() >= events, () -> events + " are not seen");
