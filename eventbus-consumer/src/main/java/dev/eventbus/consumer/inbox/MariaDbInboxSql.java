@@ -262,7 +262,7 @@ final class MariaDbInboxSql implements InboxSql {
         List<String> unfit = new ArrayList<>();
         if (!isTrue(connection, FLUSHES_AT_COMMIT)) {
             unfit.add(
-                    "innodb_flush_log_at_trx_commit is not 1: a crash could undo an effect whose offset is committed (P6);"
+                    "innodb_flush_log_at_trx_commit is neither 1 nor 3: a crash could undo an effect whose offset is committed (P6);"
                             + " set it to 1");
         }
         if (isTrue(connection, LOCK_TIMEOUT_ENDS_TRANSACTION)) {

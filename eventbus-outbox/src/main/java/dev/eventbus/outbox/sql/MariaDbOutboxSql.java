@@ -78,7 +78,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
 
     @Override
     public String unsafeSession() {
-        return "this session breaks one of three conditions: innodb_flush_log_at_trx_commit is 1 (else a crash could undo your transaction after its event was relayed), sql_mode has STRICT_TRANS_TABLES or STRICT_ALL_TABLES (else a value could be cut), auto_increment_increment is 1 (else events of one key could be numbered out of order). Nothing was written; correct the setting.";
+        return "this session breaks one of three conditions: innodb_flush_log_at_trx_commit is 1 or 3 (else a crash could undo your transaction after its event was relayed), sql_mode has STRICT_TRANS_TABLES or STRICT_ALL_TABLES (else a value could be cut), auto_increment_increment is 1 (else events of one key could be numbered out of order). Nothing was written; correct the setting.";
     }
 
     @Override
