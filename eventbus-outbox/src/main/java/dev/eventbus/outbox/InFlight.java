@@ -181,8 +181,8 @@ final class InFlight {
 
     /** Topics of which so many rows are locked that no more are read until somebody's transaction ends. */
     Set<String> heldUp() {
-        Set<String> heldUp = new HashSet<>(lockedRoom.full());
-        if (!lockedRoom.isFreeBeside(heldUp, 0)) {
+        Set<String> heldUp = locked.isEmpty() ? new HashSet<>() : new HashSet<>(lockedRoom.full());
+        if (!locked.isEmpty() && !lockedRoom.isFreeBeside(heldUp, 0)) {
             locked.forEach(row -> heldUp.add(row.event().topic()));
         }
         return heldUp;

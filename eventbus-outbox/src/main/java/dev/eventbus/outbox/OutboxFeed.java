@@ -354,7 +354,7 @@ final class OutboxFeed {
                 FetchWindow first = FetchWindow.firstOf(topic, here, inFlight.keys());
                 OutboxStore.Fetched fetched = store.fetch(connection, first);
                 List<OutboxRow> rows = fetched.rows();
-                if (rows.isEmpty() && !fetched.isCut() && floors.foundNone(topic, here, shards)) {
+                if (floors.searched(topic, here, shards, fetched)) {
                     sender.letIn(topic);
                 } else if (!rows.isEmpty() && sink.isReadyFor(rows.get(0).key().shard())) {
                     accept(connection, rows);

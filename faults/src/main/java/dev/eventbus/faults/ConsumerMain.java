@@ -63,11 +63,16 @@ final class ConsumerMain {
     private final AtomicLong healedUntil = new AtomicLong(System.nanoTime()
             + Duration.ofMillis(Long.getLong(HEALED_PROPERTY, 0)).toNanos());
 
-    private ConsumerMain() {}
+    /** Whether somebody redrives what was given up. */
+    private final boolean redrives;
+
+    private ConsumerMain(boolean redrives) {
+        this.redrives = redrives;
+    }
 
     /** @param arguments JDBC address, user, password, bootstrap servers, group protocol, {@code inbox} or {@link #NO_INBOX}, what becomes of what fails for good */
     public static void main(String[] arguments) {
-        ConsumerMain main = new ConsumerMain();
+        ConsumerMain main = new ConsumerMain(arguments[6].equals(PARK_KEY));
         HaltPoint halt = HaltPoint.ofThisJvm();
         KafkaCluster kafka = halt.in(CrashPoint.ofThisJvm().in(KafkaCluster.of(settings(arguments[3], arguments[4]))));
         try (HikariDataSource database = Children.pool(arguments[0], arguments[1], arguments[2], CONCURRENCY + 6);
@@ -144,7 +149,7 @@ final class ConsumerMain {
 
     private void handle(Event<? extends Change> event, Delivery delivery, Connection tx) throws SQLException {
         Fate fate = Fate.of(event.id());
-        boolean isRedriven = delivery.attempt() > ATTEMPTS && Fate.isMendedByRedrive(event.id());
+        boolean isRedriven = redrives && delivery.attempt() > ATTEMPTS && Fate.isMendedByRedrive(event.id());
         boolean healed = System.nanoTime() - healedUntil.get() < 0;
         boolean isBad = delivery.attempt() <= fate.failures && !isRedriven;
         boolean fails = isBad && !healed;

@@ -116,8 +116,8 @@ public final class FaultRun {
         nemesis.windows().forEach(window -> windows.add(recovering(window)));
         nemesis.troubles().forEach(trouble -> open.add("trouble of the harness: " + trouble));
         boolean allIsWell = nemesis.troubles().isEmpty();
-        awaitEvents();
         Growth growth = new Soak(fleet, new Witness(servers), folder).run(options.soaksFor());
+        awaitEvents();
         open.addAll(growth.open());
         fleet.leave(Role.PUBLISHER, allIsWell);
         Duration published = Duration.ofMillis(System.currentTimeMillis() - began);

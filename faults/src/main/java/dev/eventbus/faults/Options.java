@@ -66,7 +66,7 @@ record Options(
     enum Tier {
         QUICK(1, 0, 25, 240, new Least(1_000, 15), new Gaps(300, 2_200)),
         CI(12, 0, 85, 300, new Least(60_000, 80), new Gaps(1_000, 5_800)),
-        NIGHTLY(60, 30, 75, 600, new Least(500_000, 300), new Gaps(1_500, 11_000));
+        NIGHTLY(60, 30, 75, 600, new Least(500_000, 220), new Gaps(1_500, 11_000));
 
         private final int minutes;
         private final int soakMinutes;

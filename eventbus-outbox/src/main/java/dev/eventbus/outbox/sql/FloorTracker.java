@@ -59,10 +59,10 @@ public final class FloorTracker {
     private final Map<String, Set<Integer>> searched = new HashMap<>();
 
     /** In how many shards is looked for one at once: such a look passes all events of other topics. */
-    private int mostSearched = Shards.COUNT;
+    private int mostSearched = 1;
 
-    /** How many shards the search under way has, and when it began; what of its time is left to a fetch, and whether it has none. */
-    private int searching;
+    /** Whether a search is under way, and since when; what is left of its time in this fetch, and whether it has none in the next. */
+    private boolean searching;
 
     private long searchBegan;
     private long searchLeft;
@@ -145,7 +145,6 @@ public final class FloorTracker {
      * that took long enough before this fetch: other events and the leases must not wait for it.
      */
     public List<FetchWindow.Floor> search(String topic, Collection<Integer> shards) {
-        searchEnded();
         if (searchLeft <= 0) {
             return List.of();
         }
@@ -158,33 +157,44 @@ public final class FloorTracker {
                 .limit(mostSearched)
                 .map(shard -> new FetchWindow.Floor(shard, BEGINNING))
                 .toList();
-        searching = here.size();
+        searching = true;
         searchBegan = nanoTime.getAsLong();
         return here;
     }
 
-    private void searchEnded() {
-        if (searching > 0) {
-            long nanos = Math.max(1, nanoTime.getAsLong() - searchBegan);
-            long quick = searching * quickNanos / nanos;
-            mostSearched = (int) Math.max(1, Math.min(Math.min(quick, 2L * mostSearched), Shards.COUNT));
-            searchLeft -= nanos;
-            searching = 0;
+    /**
+     * A search has been read. What it says of the shards before that of the event it found, it says for good: it goes on behind them.
+     *
+     * @param here where it looked, in this order
+     * @return whether there is no event of the topic in any of these shards, as far as was looked
+     */
+    public boolean searched(
+            String topic, List<FetchWindow.Floor> here, Collection<Integer> shards, OutboxStore.Fetched fetched) {
+        int hit = fetched.rows().isEmpty() ? -1 : fetched.rows().get(0).key().shard();
+        List<Integer> empty = here.stream()
+                .map(FetchWindow.Floor::shard)
+                .takeWhile(shard -> shard != hit)
+                .toList();
+        searchEnded(Math.min(empty.size() + 1, here.size()));
+        Set<Integer> without = searched.computeIfAbsent(topic, any -> new HashSet<>());
+        if (!fetched.isCut()) {
+            without.addAll(empty);
         }
+        return fetched.rows().isEmpty() && without.containsAll(shards);
     }
 
-    /** There was no event of a topic here. Returns whether there is none in any of these shards, as far as was looked. */
-    public boolean foundNone(String topic, List<FetchWindow.Floor> here, Collection<Integer> shards) {
-        searchEnded();
-        Set<Integer> without = searched.computeIfAbsent(topic, any -> new HashSet<>());
-        here.forEach(floor -> without.add(floor.shard()));
-        return without.containsAll(shards);
+    /** @param passed how many shards it has read */
+    private void searchEnded(int passed) {
+        long nanos = Math.max(1, nanoTime.getAsLong() - searchBegan);
+        long quick = passed * quickNanos / nanos;
+        mostSearched = (int) Math.max(1, Math.min(Math.min(quick, 2L * mostSearched), Shards.COUNT));
+        searchLeft -= nanos;
+        searching = false;
     }
 
     /** A fetch begins; events are looked for before it of no other topics than these. */
     public void searchOnly(Set<String> topics) {
         searched.keySet().retainAll(topics);
-        searching = 0;
         searchLeft = searchRests ? 0 : quickNanos;
         searchRests = false;
     }
@@ -214,8 +224,8 @@ public final class FloorTracker {
         head = OptionalLong.empty();
         most = 1;
         mostSearched = 1;
-        searchRests = searching > 0; // the connection may have been lost by it: first the others are read
-        searching = 0;
+        searchRests = searching; // the connection may have been lost by it: first the others are read
+        searching = false;
         chosenFrom = chosen.isEmpty() ? chosenFrom : chosen.get(0) + 1;
         chosen = List.of();
     }

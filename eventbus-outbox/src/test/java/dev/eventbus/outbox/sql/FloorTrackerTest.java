@@ -2,7 +2,9 @@ package dev.eventbus.outbox.sql;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.EncodedEvent;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -181,58 +183,77 @@ class FloorTrackerTest {
         assertThat(planned()).hasSize(1).isNotEqualTo(first);
     }
 
-    private List<FetchWindow.Floor> search(String topic) {
-        floors.searchOnly(Set.of(topic));
-        return floors.search(topic, ALL);
+    /** A search in a fetch of its own that takes so long and finds nothing, or an event in some shard. Returns where it looked. */
+    private List<Integer> search(Duration took, int hit) {
+        floors.searchOnly(Set.of("asset.events"));
+        List<FetchWindow.Floor> here = floors.search("asset.events", ALL);
+        nanos += took.toNanos();
+        letIn = !here.isEmpty() && floors.searched("asset.events", here, ALL, found(hit));
+        return here.stream().map(FetchWindow.Floor::shard).toList();
+    }
+
+    private boolean letIn;
+
+    private static OutboxStore.Fetched found(int shard) {
+        EncodedEvent event =
+                new EncodedEvent("evt-1", "T", "asset.events", "key", new byte[0], "application/json", null, null, Map.of());
+        List<OutboxRow> rows = shard < 0
+                ? List.of()
+                : List.of(new OutboxRow(new RowKey(shard, 1, "evt-1"), event, Instant.EPOCH, 0, "", ""));
+        return new OutboxStore.Fetched(rows, Map.of(), 0, false, OptionalLong.empty(), OptionalLong.empty());
     }
 
     @Test
     void an_event_of_a_topic_is_looked_for_in_few_shards_too_and_in_each_once() {
-        floors.reset();
         List<Integer> searched = new ArrayList<>();
-        boolean none = false;
         for (int look = 0; look < Shards.COUNT; look++) {
-            assertThat(none).isFalse();
-            List<FetchWindow.Floor> where = search("asset.events");
-            assertThat(where).hasSize(1);
-            where.forEach(floor -> searched.add(floor.shard()));
-            nanos += QUICK.toNanos();
-            none = floors.foundNone("asset.events", where, ALL);
+            assertThat(letIn).isFalse();
+            List<Integer> here = search(QUICK, -1);
+            assertThat(here).hasSize(1);
+            searched.addAll(here);
         }
-        assertThat(none).isTrue();
+        assertThat(letIn).isTrue();
         assertThat(searched).containsExactlyInAnyOrderElementsOf(ALL);
     }
 
     @Test
-    void the_search_of_several_topics_takes_no_longer_than_a_quick_fetch_and_one_look() {
-        floors.searchOnly(Set.of("asset.events", "house.events", "user.events"));
-        for (String topic : List.of("asset.events", "house.events")) {
-            assertThat(floors.search(topic, ALL)).hasSize(Shards.COUNT);
-            nanos += QUICK.toNanos() / 2;
-        }
-        assertThat(floors.search("user.events", ALL)).isEmpty();
-        floors.searchOnly(Set.of("user.events"));
-        assertThat(floors.search("user.events", ALL)).as("in the next fetch").hasSize(Shards.COUNT);
+    void a_search_that_was_quick_goes_on_in_more_shards_and_a_slow_one_in_fewer() {
+        assertThat(search(Duration.ofMillis(1), -1)).containsExactly(0);
+        assertThat(search(Duration.ofMillis(1), -1)).containsExactly(1, 2);
+        assertThat(search(QUICK.multipliedBy(4), -1)).containsExactly(3, 4, 5, 6);
+        assertThat(search(Duration.ofMillis(1), -1)).containsExactly(7);
     }
 
     @Test
-    void a_search_that_was_slow_goes_on_in_fewer_shards_and_a_quick_one_in_more() {
-        List<FetchWindow.Floor> where = search("asset.events");
-        nanos += 4 * QUICK.toNanos();
-        floors.foundNone("asset.events", where, ALL);
-        where = search("asset.events");
-        assertThat(where).hasSize(4);
-        nanos += 1;
-        floors.foundNone("asset.events", where, ALL);
-        assertThat(search("asset.events")).hasSize(8);
+    void a_search_that_found_its_event_begins_there_the_next_time_and_tells_of_what_it_has_passed_only() {
+        search(Duration.ofMillis(1), -1);
+        search(Duration.ofMillis(1), -1);
+        assertThat(search(QUICK.multipliedBy(2), 5)).as("three of them were passed").containsExactly(3, 4, 5, 6);
+        assertThat(letIn).isFalse();
+        assertThat(search(Duration.ofMillis(1), 5)).containsExactly(5);
+    }
+
+    @Test
+    void the_search_of_several_topics_takes_no_longer_than_a_quick_fetch_and_one_look() {
+        Set<String> topics = Set.of("asset.events", "house.events", "user.events");
+        floors.searchOnly(topics);
+        for (String topic : List.of("asset.events", "house.events")) {
+            List<FetchWindow.Floor> here = floors.search(topic, ALL);
+            nanos += QUICK.toNanos() / 2;
+            assertThat(floors.searched(topic, here, ALL, found(-1))).isFalse();
+        }
+        assertThat(floors.search("user.events", ALL)).isEmpty();
+        floors.searchOnly(topics);
+        assertThat(floors.search("user.events", ALL)).as("in the next fetch").isNotEmpty();
     }
 
     @Test
     void after_a_search_in_which_the_connection_was_lost_the_others_are_read_first() {
-        search("asset.events");
+        floors.searchOnly(Set.of("asset.events"));
+        floors.search("asset.events", ALL);
         floors.reset();
-        assertThat(search("asset.events")).isEmpty();
-        assertThat(search("asset.events")).hasSize(1);
+        assertThat(search(Duration.ofMillis(1), -1)).isEmpty();
+        assertThat(search(Duration.ofMillis(1), -1)).hasSize(1);
     }
 
     @Test

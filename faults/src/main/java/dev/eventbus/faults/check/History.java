@@ -13,7 +13,7 @@ import java.util.Set;
  * @param effects what handlers have written in the transactions they were given, in any order
  * @param outbox ids of the events that still wait in the outbox
  * @param parked events that are marked as parked, or wait in rows of a parked key
- * @param givenUp parked events that a person has given up, as that person says
+ * @param givenUp parked events that a person has given up, as that person and the inbox say
  * @param offsets how far the group is, by partition
  */
 public record History(
