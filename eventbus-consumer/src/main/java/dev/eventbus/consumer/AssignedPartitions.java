@@ -151,24 +151,29 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     /**
      * What was to be read next is gone.
      *
-     * @param back whether what is there begins before it, so that the log is another
+     * @param gap if what is there begins before what was to be read, the log is another
      * @param stops whether nothing more is taken; what was read before is handled all the same, since it is nowhere else any more
      * @return the partition from now on; null if it is not ours
      */
     @Nullable
-    Partition passed(TopicPartition id, boolean back, boolean stops) {
+    Partition passed(TopicPartition id, RunnerListener.OffsetGap gap, boolean stops) {
         Partition known = current.get(id);
+        boolean back = gap.continuesAt() < gap.expected();
         Partition partition = known == null || !back ? known : restart(known);
         if (partition != null && stops) {
             partition.takeNothingMore();
+        } else if (partition != null && !partition.isClosed()) {
+            partition.offsets().reached(gap.continuesAt()); // committed without a record too, so that it is told once
         }
         return partition;
     }
 
     /** A record has left its lane unfinished, so what stands behind it is of no use to a commit. */
     void letGo(Partition partition, InFlight record) {
-        close(partition, Instant.MAX); // it may take its time, unless it was closed before
-        startOnlyUpTo(partition, record.slot() - 1);
+        startOnlyUpTo(
+                partition,
+                record.slot() - 1); // first: its lane may be forgotten, which would tell that it has not ended
+        close(partition, Instant.MAX); // the rest may take its time, unless it was closed before
     }
 
     /** A record waits for its next try; false if nobody waits for it, because that comes too late for its partition. */

@@ -382,7 +382,7 @@ final class LaneWorkers {
                 }
             });
         } else if (progress instanceof Progress.Stops stops) {
-            lane.partition().startNothing();
+            lane.partition().stopsAt(record);
             lane.letGo();
             reports.add(new Report.Stops(lane, record, stops.why()));
         } else {

@@ -13,11 +13,11 @@ import org.jspecify.annotations.Nullable;
 /**
  * One partition in one epoch, from its assignment to its loss, and which of its records may be started.
  *
- * <p>Poll thread only, except {@link #startNothing()}, {@link #mayStart}, {@link #mayStay} and {@link #isClosed()}.
+ * <p>Poll thread only, except {@link #stopsAt}, {@link #mayStart}, {@link #mayStay} and {@link #isClosed()}.
  */
 final class Partition implements FlowControl.Read {
 
-    /** Instead of a slot: nothing is started now, and what becomes of the records that have not ended is about to be decided. */
+    /** Instead of a slot: nothing is started while it is decided what becomes of the records that have not ended. */
     private static final long UNDECIDED = OffsetTracker.NOTHING - 1;
 
     private final TopicPartition id;
@@ -25,10 +25,13 @@ final class Partition implements FlowControl.Read {
     private final OffsetTracker offsets = new OffsetTracker();
     final KeyLane.Lanes lanes = new KeyLane.Lanes();
 
-    /** The highest slot that may be started; once that is {@link OffsetTracker#NOTHING} it stays so. */
-    private final AtomicLong startable = new AtomicLong(Long.MAX_VALUE);
+    /** The highest slot that may be started; once that is {@link OffsetTracker#NOTHING} it stays so. Written by the poll thread. */
+    private volatile long startable = Long.MAX_VALUE;
 
-    /** What {@link #startable} was decided to be last: what a worker puts there since is no decision. */
+    /** The lowest slot whose record stops the partition: whatever is decided, nothing from there on is started. */
+    private final AtomicLong stopsAt = new AtomicLong(Long.MAX_VALUE);
+
+    /** What {@link #startable} was decided to be last. */
     private long decided = Long.MAX_VALUE;
 
     /** Whether what was taken is in no log any more. */
@@ -142,26 +145,31 @@ final class Partition implements FlowControl.Read {
 
     // ---- what may be started
 
-    /** Any thread: nothing more of it is started until the poll thread has seen why. */
+    /** Nothing is started until something is decided. */
     void startNothing() {
-        startable.updateAndGet(slot -> slot == OffsetTracker.NOTHING ? slot : UNDECIDED);
+        startable = startable == OffsetTracker.NOTHING ? startable : UNDECIDED;
+    }
+
+    /** Any thread: nothing from this record on is started any more; the poll thread is about to see why. */
+    void stopsAt(InFlight record) {
+        stopsAt.accumulateAndGet(record.slot(), Math::min);
     }
 
     /** Any thread: whether the record may be started; in a lane that may start one, all before it may be. */
     boolean mayStart(InFlight record) {
-        return record.slot() <= startable.get();
+        return record.slot() < stopsAt.get() && record.slot() <= startable;
     }
 
     /** Any thread: whether a record that has begun may wait to begin again. If that is undecided the decision drops it. */
     boolean mayStay(InFlight record) {
-        long upTo = startable.get();
+        long upTo = startable;
         return upTo == UNDECIDED || record.slot() <= upTo;
     }
 
     /** Any thread: whether it is on its way out, so that nothing new is taken. */
     @Override
     public boolean isClosed() {
-        return startable.get() != Long.MAX_VALUE;
+        return startable != Long.MAX_VALUE || stopsAt.get() != Long.MAX_VALUE;
     }
 
     /** Whether a try at that time comes too late for a partition that is closing. */
@@ -184,7 +192,7 @@ final class Partition implements FlowControl.Read {
         isNowhereElse = true;
         decided = Math.max(OffsetTracker.NOTHING, Math.min(decided, offsets.last()));
         finishBy = finishBy == null ? Instant.MAX : finishBy;
-        startable.updateAndGet(slot -> slot == UNDECIDED ? slot : decided); // a report on its way decides
+        startable = decided;
     }
 
     /** Nobody waits any more for what it still may start. */
@@ -194,7 +202,7 @@ final class Partition implements FlowControl.Read {
 
     /** Nothing above the slot may be started any more; false if that is nothing new. */
     boolean startOnlyUpTo(long slot) {
-        if (decided <= slot && startable.get() != UNDECIDED) {
+        if (decided <= slot) {
             return false;
         }
         decide(Math.min(slot, decided));
@@ -203,7 +211,7 @@ final class Partition implements FlowControl.Read {
 
     private void decide(long upTo) {
         decided = Math.max(OffsetTracker.NOTHING, upTo);
-        startable.set(decided);
+        startable = decided;
     }
 
     /** Drops what may not be started any more, and gives the lanes that have something to start to the workers. */

@@ -307,7 +307,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     }
 
     private void gap(TopicPartition id, RunnerListener.OffsetGap gap, @Nullable String stops) {
-        Partition partition = assigned.passed(id, gap.continuesAt() < gap.expected(), stops != null);
+        Partition partition = assigned.passed(id, gap, stops != null);
         settings.listener().offsetGap(gap);
         if (partition != null && stops != null) {
             stop(partition, stops);

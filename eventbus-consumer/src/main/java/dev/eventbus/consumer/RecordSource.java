@@ -151,7 +151,7 @@ final class RecordSource {
             LOG.info("{} has no offset for {} and begins at the earliest event", settings.group(), e.partitions());
             consumer.seekToBeginning(e.partitions());
         } catch (OffsetOutOfRangeException e) {
-            pass(consumer, e, gaps);
+            pass(consumer, e, gaps, assigned);
         } catch (TopicAuthorizationException e) {
             denied(e, consumer, assigned);
         } catch (KafkaException e) {
@@ -237,7 +237,8 @@ final class RecordSource {
         assigned.loseAll(); // what it has not handed over by itself
     }
 
-    private void pass(Consumer<byte[], byte[]> consumer, OffsetOutOfRangeException gone, Gaps gaps) {
+    private void pass(
+            Consumer<byte[], byte[]> consumer, OffsetOutOfRangeException gone, Gaps gaps, AssignedPartitions assigned) {
         Map<TopicPartition, Long> expected = gone.offsetOutOfRangePartitions();
         Map<TopicPartition, OffsetAndMetadata> divergent =
                 gone instanceof LogTruncationException truncated ? truncated.divergentOffsets() : Map.of();
@@ -252,6 +253,10 @@ final class RecordSource {
             OffsetAndMetadata known = divergent.get(partition);
             long continuesAt = known == null ? earliest.getOrDefault(partition, 0L) : known.offset();
             consumer.seek(partition, continuesAt);
+            Partition held = assigned.get(partition);
+            if (held != null && held.stoppedBecause() != null) {
+                return; // it was told when the partition stopped
+            }
             gaps.passed(
                     partition,
                     new OffsetGap(kafka.logicalTopic(partition.topic()), partition.partition(), offset, continuesAt),

@@ -151,17 +151,17 @@ final class SharedTurn {
         if (later) {
             workers.ready(lane);
         } else if (!all && came.get(ended) instanceof Progress.Stops stops) {
-            stops(lane, stops);
+            stops(lane, share.records().get(ended), stops);
         } else if (!all) {
             share.records().subList(ended, came.size()).forEach(InFlight::runsByItself);
             beginsAgain(lane, workers::takeBack);
         }
     }
 
-    private void stops(KeyLane lane, Progress.Stops stops) {
-        lane.partition().startNothing();
+    private void stops(KeyLane lane, InFlight first, Progress.Stops stops) {
+        lane.partition().stopsAt(first);
         List<InFlight> letGo = lane.letGo();
-        workers.report(new Report.Stops(lane, letGo.get(0), stops.why()));
+        workers.report(new Report.Stops(lane, first, stops.why()));
         letGo(lane, letGo.subList(1, letGo.size()));
     }
 

@@ -4,6 +4,7 @@ import static dev.eventbus.consumer.MockKafka.P0;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.consumer.RunnerListener.OffsetGap;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -23,17 +24,20 @@ class AssignedPartitionsTest {
 
     private final List<InFlight> dropped = new ArrayList<>();
     private int walks;
-    private final AssignedPartitions assigned = inLoop(records -> {
-        dropped.addAll(records);
-        walks++;
-    });
+    private final List<KeyLane> woken = new ArrayList<>();
+    private final AssignedPartitions assigned = inLoop(
+            records -> {
+                dropped.addAll(records);
+                walks++;
+            },
+            woken::add);
 
     /** Of a loop that does nothing. */
     static AssignedPartitions inNoLoop() {
-        return inLoop(dropped -> {});
+        return inLoop(dropped -> {}, lane -> {});
     }
 
-    private static AssignedPartitions inLoop(Consumer<Collection<InFlight>> drops) {
+    private static AssignedPartitions inLoop(Consumer<Collection<InFlight>> drops, Consumer<? super KeyLane> ready) {
         return new AssignedPartitions(
                 new AssignedPartitions.Loop() {
                     @Override
@@ -54,9 +58,41 @@ class AssignedPartitionsTest {
                         return Instant.MIN;
                     }
                 },
-                lane -> {},
+                ready,
                 RunnerListener.NONE,
                 Duration.ofSeconds(1));
+    }
+
+    /** The loop's queue of reports has the stop, and the lane of the record is forgotten before that is looked at. */
+    @Test
+    void nothing_behind_a_record_that_stops_its_partition_is_given_to_the_workers() {
+        Partition partition = assigned(P0);
+        InFlight stops = add(partition, 5);
+        KeyLane lane = assigned.laneOf(partition, record(5).key());
+        lane.begin();
+        List<InFlight> behind = List.of(add(partition, 6), add(partition, 7));
+        add(partition, 8);
+        assigned.laneOf(partition, record(8).key()).begin(); // it runs beside
+        lane.letGo();
+        assigned.released(lane, stops);
+        assigned.letGo(partition, stops);
+        assertThat(woken).isEmpty();
+        assertThat(dropped).containsExactlyInAnyOrderElementsOf(behind);
+    }
+
+    @Test
+    void a_hand_over_starts_nothing_behind_a_record_of_which_a_worker_says_that_it_stops_the_partition() {
+        Partition partition = assigned(P0);
+        InFlight before = add(partition, 5);
+        InFlight stops = add(partition, 6);
+        InFlight behind = add(partition, 7);
+        partition.offsets().ended(add(partition, 8).slot());
+        assigned.laneOf(partition, record(6).key()).begin();
+        partition.stopsAt(stops);
+        assertThat(partition.isClosed()).isTrue();
+        assigned.closeAll(); // before there is a report
+        assertThat(partition.mayStart(before)).isTrue();
+        assertThat(partition.mayStart(behind)).isFalse();
     }
 
     @Test
@@ -84,7 +120,7 @@ class AssignedPartitionsTest {
         InFlight behind = add(partition, 7);
         partition.takeNothingMore();
         assigned.laneOf(partition, record(6).key()).begin();
-        partition.startNothing(); // as its worker does, until the poll thread has seen why
+        partition.stopsAt(fails); // as its worker does, until the poll thread has seen why
         assigned.letGo(partition, fails);
         assertThat(dropped).contains(behind).doesNotContain(first);
         assertThat(partition.mayStart(first)).isTrue();
@@ -97,8 +133,8 @@ class AssignedPartitionsTest {
         InFlight first = add(partition, 5);
         InFlight fails = add(partition, 6);
         assigned.laneOf(partition, record(6).key()).begin();
-        partition.startNothing();
-        assigned.passed(P0, false, true);
+        partition.stopsAt(fails);
+        assigned.passed(P0, new OffsetGap(P0.topic(), 0, 8, 100), true);
         assigned.letGo(partition, fails);
         assertThat(dropped).doesNotContain(first);
         assertThat(partition.mayStart(first)).isTrue();
@@ -164,7 +200,7 @@ class AssignedPartitionsTest {
         KeyLane zombie = assigned.laneOf(lost, record(5).key());
         zombie.begin();
         assigned.onPartitionsLost(List.of(P0));
-        lost.startNothing(); // a worker, for another record of it
+        lost.stopsAt(fails); // a worker, for another record of it
         assertThat(zombie.waits(Instant.MAX)).isFalse();
 
         Partition now = assigned(P0);

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import org.apache.kafka.clients.consumer.LogTruncationException;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
@@ -55,6 +56,11 @@ class KafkaSideTest extends SteppedRunner {
         kafka.event(P0, "alice", "a0");
         settle(runner);
         kafka.consumer.updateBeginningOffsets(Map.of(P0, 100L));
+        kafka.consumer.setPollException(new OffsetOutOfRangeException(Map.of(P0, 1L)));
+        settle(runner);
+        assertThat(kafka.committed(P0))
+                .as("so that the next owner does not tell it again")
+                .isEqualTo(100);
         kafka.record(P0, 100, "alice", MockKafka.json("alice", "a100"));
         settle(runner);
         assertThat(gaps).containsExactly(new RunnerListener.OffsetGap(TOPIC, 0, 1, 100));
@@ -94,6 +100,14 @@ class KafkaSideTest extends SteppedRunner {
         assertThat(runner.health().status()).isEqualTo(Status.DOWN);
         assertThat(runner.health().problems())
                 .anySatisfy(problem -> assertThat(problem).contains("offset 1 of", "begins at 100"));
+
+        kafka.assign(P1);
+        settle(runner);
+        kafka.assign(P0, P1);
+        kafka.consumer.setPollException(new OffsetOutOfRangeException(Map.of(P0, 1L)));
+        settle(runner);
+        assertThat(kafka.consumer.position(P0)).as("asked for no more").isEqualTo(100);
+        assertThat(told).as("once").hasSize(2);
     }
 
     @Test
