@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.internal.Fatal;
 import java.sql.Connection;
 import java.sql.SQLException;
 
@@ -40,13 +41,14 @@ interface InboxTransactions {
     default <T> T runOurs(Step<T> step) throws SQLException {
         try {
             return run(step);
-        } catch (Exception e) {
+        } catch (Throwable e) { // an Error of a framework's transactions is no bug of ours
+            Fatal.rethrow(e);
             throw unwrapped(e);
         }
     }
 
     /** As the database said it, with its state and code, whatever a framework has made of it. */
-    static SQLException unwrapped(Exception e) {
+    static SQLException unwrapped(Throwable e) {
         if (e instanceof SQLException plain) {
             return plain;
         }

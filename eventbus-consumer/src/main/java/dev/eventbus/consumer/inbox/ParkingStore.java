@@ -5,6 +5,7 @@ import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedRows;
 import dev.eventbus.consumer.parking.ParkingSql;
+import dev.eventbus.internal.Fatal;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Instant;
@@ -145,7 +146,8 @@ public final class ParkingStore {
                 return Optional.of(new MarkResult.HeldElsewhere());
             }
             throw e;
-        } catch (Exception e) {
+        } catch (Throwable e) {
+            Fatal.rethrow(e);
             throw InboxTransactions.unwrapped(e);
         }
     }

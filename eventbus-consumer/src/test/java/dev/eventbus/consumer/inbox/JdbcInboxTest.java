@@ -4,8 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.eventbus.consumer.parking.ParkedEvent;
+import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.Test;
 
@@ -33,6 +36,22 @@ class JdbcInboxTest {
                         .isSameAs(inbox.attempts().alone()));
         assertThat(JdbcInbox.h2(new JdbcDataSource()).attempts().alone())
                 .isNotSameAs(inbox.attempts().alone());
+    }
+
+    @Test
+    void an_error_of_the_users_transactions_is_what_the_inbox_cannot_do_whatever_it_is_asked_for() {
+        Error down = new NoClassDefFoundError("a framework's");
+        ParkingStore parking = JdbcInbox.h2(work -> {
+                    throw down;
+                })
+                .parking();
+        ConsumerRecord<byte[], byte[]> record = new ConsumerRecord<>("t", 0, 0, new byte[] {1}, new byte[] {2});
+        assertThatThrownBy(() -> parking.load("g"))
+                .isInstanceOf(SQLException.class)
+                .hasCause(down);
+        assertThatThrownBy(() -> parking.follow(Mark.of("g", "a1", record), ParkedEvent.following("a1", record)))
+                .isInstanceOf(SQLException.class)
+                .hasCause(down);
     }
 
     @Test
