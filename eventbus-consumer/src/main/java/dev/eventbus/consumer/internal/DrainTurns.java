@@ -51,6 +51,8 @@ final class DrainTurns {
 
     private static final Logger LOG = LoggerFactory.getLogger(DrainTurns.class);
 
+    private static final Duration MOST_SELDOM = Duration.ofMinutes(1);
+
     private final String group;
     private final Lent lent;
     private final Work work;
@@ -197,7 +199,7 @@ final class DrainTurns {
         hasRoom.run();
     }
 
-    /** A turn that has not begun for long may have been dropped: the key gets another, ever more seldom. */
+    /** A turn that has not begun for long may have been dropped: the key gets another, ever more seldom down to one a minute. */
     void giveAgain(Instant now) {
         List<Taken> again = new ArrayList<>();
         Instant oldest = null;
@@ -205,10 +207,9 @@ final class DrainTurns {
             for (Taken one : taken.values()) {
                 if (!one.begun && !now.isBefore(one.since.plus(WorkerCalls.GIVEN_UP_AFTER))) {
                     oldest = oldest == null || one.since.isBefore(oldest) ? one.since : oldest;
-                    if (Duration.between(one.since, now)
-                                    .compareTo(Duration.between(one.since, one.givenAgain)
-                                            .multipliedBy(2))
-                            >= 0) {
+                    Duration tried = Duration.between(one.since, one.givenAgain);
+                    Duration pause = tried.compareTo(MOST_SELDOM) < 0 ? tried : MOST_SELDOM;
+                    if (!now.isBefore(one.givenAgain.plus(pause))) {
                         one.givenAgain = now;
                         again.add(one);
                     }

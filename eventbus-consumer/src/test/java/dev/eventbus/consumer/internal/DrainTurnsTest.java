@@ -7,6 +7,7 @@ import dev.eventbus.consumer.internal.DrainLoop.Lent;
 import dev.eventbus.consumer.internal.DrainLoop.Turn;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -80,6 +81,21 @@ class DrainTurnsTest {
         turns.give(List.of(all.get(7), key("new"), all.get(4)));
         runAll();
         assertThat(drained).containsExactly("bob0", "bob1", "bob2", "bob3", "bob4", "bob7", "new");
+    }
+
+    @Test
+    void a_key_whose_turns_are_dropped_gets_another_every_minute_however_long_that_goes_on() {
+        turns.give(keys("bob", 1));
+        int given = 0;
+        for (int seconds = 1; seconds <= 24 * 60 * 60; seconds++) {
+            executor.clear(); // as an executor that drops tasks does
+            turns.giveAgain(NOON.plusSeconds(seconds));
+            given += executor.size();
+        }
+        assertThat(given).isBetween(24 * 60 - 3, 24 * 60 + 3);
+        turns.giveAgain(NOON.plus(Duration.ofDays(2)));
+        runAll();
+        assertThat(drained).containsExactly("bob0");
     }
 
     @Test
