@@ -76,7 +76,7 @@ public final class DrainLoop {
     /** The partitions that this runner owned last, in their epochs. Poll thread only. */
     private Set<FlowControl.Read> seen = Set.of();
 
-    /** Poll thread only. */
+    /** Guarded by this. */
     private boolean started;
 
     /** @param topics that the runner reads, as the inbox has them */
@@ -158,11 +158,15 @@ public final class DrainLoop {
             keys.changed(); // virtual time jumps to what is due next, so that must be known
             return drainDue(true);
         }
+        start();
+        return 0;
+    }
+
+    private synchronized void start() {
         if (!started && !turns.isStopping()) {
             started = true;
             loop.start();
         }
-        return 0;
     }
 
     /** What is wrong, in words; null if nothing is. */
@@ -188,7 +192,7 @@ public final class DrainLoop {
     }
 
     /** Any thread: begins nothing more. */
-    public void stop() {
+    public synchronized void stop() {
         turns.stop();
         loop.stop();
     }
