@@ -126,7 +126,6 @@ final class FailureRouter {
      * letter says, so it is told from what is noted of its attempts.
      */
     private Progress dyingAlready(InFlight record) {
-        record.parks(null); // its mark says that it goes on
         Attempts noted;
         Mark mark = record.mark();
         JdbcInbox inbox = letters == null ? null : letters.inbox();
@@ -138,6 +137,7 @@ final class FailureRouter {
             return failed(record, new Failure.DeadLetteringFailed(e));
         }
         FailureReason reason = policy.whyItDied(noted);
+        record.parks(null); // its mark says that it goes on
         record.failedBefore(noted.failures());
         record.suspicion().failedBefore(noted.failures());
         int runs = record.attempts() + (reason == FailureReason.CRASHED_HANDLER ? noted.starts() : 0);

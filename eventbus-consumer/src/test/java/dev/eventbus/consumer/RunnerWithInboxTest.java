@@ -398,20 +398,11 @@ class RunnerWithInboxTest {
     void F3_an_event_that_a_zombie_dead_letters_just_before_it_is_parked_goes_on_as_a_dead_letter()
             throws SQLException {
         MockKafka kafka = MockKafka.create();
-        Mark mark = Mark.of(
-                "ledger",
-                "a1",
-                new ConsumerRecord<>(
-                        MockKafka.TOPIC,
-                        0,
-                        0,
-                        "alice".getBytes(UTF_8),
-                        MockKafka.json("alice", "a1").getBytes(UTF_8)));
         AtomicInteger rollbacks = new AtomicInteger();
         inbox = JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
             Object result = rest.call();
             if (method.equals("rollback") && runs.size() == 3 && rollbacks.getAndIncrement() == 0) {
-                JdbcInbox.h2(database).decide(mark, Outcome.DYING);
+                JdbcInbox.h2(database).decide(markOfA1(), Outcome.DYING);
             }
             return result;
         }));
@@ -425,6 +416,54 @@ class RunnerWithInboxTest {
         assertThat(outcome("a1")).isEqualTo("DEAD");
         assertThat(inbox.parking().load("ledger")).isEmpty();
         assertThat(ledger()).containsExactly("a2");
+    }
+
+    /** It is to be parked until it is known how it died. */
+    @Test
+    void F3_an_event_that_turns_out_to_be_dying_when_it_is_parked_waits_for_the_inbox_to_tell_why()
+            throws SQLException {
+        MockKafka kafka = MockKafka.create();
+        AtomicInteger rollbacks = new AtomicInteger();
+        AtomicInteger refused = new AtomicInteger();
+        inbox = JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            boolean asksWhy = method.equals("prepareStatement")
+                    && rollbacks.get() > 0
+                    && String.valueOf(arguments[0]).contains("eventbus_attempt")
+                    && String.valueOf(arguments[0]).contains("SELECT");
+            if (asksWhy && refused.getAndIncrement() == 0) {
+                throw new SQLException("connection lost", "08006");
+            }
+            Object result = rest.call();
+            if (method.equals("rollback") && runs.size() == 3 && rollbacks.getAndIncrement() == 0) {
+                JdbcInbox.h2(database).decide(markOfA1(), Outcome.DYING);
+            }
+            return result;
+        }));
+        failing.add("a1");
+        ConsumerRunner runner = parking(kafka, ASSET);
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "alice", "a2");
+        for (int tries = 0; tries < 20 && reasons(kafka).isEmpty(); tries++) {
+            kafka.advance(Duration.ofSeconds(10));
+            settle(runner);
+        }
+        settle(runner);
+        assertThat(refused.get()).isGreaterThan(1);
+        assertThat(reasons(kafka)).containsExactly("ATTEMPTS_EXHAUSTED");
+        assertThat(outcome("a1")).isEqualTo("DEAD");
+        assertThat(ledger()).containsExactly("a2");
+    }
+
+    private static Mark markOfA1() {
+        return Mark.of(
+                "ledger",
+                "a1",
+                new ConsumerRecord<>(
+                        MockKafka.TOPIC,
+                        0,
+                        0,
+                        "alice".getBytes(UTF_8),
+                        MockKafka.json("alice", "a1").getBytes(UTF_8)));
     }
 
     private ConsumerRunner runner(MockKafka kafka) {
