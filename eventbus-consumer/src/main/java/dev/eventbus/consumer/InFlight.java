@@ -55,7 +55,7 @@ final class InFlight {
     private FailurePolicy.@Nullable Sighting outage;
     private @Nullable Instant heldSince;
 
-    private final CrashWatch.Suspicion suspicion = new CrashWatch.Suspicion();
+    private final CrashWatch.Suspicion suspicion;
 
     private @Nullable Origin origin;
     private @Nullable Instant parkedUntil;
@@ -63,9 +63,25 @@ final class InFlight {
 
     /** @param slot the record's place in its partition's {@code OffsetTracker} */
     InFlight(ConsumerRecord<byte[], byte[]> record, long slot) {
+        this(record, slot, new CrashWatch.Suspicion());
+    }
+
+    private InFlight(ConsumerRecord<byte[], byte[]> record, long slot, CrashWatch.Suspicion suspicion) {
         this.record = record;
         this.slot = slot;
         this.bytes = bytesOf(record);
+        this.suspicion = suspicion;
+    }
+
+    /** The record as it was read anew, or what is left of it while it waits in a database; tried as often as this one. */
+    InFlight as(ConsumerRecord<byte[], byte[]> read) {
+        InFlight same = new InFlight(read, slot, suspicion);
+        same.attempts = attempts;
+        same.waits = waits;
+        same.firstFailedAt = firstFailedAt;
+        same.failure = failure;
+        same.outage = outage;
+        return same;
     }
 
     ConsumerRecord<byte[], byte[]> record() {

@@ -21,6 +21,7 @@ import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.internal.DrainLoop;
 import dev.eventbus.consumer.internal.DrainLoop.Turn;
+import dev.eventbus.consumer.internal.DrainProblems;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.internal.SparseLog;
 import dev.eventbus.consumer.parking.ParkedEvent;
@@ -28,7 +29,6 @@ import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
-import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
@@ -39,6 +39,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -79,11 +80,10 @@ final class Parking {
     private final DeadAgain deadAgain;
     private final SparseLog sparse = new SparseLog(LOG);
 
-    /** First events that run or have failed here; by id. */
+    /** First events that run or have failed here, these without what the database keeps of them; by id. */
     private final ConcurrentHashMap<String, InFlight> failing = new ConcurrentHashMap<>();
 
-    /** What parked events wait for, in words, if that is a problem; by id. */
-    private final ConcurrentHashMap<String, String> problems = new ConcurrentHashMap<>();
+    private final DrainProblems problems = new DrainProblems();
 
     /** @param suspects whether records that may end the process run or wait in the runner's lanes */
     Parking(Settings settings, DeadLetterSink sink, HandlerCall call, DrainLoop.Lent lent, BooleanSupplier suspects) {
@@ -110,9 +110,7 @@ final class Parking {
     @Nullable
     String problem() {
         String ours = loop.problem();
-        return ours != null || keys.size() == 0
-                ? ours
-                : problems.values().stream().findAny().orElse(null);
+        return ours != null ? ours : problems.ofParked(keys);
     }
 
     /** How much is parked, as far as this runner knows. */
@@ -129,7 +127,7 @@ final class Parking {
 
     private void forgetEvents() {
         failing.clear();
-        problems.clear();
+        problems.forgetAll();
     }
 
     /** What came of a key's first event. */
@@ -149,17 +147,31 @@ final class Parking {
             Optional<ParkedEvent> first = store.first(group, key);
             if (first.isEmpty()) {
                 came = lift(key) ? Came.CHANGED : Came.NOTHING;
-            } else if (DeadAgain.isLetterDue(key, first.get())) {
-                came = sendLetter(key, first.get(), null);
             } else {
-                came = run(key, first.get());
+                came = begin(key, first.get());
             }
             done += came == Came.NOTHING ? 0 : 1;
         }
         return new Turn(done, came == Came.ENDED && done > 0);
     }
 
+    private Came begin(ParkedKey key, ParkedEvent event) throws SQLException {
+        remember(event, event.record());
+        try {
+            return DeadAgain.isLetterDue(key, event) ? sendLetter(key, event, null) : run(key, event);
+        } finally {
+            remember(event, new ConsumerRecord<>(event.topic(), event.partition(), event.offset(), null, null));
+        }
+    }
+
+    private void remember(ParkedEvent event, ConsumerRecord<byte[], byte[]> as) {
+        failing.computeIfPresent(event.eventId(), (id, known) -> known.as(as));
+    }
+
     private boolean mayGoOn(ParkedKey key) {
+        keys.met(
+                key.topic(),
+                key.key()); // a lane that asked before it was parked may have forgotten it since it was found
         boolean suspectsRun = suspects.getAsBoolean() || crashes.holdsOthers() || keys.isLive(key.topic(), key.key());
         return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
     }
@@ -212,7 +224,8 @@ final class Parking {
                     throw new Overtaken();
                 }
                 nanos[0] = System.nanoTime() | 1;
-                call.inUserCode(decoded, delivery, () -> handle(route, decoded, delivery, transaction));
+                call.inUserCode(
+                        decoded, delivery, () -> route.handle(HandlerCall.asHandled(decoded), delivery, transaction));
                 nanos[1] = System.nanoTime();
             });
         } catch (Throwable e) {
@@ -225,7 +238,7 @@ final class Parking {
             listener.repeated(decoded.type().name(), delivery, Outcome.DONE);
         }
         if (!(drained instanceof Drained.Nothing)) {
-            forget(event);
+            forget(key, event);
             return Came.ENDED;
         }
         boolean committed = failure instanceof HandlerTransactionException;
@@ -245,22 +258,13 @@ final class Parking {
         }
     }
 
-    private static void handle(Route route, Event<?> event, Delivered delivery, Connection transaction)
-            throws Exception {
-        if (route instanceof Route.Once once) {
-            once.handler().handle(HandlerCall.asHandled(event), delivery.in(transaction));
-        } else {
-            ((Route.AtLeastOnce) route).handler().handle(HandlerCall.asHandled(event), delivery);
-        }
-    }
-
     private Came skip(ParkedKey key, ParkedEvent event, DecodeException ignored) throws SQLException {
         Delivered delivery = delivered(inFlight(event));
         if (store.skip(group, key, event.eventId()::equals) == 0) {
             return Came.NOTHING;
         }
         listener.skipped(ignored.eventType(), delivery);
-        forget(event);
+        forget(key, event);
         return Came.ENDED;
     }
 
@@ -276,9 +280,9 @@ final class Parking {
         });
     }
 
-    private void forget(ParkedEvent event) {
+    private void forget(ParkedKey key, ParkedEvent event) {
         failing.remove(event.eventId());
-        problems.remove(event.eventId());
+        problems.forget(key);
     }
 
     private Delivered delivered(InFlight record) {
@@ -300,7 +304,7 @@ final class Parking {
         if (disposition instanceof Disposition.WaitFor wait) {
             return waits(key, event, cause, wait.delay());
         }
-        problems.remove(event.eventId());
+        problems.forget(key);
         if (event.hasFailedForGood()) { // a redrive is one try
             return staysParked(key, dead(event, disposition, cause), key.redrives() + 1);
         }
@@ -330,7 +334,7 @@ final class Parking {
         InFlight record = inFlight(event);
         String problem = "what parked events of type %s depend on is out of order (%s)"
                 .formatted(record.typeName(), FailureText.nameOf(FailureText.tellingOf(cause)));
-        problems.put(event.eventId(), problem);
+        problems.put(key, problem);
         sparse.warn(kafka.clock().instant(), problem, "{}: {} is tried again in {}{}", problem, event, delay);
         listener.waited(record.eventType(), delivered(record), cause, delay);
         ParkedEvent same = event.reason() != null
@@ -363,9 +367,7 @@ final class Parking {
                     .toCompletableFuture()
                     .join();
         } catch (CompletionException e) {
-            problems.put(
-                    event.eventId(),
-                    "a parked event's copy cannot be sent to its dead-letter topic; it is tried again");
+            problems.put(key, "a parked event's copy cannot be sent to its dead-letter topic; it is tried again");
             Instant due = kafka.clock().instant().plus(ParkedKeys.LOOKS_AGAIN).truncatedTo(ChronoUnit.MICROS);
             return noted(key, event, new Change(State.WAITING, due, key.redrives()));
         }
@@ -379,7 +381,7 @@ final class Parking {
         }
         loop.dueAt(now); // with its next event
         listener.deadLettered(inFlight(event).eventType(), delivered(inFlight(event)), event.failureReason());
-        forget(event);
+        forget(key, event);
         return Came.CHANGED;
     }
 
@@ -390,7 +392,7 @@ final class Parking {
         InFlight record = inFlight(event);
         listener.parked(record.typeName(), delivered(record), event.failureReason());
         deadAgain.tellParked(event, redrives, kafka.clock().instant());
-        forget(event);
+        forget(key, event);
         return Came.CHANGED;
     }
 }

@@ -8,11 +8,13 @@ import dev.eventbus.EventDecoder;
 import dev.eventbus.EventType;
 import dev.eventbus.FailureReason;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
+import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.batch.BatchHandler;
 import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.topics.KafkaCluster;
+import java.sql.Connection;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -38,10 +40,19 @@ final class Routes {
         /** How many of its events may be handled together. */
         Batching batching();
 
+        /** @param transaction for a handler that takes one */
+        void handle(Event<Object> event, Delivered delivery, Connection transaction) throws Exception;
+
         /** To a handler whose effects happen at least once. */
         record AtLeastOnce(
                 EventType<?> type, EventHandler<Object, Delivery> handler, OutageWatch watch, Batching batching)
-                implements Route {}
+                implements Route {
+
+            @Override
+            public void handle(Event<Object> event, Delivered delivery, Connection transaction) throws Exception {
+                handler.handle(event, delivery);
+            }
+        }
 
         /** To a handler whose effects commit together with a mark. */
         record Once(
@@ -49,7 +60,13 @@ final class Routes {
                 EventHandler<Object, TransactionalDelivery> handler,
                 OutageWatch watch,
                 Batching batching)
-                implements Route {}
+                implements Route {
+
+            @Override
+            public void handle(Event<Object> event, Delivered delivery, Connection transaction) throws Exception {
+                handler.handle(event, delivery.in(transaction));
+            }
+        }
     }
 
     /**

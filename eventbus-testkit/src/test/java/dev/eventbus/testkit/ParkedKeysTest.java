@@ -20,7 +20,9 @@ import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.internal.RunLoop;
 import io.github.resilience4j.retry.RetryConfig;
+import java.lang.ref.WeakReference;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -59,6 +61,7 @@ class ParkedKeysTest {
     private final Set<String> failing = new HashSet<>();
     private final Set<String> failingOnce = new HashSet<>();
     private final Map<String, Integer> runs = new HashMap<>();
+    private final List<WeakReference<Booking>> payloads = new ArrayList<>();
     private boolean outage;
     private Duration delay = Duration.ofMillis(200);
     private JdbcInbox inbox = JdbcInbox.h2(database);
@@ -84,6 +87,7 @@ class ParkedKeysTest {
                 .inTransaction(inbox, BOOKING, (event, tx) -> {
                     String id = event.payload().user() + event.payload().n();
                     runs.merge(id, 1, Integer::sum);
+                    payloads.add(new WeakReference<>(event.payload()));
                     try (PreparedStatement insert =
                             tx.connection().prepareStatement("INSERT INTO booked (owner, n) VALUES (?, ?)")) {
                         insert.setString(1, event.payload().user());
@@ -369,6 +373,46 @@ class ParkedKeysTest {
         bus.runUntilIdle();
         assertThat(booked("bob")).containsExactly(1, 2);
         assertThat(runner.health().problems()).isEmpty();
+    }
+
+    @Test
+    void what_a_discarded_event_waited_for_is_no_problem_of_the_keys_that_are_still_parked() throws SQLException {
+        ConsumerRunner runner = start();
+        failing.addAll(Set.of("bob1", "alice1"));
+        publish("bob", 1);
+        publish("alice", 1);
+        bus.runUntilIdle();
+        outage = true;
+        redrive("bob");
+        bus.advance(Duration.ofMinutes(1));
+        assertThat(runner.health().problems()).singleElement().asString().contains("08006");
+
+        for (ParkedKey key : inbox.parking().load(GROUP)) { // by somebody else
+            inbox.parking().discard(GROUP, key, id -> new String(key.key(), UTF_8).equals("bob"));
+        }
+        bus.advance(Duration.ofMinutes(1));
+        assertThat(runner.health().parked().keys()).isEqualTo(1);
+        assertThat(runner.health().problems()).isEmpty();
+    }
+
+    /** The database keeps it, and thousands of keys may wait at once. */
+    @Test
+    void an_event_that_waits_in_the_database_is_not_kept_in_memory_too() throws SQLException {
+        start();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        outage = true;
+        redrive("bob");
+        payloads.clear();
+        bus.advance(Duration.ofMinutes(1));
+        assertThat(payloads).hasSizeGreaterThan(2);
+        assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+                    System.gc();
+                    return payloads.stream().allMatch(payload -> payload.get() == null);
+                }))
+                .isTrue();
+        assertThat(parked().state()).isEqualTo(State.REDRIVE);
     }
 
     @Test
