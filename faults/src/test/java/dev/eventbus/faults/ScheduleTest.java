@@ -63,7 +63,9 @@ class ScheduleTest {
                     .filter(fault -> fault.kind().isHard())
                     .filter(fault -> !fault.kind().code().endsWith("-redriver")) // whom not each run has
                     .count();
-            assertThat(hard + CrashTour.points(false)).as("some meet nobody").isGreaterThan(tier.least.hardFaults() + 4L);
+            assertThat(hard + CrashTour.points(false))
+                    .as("some meet nobody")
+                    .isGreaterThan(tier.least.hardFaults() + 4L);
         }
     }
 

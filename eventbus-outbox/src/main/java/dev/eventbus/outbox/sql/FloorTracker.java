@@ -59,7 +59,7 @@ public final class FloorTracker {
     private final Map<String, Set<Integer>> searched = new HashMap<>();
 
     /** In how many shards is looked for one at once: such a look passes all events of other topics. */
-    private int mostSearched = 1;
+    private int mostSearched = Shards.COUNT;
 
     /** Whether a search is under way, and since when; what is left of its time in this fetch, and whether it has none in the next. */
     private boolean searching;
