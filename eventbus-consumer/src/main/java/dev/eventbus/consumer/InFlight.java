@@ -45,6 +45,10 @@ final class InFlight {
 
     private Step step = Step.HANDLE;
     private @Nullable Event<?> event;
+
+    /** Its type, if it was read before and is not now. */
+    private @Nullable String knownType;
+
     private @Nullable Mark mark;
 
     private boolean byItself;
@@ -81,6 +85,7 @@ final class InFlight {
         same.firstFailedAt = firstFailedAt;
         same.failure = failure;
         same.outage = outage;
+        same.knownType = eventType();
         return same;
     }
 
@@ -139,7 +144,7 @@ final class InFlight {
     @Nullable
     String eventType() {
         Event<?> read = event;
-        return read == null ? null : read.type().name();
+        return read == null ? knownType : read.type().name();
     }
 
     /** For people: its type, or that it is a record. */

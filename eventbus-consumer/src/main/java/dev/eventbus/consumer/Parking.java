@@ -169,9 +169,7 @@ final class Parking {
     }
 
     private boolean mayGoOn(ParkedKey key) {
-        keys.met(
-                key.topic(),
-                key.key()); // a lane that asked before it was parked may have forgotten it since it was found
+        keys.met(key.topic(), key.key()); // a lane that asked before it was parked may have forgotten it since
         boolean suspectsRun = suspects.getAsBoolean() || crashes.holdsOthers() || keys.isLive(key.topic(), key.key());
         return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
     }
@@ -349,7 +347,7 @@ final class Parking {
         if (!store.failed(group, key, event, change)) {
             return Came.NOTHING;
         }
-        loop.dueAt(change.nextTry());
+        loop.dueAt(key, change.nextTry());
         return Came.CHANGED;
     }
 
@@ -379,7 +377,7 @@ final class Parking {
         if (!deadAgain.setAside(key, event, now)) {
             return Came.NOTHING;
         }
-        loop.dueAt(now); // with its next event
+        loop.dueAt(key, now); // with its next event
         listener.deadLettered(inFlight(event).eventType(), delivered(inFlight(event)), event.failureReason());
         forget(key, event);
         return Came.CHANGED;

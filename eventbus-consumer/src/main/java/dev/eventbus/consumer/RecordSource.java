@@ -3,6 +3,7 @@ package dev.eventbus.consumer;
 import dev.eventbus.consumer.ConsumerRunnerBuilder.Settings;
 import dev.eventbus.consumer.RunnerListener.OffsetGap;
 import dev.eventbus.consumer.internal.DeniedTopics;
+import dev.eventbus.consumer.internal.OffsetTracker;
 import dev.eventbus.consumer.internal.TopicWatch;
 import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.KafkaFaults;
@@ -251,17 +252,27 @@ final class RecordSource {
         }
         expected.forEach((partition, offset) -> {
             OffsetAndMetadata known = divergent.get(partition);
-            long continuesAt = known == null ? earliest.getOrDefault(partition, 0L) : known.offset();
-            consumer.seek(partition, continuesAt);
             Partition held = assigned.get(partition);
-            if (held != null && held.stoppedBecause() != null) {
-                return; // it was told when the partition stopped
+            long continuesAt =
+                    known == null ? earliest.getOrDefault(partition, 0L) : unfinishedIn(held, known.offset());
+            consumer.seek(partition, continuesAt);
+            if (held != null && held.stoppedBecause() != null) { // it was told when the partition stopped
+                if (continuesAt < offset) {
+                    assigned.restart(held);
+                }
+                return;
             }
             gaps.passed(
                     partition,
                     new OffsetGap(kafka.logicalTopic(partition.topic()), partition.partition(), offset, continuesAt),
                     told(partition, offset, continuesAt));
         });
+    }
+
+    /** Where to read on in a log that is another from an offset on: there, or at what stands unfinished before it and is still in it. */
+    private static long unfinishedIn(@Nullable Partition held, long diverges) {
+        long unfinished = held == null ? OffsetTracker.NOTHING : held.offsets().committable();
+        return unfinished == OffsetTracker.NOTHING ? diverges : Math.min(diverges, unfinished);
     }
 
     /** Null if reading goes on. */

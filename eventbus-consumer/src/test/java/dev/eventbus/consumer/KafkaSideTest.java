@@ -203,6 +203,24 @@ class KafkaSideTest extends SteppedRunner {
     }
 
     @Test
+    void a_truncated_log_is_read_from_what_has_not_ended_before_it_diverges_which_is_still_there() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        failing.add("a0");
+        kafka.event(P0, "alice", "a0");
+        kafka.event(P0, "bob", "b1");
+        settle(runner);
+        assertThat(kafka.committed(P0)).isZero();
+        kafka.consumer.setPollException(
+                new LogTruncationException(Map.of(P0, 2L), Map.of(P0, new OffsetAndMetadata(1))));
+        runner.runOnce();
+        assertThat(kafka.consumer.position(P0)).as("a0 waits for its next try").isZero();
+        settle(runner);
+        assertThat(kafka.committed(P0)).isZero();
+    }
+
+    @Test
     void a_consumer_that_ends_for_good_is_opened_again_and_health_says_so_until_it_has_partitions() {
         ConsumerRunner runner = runner(kafka).build();
         kafka.assign(P0);

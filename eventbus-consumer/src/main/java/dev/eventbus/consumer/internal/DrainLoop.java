@@ -85,7 +85,7 @@ public final class DrainLoop {
         this.topics = topics;
         this.lent = lent;
         this.loop = new RunLoop("parked keys " + group, this::look, () -> {});
-        this.turns = new DrainTurns(group, lent, key -> known(work.drain(key)), loop::wake);
+        this.turns = new DrainTurns(group, lent, key -> known(work.drain(key)), loop::wake, this::dueAt);
     }
 
     private Turn known(Turn turn) {
@@ -182,11 +182,13 @@ public final class DrainLoop {
         return turns.isStopping();
     }
 
-    /** Any thread: a key that is drained here is due then, so that its next turn need not wait for a look that comes anyway. */
-    public void dueAt(@Nullable Instant due) {
-        if (due != null
-                && lent.executor() != null
-                && times.dueIn(Duration.between(lent.clock().instant(), due))) {
+    /** In its turn: the key is due then, so that its next turn need not wait for a look that comes anyway. */
+    public void dueAt(ParkedKey key, @Nullable Instant due) {
+        turns.dueAt(key, due);
+    }
+
+    private void dueAt(Instant due) {
+        if (times.dueIn(Duration.between(lent.clock().instant(), due))) {
             loop.wake();
         }
     }
@@ -241,7 +243,7 @@ public final class DrainLoop {
             unreadProblem = unread == 0
                     ? null
                     : "%d parked keys are to be handled, of topics that this runner does not read".formatted(unread);
-            lookProblem = null;
+            lookProblem = all ? null : lookProblem; // others read less
         } catch (Throwable e) {
             if (e instanceof VirtualMachineError broken && !(e instanceof StackOverflowError)) {
                 lent.fatal().accept(broken);

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -42,6 +43,9 @@ final class DrainTurns {
         private Instant givenAgain;
         private boolean begun;
 
+        /** When it is due again, as its turn has said. */
+        private @Nullable Instant due;
+
         Taken(ParkedKey key, Instant since) {
             this.key = key;
             this.since = since;
@@ -57,6 +61,7 @@ final class DrainTurns {
     private final Lent lent;
     private final Work work;
     private final Runnable hasRoom;
+    private final Consumer<Instant> isDue;
 
     private final AtomicInteger running = new AtomicInteger();
 
@@ -73,12 +78,16 @@ final class DrainTurns {
     /** Since when the executor has refused all turns; null if it took the last one. */
     private volatile @Nullable Instant refusedSince;
 
-    /** @param hasRoom told when a turn has ended and a key waits: {@link #fill} is to be called, by another thread */
-    DrainTurns(String group, Lent lent, Work work, Runnable hasRoom) {
+    /**
+     * @param hasRoom told when a turn has ended and a key waits: {@link #fill} is to be called, by another thread
+     * @param isDue told when a turn has ended whose key is due again, and when that is
+     */
+    DrainTurns(String group, Lent lent, Work work, Runnable hasRoom, Consumer<Instant> isDue) {
         this.group = group;
         this.lent = lent;
         this.work = work;
         this.hasRoom = hasRoom;
+        this.isDue = isDue;
     }
 
     boolean isStopping() {
@@ -187,16 +196,32 @@ final class DrainTurns {
             mine.begun = true;
         }
         Turn turn = safely(mine.key);
+        boolean someWait;
+        Instant due;
         synchronized (taken) {
             release(mine.key);
             if (turn.goesOn()) { // behind those that wait: one that is never empty keeps no other from its turn
                 waiting.put(Id.of(mine.key), mine.key);
             }
-            if (waiting.isEmpty()) {
-                return;
+            someWait = !waiting.isEmpty();
+            due = mine.due;
+        }
+        if (due != null) { // not before: a look that finds the key in its turn passes it over
+            isDue.accept(due);
+        }
+        if (someWait) {
+            hasRoom.run();
+        }
+    }
+
+    /** In its turn: a key is due again then; the last word counts. */
+    void dueAt(ParkedKey key, @Nullable Instant due) {
+        synchronized (taken) {
+            Taken mine = taken.get(Id.of(key));
+            if (mine != null) {
+                mine.due = due;
             }
         }
-        hasRoom.run();
     }
 
     /** A turn that has not begun for long may have been dropped: the key gets another, ever more seldom down to one a minute. */

@@ -25,15 +25,20 @@ class DrainTurnsTest {
     private final Deque<Runnable> executor = new ArrayDeque<>();
     private final List<String> drained = new ArrayList<>();
     private final AtomicInteger rooms = new AtomicInteger();
+    private final List<Integer> foundDue = new ArrayList<>();
     private final DrainTurns turns = new DrainTurns(
             "calculator",
             new Lent(() -> NOON, executor::add, e -> {}),
             key -> {
                 String name = new String(key.key(), UTF_8);
                 drained.add(name);
+                if (name.startsWith("soon")) {
+                    this.turns.dueAt(key, NOON);
+                }
                 return new Turn(1, name.startsWith("hot"));
             },
-            rooms::incrementAndGet);
+            rooms::incrementAndGet,
+            due -> foundDue.add(this.turns.give(List.of(key("soon")))));
 
     private static ParkedKey key(String name) {
         return new ParkedKey("asset.events", name.getBytes(UTF_8), State.REDRIVE, "NO_LUCK", NOON, 0, NOON, 1, 0);
@@ -51,6 +56,13 @@ class DrainTurnsTest {
                 turns.fill();
             }
         }
+    }
+
+    @Test
+    void a_key_that_is_soon_due_again_is_said_to_be_once_it_has_no_turn_any_more() {
+        turns.give(List.of(key("soon")));
+        executor.remove().run();
+        assertThat(foundDue).as("the look has a turn for it").containsExactly(1);
     }
 
     @Test
