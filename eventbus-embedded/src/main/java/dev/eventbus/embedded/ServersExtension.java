@@ -3,6 +3,7 @@ package dev.eventbus.embedded;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.Set;
 import java.util.function.Supplier;
 import javax.sql.DataSource;
@@ -107,7 +108,8 @@ public final class ServersExtension implements ParameterResolver {
     /** What the root store has, made if it has none. Jupiter 5 has no other method for it, and 6 has another name. */
     @SuppressWarnings("deprecation")
     private static <T> T stored(ExtensionContext extension, Object key, Supplier<T> make, Class<T> type) {
-        return extension.getRoot().getStore(NAMESPACE).getOrComputeIfAbsent(key, absent -> make.get(), type);
+        return Objects.requireNonNull(
+                extension.getRoot().getStore(NAMESPACE).getOrComputeIfAbsent(key, absent -> make.get(), type));
     }
 
     /** Servers that JUnit closes: Jupiter 5 closes nothing else. */
