@@ -285,27 +285,39 @@ class StrictRelayIT {
                     () -> victim.owned().size() == Shards.COUNT / 2
                             && other.owned().size() == Shards.COUNT / 2,
                     () -> victim + " " + other);
-            String ofTheVictim = IntStream.range(0, 1_000)
-                    .mapToObj(i -> "user-" + i)
-                    .filter(user -> victim.owned().contains(Shards.of(user)))
-                    .findFirst()
-                    .orElseThrow();
-            scene.inTransaction(tx -> scene.outbox().within(tx).publish(event(ofTheVictim, 1)));
-            victim.awaitEnd();
+            int published = 0;
+            while (victim.isAlive()) { // should its shards be the other's again by now, the next event may be its own
+                assertThat(published).as("all sent by %s", other).isLessThan(20);
+                String user = userOf(victim);
+                Event<?> next = event(user, ++published);
+                scene.inTransaction(tx -> scene.outbox().within(tx).publish(next));
+                Eventually.holds(
+                        () -> !victim.isAlive() || scene.count(PENDING) == 0,
+                        () -> "not sent: " + victim + " " + other);
+            }
             long died = System.nanoTime();
             scene.sendRaw("asset.events", "somebody-else", "{}");
-            Eventually.holds(() -> end(scene, IsolationLevel.READ_COMMITTED) >= 3, () -> "still open; " + other);
+            long end = end(scene, IsolationLevel.READ_UNCOMMITTED);
+            Eventually.holds(() -> end(scene, IsolationLevel.READ_COMMITTED) >= end, () -> "still open; " + other);
             assertThat(Duration.ofNanos(System.nanoTime() - died))
                     .isLessThan(lease.plusSeconds(1).plus(slack));
 
             Eventually.holds(() -> scene.count(PENDING) == 0, () -> other);
-            awaitSeen(scene, 2);
-            assertThat(scene.records("asset.events")).hasSize(2);
+            awaitSeen(scene, published + 1);
+            assertThat(scene.records("asset.events")).hasSize(published + 1);
             assertThat(end(scene, IsolationLevel.READ_UNCOMMITTED))
                     .as(
-                            "a transaction was open: the event, what was sent beside it, its undoing, the event again, its end")
-                    .isGreaterThanOrEqualTo(5);
+                            "a transaction was open: the event and its undoing, what was sent beside it, each event and its end")
+                    .isGreaterThanOrEqualTo(2 + 1 + 2 * published);
         }
+    }
+
+    private static String userOf(RelayProcess relay) {
+        return IntStream.range(0, 1_000)
+                .mapToObj(i -> "user-" + i)
+                .filter(user -> relay.owned().contains(Shards.of(user)))
+                .findFirst()
+                .orElse("user-0");
     }
 
     /** A transaction's rows are deleted when its end is decided; its readers see that a moment later. */
