@@ -22,7 +22,7 @@ final class SystemAQuestion implements AutoCloseable {
     private static final int REPETITIONS = 3;
     private static final int WARM_UP_SECONDS = 5;
 
-    /** Until the compilers of five JVMs have done most of their work, beside which nothing else gets a processor in time. */
+    /** Until the compilers of four JVMs have done most of their work, so that what is measured is not theirs. */
     private static final int WARM_UP_SECONDS_OF_LOAD = 45;
 
     private static final int SECONDS_OF_A_KILL = 12;
