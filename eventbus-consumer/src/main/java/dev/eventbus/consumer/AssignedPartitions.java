@@ -170,9 +170,7 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
 
     /** A record has left its lane unfinished, so what stands behind it is of no use to a commit. */
     void letGo(Partition partition, InFlight record) {
-        startOnlyUpTo(
-                partition,
-                record.slot() - 1); // first: its lane may be forgotten, which would tell that it has not ended
+        startOnlyUpTo(partition, record.slot() - 1); // first: its lane may be forgotten, and it taken for ended
         close(partition, Instant.MAX); // the rest may take its time, unless it was closed before
     }
 

@@ -1,28 +1,20 @@
 package dev.eventbus.consumer.internal;
 
 import dev.eventbus.consumer.parking.ParkedKey;
-import java.nio.ByteBuffer;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /** What the first events of parked keys wait for, in words, if that is a problem. Thread-safe. */
 public final class DrainProblems {
 
-    private record Id(String topic, ByteBuffer key) {
-
-        static Id of(ParkedKey key) {
-            return new Id(key.topic(), ByteBuffer.wrap(key.key()));
-        }
-    }
-
-    private final ConcurrentHashMap<Id, String> problems = new ConcurrentHashMap<>();
+    private final ConcurrentHashMap<DrainTurns.Id, String> problems = new ConcurrentHashMap<>();
 
     public void put(ParkedKey key, String problem) {
-        problems.put(Id.of(key), problem);
+        problems.put(DrainTurns.Id.of(key), problem);
     }
 
     public void forget(ParkedKey key) {
-        problems.remove(Id.of(key));
+        problems.remove(DrainTurns.Id.of(key));
     }
 
     public void forgetAll() {

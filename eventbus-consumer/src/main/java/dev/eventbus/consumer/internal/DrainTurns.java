@@ -28,7 +28,8 @@ import org.slf4j.LoggerFactory;
  */
 final class DrainTurns {
 
-    private record Id(String topic, ByteBuffer key) {
+    /** Names a key. */
+    record Id(String topic, ByteBuffer key) {
 
         static Id of(ParkedKey key) {
             return new Id(key.topic(), ByteBuffer.wrap(key.key()));
