@@ -1,10 +1,7 @@
 package dev.eventbus.consumer;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
-
 import dev.eventbus.DecodeException;
 import dev.eventbus.Event;
-import dev.eventbus.EventHeaders;
 import dev.eventbus.consumer.FailurePolicy.Failure;
 import dev.eventbus.consumer.FailurePolicy.OutageWatch;
 import dev.eventbus.consumer.InFlight.Delivered;
@@ -15,53 +12,33 @@ import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.internal.HandlerMdc;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.parking.ParkedEvent;
-import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.slf4j.MDC;
 
 /**
  * One step of one record: it is decoded, its handler is found and run; with an inbox in one transaction with its mark. A record
  * that dies goes on where {@link FailureRouter} left it.
  *
- * <p>Runs on the thread that runs the record's lane. While user code runs no lock is held, and the MDC has {@code
- * eventbus.eventId}, {@code .eventType}, {@code .topic}, {@code .partition}, {@code .offset}, {@code .group} and {@code
- * .attempt}, and the record's {@code traceparent} and {@code tracestate}; after it, what it had before.
+ * <p>Runs on the thread that runs the record's lane. While user code runs no lock is held, and the MDC has what {@link HandlerMdc} says.
  */
 final class HandlerCall implements LaneWorkers.Work {
 
     private static final Logger LOG = LoggerFactory.getLogger(HandlerCall.class);
-
-    private static final String[] MDC_KEYS = {
-        "eventbus.eventId",
-        "eventbus.eventType",
-        "eventbus.topic",
-        "eventbus.partition",
-        "eventbus.offset",
-        "eventbus.group",
-        "eventbus.attempt"
-    };
-
-    /** W3C Trace Context; in the MDC under their own names. */
-    private static final List<String> TRACE_HEADERS = List.of(EventHeaders.TRACEPARENT, EventHeaders.TRACESTATE);
-
-    /** Longest text of a trace header that goes into the MDC. */
-    private static final int MAX_TRACE = 512;
 
     /** The user's code, whatever it is. */
     interface UserCode {
@@ -98,8 +75,7 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress watched(InFlight record) {
-        ParkedKeys keys = router.parkedKeys();
-        Progress progress = keys == null ? step(record) : keys.live(List.of(record.record()), () -> step(record));
+        Progress progress = step(record);
         Event<?> event = record.event();
         if (crashes != null
                 && event != null
@@ -133,11 +109,23 @@ final class HandlerCall implements LaneWorkers.Work {
         if (route instanceof Route.Once && record.mark() == null) {
             record.mark(Mark.of(group, event.id(), record.record()));
         }
-        ParkedKeys parked = router.parkedKeys();
-        Progress follows = parked == null || record.record().key() == null ? null : follows(record, event, parked);
-        if (follows != null) {
-            return follows;
+        ParkedKeys keys = router.parkedKeys();
+        if (keys == null || record.record().key() == null) {
+            return run(record, event, route, topic);
         }
+        boolean parked = keys.contains(record.record().topic(), record.record().key());
+        Progress joins = parked
+                ? follow(record, event, keys)
+                : null; // while parked events of its key run, or it would starve them
+        return joins != null
+                ? joins
+                : keys.live(List.of(record.record()), () -> {
+                    Progress follows = follows(record, event, keys);
+                    return follows != null ? follows : run(record, event, route, topic);
+                });
+    }
+
+    private Progress run(InFlight record, Event<?> event, Route route, String topic) {
         Progress held = record.suspicion().isNone() ? null : held(record, event);
         if (held != null) {
             return held;
@@ -148,14 +136,23 @@ final class HandlerCall implements LaneWorkers.Work {
                 : handle(record, event, (Route.AtLeastOnce) route, delivery);
     }
 
-    /** Null if its key is not parked, so that it may run now. */
-    private @Nullable Progress follows(InFlight record, Event<?> event, ParkedKeys parked) {
+    /** Null if its key is not parked, so that it may run now; of a live record, so that no drain begins meanwhile. */
+    private @Nullable Progress follows(InFlight record, Event<?> event, ParkedKeys keys) {
         try {
-            parked.know();
+            keys.know();
         } catch (SQLException | RuntimeException e) {
             return router.failed(record, new Failure.NotNoted(e));
         }
-        return parked.contains(record.record().topic(), record.record().key()) ? follow(record, event, parked) : null;
+        String topic = record.record().topic();
+        byte[] key = record.record().key();
+        if (!keys.contains(topic, key)) {
+            return null;
+        }
+        Progress follows = follow(record, event, keys);
+        if (follows == null) {
+            keys.forget(topic, key);
+        }
+        return follows;
     }
 
     /** Adds the next event of a parked key to it; null if the key is not parked any more, so that the event is live. */
@@ -176,6 +173,9 @@ final class HandlerCall implements LaneWorkers.Work {
         }
         if (followed.get() instanceof MarkResult.Known known) {
             record.mark(mark);
+            if (known.outcome() == Outcome.PARKED || known.outcome() == Outcome.DEAD) {
+                record.suspicion().drop(); // what is noted may be of its handler as a parked event's
+            }
             return router.known(record, known.outcome());
         }
         if (followed.get() instanceof MarkResult.HeldElsewhere) {
@@ -362,36 +362,10 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {
-        Map<String, String> before = MDC.getCopyOfContextMap();
-        try {
-            putMdc(event, delivery);
+        try (HandlerMdc ignored = HandlerMdc.of(event, delivery, delivery.record.headers())) {
             code.run();
         } finally {
-            if (before == null) { // not every MDC takes null
-                MDC.clear();
-            } else {
-                MDC.setContextMap(before);
-            }
             Thread.interrupted(); // a handler's interrupt must not meet our commit or the next handler
-        }
-    }
-
-    private static void putMdc(@Nullable Event<?> event, Delivered delivery) {
-        if (event != null) { // not every MDC takes null
-            MDC.put(MDC_KEYS[0], Checks.printable(event.id()));
-            MDC.put(MDC_KEYS[1], event.type().name());
-        }
-        MDC.put(MDC_KEYS[2], delivery.topic());
-        MDC.put(MDC_KEYS[3], Integer.toString(delivery.partition()));
-        MDC.put(MDC_KEYS[4], Long.toString(delivery.offset()));
-        MDC.put(MDC_KEYS[5], delivery.group());
-        MDC.put(MDC_KEYS[6], Integer.toString(delivery.attempt()));
-        for (String name : TRACE_HEADERS) {
-            Header header = delivery.record.headers().lastHeader(name);
-            String text = header == null || header.value() == null ? "" : new String(header.value(), UTF_8);
-            if (!text.isEmpty() && text.length() <= MAX_TRACE && Checks.isPrintable(text)) {
-                MDC.put(name, text); // whole or not at all: anybody may have written it
-            }
         }
     }
 }

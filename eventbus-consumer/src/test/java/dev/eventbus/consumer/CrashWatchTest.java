@@ -9,12 +9,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.eventbus.EventType;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.parking.ParkedKey;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.SQLTransientConnectionException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -40,6 +42,7 @@ class CrashWatchTest {
     private final JdbcDataSource database = new JdbcDataSource();
     private final Set<String> deadly = new HashSet<>();
     private final Set<String> failing = new HashSet<>();
+    private final Set<String> away = new HashSet<>();
     private final List<String> runs = new ArrayList<>();
     private final List<Integer> attempts = new ArrayList<>();
     private final List<String> letters = new ArrayList<>();
@@ -115,6 +118,32 @@ class CrashWatchTest {
         assertThat(process(parking)).isTrue();
         assertThat(inbox.parking().load("ledger")).isEmpty();
         assertThat(letters).hasSize(3);
+    }
+
+    @Test
+    void a_record_that_is_read_again_does_not_take_the_starts_of_its_parked_event_away() throws SQLException {
+        UnaryOperator<ConsumerRunnerBuilder> parking =
+                runner -> inTransaction(runner).afterRetries(AfterRetries.parkKey(inbox, LETTERS));
+        away.add("a1"); // so that nothing is committed
+        failing.add("poison");
+        send("alice a1", "bob poison");
+        kafka = kafka.forNextProcess(log);
+        ConsumerRunner first = parking.apply(builder()).build();
+        begin(first);
+        while (inbox.parking().load("ledger").isEmpty()) {
+            kafka.setTo(first.health().nextRetry());
+            SteppedRunner.settle(first);
+        }
+        inbox.attempts().started(Mark.of("ledger", "poison", log[1])); // by its drain, and the process ends
+        kafka = kafka.forNextProcess(log);
+        ConsumerRunner second = parking.apply(builder()).build();
+        begin(second);
+        assertThat(kafka.committed(P0)).as("both have been read again").isZero();
+        assertThat(second.health().partitions())
+                .singleElement()
+                .satisfies(p -> assertThat(p.inFlight()).isEqualTo(1));
+        assertThat(noted()).contains("poison 0 1");
+        second.close();
     }
 
     private void redrive(String user) throws SQLException {
@@ -269,7 +298,7 @@ class CrashWatchTest {
                 .afterRetries(AfterRetries.deadLetter(LETTERS));
     }
 
-    private void handle(String id, Delivery delivery) {
+    private void handle(String id, Delivery delivery) throws SQLException {
         runs.add(id);
         attempts.add(delivery.attempt());
         if (deadly.contains(id)) {
@@ -277,6 +306,9 @@ class CrashWatchTest {
         }
         if (failing.contains(id)) {
             throw new IllegalStateException("no luck");
+        }
+        if (away.contains(id)) {
+            throw new SQLTransientConnectionException("what it needs is away");
         }
     }
 

@@ -402,6 +402,27 @@ class ParkingThreadsTest {
     }
 
     @Test
+    void a_parked_key_is_drained_while_an_event_that_follows_it_waits_for_its_mark() throws SQLException {
+        CountDownLatch waits = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        failing.add("b1");
+        comesBack("bob", "b1"); // its mark stands before any is watched
+        inbox = watched(new AtomicInteger(), waits, go);
+        start(builder());
+        eventually(() -> inbox.parking().load("g").get(0).state() == State.PARKED);
+        failing.clear();
+        kafka.event(P0, "bob", "b2");
+        eventually(() -> waits.getCount() == 0);
+        redrive("bob");
+        assertThat(RunLoop.await(Duration.ofSeconds(10), () -> handled.contains("b1")))
+                .as("while b2 waits")
+                .isTrue();
+        go.countDown();
+        eventually(() -> handled.contains("b2"));
+        assertThat(handled).containsExactly("b1", "b2");
+    }
+
+    @Test
     void a_redriven_event_does_not_begin_while_a_live_one_of_its_key_is_in_a_batch() throws SQLException {
         AtomicInteger looks = new AtomicInteger();
         CountDownLatch go = new CountDownLatch(1);

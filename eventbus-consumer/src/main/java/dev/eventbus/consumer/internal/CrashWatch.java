@@ -73,6 +73,13 @@ public final class CrashWatch {
             suspected = Suspected.WATCHED;
         }
 
+        /** What is noted of the event is not this record's, which is a repeat. */
+        public void drop() {
+            suspected = Suspected.NO;
+            startNoted = false;
+            failuresNoted = 0;
+        }
+
         /** Whether the next step of the record runs with nothing beside it. */
         public void runsAlone(boolean now) {
             alone = now;

@@ -272,7 +272,9 @@ public final class ParkedKeys {
         MarkResult parked = store.park(mark, event, state, nextTry);
         if (parked instanceof MarkResult.Decided) {
             add(event.topic(), event.key());
-            stale = stale || nextTry != null;
+            if (nextTry != null) {
+                stale = true;
+            }
         }
         return parked;
     }
@@ -280,9 +282,7 @@ public final class ParkedKeys {
     /** As {@link ParkingStore#follow}, and known here. */
     public Optional<MarkResult> follow(Mark mark, ParkedEvent event) throws SQLException {
         Optional<MarkResult> followed = store.follow(mark, event);
-        if (followed.isEmpty()) {
-            forget(event.topic(), event.key());
-        } else if (followed.get() instanceof MarkResult.Decided) {
+        if (followed.isPresent() && followed.get() instanceof MarkResult.Decided) {
             add(event.topic(), event.key());
         }
         return followed;
@@ -305,8 +305,8 @@ public final class ParkedKeys {
         any = true;
     }
 
-    /** The key's lane was told that it is not parked any more. */
-    private synchronized void forget(String topic, byte[] key) {
+    /** The database has said that the key is not parked, to a record that is {@link #live} since before. */
+    public synchronized void forget(String topic, byte[] key) {
         Id id = Id.of(topic, key);
         Long had = events.remove(id);
         total -= had == null ? 0 : had;
