@@ -110,7 +110,7 @@ final class Parking {
     @Nullable
     String problem() {
         String ours = loop.problem();
-        return ours != null ? ours : problems.ofParked(keys);
+        return ours != null ? ours : problems.ofParked(keys, loop::isOurs);
     }
 
     /** How much is parked, as far as this runner knows. */

@@ -39,9 +39,6 @@ import org.slf4j.LoggerFactory;
 final class PollLoop implements AssignedPartitions.Loop {
 
     private static final Logger LOG = LoggerFactory.getLogger(PollLoop.class);
-    private static final Duration IDLE_POLL = Duration.ofMillis(100);
-    private static final Duration BUSY_POLL = Duration.ofMillis(20);
-    private static final Duration FULL_POLL = Duration.ofMillis(5);
     private static final Duration REST_AFTER_A_FAULT = Duration.ofSeconds(1);
     private static final Duration HEALTH_PERIOD = Duration.ofMillis(100);
 
@@ -102,7 +99,8 @@ final class PollLoop implements AssignedPartitions.Loop {
         } catch (StackOverflowError e) { // only this thread's own stack is gone
             throw new IllegalStateException("the stack of a round ran over", e);
         } catch (VirtualMachineError e) {
-            fatal = e;
+            fatal = workers.startNothingAfter(e);
+            health = RunnerHealth.of(e);
             return 0;
         }
     }
@@ -124,7 +122,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private int round(Consumer<byte[], byte[]> opened, Instant now) {
         committer.commitIfDue(opened, assigned.all(), now);
         flow.apply(opened, assigned.all());
-        int read = register(opened, source.poll(opened, pollTimeout(now), this::gap, assigned));
+        int read = register(opened, source.poll(opened, flow.pollTimeout(now, timers.next()), this::gap, assigned));
         read += parking == null ? 0 : parking.loop().round();
         if (threads) {
             return read;
@@ -175,6 +173,15 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     /** The last thing: commits what has ended, leaves the group, closes what was opened. */
     void end() {
+        try {
+            leave();
+        } finally {
+            health = fatal == null ? RunnerHealth.of(Status.STOPPED) : RunnerHealth.of(fatal);
+        }
+        settings.listener().observed(health);
+    }
+
+    private void leave() {
         if (!closing) {
             close(OffsetCommitter.LONGEST_SYNC);
         }
@@ -199,8 +206,6 @@ final class PollLoop implements AssignedPartitions.Loop {
         } else {
             LOG.info("{} closed; nothing was left", settings.group());
         }
-        health = fatal == null ? RunnerHealth.of(Status.STOPPED) : RunnerHealth.of(fatal);
-        settings.listener().observed(health);
     }
 
     // ---- what a hand-over needs
@@ -293,18 +298,6 @@ final class PollLoop implements AssignedPartitions.Loop {
     }
 
     // ---- Kafka
-
-    private Duration pollTimeout(Instant now) {
-        if (flow.records() == 0) {
-            return IDLE_POLL;
-        }
-        Instant next = timers.next();
-        Duration busy = flow.isFull() ? FULL_POLL : BUSY_POLL;
-        if (next == null || next.isAfter(now.plus(busy))) {
-            return busy;
-        }
-        return next.isAfter(now) ? Duration.between(now, next) : Duration.ZERO;
-    }
 
     private void gap(TopicPartition id, RunnerListener.OffsetGap gap, @Nullable String stops) {
         Partition partition = assigned.passed(id, gap, stops != null);

@@ -29,6 +29,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.errors.FencedInstanceIdException;
 import org.h2.jdbcx.JdbcDataSource;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -445,5 +446,20 @@ class ParkingThreadsTest {
         alice.countDown();
         eventually(() -> handled.contains("b1"));
         assertThat(handled).containsExactly("first", "a1", "b2", "b1");
+    }
+
+    @Test
+    void a_runner_whose_place_another_has_taken_drains_nothing_more() throws SQLException {
+        AtomicInteger looks = new AtomicInteger();
+        inbox = watched(looks, new CountDownLatch(0), new CountDownLatch(0));
+        ConsumerRunner running = start(builder());
+        kafka.event(P0, "alice", "a1");
+        eventually(() -> handled.contains("a1"));
+        kafka.consumer.setPollException(new FencedInstanceIdException("another has its group.instance.id"));
+        eventually(() -> running.health().status() == RunnerHealth.Status.DOWN);
+        comesBack("bob", "b1");
+        int before = looks.get();
+        eventually(() -> looks.get() > before + 2);
+        assertThat(begun).containsExactly("a1");
     }
 }

@@ -321,4 +321,21 @@ class RunnerFailuresTest extends SteppedRunner {
         assertThat(kafka.committed(P0)).isEqualTo(3);
         assertThat(runner.health().status()).isEqualTo(Status.DOWN);
     }
+
+    @Test
+    void memory_that_runs_out_while_records_are_fetched_is_said_at_once() {
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .on(ASSET, (event, delivery) -> {})
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        kafka.consumer.schedulePollTask(() -> {
+            throw new OutOfMemoryError("a fetch too large");
+        });
+        runner.runOnce();
+        assertThat(runner.health().status()).isEqualTo(Status.DOWN);
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("OutOfMemoryError"));
+        runner.close();
+        assertThat(runner.health().status()).isEqualTo(Status.DOWN);
+    }
 }

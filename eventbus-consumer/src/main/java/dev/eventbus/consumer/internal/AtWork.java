@@ -54,7 +54,7 @@ public final class AtWork {
         Step oldest = null;
         Instant oldestSince = now;
         for (Step step : steps) {
-            Instant since = step.since == null ? now : step.since;
+            Instant since = step.since == null || step.since.isAfter(now) ? now : step.since; // clocks are set back too
             step.since = since;
             if (Duration.between(since, now).compareTo(LONG) > 0) {
                 count++;

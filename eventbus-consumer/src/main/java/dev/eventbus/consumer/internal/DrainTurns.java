@@ -39,8 +39,8 @@ final class DrainTurns {
     /** A key that has a turn, or waits for one; of the turns that it was given only the first to begin is one. */
     private static final class Taken {
         private final ParkedKey key;
-        private final Instant since;
 
+        private Instant since;
         private Instant givenAgain;
         private boolean begun;
 
@@ -231,6 +231,10 @@ final class DrainTurns {
         Instant oldest = null;
         synchronized (taken) {
             for (Taken one : taken.values()) {
+                if (one.since.isAfter(now) || one.givenAgain.isAfter(now)) { // the clock was set back
+                    one.since = now;
+                    one.givenAgain = now;
+                }
                 if (!one.begun && !now.isBefore(one.since.plus(WorkerCalls.GIVEN_UP_AFTER))) {
                     oldest = oldest == null || one.since.isBefore(oldest) ? one.since : oldest;
                     Duration tried = Duration.between(one.since, one.givenAgain);

@@ -2,6 +2,8 @@ package dev.eventbus.consumer.internal;
 
 import static java.util.stream.Collectors.toSet;
 
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -56,6 +58,10 @@ public final class FlowControl {
 
     /** Records from the lowest unfinished one to the last one read, for each partition. */
     public static final int MAX_SPAN = 10_000;
+
+    private static final Duration IDLE_POLL = Duration.ofMillis(100);
+    private static final Duration BUSY_POLL = Duration.ofMillis(20);
+    private static final Duration FULL_POLL = Duration.ofMillis(5);
 
     private static final double RESUME_BELOW = 0.95;
 
@@ -185,5 +191,21 @@ public final class FlowControl {
             return "budget of %d records or %d bytes in flight is spent".formatted(maxRecords, maxBytes);
         }
         return null;
+    }
+
+    /**
+     * How long a poll may wait, so that what ends or is due meanwhile is not late.
+     *
+     * @param next when the next record is tried again; null if none waits
+     */
+    public Duration pollTimeout(Instant now, @Nullable Instant next) {
+        if (records == 0) {
+            return IDLE_POLL;
+        }
+        Duration busy = full ? FULL_POLL : BUSY_POLL;
+        if (next == null || next.isAfter(now.plus(busy))) {
+            return busy;
+        }
+        return next.isAfter(now) ? Duration.between(now, next) : Duration.ZERO;
     }
 }

@@ -39,13 +39,18 @@ public final class SparseLog {
         Spoken before = spoken.get(subject);
         Spoken after = spoken.compute(
                 subject,
-                (name, last) -> last == null || !now.isBefore(last.at().plus(PERIOD))
+                (name, last) -> last == null || isOver(last.at(), now)
                         ? new Spoken(now, 0)
                         : new Spoken(last.at(), last.unspoken() + 1));
         if (after.unspoken() > 0) {
             return 0;
         }
         return before == null ? 1 : before.unspoken() + 1;
+    }
+
+    /** Also if the clock was set back. */
+    private static boolean isOver(Instant at, Instant now) {
+        return now.isBefore(at) || !now.isBefore(at.plus(PERIOD));
     }
 
     private static String standingFor(int lines) {

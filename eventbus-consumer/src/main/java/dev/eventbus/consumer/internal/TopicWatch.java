@@ -55,6 +55,7 @@ public final class TopicWatch implements AutoCloseable {
     private Map<String, KafkaFuture<TopicDescription>> asked = Map.of();
     private Instant askedAt = Instant.MIN;
     private Instant due = Instant.MIN;
+    private boolean hasNothingToAsk;
     private List<String> problems = List.of();
 
     /**
@@ -83,11 +84,14 @@ public final class TopicWatch implements AutoCloseable {
                 && (cleanup == null || cleanup.hasAnswer())) {
             answered();
             due = now.plus(problems.stream().allMatch(lasting::equals) ? PERIOD : PERIOD_IN_TROUBLE);
-        } else if (!asked.isEmpty() && !now.isBefore(askedAt.plus(SOON))) { // the client itself goes on for seconds
+        } else if (!asked.isEmpty()
+                && (now.isBefore(askedAt)
+                        || !now.isBefore(askedAt.plus(SOON)))) { // the client itself goes on for seconds
             probe.ask();
             probe.problem(data).ifPresent(found -> now(List.of(found.getMessage())));
         }
-        if (asked.isEmpty() && !now.isBefore(due)) {
+        boolean isTime = !now.isBefore(due) || due.isAfter(now.plus(PERIOD)); // the clock was set back
+        if (asked.isEmpty() && isTime && !hasNothingToAsk) {
             ask(now);
         }
         return problems;
@@ -108,7 +112,7 @@ public final class TopicWatch implements AutoCloseable {
             due = now.plus(PERIOD_IN_TROUBLE);
             now(List.of(probe.explain(e, data).getMessage()));
         } catch (UnsupportedOperationException e) {
-            due = Instant.MAX; // a cluster in memory has nothing to ask
+            hasNothingToAsk = true; // a cluster in memory
         }
     }
 

@@ -33,6 +33,15 @@ class AtWorkTest {
     }
 
     @Test
+    void after_the_clock_was_set_back_what_takes_long_is_found_by_the_new_time() {
+        begins(7);
+        assertThat(atWork.look(NOON)).isNull();
+        Instant morning = NOON.minusSeconds(3_600);
+        assertThat(atWork.look(morning)).isNull();
+        assertThat(atWork.look(morning.plusSeconds(61))).contains("asset.events-2@7");
+    }
+
+    @Test
     void many_short_ones_are_none() {
         for (int i = 0; i < 10; i++) {
             try (AtWork.Step ignored = begins(i)) {

@@ -111,6 +111,17 @@ class DrainTurnsTest {
     }
 
     @Test
+    void after_the_clock_was_set_back_a_key_whose_turn_was_dropped_gets_another_by_the_new_time() {
+        turns.give(keys("bob", 1));
+        executor.clear();
+        Instant morning = NOON.minusSeconds(3_600);
+        turns.giveAgain(morning);
+        turns.giveAgain(morning.plus(WorkerCalls.GIVEN_UP_AFTER));
+        runAll();
+        assertThat(drained).containsExactly("bob0");
+    }
+
+    @Test
     void where_nothing_may_begin_any_more_nothing_does() {
         turns.give(keys("bob", 8));
         turns.stop();

@@ -194,4 +194,16 @@ class ParkedKeysTest {
         }
         loop.stop();
     }
+
+    @Test
+    void what_another_runners_keys_wait_for_is_no_problem_of_this_one() throws SQLException {
+        anotherParks(State.WAITING);
+        ours.know();
+        ParkedKey bob = inbox.parking().load(GROUP).get(0);
+        DrainProblems problems = new DrainProblems();
+        problems.put(bob, "the mail server is away");
+        assertThat(problems.ofParked(ours, key -> true)).isEqualTo("the mail server is away");
+        assertThat(problems.ofParked(ours, key -> false)).isNull();
+        assertThat(problems.ofParked(ours, key -> true)).as("its new owner's").isNull();
+    }
 }
