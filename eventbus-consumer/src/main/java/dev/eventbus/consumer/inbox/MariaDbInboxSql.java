@@ -77,7 +77,9 @@ final class MariaDbInboxSql implements InboxSql {
 
     private static final String NEXT_ROW = "     , (?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6))\n";
 
-    private static final String READ_ONLY = "SELECT @@global.read_only OR @@session.tx_read_only";
+    /** The server's is 0 or 1; MariaDB 12 says OFF, ON, NO_LOCK or NO_LOCK_NO_ADMIN (MDEV-36425). */
+    private static final String READ_ONLY =
+            "SELECT CAST(@@global.read_only AS CHAR) NOT IN ('0', 'OFF') OR @@session.tx_read_only";
 
     private static final String FLUSHES_AT_COMMIT = "SELECT @@global.innodb_flush_log_at_trx_commit IN (1, 3)";
 

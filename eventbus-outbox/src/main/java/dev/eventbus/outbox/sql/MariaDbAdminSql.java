@@ -243,10 +243,11 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
                 """);
     }
 
+    /** Of being read-only a server says 0 or 1; MariaDB 12 says OFF, ON, NO_LOCK or NO_LOCK_NO_ADMIN (MDEV-36425). */
     @Override
     public String whereAmI() {
         return """
-                SELECT CURRENT_USER(), DATABASE(), DATABASE(), @@GLOBAL.read_only
+                SELECT CURRENT_USER(), DATABASE(), DATABASE(), CAST(@@GLOBAL.read_only AS CHAR) NOT IN ('0', 'OFF')
                 """;
     }
 

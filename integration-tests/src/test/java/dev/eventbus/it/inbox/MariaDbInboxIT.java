@@ -14,6 +14,7 @@ import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.inbox.PurgeContract;
 import dev.eventbus.consumer.inbox.Transactions;
 import dev.eventbus.embedded.EmbeddedMariaDb;
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.it.MariaDbExtension;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -303,6 +304,37 @@ class MariaDbInboxIT {
         @Override
         protected String dropSchema(String name) {
             return "DROP SCHEMA IF EXISTS " + quoted(name);
+        }
+
+        /** Number or word, as versions differ: MariaDB 12 says ON, which counts as 0 beside OR. */
+        @Test
+        void a_primary_is_told_from_a_standby_by_whatever_word_the_server_has_for_it() throws SQLException {
+            JdbcInbox.createTables(database);
+            for (String primary : List.of("0", "'OFF'")) {
+                JdbcInbox.mariaDb(saying(primary)).verify();
+            }
+            for (String standby : List.of("1", "'ON'", "'NO_LOCK'", "'NO_LOCK_NO_ADMIN'")) {
+                assertThatThrownBy(() -> JdbcInbox.mariaDb(saying(standby)).verify())
+                        .as(standby)
+                        .isInstanceOf(StartRefusedException.class)
+                        .hasMessageContaining("read-only");
+            }
+        }
+
+        private static DataSource saying(String readOnly) {
+            return Decorator.of(DataSource.class, (method, arguments) -> {
+                Object given = method.invoke(database, arguments);
+                return given instanceof Connection real ? saying(readOnly, real) : given;
+            });
+        }
+
+        private static Connection saying(String readOnly, Connection real) {
+            return Decorator.of(
+                    Connection.class,
+                    (method, arguments) -> method.getName().equals("prepareStatement") && arguments.length == 1
+                            ? real.prepareStatement(
+                                    String.valueOf(arguments[0]).replace("@@global.read_only", readOnly))
+                            : method.invoke(real, arguments));
         }
 
         @Test

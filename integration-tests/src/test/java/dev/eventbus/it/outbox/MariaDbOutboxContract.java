@@ -203,6 +203,32 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
         }
     }
 
+    /** Number or word, as versions differ: MariaDB 12 says OFF, which the driver takes for true. */
+    @Test
+    void a_primary_is_told_from_a_standby_by_whatever_word_the_server_has_for_it() throws SQLException {
+        try (Connection relay = connect()) {
+            for (String primary : List.of("0", "'OFF'")) {
+                assertThatCode(() -> outbox().verify(saying(primary, relay)))
+                        .as(primary)
+                        .doesNotThrowAnyException();
+            }
+            for (String standby : List.of("1", "'ON'", "'NO_LOCK'", "'NO_LOCK_NO_ADMIN'")) {
+                assertThatThrownBy(() -> outbox().verify(saying(standby, relay)))
+                        .as(standby)
+                        .isInstanceOf(StartRefusedException.class)
+                        .hasMessageContaining("is a standby");
+            }
+        }
+    }
+
+    private static Connection saying(String readOnly, Connection real) {
+        return Decorator.of(
+                Connection.class,
+                (method, arguments) -> method.getName().equals("prepareStatement")
+                        ? real.prepareStatement(String.valueOf(arguments[0]).replace("@@GLOBAL.read_only", readOnly))
+                        : method.invoke(real, arguments));
+    }
+
     @Test
     void a_time_means_the_same_in_every_time_zone() throws SQLException {
         try (Connection seoul = inZone("Asia/Seoul");
