@@ -56,10 +56,11 @@ final class InFlight {
         /** Whether what is handed over must be settled before the next. */
         boolean alone;
 
-        /** Local time of the last ack, or of the first record handed over since; a lane without an ack is cold. */
+        /** Local time of the last ack, or of the first record handed over since. */
         long since;
 
-        boolean acked;
+        /** Local time of the last ack; a lane without one is cold, whatever was handed over. */
+        OptionalLong ackedAt = OptionalLong.empty();
 
         Lane(String topic, Place place) {
             this.topic = topic;
@@ -83,7 +84,7 @@ final class InFlight {
 
         /** Whether the partition would take the producer's second record without its first. In a transaction that is no harm. */
         boolean isCold(long now) {
-            return shard == ANY_SHARD && (!acked || now - since > COLD_AFTER);
+            return shard == ANY_SHARD && (ackedAt.isEmpty() || now - ackedAt.getAsLong() > COLD_AFTER);
         }
     }
 
@@ -233,9 +234,9 @@ final class InFlight {
             return OptionalLong.empty();
         }
         Lane lane = flight.lane;
-        lane.acked = true;
         lane.alone = false;
         lane.since = nanoTime.getAsLong();
+        lane.ackedAt = OptionalLong.of(lane.since);
         if (lockedKeys.contains(row.orderKey())) {
             lock(row);
         } else {

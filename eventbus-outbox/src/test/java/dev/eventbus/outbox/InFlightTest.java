@@ -87,6 +87,21 @@ class InFlightTest {
         assertThat(inFlight.awaitingDelete()).hasSize(1);
     }
 
+    /** The broker may have forgotten the producer meanwhile, and a record that fails does not make it known. */
+    @Test
+    void a_partition_stays_cold_after_a_long_silence_until_it_acknowledges_again() {
+        inFlight.deleted(acked(ASSETS, "bob", 0, 1));
+        InFlight.Lane lane = inFlight.lanes().iterator().next();
+        assertThat(lane.isCold(nanos.get())).isFalse();
+        nanos.addAndGet(Duration.ofHours(2).toNanos());
+        assertThat(lane.isCold(nanos.get())).isTrue();
+        inFlight.add(row(ASSETS, "bob", 0), ASSETS, 0);
+        inFlight.takeBack(inFlight.handOver(lane));
+        assertThat(lane.isCold(nanos.get())).as("it was only tried").isTrue();
+        acked(ASSETS, "bob", 0, 1);
+        assertThat(lane.isCold(nanos.get())).isFalse();
+    }
+
     @Test
     void of_a_shard_that_is_anothers_now_nothing_is_kept() {
         inFlight.deleted(acked(ASSETS, "bob", 0, 3));
