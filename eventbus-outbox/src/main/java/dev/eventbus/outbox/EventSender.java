@@ -272,9 +272,9 @@ final class EventSender {
     }
 
     /**
-     * Forgets what was learnt about topics and events, and gives up what is under way: others send them now. What is acknowledged is
-     * given up too: Kafka may have taken it after they began, and behind what an adoption of partitions has waited for. If its row were
-     * deleted, they would go on with the next of its key in another partition; while it is there, they send it first.
+     * Forgets what was learnt about topics and events, the verdicts too, and gives up what is under way: others send them now. What is
+     * acknowledged is given up too: Kafka may have taken it after they began, and behind what an adoption of partitions has waited for. If
+     * its row were deleted, they would go on with the next of its key in another partition; while it is there, they send it first.
      */
     void standBy() {
         abandon();
@@ -282,6 +282,7 @@ final class EventSender {
         inFlight.clear();
         breakers.clear();
         suspects.clear();
+        refused.clear();
     }
 
     /** Closes the producer, if it is not, and takes back all that is not acknowledged; only then may another be opened. */

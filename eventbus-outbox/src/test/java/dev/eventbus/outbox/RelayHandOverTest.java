@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
+import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -212,6 +213,30 @@ class RelayHandOverTest {
         first.fail("evt-1", new TopicAuthorizationException("asset.events"));
         one.look();
         assertThat(told).startsWith("one owns 16", "one owns 0").doesNotContain("one waits asset.events");
+    }
+
+    /** What refused it may have been mended meanwhile, perhaps by whoever had the shard. */
+    @Test
+    void a_verdict_from_before_the_leases_ran_out_blocks_no_key() {
+        threeInFlight().ackAll();
+        kafka.answer = FakeKafka.Answer.ACK;
+        kafka.refusal = id -> id.equals("evt-4") ? new RecordTooLargeException("on purpose") : null;
+        database.publish(event("evt-4", GOES));
+        one.look();
+        one.look(); // alone for the second time
+        assertThat(blockedKeys()).isEmpty();
+        leasesRunOut();
+        kafka.refusal = id -> null;
+        Eventually.isTrue(() -> {
+            one.look();
+            return kafka.ids().contains("evt-4") || !blockedKeys().isEmpty();
+        });
+        assertThat(blockedKeys()).isEmpty();
+        assertThat(kafka.idsOf(GOES)).endsWith("evt-3", "evt-4");
+    }
+
+    private List<String> blockedKeys() {
+        return database.strings("SELECT aggregateid FROM \"eventbus_blocked_key\"");
     }
 
     @Test
