@@ -1,6 +1,7 @@
 package dev.eventbus.outbox;
 
 import dev.eventbus.EventRecords;
+import dev.eventbus.KafkaAccessException;
 import dev.eventbus.outbox.KafkaSink.SendFault;
 import dev.eventbus.outbox.TopicBreakers.KafkaFault;
 import dev.eventbus.outbox.sql.OutboxRow;
@@ -17,6 +18,7 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import org.apache.kafka.clients.producer.BufferExhaustedException;
@@ -182,6 +184,22 @@ final class EventSender {
                 LOG.info("Topic {} of cluster {} can be written to again", topic, kafka.name());
                 events.topicResumed(topic);
             }
+        }
+    }
+
+    /**
+     * An adoption of a topic's partitions has begun or ended.
+     *
+     * @param waits why the topic waits, if it does; else its next event is tried
+     * @param sends whether this relay sends events; if not, there will be none to try, and others do
+     */
+    void adoption(String topic, Optional<KafkaAccessException> waits, boolean sends) {
+        if (waits.isPresent()) {
+            topicFailed(topic, waits.get());
+        } else if (sends) {
+            breakers.tryNow(topic);
+        } else {
+            letIn(topic);
         }
     }
 

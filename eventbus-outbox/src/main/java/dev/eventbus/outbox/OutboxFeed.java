@@ -198,9 +198,7 @@ final class OutboxFeed {
 
     private void keepPartitions(Connection connection) throws SQLException {
         for (String topic : partitions.refresh(connection)) {
-            partitions
-                    .adoption(topic)
-                    .ifPresentOrElse(waits -> sender.topicFailed(topic, waits), () -> breakers.tryNow(topic));
+            sender.adoption(topic, partitions.adoption(topic), !leases.owned().isEmpty());
         }
     }
 

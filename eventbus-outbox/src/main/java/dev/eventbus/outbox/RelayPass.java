@@ -333,31 +333,40 @@ final class RelayPass {
     }
 
     private RelayHealth healthNow() {
+        boolean sends =
+                !leases.owned().isEmpty(); // if not, what was found before is others' business and may be mended
+        Optional<String> unreached = sends ? cluster.problem() : Optional.empty();
         List<String> problems = new ArrayList<>();
         database.problem().ifPresent(problems::add);
-        cluster.problem().ifPresent(problems::add);
+        unreached.ifPresent(problems::add);
         List<String> silences = sender.silences();
         problems.addAll(silences);
         problems.addAll(sink.problems());
         problems.addAll(breakers.problems());
         problems.addAll(partitions.problems());
         problems.addAll(leases.problems());
-        problems.addAll(feed.blockedKeys().problems());
+        if (sends) {
+            problems.addAll(feed.blockedKeys().problems());
+            feed.writerProblem().ifPresent(problems::add);
+        }
         if (inFlight.locked() > 0) {
             problems.add(
                     "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked. Other events go on, but of a topic with very many of these. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
                             .formatted(inFlight.locked()));
         }
-        feed.writerProblem().ifPresent(problems::add);
-        Optional<Instant> nextRetry = Stream.of(database.nextRetry(), cluster.nextRetry(), breakers.nextRetry())
+        Optional<Instant> nextRetry = Stream.of(
+                        database.nextRetry(),
+                        sends ? cluster.nextRetry() : Optional.<Instant>empty(),
+                        breakers.nextRetry())
                 .flatMap(Optional::stream)
                 .min(Instant::compareTo);
-        boolean up = database.problem().isEmpty()
-                && cluster.problem().isEmpty()
+        boolean reached = unreached.isEmpty()
                 && silences.isEmpty()
                 && sink.problems().isEmpty()
-                && inFlight.heldUp().isEmpty()
                 && breakers.waiting().isEmpty();
+        boolean up = database.problem().isEmpty()
+                && reached
+                && inFlight.heldUp().isEmpty();
         return new RelayHealth(
                 up,
                 false,
@@ -366,7 +375,7 @@ final class RelayPass {
                 inFlight.size(),
                 inFlight.oldest(),
                 breakers.waiting(),
-                feed.blockedKeys().count(),
+                sends ? feed.blockedKeys().count() : 0,
                 nextRetry);
     }
 }

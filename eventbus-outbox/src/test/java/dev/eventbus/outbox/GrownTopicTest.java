@@ -202,6 +202,30 @@ class GrownTopicTest {
         assertThat(settled()).containsExactly("adopting.token.one");
     }
 
+    /** As one relay too many: what it could try, somebody else sends. */
+    @Test
+    void a_relay_that_owns_no_shard_lets_the_topic_in_once_the_adoption_has_ended() {
+        pass.look();
+        database.update(
+                "UPDATE \"eventbus_relay_member\" SET owner = 'another', lease_until = TIMESTAMPADD(HOUR, 1, lease_until)");
+        database.update(
+                "UPDATE \"eventbus_relay_lease\" SET owner = 'another', epoch = epoch + 1, lease_until = TIMESTAMPADD(HOUR, 1, lease_until)");
+        database.update("INSERT INTO \"eventbus_meta\" (name, \"value\") VALUES ('%s', '3>6 token')".formatted(RECORD));
+        runUntilWaits();
+        assertThat(pass.health().ownedShards()).isEmpty();
+        assertThat(pass.health().waitingTopics()).containsOnlyKeys("asset.events");
+        record("6");
+        long begun = System.nanoTime();
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().up()
+                    || System.nanoTime() - begun > Duration.ofSeconds(4).toNanos();
+        });
+        assertThat(pass.health().waitingTopics()).isEmpty();
+        assertThat(pass.health().problems()).isEmpty();
+        assertThat(pass.health().up()).isTrue();
+    }
+
     private int adopt(String... groups) throws SQLException {
         return OutboxAdmin.of(database.outbox, database.dataSource)
                 .adoptPartitions(kafka, "asset.events", Duration.ofMillis(200), groups);
