@@ -5,10 +5,10 @@ import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Growth;
 import dev.eventbus.internal.RunLoop;
+import dev.eventbus.outbox.internal.GroupProgress;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.RecordedPartitions;
 import dev.eventbus.topics.KafkaCluster;
-import dev.eventbus.topics.KafkaFaults;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -23,11 +23,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.UUID;
 import java.util.function.Function;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
-import org.apache.kafka.clients.consumer.Consumer;
-import org.apache.kafka.clients.consumer.ConsumerConfig;
-import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import java.util.stream.Stream;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TimeoutException;
@@ -67,6 +63,9 @@ final class TopicPartitions {
     /** Topics that have more partitions than recorded, each with what to say about it. */
     private final Map<String, String> grown = new TreeMap<>();
 
+    /** Records that are no counts, each with what to say about it. */
+    private final Map<String, String> unreadable = new TreeMap<>();
+
     TopicPartitions(OutboxStore store, KafkaCluster kafka, KafkaSink sink, InFlight inFlight) {
         this.store = store;
         this.kafka = kafka;
@@ -82,7 +81,7 @@ final class TopicPartitions {
      * The count that decides where a key goes.
      *
      * @throws KafkaException if the broker does not know the topic, does not show it, has not answered yet, or has fewer partitions
-     * @throws KafkaAccessException while another count is being adopted
+     * @throws KafkaAccessException while another count is being adopted, or if the record cannot be read
      */
     int count(Connection connection, String topic) throws SQLException {
         String physical = kafka.physicalTopic(topic);
@@ -92,7 +91,8 @@ final class TopicPartitions {
         }
         RecordedPartitions known = recorded.get(physical);
         if (known == null) {
-            known = RecordedPartitions.parse(store.metaOnce(connection, prefix(kafka) + physical, String.valueOf(now)));
+            String record = prefix(kafka) + physical;
+            known = read(record, store.metaOnce(connection, record, String.valueOf(now)), this::unknown);
             take(physical, known);
         }
         Optional<KafkaAccessException> waits = adoption(topic);
@@ -115,21 +115,46 @@ final class TopicPartitions {
         return known.count();
     }
 
-    /** Reads the records again. Returns the topics that must be stopped, or can go on. */
+    /** Reads the records again; of one that cannot be read, what was known stands. Returns the topics that must be stopped, or can go on. */
     Set<String> refresh(Connection connection) throws SQLException {
         Set<String> changed = new TreeSet<>();
-        String prefix = prefix(kafka);
-        store.metas(connection, prefix).forEach((name, value) -> {
-            String physical = name.substring(prefix.length());
-            RecordedPartitions before = recorded.get(physical);
-            RecordedPartitions now = RecordedPartitions.parse(value);
-            boolean known = before != null || now.isMarked();
-            if (known && !now.equals(before) && (!now.isMarked() || isReadyFor(physical, now.target()))) {
-                take(physical, now);
-                changed.add(kafka.logicalTopic(physical));
+        unreadable.clear();
+        store.metas(connection, prefix(kafka)).forEach((name, value) -> {
+            try {
+                refresh(
+                        name.substring(prefix(kafka).length()),
+                        read(name, value, IllegalArgumentException::new),
+                        changed);
+            } catch (IllegalArgumentException e) {
+                unreadable.put(name, String.valueOf(e.getMessage()));
             }
         });
         return changed;
+    }
+
+    private void refresh(String physical, RecordedPartitions now, Set<String> changed) {
+        RecordedPartitions before = recorded.get(physical);
+        boolean known = before != null || now.isMarked();
+        if (known && !now.equals(before) && (!now.isMarked() || isReadyFor(physical, now.target()))) {
+            take(physical, now);
+            changed.add(kafka.logicalTopic(physical));
+        }
+    }
+
+    private KafkaAccessException unknown(String why) {
+        return new KafkaAccessException(ErrorCode.KAFKA_FAILED, kafka.name(), why, new KafkaException(why));
+    }
+
+    /** @param problem what to throw, of what is wrong with a record, what becomes of the events, and the fix */
+    private static <E extends Exception> RecordedPartitions read(
+            String record, String value, Function<String, E> problem) throws E {
+        try {
+            return RecordedPartitions.parse(value);
+        } catch (IllegalArgumentException e) {
+            throw problem.apply(
+                    "The record %s in eventbus_meta cannot be read: %s. Relays that know the count from before go on with it; at others the events of this topic wait in the outbox and lose nothing. Set it to the count that was in use."
+                            .formatted(record, e.getMessage()));
+        }
     }
 
     private void take(String physical, RecordedPartitions now) {
@@ -193,21 +218,22 @@ final class TopicPartitions {
     }
 
     List<String> problems() {
-        return List.copyOf(grown.values());
+        return Stream.of(unreadable, grown)
+                .flatMap(found -> found.values().stream())
+                .toList();
     }
 
     /** One change of the count, in the caller's thread. If it does not come to its end, the count stays as it was. */
     static final class Adoption {
 
         private static final Duration LOOK_EVERY = Duration.ofMillis(100);
-        private static final Duration POLL = Duration.ofMillis(200);
-        private static final int POLLS = 10;
 
         private final OutboxAdmin admin;
         private final OutboxStore store;
         private final KafkaCluster kafka;
         private final String physical;
         private final Set<String> groups;
+        private final GroupProgress progress;
 
         Adoption(OutboxAdmin admin, OutboxStore store, KafkaCluster kafka, String topic, Set<String> groups) {
             this.admin = admin;
@@ -215,6 +241,7 @@ final class TopicPartitions {
             this.kafka = kafka;
             this.physical = kafka.physicalTopic(topic);
             this.groups = groups;
+            this.progress = new GroupProgress(kafka, physical);
         }
 
         /** Something that is waited for; who it is that it waits for, nobody when it is there. */
@@ -224,7 +251,7 @@ final class TopicPartitions {
 
         /** @return the count from now on */
         int run(Duration limit) throws SQLException {
-            int now = ask(Map.of(), reader -> reader.partitionsFor(physical).size());
+            int now = progress.partitions();
             Optional<RecordedPartitions> marked = admin.inTransaction(connection -> mark(connection, now));
             return marked.isEmpty() ? now : run(marked.get(), limit);
         }
@@ -233,8 +260,11 @@ final class TopicPartitions {
             long deadline = System.nanoTime() + limit.toNanos();
             try {
                 await(deadline, () -> unsettled(marked), "relays have not settled what they have on its way: %s");
-                Map<TopicPartition, Long> ends = ends(marked.count());
-                await(deadline, () -> behind(ends), "consumer groups have not handled all that was sent before: %s");
+                Map<TopicPartition, Long> ends = progress.ends(marked.count());
+                await(
+                        deadline,
+                        () -> progress.behind(groups, ends),
+                        "consumer groups have not handled all that was sent before: %s");
                 awaitKnowing();
                 if (!admin.inTransaction(connection -> replace(connection, marked, marked.target()))) {
                     throw refused("somebody else has ended this adoption; see what is recorded in eventbus_meta");
@@ -288,7 +318,7 @@ final class TopicPartitions {
                 throw refused(
                         "nothing is recorded for it in this outbox's eventbus_meta. Name and topic prefix of the cluster must be the relay's, and the outbox its outbox; if they are, no event of the topic has been sent yet, and its first one will use all partitions it has then");
             }
-            RecordedPartitions before = RecordedPartitions.parse(standing);
+            RecordedPartitions before = read(prefix(kafka) + physical, standing, this::refused);
             if (before.isMarked()) {
                 return Optional.of(before);
             }
@@ -322,54 +352,6 @@ final class TopicPartitions {
                         .forEach(name -> missing.remove(name.substring(settled.length())));
                 return missing;
             });
-        }
-
-        /** The log's, not those of committed readers: our events may lie behind a transaction of somebody that is open. */
-        private Map<TopicPartition, Long> ends(int partitions) {
-            List<TopicPartition> all = IntStream.range(0, partitions)
-                    .mapToObj(partition -> new TopicPartition(physical, partition))
-                    .toList();
-            return ask(
-                    Map.of(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_uncommitted"),
-                    reader -> reader.endOffsets(all));
-        }
-
-        private SortedSet<String> behind(Map<TopicPartition, Long> ends) {
-            return groups.stream()
-                    .filter(group ->
-                            !ask(Map.of(ConsumerConfig.GROUP_ID_CONFIG, group), reader -> hasPassed(reader, ends)))
-                    .collect(Collectors.toCollection(TreeSet::new));
-        }
-
-        /** Asks with some settings; with a group's id as a member of it would, without joining it. */
-        private <T> T ask(Map<String, Object> own, Function<Consumer<byte[], byte[]>, T> question) {
-            Map<String, Object> settings = new HashMap<>(own);
-            settings.put(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 1);
-            try (Consumer<byte[], byte[]> reader = kafka.consumer(settings)) {
-                return question.apply(reader);
-            } catch (KafkaException e) {
-                throw KafkaFaults.explain(kafka, e, "the topic goes on with the partitions it has used until now");
-            }
-        }
-
-        /** Reads from where the group is: what is left may be the marks of transactions, which no group commits. */
-        private static boolean hasPassed(Consumer<byte[], byte[]> reader, Map<TopicPartition, Long> ends) {
-            Map<TopicPartition, OffsetAndMetadata> committed = reader.committed(ends.keySet());
-            Map<TopicPartition, Long> from = new HashMap<>(reader.beginningOffsets(ends.keySet()));
-            from.replaceAll((partition, beginning) -> {
-                OffsetAndMetadata handled = committed.get(partition);
-                return handled == null ? beginning : Math.max(beginning, handled.offset());
-            });
-            from.entrySet().removeIf(position -> position.getValue() >= ends.getOrDefault(position.getKey(), 0L));
-            reader.assign(from.keySet());
-            from.forEach(reader::seek);
-            for (int poll = 0; poll < POLLS && !from.isEmpty(); poll++) {
-                if (!reader.poll(POLL).isEmpty()) {
-                    return false;
-                }
-                from.keySet().removeIf(partition -> reader.position(partition) >= ends.getOrDefault(partition, 0L));
-            }
-            return from.isEmpty();
         }
 
         private boolean replace(Connection connection, RecordedPartitions marked, int count) throws SQLException {

@@ -226,6 +226,45 @@ class GrownTopicTest {
         assertThat(pass.health().up()).isTrue();
     }
 
+    @Test
+    void a_record_that_nobody_can_read_stops_no_topic_whose_count_is_known_and_is_named() throws SQLException {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        record("3>6");
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().problems().stream().anyMatch(problem -> problem.contains(RECORD));
+        });
+        database.publish(event("evt-2", "bob"), event(HOUSING_UPDATED, "other", "bob"));
+        runUntilSent("other");
+        runUntilSent("evt-2");
+        assertThat(partitionOf("evt-2")).isEqualTo(EventRecords.partition("bob", 3));
+        assertThat(pass.health().up()).isTrue();
+        assertThat(pass.health().problems()).singleElement().asString().contains("'3>6'", "asset.events");
+        assertThatThrownBy(() -> adopt()).hasMessageContaining(RECORD).hasMessageContaining("'3>6'");
+        record("3");
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().problems().isEmpty();
+        });
+    }
+
+    @Test
+    void where_the_count_is_not_known_such_a_record_stops_its_own_topic_only() {
+        database.update("INSERT INTO \"eventbus_meta\" (name, \"value\") VALUES ('%s', '3>6')".formatted(RECORD));
+        database.publish(event("evt-1", "bob"), event(HOUSING_UPDATED, "other", "bob"));
+        runUntilSent("other");
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !pass.health().waitingTopics().isEmpty();
+        });
+        assertThat(pass.health().waitingTopics()).containsOnlyKeys("asset.events");
+        assertThat(pass.health().problems()).isNotEmpty().allMatch(problem -> problem.contains(RECORD));
+        assertThat(kafka.ids()).containsExactly("other");
+        record("3");
+        runUntilSent("evt-1");
+    }
+
     private int adopt(String... groups) throws SQLException {
         return OutboxAdmin.of(database.outbox, database.dataSource)
                 .adoptPartitions(kafka, "asset.events", Duration.ofMillis(200), groups);
