@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.KafkaSink.SendFault;
+import dev.eventbus.outbox.internal.ClusterWatch;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.OutboxStore;
@@ -53,6 +54,7 @@ final class RelayPass {
     private final RelayPace pace;
     private final Outage database;
     private final Outage cluster;
+    private final ClusterWatch watch;
 
     private boolean more;
 
@@ -90,6 +92,7 @@ final class RelayPass {
                 events);
         this.database = new Outage(kafka.clock());
         this.cluster = new Outage(kafka.clock());
+        this.watch = new ClusterWatch(kafka, System::nanoTime);
     }
 
     RelayPace pace() {
@@ -183,6 +186,10 @@ final class RelayPass {
         feed.giveUpIfOverdue();
         int relayed = database.mustWait() ? 0 : withDatabase(look);
         send();
+        if (relayed > 0) {
+            watch.heard();
+        }
+        watch.look(!inFlight.anyHandedOver());
         health = healthNow();
         return relayed;
     }
@@ -320,6 +327,7 @@ final class RelayPass {
             LOG.warn("{} Leases not given back run out by themselves.", DatabaseFault.explain(e));
         }
         connection.close();
+        watch.close();
         feed.ended();
         LOG.info(
                 "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not deleted; they are sent again.",
@@ -364,8 +372,12 @@ final class RelayPass {
                 && silences.isEmpty()
                 && sink.problems().isEmpty()
                 && breakers.waiting().isEmpty();
+        if (reached) { // else it is said already, with what waits
+            watch.problem().ifPresent(problems::add);
+        }
         boolean up = database.problem().isEmpty()
                 && reached
+                && watch.problem().isEmpty()
                 && inFlight.heldUp().isEmpty();
         return new RelayHealth(
                 up,

@@ -11,6 +11,7 @@ import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.it.Events.HousingUpdated;
 import dev.eventbus.it.Eventually;
@@ -30,8 +31,10 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.postgresql.ds.PGSimpleDataSource;
@@ -178,6 +181,58 @@ class OutboxRelayIT {
                 assertThat(relay.health().up()).isFalse();
             }
             assertThat(scene.count(PENDING)).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void a_closed_port_of_kafka_is_said_by_a_relay_that_has_nothing_to_send_too(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.events:3")) {
+            String address = "127.0.0.1:" + closedPort();
+            try (OutboxRelay relay = OutboxRelay.builder(
+                            scene.outbox(),
+                            scene.database(),
+                            KafkaCluster.at(address).named("kafka-events"))
+                    .build()) {
+                relay.start();
+                Eventually.holds(
+                        Duration.ofSeconds(15),
+                        () -> relay.health().problems().stream()
+                                .anyMatch(problem -> problem.contains(address)
+                                        && problem.contains("kafka-events")
+                                        && problem.contains("wait in the outbox")),
+                        relay::health);
+                assertThat(relay.health().up()).isFalse();
+            }
+        }
+    }
+
+    @Test
+    void a_relay_that_has_nothing_to_send_is_up_again_once_kafka_is_back(KafkaServer kafka, PostgresServer postgres)
+            throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.events:3")) {
+            AtomicBoolean away = new AtomicBoolean(true);
+            KafkaCluster cluster = Decorator.of(KafkaCluster.class, (method, arguments) -> {
+                if (method.getName().equals("admin") && away.get()) {
+                    throw new TimeoutException("on purpose");
+                }
+                return method.invoke(scene.kafka(), arguments);
+            });
+            try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), cluster)
+                    .build()) {
+                relay.start();
+                Eventually.holds(
+                        Duration.ofSeconds(15),
+                        () -> !relay.health().up()
+                                && relay.health().problems().stream()
+                                        .anyMatch(problem -> problem.contains("does not answer")),
+                        relay::health);
+                away.set(false);
+                Eventually.holds(
+                        Duration.ofSeconds(15),
+                        () -> relay.health().up() && relay.health().problems().isEmpty(),
+                        relay::health);
+            }
         }
     }
 
