@@ -80,14 +80,15 @@ final class TopicPartitions {
     /**
      * The count that decides where a key goes.
      *
-     * @throws KafkaException if the broker does not know the topic, does not show it, has not answered yet, or has fewer partitions
-     * @throws KafkaAccessException while another count is being adopted, or if the record cannot be read
+     * @throws KafkaException if the broker does not know the topic, does not show it, or has not answered yet
+     * @throws KafkaAccessException while another count is being adopted, if the record cannot be read, or if there are fewer partitions
      */
     int count(Connection connection, String topic) throws SQLException {
         String physical = kafka.physicalTopic(topic);
         int now = sink.partitionsFor(physical).size();
         if (now == 0) {
-            throw new KafkaException("topic %s has no partitions".formatted(physical));
+            throw unknown("Topic %s of cluster '%s' has no partitions: its events wait in the outbox and lose nothing."
+                    .formatted(physical, kafka.name()));
         }
         RecordedPartitions known = recorded.get(physical);
         if (known == null) {
@@ -100,9 +101,9 @@ final class TopicPartitions {
             throw waits.get();
         }
         if (known.count() > now) {
-            throw new KafkaException(
-                    "topic %s has %d partitions, but %d are recorded for it in eventbus_meta; if it was made anew with fewer, give it %d again"
-                            .formatted(physical, now, known.count(), known.count()));
+            throw unknown(
+                    "Topic %s of cluster '%s' has %d partitions, but %d are recorded for it in eventbus_meta: its events wait in the outbox and lose nothing. If it was made anew with fewer, give it %d again."
+                            .formatted(physical, kafka.name(), now, known.count(), known.count()));
         }
         if (known.count() < now) {
             grown.put(

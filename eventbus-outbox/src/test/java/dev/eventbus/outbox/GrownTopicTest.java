@@ -124,6 +124,24 @@ class GrownTopicTest {
     }
 
     @Test
+    void a_topic_that_was_made_anew_with_fewer_partitions_says_so_and_waits() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        kafka.partitions.put("asset.events", 2);
+        database.publish(event("evt-2", "bob"));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().problems().stream()
+                    .anyMatch(problem -> problem.contains("2 partitions, but 3 are recorded")
+                            && problem.contains("give it 3 again"));
+        });
+        assertThat(database.ids()).containsExactly("evt-2");
+        kafka.partitions.put("asset.events", 3);
+        kafka.advance(Duration.ofMinutes(1));
+        runUntilSent("evt-2");
+    }
+
+    @Test
     void a_topic_goes_on_with_the_old_count_if_the_adoption_was_given_up() {
         database.publish(event("evt-1", "bob"));
         runUntilSent("evt-1");
