@@ -158,10 +158,13 @@ final class BrokerProbe {
 
     private Answer ask(InetSocketAddress broker, long deadline) throws IOException {
         try {
-            if (isFor(tls, answerTo(tls, broker, deadline))) {
+            byte[] answer = answerTo(tls, broker, deadline);
+            if (isFor(tls, answer)) {
                 return Answer.AS_WANTED;
             }
-            return isFor(!tls, answerTo(!tls, broker, deadline)) ? Answer.OTHER_PROTOCOL : Answer.UNCLEAR;
+            return isFor(!tls, answer) || isFor(!tls, answerTo(!tls, broker, deadline))
+                    ? Answer.OTHER_PROTOCOL
+                    : Answer.UNCLEAR;
         } catch (ConnectException e) {
             return Answer.REFUSED;
         }

@@ -1,8 +1,10 @@
 package dev.eventbus.topics;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.internal.Checks;
 import java.time.InstantSource;
 import java.util.Map;
+import java.util.Optional;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -19,6 +21,9 @@ final class ConfiguredKafkaCluster implements KafkaCluster {
     private final String name;
     private final String prefix;
     private final ClientSettings settings;
+
+    /** Whether a client that sends plaintext must not be made before the brokers were asked what they speak. */
+    private volatile boolean mayMeetTls = true;
 
     private ConfiguredKafkaCluster(String name, String prefix, ClientSettings settings) {
         this.name = name;
@@ -70,18 +75,36 @@ final class ConfiguredKafkaCluster implements KafkaCluster {
 
     @Override
     public Producer<byte[], byte[]> producer(Map<String, Object> callers) {
+        refuseTls();
         return new KafkaProducer<>(settings.forProducer(callers), new ByteArraySerializer(), new ByteArraySerializer());
     }
 
     @Override
     public Consumer<byte[], byte[]> consumer(Map<String, Object> callers) {
+        refuseTls();
         return new KafkaConsumer<>(
                 settings.forConsumer(callers), new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
     @Override
     public Admin admin() {
+        refuseTls();
         return Admin.create(settings.forAdmin());
+    }
+
+    /**
+     * The alert with which TLS answers plaintext is, to Kafka's client, the length of an answer of 336 MB, and it asks for that much
+     * memory at once: a small heap is then out of order, the client without its thread, and nobody learns why (KAFKA-4090). So no client
+     * is made while it is certain that it would come to that. Once anything else was answered, nothing is asked any more.
+     */
+    private void refuseTls() {
+        if (mayMeetTls) {
+            Optional<BrokerProbe.Finding> finding = BrokerProbe.of(this).ask();
+            if (finding.isPresent() && finding.get().code() == ErrorCode.SPEAKS_TLS) {
+                throw new UnreachableException(finding.get());
+            }
+            mayMeetTls = finding.isPresent(); // nobody listens: who comes to that port is not known yet
+        }
     }
 
     @Override

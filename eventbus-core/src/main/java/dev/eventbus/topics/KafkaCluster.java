@@ -86,7 +86,11 @@ public interface KafkaCluster {
     /** The logical name of a physical topic; a topic outside this cluster's prefix keeps its name. */
     String logicalTopic(String physicalTopic);
 
-    /** A new producer with the caller's settings over the cluster's own. The caller closes it. */
+    /**
+     * A new producer with the caller's settings over the cluster's own. The caller closes it. A cluster made by {@link #of} or {@link #at}
+     * first asks the brokers, for 2 seconds at most, whether they speak TLS if the client is set to plaintext, and then makes no client:
+     * neither this one nor a consumer or admin client.
+     */
     Producer<byte[], byte[]> producer(Map<String, Object> settings);
 
     /** A new consumer with the caller's settings over the cluster's own. The caller closes it; it belongs to one thread. */

@@ -109,6 +109,9 @@ public final class KafkaFaults {
     }
 
     private static Explanation explain(Throwable fault) {
+        if (fault instanceof UnreachableException unreachable) {
+            return new Explanation(unreachable.code(), unreachable.what());
+        }
         if (fault instanceof AuthenticationException || fault instanceof AuthorizationException) {
             return explainRefusal(fault);
         }

@@ -137,6 +137,29 @@ class TlsIT {
         }
     }
 
+    /** The alert with which TLS answers plain text is, to Kafka's client, the length of 336 MB that are to come. */
+    @Test
+    void S_02_with_a_heap_of_128_megabytes_it_is_told_too_and_nobody_ends(KafkaServer plain, PostgresServer postgres)
+            throws Exception {
+        Path right = selfSigned("right", "-ext", HERE);
+        try (EmbeddedKafka tls = EmbeddedKafka.builder().tls(right, PASSWORD).start();
+                Scene scene = Scene.create(plain, postgres)) {
+            Topics.of(trusting(right, tls.bootstrapServers()), TOPICS)
+                    .provision(); // it is warm then, and answers at once
+            scene.inTransaction(
+                    tx -> scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount("alice", 1)));
+            try (SmallHeap both = SmallHeap.start(scene, tls.bootstrapServers())) {
+                Eventually.holds(
+                        () -> both.health().split(ErrorCode.SPEAKS_TLS.id()).length == 3,
+                        () -> both.health() + "\n" + both.log());
+                assertThat(both.log())
+                        .contains(ErrorCode.SPEAKS_TLS.id())
+                        .doesNotContain("OutOfMemoryError")
+                        .doesNotContain("BUG");
+            }
+        }
+    }
+
     /** Relay and runner say it in their health, with the client's own time-outs of up to two minutes. */
     private static void assertTold(Scene scene, KafkaCluster kafka, ErrorCode code) {
         try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), kafka)
