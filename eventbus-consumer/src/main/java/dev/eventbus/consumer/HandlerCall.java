@@ -362,7 +362,8 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {
-        try (HandlerMdc ignored = HandlerMdc.of(event, delivery, delivery.record.headers())) {
+        try (HandlerMdc mdc = new HandlerMdc()) {
+            mdc.put(event, group, delivery.topic(), delivery.record, delivery.attempt());
             code.run();
         } finally {
             Thread.interrupted(); // a handler's interrupt must not meet our commit or the next handler

@@ -4,12 +4,11 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.Event;
 import dev.eventbus.EventHeaders;
-import dev.eventbus.consumer.Delivery;
 import dev.eventbus.internal.Checks;
 import java.util.List;
 import java.util.Map;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
-import org.apache.kafka.common.header.Headers;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.MDC;
 
@@ -27,22 +26,23 @@ public final class HandlerMdc implements AutoCloseable {
 
     private final @Nullable Map<String, String> before = MDC.getCopyOfContextMap();
 
-    private HandlerMdc() {}
-
-    /** @param event null if what is handled is no event; not every MDC takes null */
-    public static HandlerMdc of(@Nullable Event<?> event, Delivery delivery, Headers headers) {
-        HandlerMdc mdc = new HandlerMdc();
+    /**
+     * Puts what is handled there, until this is closed.
+     *
+     * @param event null if what is handled is no event; not every MDC takes null
+     * @param topic the record's, as a logical one
+     */
+    public void put(@Nullable Event<?> event, String group, String topic, ConsumerRecord<?, ?> record, int attempt) {
         if (event != null) {
             MDC.put("eventbus.eventId", Checks.printable(event.id()));
             MDC.put("eventbus.eventType", event.type().name());
         }
-        MDC.put("eventbus.topic", delivery.topic());
-        MDC.put("eventbus.partition", Integer.toString(delivery.partition()));
-        MDC.put("eventbus.offset", Long.toString(delivery.offset()));
-        MDC.put("eventbus.group", delivery.group());
-        MDC.put("eventbus.attempt", Integer.toString(delivery.attempt()));
-        TRACE_HEADERS.forEach(name -> putTrace(name, headers.lastHeader(name)));
-        return mdc;
+        MDC.put("eventbus.topic", topic);
+        MDC.put("eventbus.partition", Integer.toString(record.partition()));
+        MDC.put("eventbus.offset", Long.toString(record.offset()));
+        MDC.put("eventbus.group", group);
+        MDC.put("eventbus.attempt", Integer.toString(attempt));
+        TRACE_HEADERS.forEach(name -> putTrace(name, record.headers().lastHeader(name)));
     }
 
     /** Whole or not at all: anybody may have written it. */
