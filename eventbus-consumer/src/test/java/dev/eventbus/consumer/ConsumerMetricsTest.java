@@ -109,6 +109,26 @@ class ConsumerMetricsTest extends SteppedRunner {
     }
 
     @Test
+    void S_11_a_flood_of_unknown_types_makes_no_meters() {
+        ConsumerRunner runner = runner(kafka).listener(metrics).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        unknownType(0);
+        settle(runner);
+        int meters = registry.getMeters().size();
+        for (int type = 1; type <= 1_500; type++) {
+            unknownType(type);
+        }
+        settle(runner);
+        assertThat(registry.getMeters()).hasSize(meters);
+        assertThat(count("eventbus.dlq.published", "reason", "UNKNOWN_TYPE")).isEqualTo(1_501);
+    }
+
+    private void unknownType(int type) {
+        kafka.record(P0, "key-" + type, "{\"eventId\":\"u-%1$d\",\"eventType\":\"TYPE_%1$d\"}".formatted(type));
+    }
+
+    @Test
     void what_is_parked_is_counted_by_reason() throws SQLException {
         JdbcDataSource database = new JdbcDataSource();
         database.setURL("jdbc:h2:mem:parked;DB_CLOSE_DELAY=-1");

@@ -24,17 +24,23 @@ import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.retry.RetryConfig;
+import java.lang.management.ManagementFactory;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
+import javax.management.JMException;
+import javax.management.MBeanAttributeInfo;
+import javax.management.MBeanServer;
+import javax.management.ObjectName;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -175,6 +181,34 @@ class CanaryIT {
                     .run("once more")
                     .toString());
             told.add(inbox.parking().load(group).toString());
+            lookThroughMBeans();
+        }
+    }
+
+    /** Those of Kafka's clients are there as long as the clients are. */
+    private void lookThroughMBeans() {
+        MBeanServer beans = ManagementFactory.getPlatformMBeanServer();
+        int before = told.size();
+        for (ObjectName name : beans.queryNames(null, null)) {
+            try {
+                for (MBeanAttributeInfo attribute : beans.getMBeanInfo(name).getAttributes()) {
+                    told.add(name + " " + attribute.getName() + "=" + valueOf(beans, name, attribute));
+                }
+            } catch (JMException e) {
+                told.add(name + " " + e); // it has gone meanwhile
+            }
+        }
+        assertThat(told.subList(before, told.size()))
+                .anyMatch(text -> text.startsWith("kafka.producer:"))
+                .anyMatch(text -> text.startsWith("kafka.consumer:"));
+    }
+
+    private static String valueOf(MBeanServer beans, ObjectName name, MBeanAttributeInfo attribute) {
+        try {
+            Object value = beans.getAttribute(name, attribute.getName());
+            return value instanceof Object[] many ? Arrays.deepToString(many) : String.valueOf(value);
+        } catch (JMException | RuntimeException e) { // not every JVM has each of them
+            return e.toString();
         }
     }
 
