@@ -11,6 +11,7 @@ import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.faults.wire.LoopbackProxy;
 import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.topics.KafkaCluster;
@@ -28,6 +29,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 class WrongPasswordIT {
 
     private static final Duration SECONDS = Duration.ofSeconds(20);
+    private static final Duration WATCHED = Duration.ofSeconds(10);
     private static final TopicSpec[] TOPICS = {topic("asset.events"), topic("dlq.events")};
 
     @Test
@@ -68,6 +70,46 @@ class WrongPasswordIT {
         }
     }
 
+    /** A hot loop of refused logins locks accounts and fills the brokers' logs. */
+    @Test
+    void S_03_a_wrong_password_is_tried_again_about_once_a_second(KafkaServer shared, PostgresServer postgres)
+            throws Exception {
+        try (EmbeddedKafka broker =
+                        EmbeddedKafka.builder().saslUser("asset", "right-one").start();
+                Scene scene = Scene.create(shared, postgres)) {
+            scene.inTransaction(
+                    tx -> scene.outbox().within(tx).publish(ASSET_UPDATED, AssetUpdated.amount("alice", 1)));
+            try (LoopbackProxy before = LoopbackProxy.open().forwardTo(broker.bootstrapServers());
+                    OutboxRelay relay = OutboxRelay.builder(
+                                    scene.outbox(), scene.database(), cluster(before.address(), "wrong"))
+                            .build()) {
+                relay.start();
+                Eventually.holds(SECONDS, () -> !relay.health().problems().isEmpty(), relay::health);
+                assertBounded("relay", 1, before);
+            }
+            try (LoopbackProxy before = LoopbackProxy.open().forwardTo(broker.bootstrapServers());
+                    ConsumerRunner runner = runner(cluster(before.address(), "wrong"), new CopyOnWriteArrayList<>())) {
+                runner.start();
+                Eventually.holds(SECONDS, () -> !runner.health().problems().isEmpty(), runner::health);
+                assertBounded("runner", 2, before);
+            }
+        }
+    }
+
+    /**
+     * A client waits for a second, give or take a fifth, once it has come to that in six tries.
+     *
+     * @param clients of the relay, which has a producer; of the runner, which has one that looks after the cluster too
+     */
+    private static void assertBounded(String who, int clients, LoopbackProxy proxy) {
+        int already = proxy.accepted();
+        long until = System.nanoTime() + WATCHED.toNanos();
+        Eventually.holds(WATCHED.multipliedBy(2), () -> System.nanoTime() - until >= 0, proxy::accepted);
+        assertThat(proxy.accepted() - already)
+                .as("logins of the %s in %s", who, WATCHED)
+                .isBetween(1, clients * (6 + (int) WATCHED.toSeconds() * 5 / 4));
+    }
+
     private static boolean saysWhatIsWrong(List<String> problems, EmbeddedKafka broker) {
         assertThat(problems).noneMatch(problem -> problem.contains("S3CR3T"));
         return problems.stream()
@@ -78,9 +120,13 @@ class WrongPasswordIT {
     }
 
     private static KafkaCluster cluster(EmbeddedKafka broker, String password) {
+        return cluster(broker.bootstrapServers(), password);
+    }
+
+    private static KafkaCluster cluster(String address, String password) {
         return KafkaCluster.of(Map.of(
                         "bootstrap.servers",
-                        broker.bootstrapServers(),
+                        address,
                         "security.protocol",
                         "SASL_PLAINTEXT",
                         "sasl.mechanism",
