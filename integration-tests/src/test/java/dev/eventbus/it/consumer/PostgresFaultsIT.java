@@ -1,5 +1,6 @@
 package dev.eventbus.it.consumer;
 
+import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static dev.eventbus.it.consumer.Blame.THE_EVENT;
 import static dev.eventbus.it.consumer.Blame.THE_INFRASTRUCTURE;
 import static dev.eventbus.it.consumer.Blame.execute;
@@ -7,18 +8,26 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
+import dev.eventbus.consumer.AfterRetries;
+import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.embedded.EmbeddedPostgres;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.faults.wire.LoopbackProxy;
+import dev.eventbus.it.Events.AssetUpdated;
 import dev.eventbus.it.Eventually;
+import dev.eventbus.testkit.FakeEventBus;
 import java.sql.Connection;
 import java.sql.DriverManager;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -74,6 +83,42 @@ class PostgresFaultsIT {
             })
     void what_a_statement_does_wrong_is_the_events_own_fault(String sql) {
         assertThat(blame(sql)).isEqualTo(THE_EVENT);
+    }
+
+    /** Nobody's input is any better at another attempt: after the last one it is a dead letter, and the next event of the key goes on. */
+    @Test
+    void what_no_column_takes_ends_as_a_dead_letter_whose_attempts_are_exhausted() throws SQLException {
+        try (Connection connection = connect()) {
+            execute(connection, "CREATE TABLE named (name varchar(10))");
+            assertThat(lettersOf(connection, "a\u0000b", "22021")).containsExactly("ATTEMPTS_EXHAUSTED");
+            assertThat(lettersOf(connection, "longer than ten", "22001")).containsExactly("ATTEMPTS_EXHAUSTED");
+        }
+    }
+
+    /** Reasons of the dead letters of a handler that binds this text, which the database refuses with this state. */
+    private static List<String> lettersOf(Connection connection, String text, String state) {
+        List<String> states = new ArrayList<>();
+        try (FakeEventBus bus = FakeEventBus.create()) {
+            bus.start(ConsumerRunner.builder(bus.kafka(), "ledger")
+                    .on(ASSET_UPDATED, (event, delivery) -> {
+                        try (PreparedStatement insert = connection.prepareStatement("INSERT INTO named VALUES (?)")) {
+                            insert.setString(1, event.key().equals("alice") ? text : "fits");
+                            insert.executeUpdate();
+                        } catch (SQLException e) {
+                            states.add(e.getSQLState());
+                            throw e;
+                        }
+                    })
+                    .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                    .build());
+            bus.publish(ASSET_UPDATED, AssetUpdated.amount("alice", 1), AssetUpdated.amount("bob", 1));
+            bus.runUntilIdle();
+            assertThat(states).containsExactly(state, state, state, state);
+            return bus.deadLetters().stream()
+                    .map(DeadLetter::origin)
+                    .map(origin -> String.valueOf(origin.reason()))
+                    .toList();
+        }
     }
 
     @ParameterizedTest
