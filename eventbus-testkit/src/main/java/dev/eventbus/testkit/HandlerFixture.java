@@ -233,6 +233,20 @@ public final class HandlerFixture<P> implements AutoCloseable {
         return this;
     }
 
+    /**
+     * The last of them is parked with its key: it failed for good, or it waits behind an event of its key that did.
+     *
+     * @throws IllegalStateException if the handler was given no database, and so parks nothing
+     */
+    public HandlerFixture<P> expectParked() throws SQLException {
+        List<Event<P>> events = cameInLast();
+        Event<P> event = events.get(events.size() - 1);
+        if (JdbcInbox.h2(database()).parking().find(group, event.id()).isEmpty()) {
+            throw failure("event %s is not parked".formatted(event.id()), thrown.get(event.id()));
+        }
+        return this;
+    }
+
     private static boolean isOrComesFrom(Class<? extends Throwable> by, @Nullable Throwable why) {
         int depth = 0;
         for (Throwable one = why; one != null && depth++ < MOST_CAUSES; one = one.getCause()) {

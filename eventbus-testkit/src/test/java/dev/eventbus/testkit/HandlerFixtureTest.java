@@ -202,11 +202,33 @@ class HandlerFixtureTest {
     }
 
     @Test
+    void an_event_is_parked_once_it_or_an_earlier_one_of_its_key_has_failed_for_good() throws SQLException {
+        try (HandlerFixture<AssetUpdated> fixture = booking()) {
+            fixture.when(new AssetUpdated("bob", 1));
+            assertThatThrownBy(fixture::expectParked)
+                    .isInstanceOf(AssertionError.class)
+                    .hasMessageContaining("is not parked");
+            fixture.when(new AssetUpdated("bob", -1))
+                    .expectParked()
+                    .when(new AssetUpdated("bob", 2))
+                    .expectParked();
+            fixture.when(new AssetUpdated("alice", 1));
+            assertThatThrownBy(fixture::expectParked)
+                    .isInstanceOf(AssertionError.class)
+                    .hasMessageContaining("the handler has thrown nothing");
+        }
+    }
+
+    @Test
     void what_cannot_be_asked_is_refused_in_words() {
         try (HandlerFixture<AssetUpdated> fixture = HandlerFixture.on(ASSET_UPDATED, (event, delivery) -> {})) {
             assertThatThrownBy(fixture::expectHandled)
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("say when(...) first");
+            fixture.when(new AssetUpdated("bob", 1));
+            assertThatThrownBy(fixture::expectParked)
+                    .isInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("inTransaction(...)");
             assertThatThrownBy(() -> fixture.given("SELECT 1"))
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("inTransaction(...)");

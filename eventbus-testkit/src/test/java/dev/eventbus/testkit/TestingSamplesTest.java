@@ -55,6 +55,29 @@ class TestingSamplesTest {
     }
     // end: fixture
 
+    // region: parked
+    @Test
+    void what_cannot_be_booked_is_parked_and_later_bookings_of_its_user_wait_behind_it() throws SQLException {
+        try (Ledger ledger = Ledger.create();
+                HandlerFixture<AssetUpdated> fixture =
+                        HandlerFixture.inTransaction(ledger.database(), ASSET_UPDATED, (event, tx) -> {
+                            ledger.book(tx.connection(), name(event));
+                            if (event.payload().amount() < 0) {
+                                throw new IllegalArgumentException("a debt cannot be booked");
+                            }
+                        })) {
+            fixture.when(updated("bob", -1))
+                    .expectFailed(IllegalArgumentException.class)
+                    .expectParked()
+                    .when(updated("bob", 2))
+                    .expectParked() // it waits
+                    .when(updated("alice", 3))
+                    .expectHandled()
+                    .expectRows("SELECT entry FROM ledger", "alice/3");
+        }
+    }
+    // end: parked
+
     record Booked(String userId) {}
 
     private static final EventType<Booked> BOOKED =
