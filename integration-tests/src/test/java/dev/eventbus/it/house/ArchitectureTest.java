@@ -7,12 +7,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.tngtech.archunit.base.DescribedPredicate;
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaConstructor;
+import com.tngtech.archunit.core.domain.JavaMethod;
 import com.tngtech.archunit.core.domain.JavaModifier;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.library.dependencies.SliceAssignment;
 import com.tngtech.archunit.library.dependencies.SliceIdentifier;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
@@ -132,6 +139,41 @@ class ArchitectureTest {
                                 .map(constructor -> constructor.getFullName())))
                 .toList();
         assertThat(leaks).isEmpty();
+    }
+
+    @Test
+    void a_constructor_has_at_most_5_arguments_but_for_records_which_list_what_they_hold() {
+        assertThat(LIBRARY.stream()
+                        .filter(type -> !type.isRecord() && !type.isEnum() && !type.isAnonymousClass())
+                        .flatMap(type -> type.getConstructors().stream())
+                        .filter(constructor -> !constructor.getModifiers().contains(JavaModifier.SYNTHETIC))
+                        .filter(constructor -> argumentsOf(constructor) > 5))
+                .isEmpty();
+    }
+
+    /** What the source has: an inner class is given the one around it, too. */
+    private static int argumentsOf(JavaConstructor constructor) {
+        JavaClass type = constructor.getOwner();
+        boolean inner = type.isMemberClass() && !type.getModifiers().contains(JavaModifier.STATIC);
+        return constructor.getRawParameterTypes().size() - (inner ? 1 : 0);
+    }
+
+    @Test
+    void a_builder_has_at_most_12_options_beside_the_handlers_it_takes() {
+        Set<String> handlers = Set.of("on", "onBatch", "inTransaction", "inTransactionBatch");
+        Map<String, Set<String>> options = new TreeMap<>();
+        LIBRARY.stream()
+                .filter(type -> type.getSimpleName().endsWith("Builder"))
+                .forEach(type -> options.put(
+                        type.getName(),
+                        type.getMethods().stream()
+                                .filter(method -> isOpen(method.getModifiers())
+                                        && method.getRawReturnType().equals(type))
+                                .map(JavaMethod::getName)
+                                .filter(name -> !handlers.contains(name))
+                                .collect(Collectors.toCollection(TreeSet::new))));
+        assertThat(options).containsKey("dev.eventbus.consumer.ConsumerRunnerBuilder");
+        assertThat(options.values()).allMatch(names -> names.size() <= 12);
     }
 
     @Test
