@@ -185,6 +185,7 @@ final class HandlerCall implements LaneWorkers.Work {
             record.mark(null); // the mark is another event's, so this one dies without
             return router.failed(record, new Failure.IdConflict());
         }
+        record.suspicion().drop(); // what is noted from now on is of its handler as a parked event's
         listener.parked(event.type().name(), new Delivered(group, kafka.logicalTopic(mark.topic()), record), null);
         return Progress.ENDED;
     }

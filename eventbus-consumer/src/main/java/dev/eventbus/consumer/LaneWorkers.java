@@ -316,7 +316,7 @@ final class LaneWorkers {
     /** What never comes to rest, here or in a runner beside this one, must not hold all keys: they take turns of a minute. */
     private boolean isTurnOfOthers() {
         Instant since = suspectsSince;
-        return since != null && Duration.between(since, clock.instant()).dividedBy(AloneTurn.AT_MOST) % 2 == 1;
+        return since != null && Duration.between(since, clock.instant()).abs().dividedBy(AloneTurn.AT_MOST) % 2 == 1;
     }
 
     private boolean maySomethingStart() {

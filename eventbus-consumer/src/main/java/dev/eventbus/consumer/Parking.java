@@ -171,7 +171,9 @@ final class Parking {
     private boolean mayGoOn(ParkedKey key) {
         keys.met(key.topic(), key.key()); // a lane that asked before it was parked may have forgotten it since
         boolean suspectsRun = suspects.getAsBoolean() || crashes.holdsOthers() || keys.isLive(key.topic(), key.key());
-        return !loop.isStopping() && !suspectsRun && (key.events() == 0 || loop.isOurs(key));
+        boolean known = keys.contains(
+                key.topic(), key.key()); // else one that is live no more has forgotten it, and the next is not held
+        return !loop.isStopping() && !suspectsRun && known && (key.events() == 0 || loop.isOurs(key));
     }
 
     private boolean lift(ParkedKey key) throws SQLException {

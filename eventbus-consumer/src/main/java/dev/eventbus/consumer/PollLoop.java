@@ -177,8 +177,8 @@ final class PollLoop implements AssignedPartitions.Loop {
             leave();
         } finally {
             health = fatal == null ? RunnerHealth.of(Status.STOPPED) : RunnerHealth.of(fatal);
+            settings.listener().observed(health);
         }
-        settings.listener().observed(health);
     }
 
     private void leave() {

@@ -10,7 +10,9 @@ import dev.eventbus.EventType;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
+import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.Connection;
@@ -144,6 +146,25 @@ class CrashWatchTest {
                 .satisfies(p -> assertThat(p.inFlight()).isEqualTo(1));
         assertThat(noted()).contains("poison 0 1");
         second.close();
+    }
+
+    @Test
+    void a_convicted_event_is_run_when_it_is_redriven_though_the_process_ended_just_after_it_was_parked()
+            throws SQLException {
+        send("bob poison");
+        Mark mark = Mark.of("ledger", "poison", log[0]);
+        for (int n = 0; n < CrashWatch.MAX_STARTS; n++) {
+            inbox.attempts().startedAlone(mark, CrashWatch.MAX_STARTS);
+        }
+        ParkedEvent convicted =
+                ParkedEvent.following("poison", log[0]).failed(CrashWatch.MAX_STARTS, "CRASHED_HANDLER", null);
+        assertThat(inbox.parking().park(mark, convicted, ParkedKey.State.PARKED, null))
+                .isEqualTo(new MarkResult.Decided());
+        redrive("bob");
+        assertThat(process(runner -> inTransaction(runner).afterRetries(AfterRetries.parkKey(inbox, LETTERS))))
+                .isTrue();
+        assertThat(runs).containsExactly("poison");
+        assertThat(inbox.parking().load("ledger")).isEmpty();
     }
 
     private void redrive(String user) throws SQLException {

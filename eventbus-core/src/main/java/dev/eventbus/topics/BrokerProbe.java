@@ -86,6 +86,11 @@ final class BrokerProbe {
                 addresses, protocol.strip().toUpperCase(Locale.ROOT).endsWith("SSL"));
     }
 
+    /** Whether the clients do, by their settings. */
+    boolean speaksTls() {
+        return tls;
+    }
+
     /** False for a cluster in memory, for instance. */
     boolean hasAddresses() {
         return !addresses.isEmpty();

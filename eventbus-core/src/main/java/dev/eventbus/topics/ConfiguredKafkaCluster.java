@@ -5,6 +5,7 @@ import dev.eventbus.internal.Checks;
 import java.time.InstantSource;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -22,13 +23,14 @@ final class ConfiguredKafkaCluster implements KafkaCluster {
     private final String prefix;
     private final ClientSettings settings;
 
-    /** Whether a client that sends plaintext must not be made before the brokers were asked what they speak. */
-    private volatile boolean mayMeetTls = true;
+    /** Whether clients send plaintext, and none was made yet after somebody had answered who does not speak TLS. Written by any thread. */
+    private volatile boolean mayMeetTls;
 
     private ConfiguredKafkaCluster(String name, String prefix, ClientSettings settings) {
         this.name = name;
         this.prefix = prefix;
         this.settings = settings;
+        this.mayMeetTls = !BrokerProbe.of(this).speaksTls();
     }
 
     static KafkaCluster of(Map<String, ?> clientSettings) {
@@ -75,36 +77,37 @@ final class ConfiguredKafkaCluster implements KafkaCluster {
 
     @Override
     public Producer<byte[], byte[]> producer(Map<String, Object> callers) {
-        refuseTls();
-        return new KafkaProducer<>(settings.forProducer(callers), new ByteArraySerializer(), new ByteArraySerializer());
+        return unlessTls(() -> new KafkaProducer<>(
+                settings.forProducer(callers), new ByteArraySerializer(), new ByteArraySerializer()));
     }
 
     @Override
     public Consumer<byte[], byte[]> consumer(Map<String, Object> callers) {
-        refuseTls();
-        return new KafkaConsumer<>(
-                settings.forConsumer(callers), new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        return unlessTls(() -> new KafkaConsumer<>(
+                settings.forConsumer(callers), new ByteArrayDeserializer(), new ByteArrayDeserializer()));
     }
 
     @Override
     public Admin admin() {
-        refuseTls();
-        return Admin.create(settings.forAdmin());
+        return unlessTls(() -> Admin.create(settings.forAdmin()));
     }
 
     /**
      * The alert with which TLS answers plaintext is, to Kafka's client, the length of an answer of 336 MB, and it asks for that much
      * memory at once: a small heap is then out of order, the client without its thread, and nobody learns why (KAFKA-4090). So no client
-     * is made while it is certain that it would come to that. Once anything else was answered, nothing is asked any more.
+     * is made while it is certain that it would come to that. Once one was made and somebody listened, nothing is asked any more.
      */
-    private void refuseTls() {
-        if (mayMeetTls) {
-            Optional<BrokerProbe.Finding> finding = BrokerProbe.of(this).ask();
-            if (finding.isPresent() && finding.get().code() == ErrorCode.SPEAKS_TLS) {
-                throw new UnreachableException(finding.get());
-            }
-            mayMeetTls = finding.isPresent(); // nobody listens: who comes to that port is not known yet
+    private <C> C unlessTls(Supplier<C> client) {
+        if (!mayMeetTls) {
+            return client.get();
         }
+        Optional<BrokerProbe.Finding> finding = BrokerProbe.of(this).ask();
+        if (finding.isPresent() && finding.get().code() == ErrorCode.SPEAKS_TLS) {
+            throw new UnreachableException(finding.get());
+        }
+        C made = client.get();
+        mayMeetTls = finding.isPresent(); // nobody listens: who comes to that port is not known yet
+        return made;
     }
 
     @Override

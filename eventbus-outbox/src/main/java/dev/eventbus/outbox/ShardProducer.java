@@ -72,7 +72,9 @@ final class ShardProducer {
             if (!retired) {
                 Producer<byte[], byte[]> opened = kafka.producer(settings);
                 client = opened;
-                opened.initTransactions();
+                if (!retired) { // else it would shut out the shard's next owner
+                    opened.initTransactions();
+                }
             }
             if (retired) {
                 close();

@@ -160,6 +160,7 @@ final class TopicPartitions {
 
     private void take(String physical, RecordedPartitions now) {
         recorded.put(physical, now);
+        grown.remove(physical); // if that is still so, it is seen again
         if (now.isMarked() || inFlight.holds(kafka.logicalTopic(physical))) {
             stopped.add(physical);
         }

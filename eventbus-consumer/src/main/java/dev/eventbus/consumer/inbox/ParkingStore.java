@@ -138,6 +138,7 @@ public final class ParkingStore {
                 if (!rows.lockToAdd(connection, event) || !rows.insertEvent(connection, event)) {
                     throw new NotParked();
                 }
+                sql.attempts().delete(connection, mark.group(), mark.eventId()); // its row has them from now on
             }));
         } catch (NotParked e) {
             return Optional.empty();

@@ -117,6 +117,7 @@ public final class ClusterWatch {
             off = true;
         } else {
             now(String.valueOf(probe.explain(cause, DATA).getMessage()));
+            closeAdmin(); // its thread may have ended, which nobody says
         }
     }
 
@@ -140,8 +141,13 @@ public final class ClusterWatch {
     /** Ends it, without waiting for an answer. */
     public void close() {
         off = true;
+        closeAdmin();
+    }
+
+    private void closeAdmin() {
         if (admin != null) {
             var unused = admin.thenAccept(open -> open.close(Duration.ZERO));
+            admin = null;
         }
     }
 }
