@@ -114,9 +114,8 @@ final class HandlerCall implements LaneWorkers.Work {
             return run(record, event, route, topic);
         }
         boolean parked = keys.contains(record.record().topic(), record.record().key());
-        Progress joins = parked
-                ? follow(record, event, keys)
-                : null; // while parked events of its key run, or it would starve them
+        // not as a live one: that would keep the key's parked events from running
+        Progress joins = parked ? follow(record, event, keys) : null;
         return joins != null
                 ? joins
                 : keys.live(List.of(record.record()), () -> {

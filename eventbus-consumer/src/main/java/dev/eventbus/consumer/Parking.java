@@ -171,8 +171,8 @@ final class Parking {
     private boolean mayGoOn(ParkedKey key) {
         keys.met(key.topic(), key.key()); // a lane that asked before it was parked may have forgotten it since
         boolean suspectsRun = suspects.getAsBoolean() || crashes.holdsOthers() || keys.isLive(key.topic(), key.key());
-        boolean known = keys.contains(
-                key.topic(), key.key()); // else one that is live no more has forgotten it, and the next is not held
+        // else one that is live no more has forgotten it, and the next would run beside a parked one
+        boolean known = keys.contains(key.topic(), key.key());
         return !loop.isStopping() && !suspectsRun && known && (key.events() == 0 || loop.isOurs(key));
     }
 

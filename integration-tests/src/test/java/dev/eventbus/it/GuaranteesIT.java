@@ -24,7 +24,6 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.Objects;
-import java.util.concurrent.locks.LockSupport;
 import javax.sql.DataSource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -56,9 +55,7 @@ class GuaranteesIT {
                 String user = "user-" + n % 7;
                 history.published(user, publish(outbox, database, AssetUpdated.amount(user, n)));
             }
-            while (rowsInto(new History(), database) < EVENTS) {
-                LockSupport.parkNanos(20_000_000);
-            }
+            Eventually.holds(() -> rowsInto(new History(), database) >= EVENTS, runner::health);
         }
         rowsInto(history, database);
         assertThat(history.violations(noLoss(), perKeyOrder(), effectivelyOnce()))

@@ -159,6 +159,17 @@ class OutboxRelayIT {
         }
     }
 
+    private static void assertSaysWhoIsAway(OutboxRelay relay, String address) throws Exception {
+        Eventually.holds(
+                Duration.ofSeconds(15),
+                () -> relay.health().problems().stream()
+                        .anyMatch(problem -> problem.contains(address)
+                                && problem.contains("kafka-events")
+                                && problem.contains("wait in the outbox")),
+                relay::health);
+        assertThat(relay.health().up()).isFalse();
+    }
+
     @Test
     void a_closed_port_of_kafka_is_said_within_seconds_and_the_rows_wait(KafkaServer kafka, PostgresServer postgres)
             throws Exception {
@@ -171,14 +182,7 @@ class OutboxRelayIT {
                             KafkaCluster.at(address).named("kafka-events"))
                     .build()) {
                 relay.start();
-                Eventually.holds(
-                        Duration.ofSeconds(15),
-                        () -> relay.health().problems().stream()
-                                .anyMatch(problem -> problem.contains(address)
-                                        && problem.contains("kafka-events")
-                                        && problem.contains("wait in the outbox")),
-                        relay::health);
-                assertThat(relay.health().up()).isFalse();
+                assertSaysWhoIsAway(relay, address);
             }
             assertThat(scene.count(PENDING)).isEqualTo(1);
         }
@@ -195,14 +199,7 @@ class OutboxRelayIT {
                             KafkaCluster.at(address).named("kafka-events"))
                     .build()) {
                 relay.start();
-                Eventually.holds(
-                        Duration.ofSeconds(15),
-                        () -> relay.health().problems().stream()
-                                .anyMatch(problem -> problem.contains(address)
-                                        && problem.contains("kafka-events")
-                                        && problem.contains("wait in the outbox")),
-                        relay::health);
-                assertThat(relay.health().up()).isFalse();
+                assertSaysWhoIsAway(relay, address);
             }
         }
     }
