@@ -62,7 +62,7 @@ public final class Benchmarks {
             idle.print(verdict);
         }
         if (options.asks("heap")) {
-            HeapQuestion heap = new HeapQuestion(servers, options.large());
+            HeapQuestion heap = new HeapQuestion(servers, options.large(), options.quick());
             heap.ask();
             heap.print(verdict);
         }

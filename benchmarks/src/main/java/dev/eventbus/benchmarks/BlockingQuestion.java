@@ -79,6 +79,12 @@ final class BlockingQuestion {
         table.print(System.out);
         verdict.put("consumer.blocking2.vs_ideal", of(2).median(ConsumerLineup.US), "%.2f");
         verdict.put("consumer.blocking10.vs_ideal", of(10).median(ConsumerLineup.US), "%.2f");
+        for (int millis : new int[] {2, 10}) {
+            verdict.put(
+                    "consumer.blocking%d.vs_parallel_consumer".formatted(millis),
+                    of(millis).ratio(ConsumerLineup.US, ConsumerLineup.PARALLEL),
+                    "%.2f");
+        }
     }
 
     private Figures of(int millis) {

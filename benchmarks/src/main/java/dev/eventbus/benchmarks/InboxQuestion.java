@@ -80,6 +80,10 @@ final class InboxQuestion implements AutoCloseable {
         table.print(System.out);
         verdict.put("consumer.inbox.vs_spring", rates.ratio(ConsumerLineup.US_INBOX, ConsumerLineup.SPRING), "%.2f");
         verdict.put(
+                "consumer.inbox.vs_parallel_consumer",
+                rates.ratio(ConsumerLineup.US_INBOX, ConsumerLineup.PARALLEL),
+                "%.2f");
+        verdict.put(
                 "consumer.inbox_batch.vs_limit",
                 rates.ratio(ConsumerLineup.US_INBOX_BATCH, ConsumerLineup.HAND_WRITTEN),
                 "%.2f");

@@ -88,6 +88,8 @@ final class NoopQuestion {
         table.print(System.out);
         verdict.put("consumer.noop.vs_raw", worse(ConsumerLineup.US, ConsumerLineup.RAW), "%.2f");
         verdict.put("consumer.noop.vs_raw_json", worse(ConsumerLineup.US, ConsumerLineup.RAW_JSON), "%.2f");
+        verdict.put("consumer.noop.vs_spring", worse(ConsumerLineup.US, ConsumerLineup.SPRING), "%.2f");
+        verdict.put("consumer.noop.vs_parallel_consumer", worse(ConsumerLineup.US, ConsumerLineup.PARALLEL), "%.2f");
         verdict.put("consumer.noop.keys_ratio", manyRates.against(fewRates, ConsumerLineup.US), "%.2f");
     }
 

@@ -8,8 +8,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import io.github.resilience4j.retry.RetryConfig;
 import java.time.Duration;
+import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -194,6 +198,51 @@ class HostileUserCodeTest extends SteppedRunner {
         } finally {
             runner.close(Duration.ofSeconds(5));
             pool.shutdownNow();
+        }
+    }
+
+    /** Virtual ones where there are any. */
+    @Test
+    void an_executor_with_a_thread_for_each_task_runs_as_many_handlers_at_once_as_the_concurrency_says()
+            throws ReflectiveOperationException {
+        boolean virtual = Runtime.version().feature() >= 21;
+        ExecutorService threads = virtual
+                ? (ExecutorService) Executors.class
+                        .getMethod("newVirtualThreadPerTaskExecutor")
+                        .invoke(null)
+                : Executors.newCachedThreadPool();
+        int concurrency = 200;
+        MockKafka real = MockKafka.create().ticking();
+        CountDownLatch inside = new CountDownLatch(concurrency);
+        Set<String> groups = ConcurrentHashMap.newKeySet();
+        Map<String, List<Long>> seen = new ConcurrentHashMap<>();
+        ConsumerRunner runner = ConsumerRunner.builder(real, "g")
+                .on(ASSET, (event, delivery) -> {
+                    groups.add(Thread.currentThread().getThreadGroup().getName());
+                    inside.countDown();
+                    inside.await();
+                    seen.computeIfAbsent(event.key(), key -> new CopyOnWriteArrayList<>())
+                            .add(delivery.offset());
+                })
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .concurrency(concurrency)
+                .executor(threads)
+                .build();
+        try {
+            real.assign(P0);
+            runner.start();
+            await(() -> !runner.health().partitions().isEmpty());
+            for (int i = 0; i < 2 * concurrency; i++) {
+                real.event(P0, "k" + i % concurrency, "e" + i);
+            }
+            await(() -> real.committed(P0) == 2 * concurrency);
+            assertThat(seen.values())
+                    .hasSize(concurrency)
+                    .allSatisfy(offsets -> assertThat(offsets).hasSize(2).isSorted());
+            assertThat(groups.contains("VirtualThreads")).isEqualTo(virtual);
+        } finally {
+            runner.close(Duration.ofSeconds(5));
+            threads.shutdownNow();
         }
     }
 

@@ -18,6 +18,7 @@ import java.io.StringWriter;
 import java.lang.reflect.Proxy;
 import java.sql.BatchUpdateException;
 import java.sql.Connection;
+import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.sql.Statement;
@@ -354,6 +355,37 @@ class JdbcOutboxTest {
                         .distinct()
                         .count())
                 .isEqualTo(16);
+    }
+
+    @Test
+    void publishing_is_one_statement_in_the_callers_transaction_and_nothing_before_its_commit() throws SQLException {
+        List<String> calls = new ArrayList<>();
+        try (Connection tx = database.begin()) {
+            Connection counted = counted(Connection.class, tx, calls);
+            outbox.within(counted).publish(event("evt-1", "bob"));
+            assertThat(calls).filteredOn(call -> call.startsWith("execute")).hasSize(1);
+            calls.clear();
+            outbox.within(counted)
+                    .publishAll(IntStream.range(0, 100)
+                            .mapToObj(i -> event("all-" + i, "bob"))
+                            .toList());
+            assertThat(calls).filteredOn(call -> call.startsWith("execute")).hasSize(1);
+            assertThat(calls).doesNotContain("commit", "rollback", "setAutoCommit", "setSavepoint", "close:Connection");
+            tx.commit();
+        }
+        assertThat(database.ids()).hasSize(101);
+    }
+
+    /** Notes which methods of a connection and of its statements are called. */
+    private static <T> T counted(Class<T> type, T target, List<String> calls) {
+        return type.cast(Proxy.newProxyInstance(
+                JdbcOutboxTest.class.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
+                    calls.add(method.getName().equals("close") ? "close:" + type.getSimpleName() : method.getName());
+                    Object result = method.invoke(target, arguments);
+                    return result instanceof PreparedStatement statement
+                            ? counted(PreparedStatement.class, statement, calls)
+                            : result;
+                }));
     }
 
     @Test

@@ -74,6 +74,21 @@ class OffsetTrackerTest {
     }
 
     @Test
+    void whatever_ends_nothing_beyond_what_was_handed_out_or_passed_is_committable() {
+        long five = tracker.add(5);
+        long nine = tracker.add(9);
+        for (long stale : new long[] {OffsetTracker.NOTHING, five - 1, nine + 1, nine + 1_000, Long.MAX_VALUE}) {
+            assertThat(tracker.ended(stale)).as("slot %d", stale).isFalse();
+        }
+        assertThat(tracker.committable()).isEqualTo(5);
+        tracker.ended(five);
+        tracker.ended(nine);
+        assertThat(tracker.committable()).isEqualTo(10);
+        assertThat(tracker.ended(nine + 1)).isFalse();
+        assertThat(tracker.committable()).isEqualTo(10);
+    }
+
+    @Test
     void an_offset_that_comes_back_is_refused() {
         tracker.add(5);
         assertThatThrownBy(() -> tracker.add(5)).isInstanceOf(IllegalArgumentException.class);

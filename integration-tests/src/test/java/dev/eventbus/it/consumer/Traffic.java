@@ -16,6 +16,8 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.consumer.Consumer;
@@ -66,6 +68,7 @@ final class Traffic {
                     if (!inHandler.add(event.key())) {
                         overlaps.incrementAndGet();
                     }
+                    var unused = new CountDownLatch(1).await(1, TimeUnit.MILLISECONDS); // long enough to meet another
                     Long n = event.payload().newAmount();
                     handled.computeIfAbsent(event.key(), user -> new ArrayList<>())
                             .add(n == null ? -1 : n);

@@ -41,7 +41,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 class LockKeysIT {
 
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";
-    private static final Duration LOAD = Duration.ofSeconds(3);
+    private static final Duration LOAD = SerialisedWriters.LOAD;
 
     /** Transactions that wait for a key. */
     private static final String WAITING = """
