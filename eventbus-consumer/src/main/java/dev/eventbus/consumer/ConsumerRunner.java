@@ -159,7 +159,7 @@ public final class ConsumerRunner implements AutoCloseable {
      * @param limit for all of it
      */
     public void close(Duration limit) {
-        Checks.positive("limit", limit);
+        Duration within = Checks.atMostAYear(Checks.positive("limit", limit));
         PollLoop loop;
         RunLoop runs;
         ExecutorService own;
@@ -178,15 +178,15 @@ public final class ConsumerRunner implements AutoCloseable {
         if (loop == null || again && (runs == null || runs.isLoopThread())) {
             return;
         }
-        long deadline = System.nanoTime() + limit.toNanos();
+        long deadline = System.nanoTime() + within.toNanos();
         if (purging != null) {
             purging.stop();
         }
         if (runs != null && again) {
-            runs.awaitStopped(limit);
+            runs.awaitStopped(within);
         } else {
-            loop.close(limit);
-            end(loop, runs, own, limit);
+            loop.close(within);
+            end(loop, runs, own, within);
         }
         if (purging != null && !purging.awaitStopped(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
             LOG.warn("the purge of {}'s inbox has not ended; it ends with its statement", settings.group());

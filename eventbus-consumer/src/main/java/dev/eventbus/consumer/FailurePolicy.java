@@ -278,13 +278,23 @@ final class FailurePolicy {
 
     private boolean isRetried(Throwable failure) {
         Predicate<Throwable> retried = retry.getExceptionPredicate();
-        boolean retriedUnlessNamed = retried.test(new Unnamed());
+        boolean retriedUnlessNamed = retriesUnnamed(retried);
         for (Throwable cause : chainOf(failure)) {
             if (retried.test(cause) != retriedUnlessNamed) {
                 return !retriedUnlessNamed;
             }
         }
         return retriedUnlessNamed;
+    }
+
+    /** One that wants to see a message or a cause can name throwables only by what they carry: it lists what to retry. */
+    private static boolean retriesUnnamed(Predicate<Throwable> retried) {
+        try {
+            return retried.test(new Unnamed());
+        } catch (Throwable e) {
+            Fatal.rethrow(e);
+            return false;
+        }
     }
 
     private static void keepWith(Throwable failure, Throwable another) {

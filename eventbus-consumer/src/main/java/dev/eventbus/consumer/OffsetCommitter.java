@@ -46,6 +46,7 @@ final class OffsetCommitter {
 
     private final RunnerListener listener;
 
+    private final int window;
     private final boolean notes;
 
     /** Partitions whose last commit says that they were handed over. */
@@ -64,10 +65,11 @@ final class OffsetCommitter {
     /** What was logged last, so that a failure that lasts is one line. */
     private @Nullable Class<?> said;
 
-    /** @param notes whether to keep note of hand-overs, for a {@link CrashWatch} */
-    OffsetCommitter(RunnerListener listener, boolean notes) {
+    /** @param window how many first records of a partition {@link CrashWatch} may suspect; 0 to keep no note of hand-overs */
+    OffsetCommitter(RunnerListener listener, int window) {
         this.listener = listener;
-        this.notes = notes;
+        this.window = window;
+        this.notes = window > 0;
     }
 
     /** Sends a commit if it is time for one and none is on its way. */
@@ -178,12 +180,12 @@ final class OffsetCommitter {
     /** Whether a record that is watched has not ended: the next owner runs it, and must know. */
     private boolean haveSuspects(Partition partition) {
         OffsetTracker offsets = partition.offsets();
-        return dubious.contains(partition) && offsets.span() > 0 && offsets.lowestOpen() < CrashWatch.WINDOW;
+        return dubious.contains(partition) && offsets.span() > 0 && offsets.lowestOpen() < window;
     }
 
     /** Watches a record that may have been running when its owner before died: it is among the first of its partition. */
     InFlight watched(Partition partition, InFlight record) {
-        if (!dubious.isEmpty() && record.slot() < CrashWatch.WINDOW && dubious.contains(partition)) {
+        if (!dubious.isEmpty() && record.slot() < window && dubious.contains(partition)) {
             record.suspicion().watch();
         }
         return record;

@@ -6,6 +6,7 @@ import dev.eventbus.consumer.RunnerHealth.PartitionWatch;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.internal.ClosingTime;
+import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.DeniedTopics;
 import dev.eventbus.consumer.internal.DrainLoop;
 import dev.eventbus.consumer.internal.FlowControl;
@@ -88,8 +89,8 @@ final class PollLoop implements AssignedPartitions.Loop {
         this.watch = new PartitionWatch(kafka, flow);
         this.assigned = new AssignedPartitions(this, workers::ready, settings.listener(), settings.handOverLimit());
         this.source = new RecordSource(settings, denied, threads);
-        this.committer =
-                new OffsetCommitter(settings.listener(), settings.routes().inbox() != null);
+        this.committer = new OffsetCommitter(
+                settings.listener(), settings.routes().inbox() == null ? 0 : CrashWatch.window(kafka));
     }
 
     /** One round; how much it did. */
@@ -97,11 +98,15 @@ final class PollLoop implements AssignedPartitions.Loop {
         try {
             return roundOf(kafka.clock().instant());
         } catch (StackOverflowError e) { // only this thread's own stack is gone
+            health = health.afterBug(e);
             throw new IllegalStateException("the stack of a round ran over", e);
         } catch (VirtualMachineError e) {
             fatal = workers.startNothingAfter(e);
             health = RunnerHealth.of(e);
             return 0;
+        } catch (RuntimeException | Error e) {
+            health = health.afterBug(e);
+            throw e;
         }
     }
 

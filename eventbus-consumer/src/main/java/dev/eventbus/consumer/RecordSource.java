@@ -59,6 +59,12 @@ final class RecordSource {
     /** A consumer that may read something has joined its group by then. */
     private static final Duration JOINED_WITHIN = Duration.ofSeconds(10);
 
+    /** A group waits for members that hand over for seconds, and for a dead one as long as its session, 45 s by default. */
+    private static final Duration MEMBER_WITHIN = Duration.ofSeconds(60);
+
+    private static final String NO_MEMBER =
+            "this runner is no member of group %s since %s: the group has no coordinator that answers, or waits for a member that does not hand over; see that each partition of __consumer_offsets has a leader (with fewer than three brokers, offsets.topic.replication.factor must be smaller than 3). The events wait in their topics, and the runner keeps trying";
+
     private static final String DATA = "the events wait in their topics, and the runner keeps trying";
     private static final String DATA_OF_THE_OTHER = "this runner reads nothing any more, the other member does";
 
@@ -83,6 +89,9 @@ final class RecordSource {
      * back, and so on for ever: nothing is read any more.
      */
     private boolean replaced;
+
+    /** When it was seen last as a member of its group, or there was no consumer. */
+    private Instant memberAt = Instant.MAX;
 
     /** When a new consumer is believed to read, though it has no partitions. */
     private Instant believed = Instant.MIN;
@@ -191,7 +200,19 @@ final class RecordSource {
         if (fault != null) {
             problems.add(fault);
         }
+        Instant since = noMemberSince(kafka.clock().instant());
+        if (problems.isEmpty() && since != null) {
+            problems.add(NO_MEMBER.formatted(settings.group(), since));
+        }
         return List.copyOf(problems);
+    }
+
+    /** Kafka's client looks for a coordinator in silence. Null while this runner is a member of its group, or not long enough none. */
+    private @Nullable Instant noMemberSince(Instant now) {
+        if (opened == null || opened.groupMetadata().generationId() >= 0 || memberAt.isAfter(now)) {
+            memberAt = now;
+        }
+        return now.isAfter(memberAt.plus(MEMBER_WITHIN)) ? memberAt : null;
     }
 
     /** Leaves the group, which calls the rebalance listener, and closes everything. */

@@ -118,6 +118,15 @@ public record RunnerHealth(
                 .formatted(broken.getClass().getName());
     }
 
+    /** What was seen last, and that a round has failed since. */
+    RunnerHealth afterBug(Throwable bug) {
+        String text =
+                "the last round failed with %s, which is a bug: please report it with the log. Events wait in their topics, and the runner keeps trying"
+                        .formatted(bug.getClass().getName());
+        Status worse = status == Status.UP || status == Status.NEW ? Status.DEGRADED : status;
+        return new RunnerHealth(worse, List.of(text), partitions, running, waitingKeys, nextRetry, parked);
+    }
+
     static String suspects(int waiting) {
         return "the process has ended while records ran: these run one at a time, to find the one that ends it; %d of them wait, and so does all else"
                 .formatted(waiting);

@@ -20,6 +20,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.errors.NotLeaderOrFollowerException;
 import org.jspecify.annotations.Nullable;
@@ -101,6 +102,17 @@ class FailurePolicyTest {
         assertThat(decide(policy, record(), new IllegalStateException("redis is down"), NOW))
                 .isInstanceOf(Disposition.WaitFor.class);
         assertThat(decide(policy, record(), new SQLException("deadlock", "40P01"), NOW))
+                .isEqualTo(new Disposition.SetAside(FailureReason.NOT_RETRYABLE));
+    }
+
+    /** The policy is asked about a throwable that has no message, to learn what kind of list it is. */
+    @Test
+    void a_predicate_that_looks_into_messages_is_asked_about_the_users_failures_only() {
+        Predicate<Throwable> locked = e -> e.getMessage().contains("locked");
+        FailurePolicy policy = policy(retry().retryOnException(locked).build(), AfterRetries.deadLetter("dlq"));
+        assertThat(decide(policy, record(), new IllegalStateException("account is locked"), NOW))
+                .isEqualTo(retryAfter(100));
+        assertThat(decide(policy, record(), BUSINESS, NOW))
                 .isEqualTo(new Disposition.SetAside(FailureReason.NOT_RETRYABLE));
     }
 

@@ -4,10 +4,12 @@ import static dev.eventbus.consumer.MockKafka.ASSET;
 import static dev.eventbus.consumer.MockKafka.LETTERS;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.consumer.RunnerHealth.Status;
 import io.github.resilience4j.retry.RetryConfig;
 import java.time.Duration;
+import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -168,6 +170,41 @@ class HostileUserCodeTest extends SteppedRunner {
         } finally {
             runner.close(Duration.ofSeconds(5));
         }
+    }
+
+    /** Whatever it throws: Kafka's client has bugs too, and another one than ours may lack a class. */
+    @Test
+    void a_round_that_fails_is_seen_in_health_and_the_next_one_mends_it() {
+        ConsumerRunner runner = runner(kafka).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        assertThat(runner.health().status()).isEqualTo(Status.UP);
+        for (Throwable bug : List.of(new IllegalStateException("a client's"), new NoClassDefFoundError("a client's"))) {
+            kafka.consumer.schedulePollTask(() -> {
+                if (bug instanceof Error error) {
+                    throw error;
+                }
+                throw (RuntimeException) bug;
+            });
+            assertThatThrownBy(runner::runOnce).isSameAs(bug);
+            assertThat(runner.health().status()).isEqualTo(Status.DEGRADED);
+            assertThat(runner.health().problems())
+                    .singleElement()
+                    .asString()
+                    .contains(bug.getClass().getName(), "bug", "wait in their topics");
+            kafka.event(P0, "alice", bug.getClass().getSimpleName());
+            settle(runner);
+            assertThat(runner.health().status()).isEqualTo(Status.UP);
+        }
+        assertThat(handled).containsExactly("IllegalStateException", "NoClassDefFoundError");
+    }
+
+    @Test
+    void a_limit_beyond_all_numbers_closes_all_the_same() {
+        ConsumerRunner runner = runner(MockKafka.create().ticking()).build();
+        runner.start();
+        runner.close(ChronoUnit.FOREVER.getDuration());
+        assertThat(runner.health().status()).isEqualTo(Status.STOPPED);
     }
 
     @Test

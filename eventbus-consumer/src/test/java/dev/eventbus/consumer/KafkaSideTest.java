@@ -29,6 +29,26 @@ import org.junit.jupiter.api.Test;
 class KafkaSideTest extends SteppedRunner {
 
     @Test
+    void a_group_without_a_coordinator_is_said_after_a_minute() {
+        kafka.consumer.seesNoCoordinator = true;
+        ConsumerRunner runner = runner(kafka).build();
+        runner.runOnce();
+        kafka.advance(Duration.ofSeconds(60));
+        runner.runOnce();
+        assertThat(runner.health().status()).isEqualTo(Status.UP);
+        kafka.advance(Duration.ofSeconds(1));
+        runner.runOnce();
+        assertThat(runner.health().status()).isEqualTo(Status.DEGRADED);
+        assertThat(runner.health().problems())
+                .singleElement()
+                .asString()
+                .contains("group g", "coordinator", "__consumer_offsets", "offsets.topic.replication.factor");
+        kafka.consumer.seesNoCoordinator = false;
+        runner.runOnce();
+        assertThat(runner.health().status()).isEqualTo(Status.UP);
+    }
+
+    @Test
     void a_group_without_an_offset_begins_at_the_earliest_event() {
         kafka.consumer.updateBeginningOffsets(Map.of(P0, 7L));
         ConsumerRunner runner = runner(kafka).build();

@@ -22,6 +22,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -234,6 +235,10 @@ class MockKafka implements KafkaCluster {
 
         volatile @Nullable KafkaException failCommitsWith;
         volatile @Nullable KafkaException failReadsWith;
+
+        /** Whether its group has no coordinator, of which Kafka's client says nothing. */
+        volatile boolean seesNoCoordinator;
+
         final AtomicInteger polls = new AtomicInteger();
 
         private @Nullable ConsumerRebalanceListener listener;
@@ -257,6 +262,11 @@ class MockKafka implements KafkaCluster {
             Map<TopicPartition, OffsetAndMetadata> known = new HashMap<>(commits);
             known.keySet().retainAll(partitions);
             return known;
+        }
+
+        @Override
+        public ConsumerGroupMetadata groupMetadata() {
+            return seesNoCoordinator ? new ConsumerGroupMetadata("g") : super.groupMetadata();
         }
 
         private synchronized boolean isAddable(ConsumerRecord<byte[], byte[]> record) {

@@ -3,6 +3,7 @@ package dev.eventbus.consumer;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static dev.eventbus.consumer.MockKafka.P1;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.consumer.MockKafka.ScriptedConsumer;
 import dev.eventbus.consumer.internal.CrashWatch;
@@ -24,9 +25,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class OffsetCommitterTest {
 
+    private static final int WINDOW = 10_500;
+
     private static final Instant NOW = Instant.parse("2030-01-01T00:00:00Z");
 
-    private final OffsetCommitter committer = new OffsetCommitter(RunnerListener.NONE, false);
+    private final OffsetCommitter committer = new OffsetCommitter(RunnerListener.NONE, 0);
     private final Partition partition = new Partition(P0, 1);
 
     @Test
@@ -60,7 +63,7 @@ class OffsetCommitterTest {
     @Test
     void a_clean_hand_over_is_noted_only_when_nothing_runs_any_more_of_whatever_epoch() {
         AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         assigned.onPartitionsAssigned(List.of(P0));
         Partition lost = Objects.requireNonNull(assigned.get(P0));
@@ -86,7 +89,7 @@ class OffsetCommitterTest {
 
     @Test
     void a_hand_over_is_not_clean_while_a_record_that_is_under_suspicion_has_not_ended() {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         consumer.commits.put(P0, new OffsetAndMetadata(5)); // whoever it was told nothing
         Partition dubious = takenOver(noting, consumer);
@@ -106,27 +109,36 @@ class OffsetCommitterTest {
 
     @Test
     void a_hand_over_is_clean_once_all_that_was_under_suspicion_has_ended_though_later_records_are_let_go() {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         consumer.commits.put(P0, new OffsetAndMetadata(5)); // whoever it was told nothing
         Partition dubious = takenOver(noting, consumer);
-        for (long offset = 5; offset < 5 + CrashWatch.WINDOW; offset++) {
+        for (long offset = 5; offset < 5 + WINDOW; offset++) {
             InFlight watched = noting.watched(dubious, dubious.register(record(offset)));
             dubious.offsets().ended(watched.slot());
             dubious.left(watched);
         }
-        InFlight later = noting.watched(dubious, dubious.register(record(5 + CrashWatch.WINDOW)));
+        InFlight later = noting.watched(dubious, dubious.register(record(5 + WINDOW)));
         assertThat(later.suspicion().isNone()).isTrue();
         dubious.left(later); // let go
         dubious.close(Instant.MIN);
         noting.commitNow(consumer, List.of(dubious), OffsetCommitter.LONGEST_SYNC);
-        assertThat(consumer.commits)
-                .containsEntry(P0, new OffsetAndMetadata(5 + CrashWatch.WINDOW, OffsetCommitter.HANDED_OVER));
+        assertThat(consumer.commits).containsEntry(P0, new OffsetAndMetadata(5 + WINDOW, OffsetCommitter.HANDED_OVER));
+    }
+
+    @Test
+    void as_many_records_are_watched_as_may_have_been_open_with_one_poll_of_the_size_that_is_set() {
+        MockKafka kafka = MockKafka.create();
+        assertThat(CrashWatch.window(kafka)).isEqualTo(WINDOW);
+        kafka.settings.put("max.poll.records", "3000");
+        assertThat(CrashWatch.window(kafka)).isEqualTo(13_000);
+        kafka.settings.put("max.poll.records", "many");
+        assertThatThrownBy(() -> CrashWatch.window(kafka)).hasMessageContaining("max.poll.records");
     }
 
     @Test
     void a_partition_that_was_handed_over_in_order_is_believed_once_that_note_is_off() {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
         Partition taken = takenOver(noting, consumer);
@@ -138,7 +150,7 @@ class OffsetCommitterTest {
     /** A crash would leave the note of the owner before, which is then no longer true. */
     @Test
     void a_partition_whose_note_could_not_be_taken_off_is_watched_as_if_it_had_none() {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
         consumer.failCommitsWith = new TimeoutException("no coordinator");
@@ -149,7 +161,7 @@ class OffsetCommitterTest {
 
     @Test
     void the_note_of_the_owner_before_stays_where_nothing_is_started() {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
         AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
@@ -170,7 +182,7 @@ class OffsetCommitterTest {
     @ParameterizedTest
     @ValueSource(strings = {OffsetCommitter.HANDED_OVER, ""})
     void where_nothing_has_begun_the_note_of_the_owner_before_stands_for_the_next_one(String note) {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         consumer.commits.put(P0, new OffsetAndMetadata(5, note));
         partition.offsets().reached(8);
@@ -185,7 +197,7 @@ class OffsetCommitterTest {
 
     @Test
     void where_nothing_has_begun_and_nobody_was_before_nobody_need_be_suspected() {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0);
         partition.offsets().reached(8);
         noting.commitIfDue(consumer, List.of(partition), NOW);
@@ -194,7 +206,7 @@ class OffsetCommitterTest {
 
     @Test
     void while_the_note_cannot_be_read_that_partition_is_left_out_and_others_are_committed() {
-        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, true);
+        OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
         ScriptedConsumer consumer = consumerOf(P0, P1);
         consumer.failReadsWith = new TimeoutException("no coordinator");
         Partition markersOnly = new Partition(P1, 1);

@@ -5,6 +5,8 @@ import java.time.Duration;
 /** Argument checks whose message has the name, the rule and the value. */
 public final class Checks {
 
+    private static final Duration YEAR = Duration.ofDays(365);
+
     /** Characters that {@link #printable} leaves. */
     private static final int MAX_PRINTABLE = 128;
 
@@ -36,6 +38,11 @@ public final class Checks {
             throw new IllegalArgumentException("%s must be > 0, was %s".formatted(name, value));
         }
         return value;
+    }
+
+    /** A time to wait for at most; what is longer than a year is a year, since 292 years of nanoseconds are all that a number holds. */
+    public static Duration atMostAYear(Duration limit) {
+        return limit.compareTo(YEAR) > 0 ? YEAR : limit;
     }
 
     public static String notBlank(String name, String value) {

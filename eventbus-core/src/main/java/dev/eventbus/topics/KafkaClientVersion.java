@@ -8,8 +8,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Which Kafka clients may be used. Below 4.2.0, 4.1.2, 4.0.2 and 3.9.2 a producer can put a record into another topic or
- * partition than it was meant for (CVE-2026-35554).
+ * Which Kafka clients may be used. Below 4.2.0 and 4.1.2 a producer can put a record into another topic or partition than it was meant
+ * for (CVE-2026-35554). 4.0.2 and 3.9.2 do not, but have neither {@code ConsumerRecords.nextOffsets} (KIP-1094, 4.0) nor {@code
+ * CloseOptions} (KIP-1092, 4.1), or not both, without which a runner neither reads nor leaves its group.
  */
 final class KafkaClientVersion {
 
@@ -31,25 +32,22 @@ final class KafkaClientVersion {
         if (!numbers.matches()) {
             LOG.warn(
                     "The Kafka client calls itself '{}', so it cannot be checked for CVE-2026-35554 (records in wrong partitions);"
-                            + " see that it is built from 4.2.0, 4.1.2, 4.0.2, 3.9.2 or later",
+                            + " see that it is built from 4.2.0, 4.1.2 or later",
                     version);
             return Optional.empty();
         }
         int major = Integer.parseInt(numbers.group(1));
         int minor = Integer.parseInt(numbers.group(2));
         int patch = Integer.parseInt(numbers.group(3));
-        if (isFixed(major, minor, patch)) {
+        if (mayBeUsed(major, minor, patch)) {
             return Optional.empty();
         }
         return Optional.of(
-                "kafka-clients %s on the class path can send records to a wrong topic or partition (CVE-2026-35554), which breaks P2 and P3; set the Maven property kafka.version to 4.2.0 or later (4.1.2, 4.0.2 and 3.9.2 will do), or import eventbus-bom before any other BOM"
+                "kafka-clients %s on the class path is too old: those before 4.1 have not all that a runner calls, and those before 4.2.0, 4.1.2, 4.0.2 and 3.9.2 can send records to a wrong topic or partition (CVE-2026-35554), which breaks P2 and P3; set the Maven property kafka.version to 4.2.0 or later (4.1.2 will do), or import eventbus-bom before any other BOM"
                         .formatted(version));
     }
 
-    private static boolean isFixed(int major, int minor, int patch) {
-        if (major == 4) {
-            return minor >= 2 || patch >= 2;
-        }
-        return major > 4 || major == 3 && minor == 9 && patch >= 2;
+    private static boolean mayBeUsed(int major, int minor, int patch) {
+        return major > 4 || major == 4 && (minor >= 2 || minor == 1 && patch >= 2);
     }
 }

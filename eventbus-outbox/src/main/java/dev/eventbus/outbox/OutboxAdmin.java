@@ -317,7 +317,7 @@ public final class OutboxAdmin {
     public int adoptPartitions(KafkaCluster kafka, String topic, Duration limit, String... groups) throws SQLException {
         Set<String> orderly = new TreeSet<>(List.of(groups));
         orderly.forEach(group -> Checks.notBlank("group", group));
-        return new TopicPartitions.Adoption(this, outbox.store(), kafka, topic, orderly).run(limit);
+        return new TopicPartitions.Adoption(this, outbox.store(), kafka, topic, orderly).run(Checks.atMostAYear(limit));
     }
 
     /** Owners that are alive. */

@@ -2,6 +2,7 @@ package dev.eventbus.outbox;
 
 import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
@@ -229,13 +230,14 @@ public final class OutboxRelay implements AutoCloseable {
      * @param limit for all of it; what is not answered by then is sent again by the next relay
      */
     public void close(Duration limit) {
+        Duration within = Checks.atMostAYear(limit);
         if (!closed.compareAndSet(false, true)) {
             if (started.get() && !loop.isLoopThread()) {
-                loop.awaitStopped(limit);
+                loop.awaitStopped(within);
             }
             return;
         }
-        closeLimit = limit;
+        closeLimit = within;
         outbox.wakeUp().leave(pass.pace());
         loop.stop();
         if (loop.isLoopThread()) {
@@ -243,15 +245,15 @@ public final class OutboxRelay implements AutoCloseable {
         }
         boolean ended;
         if (started.get()) {
-            ended = loop.awaitStopped(limit);
+            ended = loop.awaitStopped(within);
         } else {
-            ended = RunLoop.await(limit, () -> passEnded.get() || working.compareAndSet(false, true));
+            ended = RunLoop.await(within, () -> passEnded.get() || working.compareAndSet(false, true));
             if (ended && !passEnded.get()) {
-                pass.end(limit);
+                pass.end(within);
             }
         }
         if (!ended) {
-            LOG.warn("The relay has not ended within {}; it ends by itself once its database answers.", limit);
+            LOG.warn("The relay has not ended within {}; it ends by itself once its database answers.", within);
         }
     }
 

@@ -11,10 +11,21 @@ final class EventIds {
     private static final long VARIANT = 0x8000_0000_0000_0000L;
 
     private final InstantSource clock;
-    private final AtomicLong made = new AtomicLong();
+    private final AtomicLong made;
 
-    EventIds(InstantSource clock) {
+    /** Of an outbox in a unit test. */
+    static EventIds ofOutbox(InstantSource clock) {
+        return new EventIds(clock, 1L << 48);
+    }
+
+    /** Of a bus, whose consumers may be given what an outbox has recorded. */
+    static EventIds ofBus(InstantSource clock) {
+        return new EventIds(clock, 0);
+    }
+
+    private EventIds(InstantSource clock, long first) {
         this.clock = clock;
+        this.made = new AtomicLong(first);
     }
 
     String next() {

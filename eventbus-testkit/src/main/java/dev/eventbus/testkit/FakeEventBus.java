@@ -64,7 +64,7 @@ public final class FakeEventBus implements AutoCloseable {
         this.broker = kafka.broker();
         this.loop = new VirtualLoop(kafka.clock(), broker, seed);
         this.faults = new Faults(broker, kafka::physicalTopic);
-        this.ids = new EventIds(kafka.clock());
+        this.ids = EventIds.ofBus(kafka.clock());
     }
 
     /** A new, empty bus. */

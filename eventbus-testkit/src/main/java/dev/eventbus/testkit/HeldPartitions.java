@@ -125,7 +125,15 @@ final class HeldPartitions {
             TopicPartition partition = order.get((turn + i) % order.size());
             Held state = held(partition);
             if (!state.paused && !broker.faults().isDown(partition)) {
-                PartitionLog.Fetched fetched = fetch(partition, state, room);
+                PartitionLog.Fetched fetched;
+                try {
+                    fetched = fetch(partition, state, room);
+                } catch (OffsetOutOfRangeException e) {
+                    if (nextOffsets.isEmpty()) {
+                        throw e;
+                    }
+                    break; // what was read is not to be lost; the next poll throws
+                }
                 room -= fetched.records().size();
                 if (!fetched.records().isEmpty()) {
                     records.put(partition, fetched.records());

@@ -44,8 +44,8 @@ public final class RecordingOutbox implements Outbox {
 
     private final SizeLimits limits;
     private final EventEncoder encoder = new EventEncoder();
-    private final VirtualClock clock = new VirtualClock();
-    private final EventIds ids = new EventIds(clock);
+    private final VirtualClock clock;
+    private final EventIds ids;
 
     /** Guarded by "this". */
     private final List<Event<?>> published = new ArrayList<>();
@@ -55,11 +55,15 @@ public final class RecordingOutbox implements Outbox {
 
     /** With the limits that production has by default. */
     public RecordingOutbox() {
-        this(new SizeLimits(EventLimits.MAX_EVENT_BYTES, Map.of()));
+        this.limits = new SizeLimits(EventLimits.MAX_EVENT_BYTES, Map.of());
+        this.clock = new VirtualClock();
+        this.ids = EventIds.ofOutbox(clock);
     }
 
-    private RecordingOutbox(SizeLimits limits) {
+    private RecordingOutbox(SizeLimits limits, RecordingOutbox other) {
         this.limits = limits;
+        this.clock = other.clock;
+        this.ids = other.ids;
     }
 
     /**
@@ -68,7 +72,7 @@ public final class RecordingOutbox implements Outbox {
      * @throws IllegalArgumentException if it is below 1
      */
     public RecordingOutbox maxEventBytes(int bytes) {
-        return new RecordingOutbox(limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)));
+        return new RecordingOutbox(limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)), this);
     }
 
     /**
@@ -82,7 +86,7 @@ public final class RecordingOutbox implements Outbox {
                 all = all.withTopic(spec.name(), spec.maxMessageBytes().getAsInt());
             }
         }
-        return new RecordingOutbox(all);
+        return new RecordingOutbox(all, this);
     }
 
     @Override

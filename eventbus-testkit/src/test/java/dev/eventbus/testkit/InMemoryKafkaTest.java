@@ -120,6 +120,25 @@ class InMemoryKafkaTest {
     }
 
     @Test
+    void what_was_read_of_one_partition_is_not_lost_when_another_is_out_of_range() {
+        send(P0, "a");
+        Consumer<byte[], byte[]> consumer = kafka.consumer(Map.of("auto.offset.reset", "none"));
+        consumer.assign(List.of(P0, P1));
+        consumer.seek(P0, 0);
+        consumer.seek(P1, 1_000);
+        List<String> read = new ArrayList<>();
+        for (int poll = 0; poll < 2; poll++) {
+            try {
+                read.addAll(values(consumer.poll(Duration.ZERO)));
+            } catch (OffsetOutOfRangeException e) {
+                assertThat(e.offsetOutOfRangePartitions()).containsExactly(Map.entry(P1, 1_000L));
+                consumer.seek(P1, 0);
+            }
+        }
+        assertThat(read).containsExactly("a");
+    }
+
+    @Test
     void no_partition_is_starved_by_a_full_one() {
         send(P0, "a", "b", "c", "d");
         send(P1, "e");

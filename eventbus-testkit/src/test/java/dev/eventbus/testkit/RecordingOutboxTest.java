@@ -12,7 +12,9 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.UUID;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -72,6 +74,18 @@ class RecordingOutboxTest {
         assertThat(UUID.fromString(first).version()).isEqualTo(7);
         assertThat(UUID.fromString(first).variant()).isEqualTo(2);
         assertThat(second).isGreaterThan(first);
+    }
+
+    @Test
+    void gives_no_id_that_a_bus_or_an_outbox_made_from_it_gives() {
+        FakeEventBus bus = FakeEventBus.create();
+        Set<String> ids = new HashSet<>();
+        for (RecordingOutbox one : List.of(outbox, outbox.maxEventBytes(1_000), outbox.topics())) {
+            ids.add(one.within(connection).publish(CREATED, new Renamed("alice", "Alice")));
+            ids.add(bus.publish(CREATED, new Renamed("alice", "Alice")).get(0).id());
+        }
+        assertThat(ids).hasSize(6);
+        bus.close();
     }
 
     @Test

@@ -67,6 +67,24 @@ class RedriveTest extends RedriveStage {
     }
 
     @Test
+    void without_an_inbox_events_without_a_key_do_not_wait_for_each_other() {
+        plain();
+        for (int n = 1; n <= 3; n++) {
+            failing.add("bob" + n);
+            bus.publishRaw(
+                    new ProducerRecord<>("bookings", null, """
+                    {"eventId":"evt-%d","eventType":"BOOKING","timestamp":"2030-01-01T00:00:00Z","user":"bob","n":%d}""".formatted(n, n).getBytes(UTF_8)));
+        }
+        bus.runUntilIdle();
+        failing.clear();
+        bus.faults().failTimes(1).forSendsTo("bookings");
+        RedriveResult result = ontoTopic().plan().run("mended");
+        assertThat(result.leftAlone(Standing.HELD)).isZero();
+        assertThat(result.unknown()).isEqualTo(1);
+        assertThat(result.handedOver()).isEqualTo(2);
+    }
+
+    @Test
     void one_that_fails_again_is_a_letter_again_counts_its_redrives_and_is_left_alone_at_last() {
         plain();
         failing.add("bob1");

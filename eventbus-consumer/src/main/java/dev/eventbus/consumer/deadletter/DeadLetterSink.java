@@ -16,6 +16,7 @@ import org.apache.kafka.common.errors.AuthenticationException;
 import org.apache.kafka.common.errors.AuthorizationException;
 import org.apache.kafka.common.errors.ClusterAuthorizationException;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.RecordBatchTooLargeException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.jspecify.annotations.Nullable;
@@ -97,7 +98,7 @@ public final class DeadLetterSink implements AutoCloseable {
             @Nullable Exception e) {
         if (e == null) {
             acknowledged.complete(null);
-        } else if (e instanceof RecordTooLargeException && size != Letter.Size.STUB) {
+        } else if (isTooLarge(e) && size != Letter.Size.STUB) {
             send(letter, Letter.Size.values()[size.ordinal() + 1], through, acknowledged);
         } else {
             if (mayHaveEnded(e)) {
@@ -105,6 +106,11 @@ public final class DeadLetterSink implements AutoCloseable {
             }
             acknowledged.completeExceptionally(failure(letter.origin(), e));
         }
+    }
+
+    /** For the topic's records, or with its batch for the topic's segments. */
+    private static boolean isTooLarge(Exception e) {
+        return e instanceof RecordTooLargeException || e instanceof RecordBatchTooLargeException;
     }
 
     /** Closes the producer within the limit; letters on their way by then are acknowledged, the others end with a failure. */

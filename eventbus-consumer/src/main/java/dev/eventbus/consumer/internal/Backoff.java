@@ -79,10 +79,19 @@ public final class Backoff {
         long longest = 0;
         for (int attempt = 1; attempt < Math.min(maxAttempts, PROBED_ATTEMPTS); attempt++) {
             for (int draw = 0; draw < DRAWS; draw++) {
-                Long millis = interval.apply(attempt, Either.left(cause));
-                longest = Math.max(longest, millis == null ? 0 : millis);
+                longest = Math.max(longest, asked(attempt, cause));
             }
         }
         return Duration.ofMillis(longest);
+    }
+
+    /** One that knows exceptions of its own only says nothing of another. */
+    private long asked(int attempt, Throwable cause) {
+        try {
+            Long millis = interval.apply(attempt, Either.left(cause));
+            return millis == null ? 0 : millis;
+        } catch (RuntimeException e) {
+            return 0;
+        }
     }
 }

@@ -4,7 +4,10 @@ import dev.eventbus.consumer.inbox.AttemptStore;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.internal.Fatal;
+import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.common.config.ConfigDef;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -29,8 +32,13 @@ public final class CrashWatch {
     /** How often an event is started without coming back: once under watch, then five times alone. */
     public static final int MAX_STARTS = 6;
 
-    /** How many records may have been open when a process died: the open span of a partition, 10,000, and one poll. */
-    public static final int WINDOW = 10_500;
+    /** How many records may have been open when a process died: the open span of a partition, and one poll. */
+    public static int window(KafkaCluster kafka) {
+        String onePoll = kafka.setting(
+                ConsumerConfig.MAX_POLL_RECORDS_CONFIG, Integer.toString(ConsumerConfig.DEFAULT_MAX_POLL_RECORDS));
+        return FlowControl.MAX_SPAN
+                + (Integer) ConfigDef.parseType(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, onePoll, ConfigDef.Type.INT);
+    }
 
     /** What is to be done before a handler runs. */
     public enum Verdict {

@@ -231,7 +231,12 @@ public final class Redrive {
         if (limit.isNegative()) {
             throw new IllegalArgumentException("waits must be >= 0, was " + limit);
         }
-        return with(new Pace(pace.perSecond(), pace.mostRedrives(), pace.stopsAfter(), limit, pace.requestedBy()));
+        return with(new Pace(
+                pace.perSecond(),
+                pace.mostRedrives(),
+                pace.stopsAfter(),
+                Checks.atMostAYear(limit),
+                pace.requestedBy()));
     }
 
     /** Who asks, for the audit, 1 to 255 characters. */

@@ -349,13 +349,14 @@ final class RedriveRun {
 
     private void putBack(OntoTopics topics, List<Found> all, LetterWindow bytes) {
         try (Producer<byte[], byte[]> producer = topics.producer()) {
-            String failing = null; // the key whose later letters must not overtake one that did not arrive
+            String failing = ""; // the key whose later letters must not overtake one that did not arrive
             for (Found found : all) {
-                String key = found.origin().topic() + found.letter().keyHash();
+                String hash = found.letter().keyHash();
+                String key = hash == null ? "" : found.origin().topic() + hash; // without a key there is no order
                 ConsumerRecord<byte[], byte[]> letter = found.isReady() ? bytes.get(found) : null;
                 if (!found.isReady() || letter == null) {
                     tally.leaveAlone(found.isReady() ? Standing.GONE : found.standing(), 1);
-                } else if (key.equals(failing)) {
+                } else if (!key.isEmpty() && key.equals(failing)) {
                     tally.leaveAlone(Standing.HELD, 1);
                 } else if (!isPaced()) {
                     return;

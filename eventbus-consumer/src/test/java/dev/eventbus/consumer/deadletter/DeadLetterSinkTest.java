@@ -22,6 +22,7 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.OutOfOrderSequenceException;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.RecordBatchTooLargeException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.SaslAuthenticationException;
 import org.apache.kafka.common.errors.TimeoutException;
@@ -171,6 +172,18 @@ class DeadLetterSinkTest {
 
     // --- too large
     // ----------------------------------------------------------------------------------------------------
+
+    /** A topic's {@code segment.bytes} may be smaller than its {@code max.message.bytes}; a batch is no larger than a segment. */
+    @Test
+    void so_does_one_whose_batch_is_larger_than_a_segment() {
+        DeadLetterSink sink = new DeadLetterSink(kafka, "dlq.events");
+        kafka.refuseOver(5_000);
+        kafka.refuseWith(new RecordBatchTooLargeException("larger than a segment"));
+        Headers large = new RecordHeaders().add("x", new byte[100_000]);
+        assertThat(sent(sink, original(KEY, VALUE, large))).isCompleted();
+        assertThat(text(kafka.only().history().get(0).headers(), "eventbus-dlq-omitted"))
+                .isEqualTo("headers");
+    }
 
     @Test
     void a_letter_that_is_too_large_goes_first_without_the_originals_own_headers() {

@@ -14,6 +14,7 @@ import org.apache.kafka.clients.producer.MockProducer;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.errors.ApiException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -27,6 +28,8 @@ final class OneProducerAtATime implements KafkaCluster {
     private Map<String, Object> settings = Map.of();
     private int limit = Integer.MAX_VALUE;
     private @Nullable RuntimeException failure;
+
+    private ApiException tooLarge = new RecordTooLargeException("too large");
 
     OneProducerAtATime(boolean autoComplete) {
         this.autoComplete = autoComplete;
@@ -49,6 +52,11 @@ final class OneProducerAtATime implements KafkaCluster {
 
     Map<String, Object> settings() {
         return settings;
+    }
+
+    /** What is said of a record that is too large. */
+    void refuseWith(ApiException e) {
+        tooLarge = e;
     }
 
     /** As a topic's {@code max.message.bytes}. */
@@ -89,7 +97,7 @@ final class OneProducerAtATime implements KafkaCluster {
                 return super.send(record, callback);
             }
             refused++;
-            RecordTooLargeException e = new RecordTooLargeException("too large");
+            ApiException e = tooLarge;
             callback.onCompletion(null, e);
             return CompletableFuture.failedFuture(e);
         }

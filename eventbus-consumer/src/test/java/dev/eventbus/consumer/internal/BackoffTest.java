@@ -2,8 +2,10 @@ package dev.eventbus.consumer.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.resilience4j.core.IntervalBiFunction;
 import io.github.resilience4j.core.IntervalFunction;
 import io.github.resilience4j.retry.RetryConfig;
+import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -86,6 +88,14 @@ class BackoffTest {
     void finds_the_longest_delay_that_jitter_can_bring() {
         Backoff backoff = backoff(IntervalFunction.ofRandomized(Duration.ofSeconds(25), 0.5));
         assertThat(backoff.longest(4)).isGreaterThan(Backoff.LONGEST_IN_MEMORY);
+    }
+
+    @Test
+    void a_policy_that_knows_exceptions_of_its_own_only_says_nothing_of_its_longest_delay() {
+        IntervalBiFunction<Object> own =
+                (attempt, failure) -> ((UncheckedIOException) failure.getLeft()).getCause() == null ? 1L : 2L;
+        assertThat(new Backoff(RetryConfig.custom().intervalBiFunction(own).build()).longest(4))
+                .isEqualTo(Duration.ZERO);
     }
 
     @Test
