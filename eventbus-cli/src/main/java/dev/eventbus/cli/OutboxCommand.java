@@ -124,11 +124,12 @@ final class OutboxCommand {
                     unblocked += admin.unblock(blocked.topic(), blocked.key()) ? 1 : 0;
                 }
             } else if (why != null) {
+                long most = admin.stats().blockedKeys(); // those that were refused again meanwhile are not taken again
                 int some;
                 do {
                     some = admin.unblockAll(why);
                     unblocked += some;
-                } while (some == OutboxAdmin.MOST_KEYS); // fewer: what is blocked now was refused again
+                } while (some > 0 && unblocked < most);
             }
             print(new Report().fact("unblocked", unblocked));
             return unblocked == 0 ? EventbusCli.WRONG : EventbusCli.OK;

@@ -12,14 +12,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
-import picocli.CommandLine.Help;
-import picocli.CommandLine.Help.Ansi;
-import picocli.CommandLine.Help.Column;
-import picocli.CommandLine.Help.Column.Overflow;
-import picocli.CommandLine.Help.TextTable;
 
 /** What a command says: facts and tables, for people as text, for programs as one JSON document. */
 final class Report {
+
+    /** Blanks between two columns. */
+    private static final int GAP = 2;
 
     private final ObjectMapper mapper = JsonMapper.builder()
             .enable(SerializationFeature.INDENT_OUTPUT)
@@ -62,15 +60,20 @@ final class Report {
         for (List<? extends @Nullable Object> row : rows) {
             cells.add(row.stream().map(value -> String.valueOf(shown(value))).toArray(String[]::new));
         }
-        Column[] widths = new Column[columns.size()];
-        for (int i = 0; i < widths.length; i++) {
-            int column = i;
-            int width =
-                    cells.stream().mapToInt(cell -> cell[column].length()).max().orElse(1);
-            widths[i] = new Column(width + 2, 0, Overflow.TRUNCATE);
+        int[] widths = new int[columns.size()];
+        for (String[] row : cells) {
+            for (int i = 0; i < widths.length; i++) {
+                widths[i] = Math.max(widths[i], row[i].length());
+            }
         }
-        TextTable table = TextTable.forColumns(Help.defaultColorScheme(Ansi.OFF), widths);
-        cells.forEach(table::addRowValues);
+        StringBuilder table = new StringBuilder();
+        for (String[] row : cells) {
+            StringBuilder line = new StringBuilder();
+            for (int i = 0; i < widths.length; i++) {
+                line.append(row[i]).append(" ".repeat(widths[i] + GAP - row[i].length()));
+            }
+            table.append(line.toString().stripTrailing()).append('\n');
+        }
         return table.toString();
     }
 

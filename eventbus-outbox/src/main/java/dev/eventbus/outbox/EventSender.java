@@ -251,6 +251,11 @@ final class EventSender {
         KafkaFault fault = KafkaFault.of(kafka, topic, error, probe);
         breakers.failed(topic, fault.text(), fault.definite());
         shardsToReread.addAll(inFlight.takeBackWaiting(topic));
+        for (InFlight.Lane lane : inFlight.lanes()) {
+            if (lane.topic.equals(topic)) {
+                lane.ackedAt = OptionalLong.empty(); // it may come back as another, which does not know the producer
+            }
+        }
         tellWaiting();
     }
 

@@ -301,6 +301,7 @@ public final class OutboxRelay implements AutoCloseable {
          * blocks its key with the reason {@code STALE} until {@link OutboxAdmin} lets it through or discards it. Keep it below the time
          * for which the inboxes of your consumers keep their marks, less the retention of the topic.
          *
+         * @param maxRelayStop more than a year counts as a year
          * @throws IllegalArgumentException if it is below 1 min
          */
         public Builder maxRelayStop(Duration maxRelayStop) {
@@ -308,7 +309,7 @@ public final class OutboxRelay implements AutoCloseable {
                 throw new IllegalArgumentException(
                         "maxRelayStop must be at least 1 min, was %s".formatted(maxRelayStop));
             }
-            this.maxRelayStop = maxRelayStop;
+            this.maxRelayStop = Checks.atMostAYear(maxRelayStop);
             return this;
         }
 

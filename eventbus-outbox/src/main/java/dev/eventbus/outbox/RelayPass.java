@@ -296,7 +296,7 @@ final class RelayPass {
         long deadline = System.nanoTime() + limit.toNanos();
         while (inFlight.anyHandedOver()) {
             Duration left = Duration.ofNanos(deadline - System.nanoTime());
-            if (left.isNegative() || !RunLoop.await(left, sink::hasOutcome)) {
+            if (left.isNegative() || !RunLoop.await(left, this::mayGoOn)) {
                 return;
             }
             sender.settle();
@@ -304,11 +304,18 @@ final class RelayPass {
         }
     }
 
+    /** Whoever waits for acks holds its leases no longer than they last: others send these events then. */
+    private boolean mayGoOn() {
+        feed.giveUpIfOverdue();
+        return sink.hasOutcome() || !inFlight.anyHandedOver();
+    }
+
     /** Ends: no more is read or sent; what is on its way is awaited and deleted; everything opened is closed. */
     void end(Duration limit) {
         long deadline = System.nanoTime() + limit.toNanos();
         sender.takeBackWaiting();
         RunLoop.await(limit.dividedBy(2), () -> {
+            feed.giveUpIfOverdue();
             sender.settle();
             return !inFlight.anyHandedOver();
         });

@@ -159,10 +159,13 @@ final class TopicPartitions {
     }
 
     private void take(String physical, RecordedPartitions now) {
-        recorded.put(physical, now);
+        RecordedPartitions before = recorded.put(physical, now);
         grown.remove(physical); // if that is still so, it is seen again
-        if (now.isMarked() || inFlight.holds(kafka.logicalTopic(physical))) {
+        boolean asBefore = before != null && before.count() == now.count();
+        if (now.isMarked() || !asBefore && inFlight.holds(kafka.logicalTopic(physical))) {
             stopped.add(physical);
+        } else if (asBefore) {
+            stopped.remove(physical); // an adoption was given up
         }
     }
 

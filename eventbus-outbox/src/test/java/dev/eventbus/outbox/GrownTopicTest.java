@@ -124,6 +124,32 @@ class GrownTopicTest {
     }
 
     @Test
+    void a_topic_whose_adoption_was_given_up_is_not_said_to_be_adopted() {
+        database.publish(event("evt-1", "bob"));
+        runUntilSent("evt-1");
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("evt-2", "bob"));
+        pass.look();
+        kafka.partitions.put("asset.events", 6);
+        record("3>6 token");
+        runUntilWaits();
+        record("3");
+        for (int renewals = 0; renewals < 2; renewals++) { // with each, records are read again
+            List<String> before = leases();
+            Eventually.isTrue(() -> {
+                pass.look();
+                return !leases().equals(before);
+            });
+        }
+        assertThat(pass.health().problems()).noneMatch(problem -> problem.contains("from 3 to 3"));
+        database.publish(event("evt-3", "carol"));
+        kafka.answer = FakeKafka.Answer.ACK;
+        kafka.producer().ackAll();
+        runUntilSent("evt-3");
+        assertThat(pass.health().problems()).noneMatch(problem -> problem.contains("is going from"));
+    }
+
+    @Test
     void a_topic_that_was_made_anew_with_fewer_partitions_says_so_and_waits() {
         database.publish(event("evt-1", "bob"));
         runUntilSent("evt-1");

@@ -90,6 +90,23 @@ class RelayHandOverTest {
     }
 
     @Test
+    void whoever_ends_waits_for_no_ack_longer_than_its_leases_last() {
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("evt-1", "bob"));
+        Eventually.isTrue(() -> {
+            one.look();
+            return !kafka.producers.isEmpty() && !kafka.producer().held.isEmpty();
+        });
+        long begun = System.nanoTime();
+        one.end(Duration.ofSeconds(40));
+        assertThat(Duration.ofNanos(System.nanoTime() - begun))
+                .as("half of the limit is for acks")
+                .isLessThan(Duration.ofSeconds(10));
+        assertThat(kafka.producer().closedWith).isEqualTo(Duration.ZERO);
+        assertThat(database.ids()).containsExactly("evt-1");
+    }
+
+    @Test
     void a_shard_goes_over_once_kafka_has_what_was_sent_of_it_and_other_shards_go_on() {
         FakeKafka.FakeProducer first = threeInFlight();
         two.look();

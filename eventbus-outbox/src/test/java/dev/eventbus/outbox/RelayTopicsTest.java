@@ -5,6 +5,7 @@ import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.Event;
+import dev.eventbus.EventRecords;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -78,6 +79,33 @@ class RelayTopicsTest {
         }
         assertThat(kafka.ids()).hasSize(2_600).doesNotHaveDuplicates();
         assertThat(database.ids()).isEmpty();
+    }
+
+    /** Made again, it does not know the producer, and would take a second record without the first. */
+    @Test
+    void all_partitions_of_a_topic_that_was_away_are_cold() {
+        database.publish(event("warm", "bob"), event("warm-too", "carol"));
+        run();
+        kafka.partitions.remove("asset.events");
+        database.publish(event("trial", "carol"));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !pass.health().waitingTopics().isEmpty();
+        });
+        kafka.partitions.put("asset.events", 3);
+        Eventually.isTrue(() -> {
+            pass.look();
+            kafka.advance(Duration.ofMillis(100));
+            return kafka.ids().contains("trial");
+        });
+        assertThat(EventRecords.partition("carol", 3)).isNotEqualTo(EventRecords.partition("bob", 3));
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("first", "bob"), event("second", "bob"));
+        run();
+        assertThat(kafka.producer().heldIds()).containsExactly("first");
+        kafka.producer().ackNext();
+        run();
+        assertThat(kafka.producer().heldIds()).containsExactly("second");
     }
 
     @Test

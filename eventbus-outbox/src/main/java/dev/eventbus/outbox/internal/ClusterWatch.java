@@ -16,8 +16,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Asks the cluster now and then whether it answers while nothing is sent that would show it: a producer alone waits in silence for a
- * closed port. The answer is looked at in a later round, so no round waits for it; the client, whose making may wait for a name
- * server, is made on a thread of its own, and not before the first question.
+ * closed port. The answer is looked at in a later round, so no round waits for it; the client, whose making and closing may wait for a name
+ * server, is made and closed on a thread of its own, and not before the first question.
  *
  * <p>One thread.
  */
@@ -99,11 +99,13 @@ public final class ClusterWatch {
     }
 
     private CompletableFuture<Admin> open() {
-        return CompletableFuture.supplyAsync(kafka::admin, work -> {
-            Thread thread = new NamedThreads("eventbus-watch-" + kafka.name()).newThread(work);
-            thread.setDaemon(true);
-            thread.start();
-        });
+        return CompletableFuture.supplyAsync(kafka::admin, this::aside);
+    }
+
+    private void aside(Runnable work) {
+        Thread thread = new NamedThreads("eventbus-watch-" + kafka.name()).newThread(work);
+        thread.setDaemon(true);
+        thread.start();
     }
 
     private void answered(CompletableFuture<?> answer) {
@@ -146,7 +148,8 @@ public final class ClusterWatch {
 
     private void closeAdmin() {
         if (admin != null) {
-            var unused = admin.thenAccept(open -> open.close(Duration.ZERO));
+            var unused = admin.thenAcceptAsync(
+                    open -> open.close(Duration.ZERO), this::aside); // it joins the client's thread
             admin = null;
         }
     }
