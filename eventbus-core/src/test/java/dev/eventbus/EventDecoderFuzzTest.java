@@ -115,6 +115,40 @@ class EventDecoderFuzzTest {
         assertThat(events).isZero();
     }
 
+    /** The value is good; what anybody wrote beside it decides. */
+    @Test
+    void a_good_event_beside_headers_of_any_bytes_is_read_or_refused() {
+        Random random = new Random(SEED);
+        List<String> names = List.of(
+                EventHeaders.ID,
+                EventHeaders.EVENT_TYPE,
+                EventHeaders.TRACEPARENT,
+                EventHeaders.TRACESTATE,
+                "tenant",
+                "\u00e9",
+                "");
+        byte[][] good = {
+            "ASSET_UPDATED".getBytes(UTF_8), "00-0af7-01".getBytes(UTF_8), "evt-1".getBytes(UTF_8), new byte[0]
+        };
+
+        for (int i = 0; i < ROUNDS; i++) {
+            ConsumerRecord<byte[], byte[]> record = Samples.record("user-id", Samples.ASSET);
+            for (int n = random.nextInt(4); n >= 0; n--) {
+                byte[] value = new byte[random.nextInt(10) == 0 ? random.nextInt(20_000) : random.nextInt(20)];
+                random.nextBytes(value);
+                byte[] flipped = good[random.nextInt(good.length)].clone();
+                if (flipped.length > 0 && random.nextBoolean()) {
+                    flipped[random.nextInt(flipped.length)] ^= (byte) (1 << random.nextInt(8));
+                }
+                record.headers().add(names.get(random.nextInt(names.size())), random.nextBoolean() ? value : flipped);
+            }
+            attack(record);
+        }
+
+        assertThat(events).isPositive();
+        assertThat(refusals).isNotEmpty();
+    }
+
     @Test
     void pieces_of_json_in_any_order_are_read_or_refused() {
         Random random = new Random(SEED);

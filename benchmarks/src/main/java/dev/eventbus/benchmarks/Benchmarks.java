@@ -20,6 +20,7 @@ public final class Benchmarks {
             return;
         }
         long start = System.nanoTime();
+        boolean broken;
         try (Servers servers = Servers.start(options.brokers())) {
             System.out.printf("%s; load before: %s%n", servers.describe(), load());
             Verdict verdict = new Verdict();
@@ -32,6 +33,11 @@ public final class Benchmarks {
             }
             System.out.printf("%nload after: %s; took %d s%n", load(), (System.nanoTime() - start) / 1_000_000_000);
             verdict.print(System.out);
+            broken = verdict.isBroken();
+        }
+        if (broken) {
+            System.err.println("something was lost, doubled or out of order: see the last lines");
+            System.exit(1);
         }
     }
 

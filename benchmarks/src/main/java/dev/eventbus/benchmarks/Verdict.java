@@ -31,6 +31,15 @@ final class Verdict {
         counts.merge(name, count, Long::sum);
     }
 
+    /** Whether something was lost, doubled or out of order, which no speed makes up for. */
+    boolean isBroken() {
+        return counts.values().stream().anyMatch(count -> count > 0)
+                || lines.entrySet().stream()
+                        .filter(line ->
+                                line.getKey().endsWith(".lost") || line.getKey().endsWith(".order_violations"))
+                        .anyMatch(line -> !line.getValue().equals("0"));
+    }
+
     void print(PrintStream out) {
         out.println();
         lines.forEach((name, value) -> out.println(name + "=" + value));

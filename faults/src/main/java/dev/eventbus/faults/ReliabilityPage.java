@@ -66,6 +66,11 @@ final class ReliabilityPage {
     }
 
     static void write(Path figures, Path page) throws IOException {
+        Files.writeString(page, of(figures));
+    }
+
+    /** The page as the figures of a run make it. */
+    static String of(Path figures) throws IOException {
         JsonNode run = new ObjectMapper().readTree(Files.readString(figures));
         StringBuilder counts = new StringBuilder();
         for (String name : new String[] {
@@ -95,23 +100,21 @@ final class ReliabilityPage {
         run.path("crashPoints")
                 .forEach(
                         point -> points.append(points.length() == 0 ? "" : ", ").append(point.asText()));
-        Files.writeString(
-                page,
-                TEXT.formatted(
-                        run.path("tier").asText(),
-                        run.path("seed").asText(),
-                        links(),
-                        run.path("servers").asText(),
-                        run.path("seconds").asText(),
-                        run.path("sendMode").asText(),
-                        run.path("groupProtocol").asText(),
-                        run.path("afterRetries").asText(),
-                        run.path("verdict").asText(),
-                        counts,
-                        points,
-                        faults,
-                        soak.length() == 0 ? "" : SOAK.formatted(soak),
-                        violations));
+        return TEXT.formatted(
+                run.path("tier").asText(),
+                run.path("seed").asText(),
+                links(),
+                run.path("servers").asText(),
+                run.path("seconds").asText(),
+                run.path("sendMode").asText(),
+                run.path("groupProtocol").asText(),
+                run.path("afterRetries").asText(),
+                run.path("verdict").asText(),
+                counts,
+                points,
+                faults,
+                soak.length() == 0 ? "" : SOAK.formatted(soak),
+                violations);
     }
 
     private static void row(StringBuilder table, String name, JsonNode value) {

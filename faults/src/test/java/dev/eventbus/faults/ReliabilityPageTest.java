@@ -6,8 +6,10 @@ import dev.eventbus.faults.check.Violation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -30,6 +32,18 @@ class ReliabilityPageTest {
             unseen.removeIf(code::contains);
         }
         assertThat(unseen).isEmpty();
+    }
+
+    /** To renew the page after its words have changed, copy {@code faults/target/reliability.md}. */
+    @Test
+    void the_page_of_the_docs_is_what_the_last_archived_run_makes_of_it() throws IOException {
+        Path newest;
+        try (Stream<Path> archived = Files.list(Path.of("archive"))) {
+            newest = archived.max(Comparator.naturalOrder()).orElseThrow();
+        }
+        String page = ReliabilityPage.of(newest);
+        Files.writeString(Path.of("target/reliability.md"), page);
+        assertThat(Files.readString(Path.of("../docs/reliability.md"))).isEqualTo(page);
     }
 
     @Test

@@ -88,6 +88,26 @@ class DeadLetterFuzzTest {
     }
 
     @Test
+    void headers_of_a_redrive_are_read_as_they_were_written_and_any_others_make_no_count_out_of_bounds() {
+        for (int i = 0; i < ROUNDS; i++) {
+            String group = text(PLAIN, 1, 200);
+            int redrives = 1 + random.nextInt(RedriveHeaders.MOST_REDRIVES);
+            Headers written = RedriveHeaders.put(new RecordHeaders(), group, redrives);
+            assertThat(RedriveHeaders.isFor(written, group)).isTrue();
+            assertThat(RedriveHeaders.isForAnother(written, group + "x")).isTrue();
+            assertThat(RedriveHeaders.redrives(written)).isEqualTo(redrives);
+            Headers other = new RecordHeaders();
+            for (Header header : written) {
+                other.add(header.key(), random.nextInt(20) == 0 ? null : changed(header.value()));
+            }
+            assertThat(RedriveHeaders.redrives(other)).isBetween(0, RedriveHeaders.MOST_REDRIVES);
+            assertThat(RedriveHeaders.isFor(other, group) && RedriveHeaders.isForAnother(other, group))
+                    .isFalse();
+            assertThat(RedriveHeaders.original(other)).isEmpty();
+        }
+    }
+
+    @Test
     void headers_of_any_length_are_read_in_proportion() {
         Header[] all = DeadLetterHeaders.all(new RecordHeaders(), origin()).toArray();
         for (int length : new int[] {1_000, 30_000, 900_000}) {

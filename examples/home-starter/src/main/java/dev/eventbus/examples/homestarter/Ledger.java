@@ -5,6 +5,9 @@ import static dev.eventbus.examples.homestarter.HomeStarterTopics.CALCULATOR_HOU
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.EventHeaders;
+import dev.eventbus.examples.homestarter.Tally.Change;
+import dev.eventbus.examples.homestarter.Tally.Drop;
+import dev.eventbus.examples.homestarter.Tally.Rounds;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -19,7 +22,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Predicate;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -32,10 +34,6 @@ final class Ledger implements AutoCloseable {
     private static final List<String> GROUPS = List.of(CALCULATOR_ASSET, CALCULATOR_HOUSING);
 
     private static final Duration RESTS_WITHIN = Duration.ofSeconds(30);
-
-    private record Change(String group, String user, long revision, long atMillis) {}
-
-    private record Drop(String eventId, long atMillis) {}
 
     /**
      * From the change, before it is committed, to the end of its effect.
@@ -83,7 +81,7 @@ final class Ledger implements AutoCloseable {
     boolean isHandled() throws SQLException {
         Map<String, Change> changes = changes();
         for (String group : GROUPS) {
-            Set<String> handled = idsOf(lastRound(group));
+            Set<String> handled = Tally.idsOf(lastRound(group));
             if (!changes.entrySet().stream()
                     .filter(change -> change.getValue().group().equals(group))
                     .allMatch(change -> handled.contains(change.getKey()))) {
@@ -133,51 +131,19 @@ final class Ledger implements AutoCloseable {
     }
 
     Tally tally() throws SQLException {
-        Map<String, Change> changes = changes();
         List<ConsumerRecord<byte[], byte[]>> records = Stream.of(
                         Events.ASSET_UPDATED.topic(), Events.HOUSING_UPDATED.topic())
                 .flatMap(topic -> Topic.readAll(stage.kafka(), topic).stream())
                 .toList();
-        Set<String> sent = ids(records, record -> true);
-        Set<String> redriven = ids(records, record -> record.headers().lastHeader("eventbus-redrive-group") != null);
-        Set<String> letters = ids(Topic.readAll(stage.kafka(), HomeStarterTopics.DEAD_LETTERS), record -> true);
-        List<List<Drop>> rounds = GROUPS.stream()
-                .flatMap(group -> Stream.of(firstRound(group), lastRound(group)).distinct())
-                .toList();
-        Set<String> handled =
-                GROUPS.stream().flatMap(group -> idsOf(drops(group)).stream()).collect(Collectors.toSet());
-        long reprocessed = setBackAt.keySet().stream()
-                .flatMap(group -> idsOf(lastRound(group)).stream().filter(idsOf(firstRound(group))::contains))
-                .count();
-        return new Tally(
-                changes.size(),
-                count(changes.keySet(), handled::contains),
-                count(changes.keySet(), letters::contains),
-                redriven.size(),
-                reprocessed,
-                count(changes.keySet(), id -> !sent.contains(id) || !handled.contains(id) && !letters.contains(id)),
-                rounds.stream()
-                        .mapToLong(round -> round.size() - idsOf(round).size())
-                        .sum(),
-                rounds.stream()
-                        .mapToLong(round -> reordered(round, changes, letters))
-                        .sum());
-    }
-
-    private static long reordered(List<Drop> round, Map<String, Change> changes, Set<String> letters) {
-        Map<String, Long> last = new HashMap<>();
-        long reordered = 0;
-        for (Drop drop : round) {
-            Change change = changes.get(drop.eventId());
-            if (change != null && !letters.contains(drop.eventId())) {
-                long before = last.getOrDefault(change.user(), 0L);
-                if (change.revision() < before) {
-                    reordered++;
-                }
-                last.put(change.user(), Math.max(before, change.revision()));
-            }
-        }
-        return reordered;
+        return Tally.of(
+                changes(),
+                ids(records, record -> true),
+                ids(records, record -> record.headers().lastHeader("eventbus-redrive-group") != null),
+                ids(Topic.readAll(stage.kafka(), HomeStarterTopics.DEAD_LETTERS), record -> true),
+                GROUPS.stream()
+                        .map(group -> new Rounds(
+                                firstRound(group), setBackAt.containsKey(group) ? lastRound(group) : List.of()))
+                        .toList());
     }
 
     private List<Drop> firstRound(String group) {
@@ -234,14 +200,6 @@ final class Ledger implements AutoCloseable {
             }
         }
         return ids;
-    }
-
-    private static Set<String> idsOf(List<Drop> drops) {
-        return drops.stream().map(Drop::eventId).collect(Collectors.toSet());
-    }
-
-    private static long count(Set<String> ids, Predicate<String> wanted) {
-        return ids.stream().filter(wanted).count();
     }
 
     private static long percentile(List<Long> sorted, int percent) {
