@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.it.Eventually;
@@ -23,9 +24,12 @@ import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** A runner that cannot work says why within seconds, and works as soon as it can. */
 @ExtendWith(ServersExtension.class)
+@Execution(ExecutionMode.CONCURRENT)
 class RunnerFaultsIT {
 
     private static final Duration SECONDS = Duration.ofSeconds(20);
@@ -69,6 +73,31 @@ class RunnerFaultsIT {
                                             .formatted(kafka.physicalTopic("asset.evnts")))),
                     runner::health);
         }
+    }
+
+    /** Topics are there and the broker answers, but Kafka's clients look for a coordinator in silence. */
+    @Test
+    void a_group_without_a_coordinator_is_said_after_a_minute_under_both_protocols() throws Exception {
+        try (EmbeddedKafka server = EmbeddedKafka.builder()
+                .property("offsets.topic.replication.factor", "3")
+                .start()) {
+            KafkaCluster classic = KafkaCluster.at(server.bootstrapServers());
+            KafkaCluster consumer = KafkaCluster.of(
+                    Map.of("bootstrap.servers", server.bootstrapServers(), "group.protocol", "consumer"));
+            Topics.of(classic, spec("asset.events"), spec("dlq.events")).provision();
+            try (ConsumerRunner one = runner(classic).start();
+                    ConsumerRunner other = runner(consumer).start()) {
+                Eventually.holds(
+                        Duration.ofMinutes(2),
+                        () -> saysNoCoordinator(one) && saysNoCoordinator(other),
+                        () -> one.health() + "\n" + other.health());
+            }
+        }
+    }
+
+    private static boolean saysNoCoordinator(ConsumerRunner runner) {
+        return runner.health().status() == Status.DEGRADED
+                && runner.health().problems().stream().anyMatch(problem -> problem.contains("__consumer_offsets"));
     }
 
     @Test
