@@ -30,7 +30,7 @@ final class TopicBreakers {
     private static final Outage.Backoff BACKOFF = new Outage.Backoff(Duration.ofMillis(5), Duration.ofSeconds(30));
 
     /** A topic without an answer is no problem worth telling before this long. */
-    private static final Duration SILENCE_TOLD_AFTER = Duration.ofSeconds(2);
+    private static final Duration SILENCE_TOLD_AFTER = Duration.ofMillis(1_500);
 
     /** How long a closed topic remembers its failures, and how long one that comes and goes is not told again. */
     private static final Duration PROBATION = Duration.ofMinutes(1);

@@ -378,7 +378,7 @@ class RelayInstancesIT {
         try (Scene scene = Scene.create(kafka, postgres, "asset.events:3");
                 AutoCloseable relay = where.equals("another") ? RelayProcess.start(scene, LEASE) : scene.startRelay()) {
             Eventually.holds(() -> scene.count(OWNED) == Shards.COUNT, () -> relay);
-            int events = 40;
+            int events = 20;
             List<Duration> found = new ArrayList<>();
             for (int n = 1; n <= events; n++) {
                 int number = n;
