@@ -34,10 +34,12 @@ final class Verdict {
     /** Whether something was lost, doubled or out of order, which no speed makes up for. */
     boolean isBroken() {
         return counts.values().stream().anyMatch(count -> count > 0)
-                || lines.entrySet().stream()
-                        .filter(line ->
-                                line.getKey().endsWith(".lost") || line.getKey().endsWith(".order_violations"))
-                        .anyMatch(line -> !line.getValue().equals("0"));
+                || lines.entrySet().stream().anyMatch(line -> isBroken(line.getKey(), line.getValue()));
+    }
+
+    private static boolean isBroken(String name, String value) {
+        boolean mustBeNone = name.endsWith(".lost") || name.endsWith(".order_violations");
+        return value.equals("failed") || mustBeNone && !value.equals("0");
     }
 
     void print(PrintStream out) {

@@ -124,12 +124,7 @@ final class OutboxCommand {
                     unblocked += admin.unblock(blocked.topic(), blocked.key()) ? 1 : 0;
                 }
             } else if (why != null) {
-                long most = admin.stats().blockedKeys(); // those that were refused again meanwhile are not taken again
-                int some;
-                do {
-                    some = admin.unblockAll(why);
-                    unblocked += some;
-                } while (some > 0 && unblocked < most);
+                unblocked = admin.unblockAll(why);
             }
             print(new Report().fact("unblocked", unblocked));
             return unblocked == 0 ? EventbusCli.WRONG : EventbusCli.OK;

@@ -15,7 +15,6 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
-import java.util.function.Predicate;
 import org.apache.kafka.common.errors.InterruptException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.jspecify.annotations.Nullable;
@@ -267,33 +266,28 @@ final class FailurePolicy {
      * retried, the first cause that is not retried decides; if it is not, the first cause that is retried decides.
      */
     private boolean isRetryable(Throwable failure) {
-        try {
-            return isRetried(failure);
-        } catch (Throwable e) {
-            Fatal.rethrow(e);
-            keepWith(failure, e);
-            return false; // a policy that cannot say yes says no, else its event would be tried for ever
-        }
-    }
-
-    private boolean isRetried(Throwable failure) {
-        Predicate<Throwable> retried = retry.getExceptionPredicate();
-        boolean retriedUnlessNamed = retriesUnnamed(retried);
+        boolean retriedUnlessNamed = Boolean.TRUE.equals(asked(new Unnamed(), null));
+        boolean understoodAll = true;
         for (Throwable cause : chainOf(failure)) {
-            if (retried.test(cause) != retriedUnlessNamed) {
-                return !retriedUnlessNamed;
+            Boolean retried = asked(cause, failure);
+            if (retried != null && retried != retriedUnlessNamed) {
+                return retried;
             }
+            understoodAll &= retried != null;
         }
-        return retriedUnlessNamed;
+        return retriedUnlessNamed && understoodAll; // a policy that cannot say yes says no
     }
 
-    /** One that wants to see a message or a cause can name throwables only by what they carry: it lists what to retry. */
-    private static boolean retriesUnnamed(Predicate<Throwable> retried) {
+    /** Null if the predicate throws, as one does that looks into a message where there is none; what it threw is kept with the failure. */
+    private @Nullable Boolean asked(Throwable cause, @Nullable Throwable failure) {
         try {
-            return retried.test(new Unnamed());
+            return retry.getExceptionPredicate().test(cause);
         } catch (Throwable e) {
             Fatal.rethrow(e);
-            return false;
+            if (failure != null) {
+                keepWith(failure, e);
+            }
+            return null;
         }
     }
 

@@ -106,6 +106,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             return 0;
         } catch (RuntimeException | Error e) {
             health = health.afterBug(e);
+            settings.listener().observed(health);
             throw e;
         }
     }

@@ -59,11 +59,11 @@ final class RecordSource {
     /** A consumer that may read something has joined its group by then. */
     private static final Duration JOINED_WITHIN = Duration.ofSeconds(10);
 
-    /** A group waits for members that hand over for seconds, and for a dead one as long as its session, 45 s by default. */
-    private static final Duration MEMBER_WITHIN = Duration.ofSeconds(60);
+    /** A group waits for members that hand over for seconds, and for a dead one as long as its session lasts. */
+    private static final Duration MEMBER_AFTER_A_SESSION = Duration.ofSeconds(15);
 
     private static final String NO_MEMBER =
-            "this runner is no member of group %s since %s: the group has no coordinator that answers, or waits for a member that does not hand over; see that each partition of __consumer_offsets has a leader (with fewer than three brokers, offsets.topic.replication.factor must be smaller than 3). The events wait in their topics, and the runner keeps trying";
+            "this runner has not become a member of group %s since %s: the group has no coordinator that answers, or waits for a member that does not hand over; see that each partition of __consumer_offsets has a leader (with fewer than three brokers, offsets.topic.replication.factor must be smaller than 3). The events wait in their topics, and the runner keeps trying";
 
     private static final String DATA = "the events wait in their topics, and the runner keeps trying";
     private static final String DATA_OF_THE_OTHER = "this runner reads nothing any more, the other member does";
@@ -72,6 +72,7 @@ final class RecordSource {
     private final KafkaCluster kafka;
     private final DeniedTopics denied;
     private final @Nullable TopicWatch watch;
+    private final Duration memberWithin;
 
     private @Nullable Consumer<byte[], byte[]> opened;
     private Instant openedAt = Instant.MIN;
@@ -90,7 +91,7 @@ final class RecordSource {
      */
     private boolean replaced;
 
-    /** When it was seen last as a member of its group, or there was no consumer. */
+    /** When the consumer was opened that has not joined its group yet, or it was last seen to have joined. */
     private Instant memberAt = Instant.MAX;
 
     /** When a new consumer is believed to read, though it has no partitions. */
@@ -104,6 +105,8 @@ final class RecordSource {
         this.settings = settings;
         this.kafka = settings.kafka();
         this.denied = denied;
+        String session = kafka.setting(ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, "45000");
+        this.memberWithin = Duration.ofMillis(Long.parseLong(session.strip())).plus(MEMBER_AFTER_A_SESSION);
         AfterRetries afterRetries = settings.afterRetries();
         String letters = afterRetries == null ? null : kafka.physicalTopic(afterRetries.topic());
         this.watch = watches ? new TopicWatch(kafka, settings.group(), physicalTopics(), letters, DATA) : null;
@@ -207,12 +210,15 @@ final class RecordSource {
         return List.copyOf(problems);
     }
 
-    /** Kafka's client looks for a coordinator in silence. Null while this runner is a member of its group, or not long enough none. */
+    /**
+     * Kafka's client looks for a coordinator in silence. Null once this consumer has joined its group, and while it is not late; of one
+     * that was a member and is none any more the client says nothing.
+     */
     private @Nullable Instant noMemberSince(Instant now) {
         if (opened == null || opened.groupMetadata().generationId() >= 0 || memberAt.isAfter(now)) {
             memberAt = now;
         }
-        return now.isAfter(memberAt.plus(MEMBER_WITHIN)) ? memberAt : null;
+        return now.isAfter(memberAt.plus(memberWithin)) ? memberAt : null;
     }
 
     /** Leaves the group, which calls the rebalance listener, and closes everything. */

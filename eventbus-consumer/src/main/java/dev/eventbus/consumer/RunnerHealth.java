@@ -45,6 +45,8 @@ public record RunnerHealth(
 
     static final Parked NOTHING_PARKED = new Parked(0, 0);
 
+    private static final String BUG = "the last round failed with";
+
     /**
      * What waits in the inbox's database, of the whole group, as this runner saw it last.
      *
@@ -120,11 +122,13 @@ public record RunnerHealth(
 
     /** What was seen last, and that a round has failed since. */
     RunnerHealth afterBug(Throwable bug) {
-        String text =
-                "the last round failed with %s, which is a bug: please report it with the log. Events wait in their topics, and the runner keeps trying"
-                        .formatted(bug.getClass().getName());
-        Status worse = status == Status.UP || status == Status.NEW ? Status.DEGRADED : status;
-        return new RunnerHealth(worse, List.of(text), partitions, running, waitingKeys, nextRetry, parked);
+        List<String> others =
+                problems.stream().filter(one -> !one.startsWith(BUG)).toList();
+        Status well = status == Status.NEW ? Status.UP : status;
+        return new RunnerHealth(well, others, partitions, running, waitingKeys, nextRetry, parked)
+                .with(
+                        "%s %s, which is a bug: please report it with the log. Events wait in their topics, and the runner keeps trying"
+                                .formatted(BUG, bug.getClass().getName()));
     }
 
     static String suspects(int waiting) {

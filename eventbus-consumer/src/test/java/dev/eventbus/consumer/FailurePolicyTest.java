@@ -112,6 +112,8 @@ class FailurePolicyTest {
         FailurePolicy policy = policy(retry().retryOnException(locked).build(), AfterRetries.deadLetter("dlq"));
         assertThat(decide(policy, record(), new IllegalStateException("account is locked"), NOW))
                 .isEqualTo(retryAfter(100));
+        assertThat(decide(policy, record(), new RuntimeException(null, new IllegalStateException("is locked")), NOW))
+                .isEqualTo(retryAfter(100));
         assertThat(decide(policy, record(), BUSINESS, NOW))
                 .isEqualTo(new Disposition.SetAside(FailureReason.NOT_RETRYABLE));
     }

@@ -251,13 +251,18 @@ class HostileUserCodeTest extends SteppedRunner {
         int concurrency = 200;
         MockKafka real = MockKafka.create().ticking();
         CountDownLatch inside = new CountDownLatch(concurrency);
+        AtomicInteger running = new AtomicInteger();
+        AtomicInteger most = new AtomicInteger();
+        int keys = 2 * concurrency;
         Set<String> groups = ConcurrentHashMap.newKeySet();
         Map<String, List<Long>> seen = new ConcurrentHashMap<>();
         ConsumerRunner runner = ConsumerRunner.builder(real, "g")
                 .on(ASSET, (event, delivery) -> {
                     groups.add(Thread.currentThread().getThreadGroup().getName());
+                    most.accumulateAndGet(running.incrementAndGet(), Math::max);
                     inside.countDown();
                     inside.await();
+                    running.decrementAndGet();
                     seen.computeIfAbsent(event.key(), key -> new CopyOnWriteArrayList<>())
                             .add(delivery.offset());
                 })
@@ -269,12 +274,13 @@ class HostileUserCodeTest extends SteppedRunner {
             real.assign(P0);
             runner.start();
             await(() -> !runner.health().partitions().isEmpty());
-            for (int i = 0; i < 2 * concurrency; i++) {
-                real.event(P0, "k" + i % concurrency, "e" + i);
+            for (int i = 0; i < 2 * keys; i++) {
+                real.event(P0, "k" + i % keys, "e" + i);
             }
-            await(() -> real.committed(P0) == 2 * concurrency);
+            await(() -> real.committed(P0) == 2 * keys);
+            assertThat(most).hasValue(concurrency);
             assertThat(seen.values())
-                    .hasSize(concurrency)
+                    .hasSize(keys)
                     .allSatisfy(offsets -> assertThat(offsets).hasSize(2).isSorted());
             assertThat(groups.contains("VirtualThreads")).isEqualTo(virtual);
         } finally {

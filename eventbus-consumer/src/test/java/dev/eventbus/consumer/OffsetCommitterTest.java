@@ -132,6 +132,8 @@ class OffsetCommitterTest {
         assertThat(CrashWatch.window(kafka)).isEqualTo(WINDOW);
         kafka.settings.put("max.poll.records", "3000");
         assertThat(CrashWatch.window(kafka)).isEqualTo(13_000);
+        kafka.settings.put("max.poll.records", Integer.toString(Integer.MAX_VALUE));
+        assertThat(CrashWatch.window(kafka)).isEqualTo(Integer.MAX_VALUE);
         kafka.settings.put("max.poll.records", "many");
         assertThatThrownBy(() -> CrashWatch.window(kafka)).hasMessageContaining("max.poll.records");
     }

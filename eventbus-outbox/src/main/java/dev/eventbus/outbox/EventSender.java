@@ -170,8 +170,9 @@ final class EventSender {
         if (!suspects.isEmpty()) {
             suspects.remove(row.key());
         }
-        if (!breakers.areClosed()
-                && !breakers.hasFailedSince(row.event().topic(), System.nanoTime() - nanos.getAsLong())) {
+        if (breakers.hasFailedSince(row.event().topic(), System.nanoTime() - nanos.getAsLong())) {
+            cool(row.event().topic());
+        } else if (!breakers.areClosed()) {
             letIn(row.event().topic());
         }
     }
@@ -251,12 +252,17 @@ final class EventSender {
         KafkaFault fault = KafkaFault.of(kafka, topic, error, probe);
         breakers.failed(topic, fault.text(), fault.definite());
         shardsToReread.addAll(inFlight.takeBackWaiting(topic));
+        cool(topic);
+        tellWaiting();
+    }
+
+    /** It may come back as another topic of its name, which does not know the producer. */
+    private void cool(String topic) {
         for (InFlight.Lane lane : inFlight.lanes()) {
             if (lane.topic.equals(topic)) {
-                lane.ackedAt = OptionalLong.empty(); // it may come back as another, which does not know the producer
+                lane.ackedAt = OptionalLong.empty();
             }
         }
-        tellWaiting();
     }
 
     /** Of a topic that came back for a moment it is told later, though nothing of it fails any more. */

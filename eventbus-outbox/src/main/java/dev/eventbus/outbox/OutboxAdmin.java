@@ -44,7 +44,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class OutboxAdmin {
 
-    /** How many blocked keys {@link #blocked()} lists, and {@link #unblockAll(String)} takes, at most. */
+    /** How many blocked keys {@link #blocked()} lists at most. */
     public static final int MOST_KEYS = 10_000;
 
     private static final Logger LOG = LoggerFactory.getLogger(OutboxAdmin.class);
@@ -204,17 +204,25 @@ public final class OutboxAdmin {
 
     /**
      * Unblocks the keys that are blocked for a reason, for instance {@code STALE} once it is clear that no inbox has forgotten anything.
-     * Takes at most {@link #MOST_KEYS}, those that wait for longest, each in a transaction of its own.
+     * Each in a transaction of its own, those that wait for longest first. A key that is refused again meanwhile is not taken again.
      *
-     * @return how many it unblocked; call it again until there are none
+     * @return how many it unblocked
      */
     public int unblockAll(String reason) throws SQLException {
-        List<Block> wanted =
-                inTransaction(connection -> blocks.find(connection, new Filter(null, null, null, reason), MOST_KEYS));
+        Instant begun = inTransaction(connection -> outbox.store().now(connection));
         int unblocked = 0;
-        for (Block block : wanted) {
-            unblocked += unblock(block.topic(), block.key()) ? 1 : 0;
-        }
+        List<Block> wanted;
+        do {
+            wanted =
+                    inTransaction(connection ->
+                                    blocks.find(connection, new Filter(null, null, null, reason), MOST_KEYS))
+                            .stream()
+                            .filter(block -> !block.since().isAfter(begun))
+                            .toList();
+            for (Block block : wanted) {
+                unblocked += unblock(block.topic(), block.key()) ? 1 : 0;
+            }
+        } while (wanted.size() == MOST_KEYS);
         return unblocked;
     }
 

@@ -227,7 +227,7 @@ public final class OutboxRelay implements AutoCloseable {
      * takes over at once, and closes its producer and connection. Says in the log what was left. Any thread; a second call
      * waits for the first.
      *
-     * @param limit for all of it; what is not answered by then is sent again by the next relay
+     * @param limit for all of it; what is not answered by then, or before the leases run out, is sent again by the next relay
      */
     public void close(Duration limit) {
         Duration within = Checks.atMostAYear(limit);

@@ -86,12 +86,18 @@ class RelayTopicsTest {
     void all_partitions_of_a_topic_that_was_away_are_cold() {
         database.publish(event("warm", "bob"), event("warm-too", "carol"));
         run();
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.publish(event("late", "bob"));
+        run();
         kafka.partitions.remove("asset.events");
         database.publish(event("trial", "carol"));
         Eventually.isTrue(() -> {
             pass.look();
             return !pass.health().waitingTopics().isEmpty();
         });
+        kafka.producer().ackAll(); // by the one that was deleted
+        run();
+        kafka.answer = FakeKafka.Answer.ACK;
         kafka.partitions.put("asset.events", 3);
         Eventually.isTrue(() -> {
             pass.look();

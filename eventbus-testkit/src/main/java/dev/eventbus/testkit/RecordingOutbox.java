@@ -35,7 +35,7 @@ import org.jspecify.annotations.Nullable;
  * <p>It refuses what production refuses, with the same encoder and on the same connections: a missing or too long key, a payload
  * that is no JSON object, an event over {@link #maxEventBytes} or over what one of its {@link #topics} takes, a closed connection, one in
  * auto-commit mode, a connection source that lends none. It asks the connection only whether it is closed and in auto-commit mode, so a stub will
- * do. Ids and times are the same in every run.
+ * do. Ids and times are the same in every run, and in every outbox that is made by the constructor: what two of them recorded does not go onto one bus.
  *
  * <p>It locks no key: {@code lockKeys} only checks keys and connection. It cannot see how the transaction ends: what was published is remembered at once, and stays so after a roll-back. A test
  * that is about roll-back needs {@code JdbcOutbox} over a database, for instance H2. Thread-safe.

@@ -70,13 +70,15 @@ class StartStopCyclesIT {
             }
         }
 
-        private long opened() {
-            return descriptors.values().stream().mapToLong(Long::longValue).sum();
+        private boolean openedNoMoreOfAnyKindThan(Held before) {
+            return descriptors.entrySet().stream()
+                    .allMatch(kind ->
+                            kind.getValue() <= before.descriptors.getOrDefault(kind.getKey(), 0L) + OPENED_MEANWHILE);
         }
 
         boolean isNoMoreThan(Held before) {
             return threads <= before.threads
-                    && opened() <= before.opened() + OPENED_MEANWHILE
+                    && openedNoMoreOfAnyKindThan(before)
                     && sessions <= before.sessions
                     && heap <= before.heap + HEAP_NOISE;
         }

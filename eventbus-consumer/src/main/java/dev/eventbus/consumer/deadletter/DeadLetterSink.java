@@ -183,6 +183,9 @@ public final class DeadLetterSink implements AutoCloseable {
         if (e instanceof RecordTooLargeException) {
             return "Not even a stub fits: raise the topic's max.message.bytes.";
         }
+        if (e instanceof RecordBatchTooLargeException) {
+            return "Not even a stub fits: raise the topic's segment.bytes.";
+        }
         if (e instanceof AuthorizationException) {
             return "Grant WRITE on the topic to this client.";
         }

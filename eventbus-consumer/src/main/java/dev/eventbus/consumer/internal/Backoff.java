@@ -90,7 +90,8 @@ public final class Backoff {
         try {
             Long millis = interval.apply(attempt, Either.left(cause));
             return millis == null ? 0 : millis;
-        } catch (RuntimeException e) {
+        } catch (Throwable e) {
+            Fatal.rethrow(e);
             return 0;
         }
     }

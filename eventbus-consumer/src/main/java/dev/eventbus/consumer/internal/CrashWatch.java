@@ -36,8 +36,9 @@ public final class CrashWatch {
     public static int window(KafkaCluster kafka) {
         String onePoll = kafka.setting(
                 ConsumerConfig.MAX_POLL_RECORDS_CONFIG, Integer.toString(ConsumerConfig.DEFAULT_MAX_POLL_RECORDS));
-        return FlowControl.MAX_SPAN
+        long all = (long) FlowControl.MAX_SPAN
                 + (Integer) ConfigDef.parseType(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, onePoll, ConfigDef.Type.INT);
+        return (int) Math.min(Integer.MAX_VALUE, all);
     }
 
     /** What is to be done before a handler runs. */

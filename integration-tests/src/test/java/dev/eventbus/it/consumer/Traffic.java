@@ -68,11 +68,14 @@ final class Traffic {
                     if (!inHandler.add(event.key())) {
                         overlaps.incrementAndGet();
                     }
-                    var unused = new CountDownLatch(1).await(1, TimeUnit.MILLISECONDS); // long enough to meet another
-                    Long n = event.payload().newAmount();
-                    handled.computeIfAbsent(event.key(), user -> new ArrayList<>())
-                            .add(n == null ? -1 : n);
-                    inHandler.remove(event.key());
+                    try { // works for a millisecond, long enough to meet another
+                        var unused = new CountDownLatch(1).await(1, TimeUnit.MILLISECONDS);
+                        Long n = event.payload().newAmount();
+                        handled.computeIfAbsent(event.key(), user -> new ArrayList<>())
+                                .add(n == null ? -1 : n);
+                    } finally {
+                        inHandler.remove(event.key());
+                    }
                     count.incrementAndGet();
                 })
                 .concurrency(8)
