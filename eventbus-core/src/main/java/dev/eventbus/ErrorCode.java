@@ -117,7 +117,7 @@ public enum ErrorCode {
     OUTBOX_UNUSABLE(
             2004,
             "The outbox's tables, privileges or database settings are not as they must be.",
-            "Nothing was started; events that are in the table stay there.",
+            "A relay sends nothing and tries again until it is mended; events that are in the table stay there.",
             "Do what the message says for each finding; the scripts are in META-INF/eventbus/outbox of eventbus-outbox."),
     KEY_MISSING(
             2005,
