@@ -52,7 +52,7 @@ public enum ErrorCode {
             1010,
             "The event is larger than maxEventBytes or than its topic takes.",
             "Refused before it was written; the transaction is as usable as before.",
-            "Put a reference into the event, or raise maxEventBytes and the topic's max.message.bytes together."),
+            "Put a reference into the event, or raise maxEventBytes and the topic's max.message.bytes together. A value over 1 MiB is refused whatever they are."),
     NO_ANSWER(
             1011,
             "The cluster does not answer in time, though something listens or nobody could find out whether it does.",

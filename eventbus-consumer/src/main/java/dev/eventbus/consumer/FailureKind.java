@@ -9,9 +9,9 @@ public enum FailureKind {
     RETRY,
 
     /**
-     * What the handler depends on is out of order, not this event. Waited out with a back-off of at most 10 s, without using an
-     * attempt, for as long as other keys of this handler fail too; an event that goes on failing for 5 minutes while others
-     * succeed starts to use attempts.
+     * What the handler depends on is unavailable; nothing is wrong with this event. Waited out with a back-off of at most 10 s,
+     * without using an attempt, also where no other event of this handler has anything to do. Only an event that goes on failing so
+     * for 5 minutes, while at least ten times as many others of this handler succeed as fail so, starts to use attempts.
      */
     OUTAGE,
 

@@ -44,7 +44,7 @@ public record SizeLimits(int maxEventBytes, Map<String, Integer> topics) {
         if (bytes > maxEventBytes) {
             return new Excess(
                     "the limit maxEventBytes is %,d".formatted(maxEventBytes),
-                    "raise maxEventBytes together with the topic's max.message.bytes");
+                    "raise maxEventBytes (a value has at most 1 MiB) together with the topic's max.message.bytes");
         }
         Integer taken = topics.get(topic);
         return taken != null && bytes > taken - around

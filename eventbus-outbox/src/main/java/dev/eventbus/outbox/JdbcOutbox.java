@@ -165,7 +165,8 @@ public final class JdbcOutbox implements Outbox {
 
     /**
      * This outbox with another limit for an event: value, key and headers together, in bytes. Default 1,000,000. Larger needs a
-     * larger {@code max.message.bytes} of the topic too.
+     * larger {@code max.message.bytes} of the topic too. Whatever it is, a value over {@link EventLimits#MAX_READ_BYTES 1 MiB} is
+     * refused, and so is JSON with a text of more than 256 Ki characters, since no consumer reads them.
      *
      * @throws IllegalArgumentException if it is below 1
      */
