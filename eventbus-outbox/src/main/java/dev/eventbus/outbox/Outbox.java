@@ -9,9 +9,14 @@ import java.sql.Connection;
  * <pre>{@code
  * try (Connection tx = dataSource.getConnection()) {
  *   tx.setAutoCommit(false);
- *   assets.update(tx, asset);
- *   outbox.within(tx).publish(ASSET_UPDATED, new AssetUpdated(userId, ITEM_ADDED, amount));
- *   tx.commit();
+ *   try {
+ *     assets.update(tx, asset);
+ *     outbox.within(tx).publish(ASSET_UPDATED, new AssetUpdated(userId, ITEM_ADDED, amount));
+ *     tx.commit();
+ *   } catch (Throwable e) {
+ *     tx.rollback();
+ *     throw e;
+ *   }
  * }
  * }</pre>
  *

@@ -28,13 +28,18 @@ public final class JdbcLedger {
     public void transfer(String from, String to, long amount) throws SQLException {
         try (Connection tx = dataSource.getConnection()) {
             tx.setAutoCommit(false);
-            EventPublisher events = outbox.within(tx);
-            events.lockKeys(from, to); // all of the transaction at once, before anything is read or written
-            book(tx, from, -amount);
-            book(tx, to, amount);
-            events.publish(BOOKED, new Booked(from, -amount));
-            events.publish(BOOKED, new Booked(to, amount));
-            tx.commit();
+            try {
+                EventPublisher events = outbox.within(tx);
+                events.lockKeys(from, to); // all of the transaction at once, before anything is read or written
+                book(tx, from, -amount);
+                book(tx, to, amount);
+                events.publish(BOOKED, new Booked(from, -amount));
+                events.publish(BOOKED, new Booked(to, amount));
+                tx.commit();
+            } catch (Throwable e) {
+                tx.rollback();
+                throw e;
+            }
         }
     }
     // end: lockKeys

@@ -22,13 +22,19 @@ final class AssetService {
     /** Returns the event's id. */
     // region: publish
     String add(String user, long amount) throws SQLException {
+        AssetUpdated added = new AssetUpdated(user, "ITEM_ADDED", "ASSET", amount);
         try (Connection tx = dataSource.getConnection()) {
             tx.setAutoCommit(false);
-            int change = Tables.lockAndCount(tx, "assets", user);
-            String id = outbox.within(tx).publish(ASSET_UPDATED, new AssetUpdated(user, "ITEM_ADDED", "ASSET", amount));
-            Tables.noteChange(tx, id, ASSET_UPDATED.topic(), user, change);
-            tx.commit();
-            return id;
+            try {
+                int change = Tables.lockAndCount(tx, "assets", user);
+                String id = outbox.within(tx).publish(ASSET_UPDATED, added);
+                Tables.noteChange(tx, id, ASSET_UPDATED.topic(), user, change);
+                tx.commit();
+                return id;
+            } catch (Throwable e) {
+                tx.rollback(); // close() alone need not
+                throw e;
+            }
         }
     }
     // end: publish

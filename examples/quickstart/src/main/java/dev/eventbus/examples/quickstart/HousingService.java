@@ -21,13 +21,19 @@ final class HousingService {
 
     /** Returns the event's id. */
     String changePrice(String user, String housing) throws SQLException {
+        HousingUpdated changed = new HousingUpdated(user, housing, "PRICE_CHANGED");
         try (Connection tx = dataSource.getConnection()) {
             tx.setAutoCommit(false);
-            int change = Tables.lockAndCount(tx, "housing", user);
-            String id = outbox.within(tx).publish(HOUSING_UPDATED, new HousingUpdated(user, housing, "PRICE_CHANGED"));
-            Tables.noteChange(tx, id, HOUSING_UPDATED.topic(), user, change);
-            tx.commit();
-            return id;
+            try {
+                int change = Tables.lockAndCount(tx, "housing", user);
+                String id = outbox.within(tx).publish(HOUSING_UPDATED, changed);
+                Tables.noteChange(tx, id, HOUSING_UPDATED.topic(), user, change);
+                tx.commit();
+                return id;
+            } catch (Throwable e) {
+                tx.rollback();
+                throw e;
+            }
         }
     }
 }
