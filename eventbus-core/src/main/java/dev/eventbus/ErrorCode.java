@@ -77,7 +77,7 @@ public enum ErrorCode {
     GROUP_INSTANCE_TAKEN(
             1016,
             "Another member of the group has the same group.instance.id.",
-            "The runner has ended; its partitions are the other member's.",
+            "The other member reads the partitions. A runner whose place was taken is DOWN and reads nothing until it is closed; one that cannot join keeps trying.",
             "Give each instance a group.instance.id of its own, or none, and restart this one."),
     RECORD_TOO_LARGE(
             1017,

@@ -366,13 +366,13 @@ final class FailureRouter {
                     : "dead-letter topic %s cannot be written (%s)"
                             .formatted(letters == null ? "" : letters.topic(), telling);
         }
-        return "what %s depends on is out of order (%s)".formatted(record.typeName(), telling);
+        return "what %s depends on is unavailable (%s)".formatted(record.typeName(), telling);
     }
 
     Progress stop(InFlight record, String because) {
         String why = because.endsWith(".") ? because.substring(0, because.length() - 1) : because;
         LOG.error(
-                "{} stops its partition: {}. Nothing behind it is committed or started; mend the cause and start the runner again",
+                "{} stops its partition: {}. Nothing behind it is committed or started; mend the cause and restart the process, or close this runner and build a new one",
                 record.where(),
                 why);
         return new Progress.Stops("%s: %s".formatted(record.where(), why));

@@ -332,7 +332,7 @@ final class Parking {
     private Came waits(ParkedKey key, ParkedEvent event, @Nullable Throwable cause, Duration delay)
             throws SQLException {
         InFlight record = inFlight(event);
-        String problem = "what parked events of type %s depend on is out of order (%s)"
+        String problem = "what parked events of type %s depend on is unavailable (%s)"
                 .formatted(record.typeName(), FailureText.nameOf(FailureText.tellingOf(cause)));
         problems.put(key, problem);
         sparse.warn(kafka.clock().instant(), problem, "{}: {} is tried again in {}{}", problem, event, delay);

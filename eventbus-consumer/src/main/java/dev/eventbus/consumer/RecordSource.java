@@ -308,7 +308,7 @@ final class RecordSource {
         boolean stops = policy != null && policy.stopsPartition();
         String gone = "offset %d of %s was to be read next and is not there, what is begins at %d"
                 .formatted(offset, partition, continuesAt);
-        String fix = "close the group's runners, set its offset where it is to go on, and start them again";
+        String fix = "close the group's runners, set its offset where it is to go on, and start new ones";
         LOG.error(
                 "{}: {}. Records that were never read are gone by retention or truncation; compare the topic's retention with this group's lag. {}",
                 settings.group(),

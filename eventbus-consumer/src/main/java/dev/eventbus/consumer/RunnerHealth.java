@@ -110,13 +110,13 @@ public record RunnerHealth(
                 .findAny();
     }
 
-    /** Of a runner whose JVM is out of order. */
+    /** Of a runner whose JVM has failed. */
     static RunnerHealth of(VirtualMachineError broken) {
         return new RunnerHealth(Status.DOWN, List.of(text(broken)), List.of(), 0, 0, null, NOTHING_PARKED);
     }
 
     static String text(VirtualMachineError broken) {
-        return "the JVM is out of order (%s): nothing more is committed; restart the process"
+        return "the JVM itself has failed (%s): nothing more is committed; restart the process"
                 .formatted(broken.getClass().getName());
     }
 

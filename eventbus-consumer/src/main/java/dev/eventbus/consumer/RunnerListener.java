@@ -33,7 +33,7 @@ public interface RunnerListener {
     /** A handler has failed and used the delivery's attempt; it runs again after the delay. */
     default void retried(String eventType, Delivery delivery, Throwable cause, Duration delay) {}
 
-    /** Something the event depends on is out of order; the same step is tried again after the delay, no attempt was used. */
+    /** Something the event depends on is unavailable; the same step is tried again after the delay, no attempt was used. */
     default void waited(@Nullable String eventType, Delivery delivery, @Nullable Throwable cause, Duration delay) {}
 
     /** The dead-letter topic's broker has acknowledged the record. */
