@@ -57,7 +57,8 @@ public interface KafkaCluster {
     }
 
     /**
-     * This cluster under another name: in messages, logs, meters and what an outbox records about topics. Default {@code kafka}.
+     * This cluster under another name: in messages, logs, what an outbox records about topics and the transactional ids of {@code SendMode.STRICT},
+     * so keep it. Default {@code kafka}.
      *
      * @throws IllegalArgumentException if it is blank or has a dot
      */

@@ -184,6 +184,27 @@ class KafkaClusterTest {
                 .satisfies(refusal -> assertThat(refusal.getMessage()).doesNotContain(CANARY));
     }
 
+    @Test
+    void tls_and_a_login_are_settings_like_any_other() {
+        String password = CANARY;
+        // region: secured
+        String login = """
+                org.apache.kafka.common.security.scram.ScramLoginModule required
+                username="asset" password="%s";""".formatted(password);
+        Properties settings = new Properties();
+        settings.setProperty("bootstrap.servers", "broker-1:9093,broker-2:9093");
+        settings.setProperty("security.protocol", "SASL_SSL");
+        settings.setProperty("ssl.truststore.type", "PEM"); // neither is needed for a public authority's certificates
+        settings.setProperty("ssl.truststore.location", "/etc/asset/ca.pem");
+        settings.setProperty("sasl.mechanism", "SCRAM-SHA-512");
+        settings.setProperty("sasl.jaas.config", login);
+        KafkaCluster kafka = KafkaCluster.of(settings).named("kafka-events");
+        // end: secured
+
+        assertThat(kafka.setting("sasl.jaas.config", "none")).isEqualTo(login);
+        assertThat(kafka).hasToString("kafka-events (broker-1:9093,broker-2:9093)");
+    }
+
     // ---- secrets -------------------------------------------------------------------------------------------------
 
     @Test
