@@ -1,5 +1,6 @@
 package dev.eventbus.examples.joining;
 
+import dev.eventbus.EventBusException;
 import dev.eventbus.outbox.Outbox;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -57,7 +58,7 @@ public final class JdbcAssets implements Assets, Assets.Import {
                 Savepoint savepoint = tx.setSavepoint();
                 try {
                     set(tx, one.getKey(), one.getValue());
-                } catch (IllegalStateException e) {
+                } catch (SQLException | EventBusException e) {
                     tx.rollback(savepoint); // takes the event along
                 }
             }

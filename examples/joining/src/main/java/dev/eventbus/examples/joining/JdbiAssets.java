@@ -1,9 +1,11 @@
 package dev.eventbus.examples.joining;
 
+import dev.eventbus.EventBusException;
 import dev.eventbus.outbox.Outbox;
 import java.util.Map;
 import org.jdbi.v3.core.Handle;
 import org.jdbi.v3.core.Jdbi;
+import org.jdbi.v3.core.JdbiException;
 
 /** JDBI: a handle is a connection. */
 public final class JdbiAssets implements Assets, Assets.Import {
@@ -36,7 +38,7 @@ public final class JdbiAssets implements Assets, Assets.Import {
             tx.savepoint("one");
             try {
                 set(tx, user, amount);
-            } catch (IllegalStateException e) {
+            } catch (JdbiException | EventBusException e) {
                 tx.rollbackToSavepoint("one"); // takes the event along
             }
         }));

@@ -3,12 +3,14 @@ package dev.eventbus.examples.joining;
 import static org.jooq.impl.DSL.field;
 import static org.jooq.impl.DSL.table;
 
+import dev.eventbus.EventBusException;
 import dev.eventbus.EventPublisher;
 import dev.eventbus.outbox.Outbox;
 import java.util.Map;
 import org.jooq.Configuration;
 import org.jooq.DSLContext;
 import org.jooq.Field;
+import org.jooq.exception.DataAccessException;
 
 /** jOOQ: the configuration that a transaction is given lends its connection. */
 public final class JooqAssets implements Assets, Assets.Import {
@@ -50,7 +52,7 @@ public final class JooqAssets implements Assets, Assets.Import {
         dsl.transaction(tx -> amounts.forEach((user, amount) -> {
             try {
                 tx.dsl().transaction(step -> set(step, user, amount)); // a savepoint
-            } catch (IllegalStateException e) {
+            } catch (DataAccessException | EventBusException e) {
                 // rolled back to it, with its event
             }
         }));

@@ -1,7 +1,9 @@
 package dev.eventbus.examples.joining;
 
+import dev.eventbus.EventBusException;
 import dev.eventbus.EventPublisher;
 import java.util.Map;
+import org.springframework.dao.DataAccessException;
 import org.springframework.jdbc.core.JdbcTemplate;
 import org.springframework.transaction.annotation.Propagation;
 import org.springframework.transaction.annotation.Transactional;
@@ -41,7 +43,7 @@ public class SpringAssets implements Assets {
             for (Map.Entry<String, Long> one : amounts.entrySet()) {
                 try {
                     assets.set(one.getKey(), one.getValue());
-                } catch (IllegalStateException e) {
+                } catch (DataAccessException | EventBusException e) {
                     // rolled back to the savepoint, with its event
                 }
             }

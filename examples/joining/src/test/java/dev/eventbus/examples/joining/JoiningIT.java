@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.zaxxer.hikari.HikariDataSource;
+import dev.eventbus.ErrorCode;
 import dev.eventbus.EventPublisher;
+import dev.eventbus.PublishRefusedException;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.examples.joining.Assets.AssetUpdated;
@@ -216,7 +218,7 @@ class JoiningIT {
     private static Consumer<Object> failingFor(String user) {
         return payload -> {
             if (((AssetUpdated) payload).userId().equals(user)) {
-                throw new IllegalStateException("after publishing");
+                throw new PublishRefusedException(ErrorCode.EVENT_INVALID, "ASSET_UPDATED", "after publishing");
             }
         };
     }

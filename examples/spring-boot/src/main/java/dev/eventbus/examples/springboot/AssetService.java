@@ -25,7 +25,7 @@ class AssetService {
 
     @Transactional
     public void add(String user, long amount) {
-        Asset asset = assets.findByUserId(user);
+        Asset asset = assets.findByUserId(user); // the row is there; where it might not be, use lockKeys
         asset.amount += amount;
         events.publish(ASSET_ADDED, new AssetAdded(user, amount));
         if (asset.amount > 1_000) { // asked late on purpose: the roll-back takes the event along
