@@ -111,7 +111,7 @@ final class TopicsCommand {
             footer = {
                 "",
                 "A file of topics has one line for each, for instance:",
-                "  asset.events = partitions=3 replicas=2 min.insync=2 retention=PT24H retention.bytes=10000000000",
+                "  asset.events = partitions=3 replicas=3 min.insync=2 retention=PT24H retention.bytes=10000000000",
                 "  profile.events = partitions=6 compacted.after=P30D",
                 "Also compression=lz4 and max.message.bytes=1048576. Without a word the defaults of the library hold: 3 replicas, 7 days."
             })
