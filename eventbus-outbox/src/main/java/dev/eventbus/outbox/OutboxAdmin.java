@@ -31,8 +31,9 @@ import org.slf4j.LoggerFactory;
  * <pre>{@code
  * OutboxAdmin admin = OutboxAdmin.of(outbox, dataSource);
  * for (OutboxAdmin.BlockedKey blocked : admin.blocked()) {
- *   admin.unblock(blocked.topic(), blocked.key());
+ *   log.warn("{}", blocked); // event id, topic, reason, since when; never the key
  * }
+ * admin.unblock(topic, key); // of one that was looked at, once its cause is mended; or discard(eventId, reason)
  * }</pre>
  *
  * <p>No event is ever decoded. Each call borrows one connection for one short transaction that commits synchronously. What changes

@@ -31,12 +31,13 @@ import org.jspecify.annotations.Nullable;
  * database, without sleeping.
  *
  * <pre>{@code
- * var bus = FakeEventBus.create();
- * bus.start(Calculator.runner(bus.kafka(), evicted::add));      // built as in production, on another KafkaCluster
- * bus.publish(ASSET_UPDATED, updated("bob", 1), updated("alice", 1));
- * bus.runUntilIdle();                                           // retries of hours take microseconds
- * assertThat(evicted).containsExactly("bob", "alice");
- * assertThat(bus.deadLetters()).isEmpty();
+ * try (var bus = FakeEventBus.create()) {
+ *   bus.start(Calculator.runner(bus.kafka(), evicted::add));    // built as in production, on another KafkaCluster
+ *   bus.publish(ASSET_UPDATED, updated("bob", 1), updated("alice", 1));
+ *   bus.runUntilIdle();                                         // retries of hours take microseconds
+ *   assertThat(evicted).containsExactly("bob", "alice");
+ *   assertThat(bus.deadLetters()).isEmpty();
+ * }
  * }</pre>
  *
  * <p>What runs is the engine of production: only the edge to Kafka and the clock are replaced. Partitions, groups, offsets,

@@ -8,7 +8,7 @@ public interface Assets {
 
     // region: event
     /** The new amount that a user owns. */
-    record AssetUpdated(String userId, long amount) {}
+    record AssetUpdated(String userId, Long amount) {}
 
     EventType<AssetUpdated> ASSET_UPDATED = EventType.of("ASSET_UPDATED", AssetUpdated.class)
             .topic("asset.events")

@@ -11,7 +11,7 @@ import javax.sql.DataSource;
 /** A table that is only ever added to has no row to hold: keys are locked instead. */
 public final class JdbcLedger {
 
-    public record Booked(String userId, long amount) {}
+    public record Booked(String userId, Long amount) {}
 
     public static final EventType<Booked> BOOKED =
             EventType.of("BOOKED", Booked.class).topic("ledger.events").key(Booked::userId);

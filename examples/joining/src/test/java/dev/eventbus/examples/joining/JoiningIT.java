@@ -182,7 +182,7 @@ class JoiningIT {
     void spring_publishes_nothing_outside_a_transaction() {
         try (AnnotationConfigApplicationContext spring = Recipe.spring(database, outbox)) {
             EventPublisher events = spring.getBean(EventPublisher.class);
-            assertThatThrownBy(() -> events.publish(Assets.ASSET_UPDATED, new AssetUpdated("alice", 1)))
+            assertThatThrownBy(() -> events.publish(Assets.ASSET_UPDATED, new AssetUpdated("alice", 1L)))
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("not active");
         }
@@ -208,7 +208,8 @@ class JoiningIT {
         String traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         try (Connection tx = database.getConnection()) {
             tx.setAutoCommit(false);
-            new TracedAssets(() -> Instant.EPOCH).publish(outbox.within(tx), new AssetUpdated("alice", 1), traceparent);
+            AssetUpdated change = new AssetUpdated("alice", 1L);
+            new TracedAssets(() -> Instant.EPOCH).publish(outbox.within(tx), change, traceparent);
             tx.commit();
         }
         assertThat(rows("SELECT traceparent || ' ' || headers FROM eventbus_outbox"))

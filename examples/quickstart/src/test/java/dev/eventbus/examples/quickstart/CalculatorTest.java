@@ -37,21 +37,22 @@ class CalculatorTest {
     // region: test
     @Test
     void a_user_whose_results_cannot_be_dropped_is_dead_lettered_and_others_go_on() {
-        var bus = FakeEventBus.create();
         var dropped = new ArrayList<String>();
-        bus.start(Calculator.runner(
-                bus.kafka(),
-                inbox,
-                ASSET_UPDATED,
-                (tx, event, attempt) -> {
-                    if (event.key().equals("bob")) throw new IllegalStateException();
-                    dropped.add(event.key());
-                },
-                RunnerListener.NONE));
-        bus.publish(ASSET_UPDATED, updated("bob"), updated("alice"));
-        bus.runUntilIdle();
-        assertThat(dropped).containsExactly("alice");
-        assertThat(bus.deadLetters()).extracting(DeadLetter::keyText).containsExactly("bob");
+        try (var bus = FakeEventBus.create()) {
+            bus.start(Calculator.runner(
+                    bus.kafka(),
+                    inbox,
+                    ASSET_UPDATED,
+                    (tx, event, attempt) -> {
+                        if (event.key().equals("bob")) throw new IllegalStateException();
+                        dropped.add(event.key());
+                    },
+                    RunnerListener.NONE));
+            bus.publish(ASSET_UPDATED, updated("bob"), updated("alice"));
+            bus.runUntilIdle();
+            assertThat(dropped).containsExactly("alice");
+            assertThat(bus.deadLetters()).extracting(DeadLetter::keyText).containsExactly("bob");
+        }
     }
     // end: test
 
