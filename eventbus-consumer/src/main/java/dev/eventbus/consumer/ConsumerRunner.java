@@ -44,8 +44,8 @@ import org.slf4j.LoggerFactory;
  * }</pre>
  *
  * <p>Defaults: {@link ConsumerRunnerBuilder}. A record's offset is committed once it has ended: its handler has succeeded (with an
- * inbox: its transaction has committed), it was recognised as a repeat, its dead letter was acknowledged, or it was skipped on
- * purpose. A runner that cannot reach Kafka, lacks a topic or has its partitions taken away keeps trying and says so in
+ * inbox: its transaction has committed), it was recognised as a repeat, its dead letter was acknowledged, it was parked in the
+ * inbox's database, or it was skipped on purpose. A runner that cannot reach Kafka, lacks a topic or has its partitions taken away keeps trying and says so in
  * {@link #health()}.
  *
  * <p>{@link #start()} runs it on threads of its own; {@link #runOnce()} makes one round in the calling thread, for tests in virtual
