@@ -24,7 +24,7 @@ final class CrashTour {
     /**
      * A place at which a JVM halts.
      *
-     * @param name as in the catalogue of faults
+     * @param name as {@code faults/README.md} lists them
      * @param property which says so to the JVM
      * @param place and which time it is to be
      */

@@ -27,6 +27,7 @@ final class ReliabilityPage {
             |---|---|
             %s
             Crash points at which a process halted as by a power cut, and was started again: %s.
+            P are points of publishers, R of relays, C of consumers, D of dead letters, V of redrives; [fault runs](../faults/README.md#crash-points) says where each is.
 
             | Fault | Times |
             |---|---|
