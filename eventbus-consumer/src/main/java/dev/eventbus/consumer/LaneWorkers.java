@@ -113,12 +113,12 @@ final class LaneWorkers {
     /** Since when suspects wait for everything else to come to rest; null while none waits. */
     private volatile @Nullable Instant suspectsSince;
 
-    /** Whether the JVM is out of order: then no handler begins any more. */
+    /** Whether the JVM has failed: then no handler begins any more. */
     private volatile boolean broken;
 
     /**
      * @param executor runs the workers; null to run them by {@link #runHere()} only
-     * @param fatal told when the JVM itself is out of order
+     * @param fatal told when the JVM itself has failed
      */
     LaneWorkers(
             @Nullable Executor executor,
@@ -175,7 +175,7 @@ final class LaneWorkers {
         return calls == null || isIdle() ? null : calls.problem();
     }
 
-    /** The JVM is out of order, as another thread has found: nothing begins any more. Returns what it was told. */
+    /** The JVM has failed, as another thread has found: nothing begins any more. Returns what it was told. */
     VirtualMachineError startNothingAfter(VirtualMachineError error) {
         broken = true;
         return error;

@@ -167,7 +167,7 @@ public final class RunLoop {
         try {
             return pass.run();
         } catch (VirtualMachineError e) {
-            LOG.error("{} ends, because the virtual machine is in trouble; start it again", name, e);
+            LOG.error("{} ends, because the JVM itself has failed; restart the process", name, e);
             throw e;
         } catch (Throwable e) {
             LOG.error("BUG, please report: a pass of {} failed; the next one follows in {}", name, REST_AFTER_A_BUG, e);

@@ -53,7 +53,7 @@ public final class DrainLoop {
      * What a runner lends.
      *
      * @param executor runs the turns; null to run them in the round
-     * @param fatal told when the JVM itself is out of order
+     * @param fatal told when the JVM itself has failed
      */
     public record Lent(InstantSource clock, @Nullable Executor executor, Consumer<? super VirtualMachineError> fatal) {}
 
