@@ -19,6 +19,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -108,7 +109,8 @@ class FailurePolicyTest {
     /** The policy is asked about a throwable that has no message, to learn what kind of list it is. */
     @Test
     void a_predicate_that_looks_into_messages_is_asked_about_the_users_failures_only() {
-        Predicate<Throwable> locked = e -> e.getMessage().contains("locked");
+        Predicate<Throwable> locked =
+                e -> Objects.requireNonNull(e.getMessage()).contains("locked");
         FailurePolicy policy = policy(retry().retryOnException(locked).build(), AfterRetries.deadLetter("dlq"));
         assertThat(decide(policy, record(), new IllegalStateException("account is locked"), NOW))
                 .isEqualTo(retryAfter(100));
