@@ -9,8 +9,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Which Kafka clients may be used. Below 4.2.0 and 4.1.2 a producer can put a record into another topic or partition than it was meant
- * for (CVE-2026-35554). 4.0.2 and 3.9.2 do not, but have neither {@code ConsumerRecords.nextOffsets} (KIP-1094, 4.0) nor {@code
- * CloseOptions} (KIP-1092, 4.1), or not both, without which a runner neither reads nor leaves its group.
+ * for (CVE-2026-35554). In 4.0.2 and 3.9.2 that is mended, but {@code CloseOptions} (KIP-1092) came with 4.1 and {@code
+ * ConsumerRecords.nextOffsets} (KIP-1094) with 4.0: a runner would not leave its group there, or not even read.
  */
 final class KafkaClientVersion {
 
