@@ -2,15 +2,18 @@ package dev.eventbus.faults;
 
 import dev.eventbus.faults.crash.CrashPoint;
 import dev.eventbus.faults.crash.HaltPoint;
+import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 
 /**
@@ -52,6 +55,8 @@ final class CrashTour {
             Point.crash("R5", CrashPoint.Place.BEFORE_DELETE, 2),
             Point.crash("R6+R7", CrashPoint.Place.AFTER_DELETE, 2)); // a delete commits by itself
 
+    private static final Point HANDING_OVER = Point.halt("C9", HaltPoint.Place.IN_REVOKE, 1);
+
     /** Each consumer has some that are reached soon and one that waits for an event that is given up. */
     private static final List<List<Point>> OF_CONSUMERS = List.of(
             List.of(
@@ -60,7 +65,7 @@ final class CrashTour {
                     Point.crash("D1", CrashPoint.Place.BEFORE_SEND, 1),
                     Point.halt("C5", HaltPoint.Place.BEFORE_COMMIT, 20)),
             List.of(
-                    Point.halt("C9", HaltPoint.Place.IN_REVOKE, 1),
+                    HANDING_OVER,
                     Point.halt("C3", HaltPoint.Place.ATTEMPT_NOTED, 2),
                     Point.halt("C7", HaltPoint.Place.BEFORE_OFFSETS, 3),
                     Point.crash("D2", CrashPoint.Place.AFTER_SEND, 1)),
@@ -84,6 +89,7 @@ final class CrashTour {
     }
 
     private final Fleet fleet;
+    private final CountDownLatch handedOver = new CountDownLatch(1);
     private final ConcurrentLinkedQueue<String> reached = new ConcurrentLinkedQueue<>();
     private final ConcurrentLinkedQueue<String> missed = new ConcurrentLinkedQueue<>();
 
@@ -101,7 +107,7 @@ final class CrashTour {
             for (int i = 0; i < OF_CONSUMERS.size(); i++) {
                 Fleet.Instance consumer = fleet.instance(Role.CONSUMER, i);
                 List<Point> points = OF_CONSUMERS.get(i);
-                tours.add(guides.submit(() -> visit(consumer, points)));
+                tours.add(guides.submit(() -> visit(consumer, points) && comeAndGo(consumer)));
             }
             if (fleet.has(Role.REDRIVER)) {
                 tours.add(guides.submit(() -> visit(fleet.instance(Role.REDRIVER, 0), OF_REDRIVER)));
@@ -123,9 +129,21 @@ final class CrashTour {
             System.err.printf(
                     "%tT crash point %s %s%n", System.currentTimeMillis(), point.name(), halted ? "reached" : "MISSED");
             (halted ? reached : missed).add(point.name());
+            if (point.equals(HANDING_OVER)) {
+                handedOver.countDown();
+            }
         }
         instance.kill();
         instance.start();
+        return true;
+    }
+
+    /** Nothing is handed over in a group that nobody leaves or joins. */
+    private boolean comeAndGo(Fleet.Instance consumer) throws IOException, InterruptedException {
+        while (!handedOver.await(5, TimeUnit.SECONDS)) {
+            consumer.leave();
+            consumer.start();
+        }
         return true;
     }
 
