@@ -47,7 +47,6 @@ final class OffsetCommitter {
     private final RunnerListener listener;
 
     private final int window;
-    private final boolean notes;
 
     /** Partitions whose last commit says that they were handed over. */
     private final Set<Partition> handedOver = new HashSet<>();
@@ -69,7 +68,10 @@ final class OffsetCommitter {
     OffsetCommitter(RunnerListener listener, int window) {
         this.listener = listener;
         this.window = window;
-        this.notes = window > 0;
+    }
+
+    private boolean keepsNotes() {
+        return window > 0;
     }
 
     /** Sends a commit if it is time for one and none is on its way. */
@@ -108,7 +110,7 @@ final class OffsetCommitter {
     void commitNow(Consumer<?, ?> consumer, Collection<Partition> partitions, Duration limit) {
         Map<Partition, Long> offsets = advanced(partitions);
         Set<Partition> atRest = new HashSet<>(partitions);
-        atRest.removeIf(p -> !notes
+        atRest.removeIf(p -> !keepsNotes()
                 || !p.isClosed()
                 || p.offsets().isUnused()
                 || !p.isAtRest()
@@ -141,7 +143,7 @@ final class OffsetCommitter {
         Map<TopicPartition, Partition> fresh = new HashMap<>();
         for (TopicPartition id : records.partitions()) {
             Partition partition = assigned.get(id);
-            if (notes
+            if (keepsNotes()
                     && partition != null
                     && !partition.isClosed()
                     && partition.offsets().isUnused()) {
@@ -215,7 +217,7 @@ final class OffsetCommitter {
     private Map<TopicPartition, OffsetAndMetadata> forKafka(
             Consumer<?, ?> consumer, Map<Partition, Long> offsets, Duration limit) {
         Set<TopicPartition> unused = offsets.keySet().stream()
-                .filter(partition -> notes && partition.offsets().isUnused())
+                .filter(partition -> keepsNotes() && partition.offsets().isUnused())
                 .map(Partition::id)
                 .collect(Collectors.toSet());
         Map<TopicPartition, OffsetAndMetadata> before = Map.of();

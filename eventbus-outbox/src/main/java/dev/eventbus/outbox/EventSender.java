@@ -170,7 +170,7 @@ final class EventSender {
         if (!suspects.isEmpty()) {
             suspects.remove(row.key());
         }
-        if (breakers.hasFailedSince(row.event().topic(), System.nanoTime() - nanos.getAsLong())) {
+        if (breakers.hasFailedWithin(row.event().topic(), nanos.getAsLong())) {
             cool(row.event().topic());
         } else if (!breakers.areClosed()) {
             letIn(row.event().topic());

@@ -157,10 +157,10 @@ final class TopicBreakers {
         return true;
     }
 
-    /** Whether a topic has failed since something was handed over, whose ack then says nothing of what it failed at. */
-    boolean hasFailedSince(String topic, long handedOverAt) {
+    /** Whether a topic has failed since something was handed over so long ago, whose ack then says nothing of what it failed at. */
+    boolean hasFailedWithin(String topic, long nanos) {
         Breaker breaker = breakers.get(topic);
-        return breaker != null && breaker.failedAt - handedOverAt > 0;
+        return breaker != null && System.nanoTime() - breaker.failedAt < nanos;
     }
 
     /** Whether people should be told now that a topic waits; true once, and not again soon. */
