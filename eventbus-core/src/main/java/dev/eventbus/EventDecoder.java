@@ -122,11 +122,21 @@ public final class EventDecoder {
     /** What is no JSON may be an event of a type that others know. */
     private JsonDocument document(ConsumerRecord<byte[], byte[]> record, Header[] headers) {
         try {
-            return JsonDocument.read(record.value(), wanted);
+            return JsonDocument.read(record.value(), wanted, likelyBinding(headers));
         } catch (DecodeException e) {
             String type = readableType(headers, null);
             throw type == null || names.contains(type) ? e : unknown(type);
         }
+    }
+
+    /** Of the type that a header names, whatever is wrong with it or contradicts it; null if there is none such. */
+    private @Nullable PayloadBinding<?> likelyBinding(Header[] headers) {
+        for (Header header : headers) {
+            if (header.key().equals(EventHeaders.EVENT_TYPE) && header.value() != null) {
+                return bindings.get(new String(header.value(), UTF_8));
+            }
+        }
+        return null;
     }
 
     /** How many records of each type had a JSON key twice; types without any are left out. */

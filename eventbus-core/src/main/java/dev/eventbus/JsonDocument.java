@@ -2,15 +2,10 @@ package dev.eventbus;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.exc.StreamConstraintsException;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.internal.Utf8;
 import java.io.IOException;
-import java.math.BigDecimal;
-import java.util.ArrayDeque;
-import java.util.Deque;
-import java.util.HashMap;
-import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -46,18 +41,17 @@ final class JsonDocument {
     static final int MAX_SCALE = 350;
 
     private final byte[] bytes;
-    private final Set<String> wanted;
-    private final Map<String, @Nullable String> found = new HashMap<>();
+    private final Map<String, @Nullable String> found;
+    private final long doubledAt;
+    private final @Nullable Bound<?> bound;
 
-    /** Names met so far in each open object, innermost first. */
-    private final Deque<Set<String>> names = new ArrayDeque<>();
+    private record Bound<P>(PayloadBinding<P> by, P payload) {}
 
-    private int depth;
-    private long doubledAt = -1;
-
-    private JsonDocument(byte[] bytes, Set<String> wanted) {
+    private JsonDocument(byte[] bytes, CheckedParser read, @Nullable Bound<?> bound) {
         this.bytes = bytes;
-        this.wanted = wanted;
+        this.found = read.found();
+        this.doubledAt = read.doubledAt();
+        this.bound = bound;
     }
 
     /**
@@ -67,6 +61,49 @@ final class JsonDocument {
      * @throws DecodeException with the step that failed, without id and type
      */
     static JsonDocument read(byte @Nullable [] value, Set<String> wanted) {
+        return read(value, wanted, null);
+    }
+
+    /**
+     * As {@link #read}, and binds what is most likely its payload in the same pass. What there is to find fault with is for a pass
+     * by itself to say, and a doubled key for one that knows them all; then nothing is bound.
+     *
+     * @param likely null if no type is likely
+     */
+    static JsonDocument read(byte @Nullable [] value, Set<String> wanted, @Nullable PayloadBinding<?> likely) {
+        byte[] bytes = encoded(value);
+        JsonDocument atOnce = likely == null ? null : boundAtOnce(bytes, wanted, likely);
+        return atOnce == null ? scanned(bytes, wanted) : atOnce;
+    }
+
+    private static <P> @Nullable JsonDocument boundAtOnce(byte[] bytes, Set<String> wanted, PayloadBinding<P> likely) {
+        try (CheckedParser json = new CheckedParser(StrictJson.MAPPER.createParser(bytes), wanted)) {
+            P payload = likely.read(json);
+            json.finish();
+            return payload == null || json.doubledAt() >= 0
+                    ? null
+                    : new JsonDocument(bytes, json, new Bound<>(likely, payload));
+        } catch (IOException | RuntimeException | Error faulty) {
+            Fatal.rethrow(faulty);
+            return null;
+        }
+    }
+
+    private static JsonDocument scanned(byte[] bytes, Set<String> wanted) {
+        try (CheckedParser json = new CheckedParser(StrictJson.MAPPER.createParser(bytes), wanted)) {
+            json.finish();
+            return new JsonDocument(bytes, json, null);
+        } catch (StreamConstraintsException e) {
+            throw refused(FailureReason.TOO_LARGE, "its JSON is over a reading limit near " + at(e));
+        } catch (IOException e) {
+            // a raw NUL is never legal in JSON and the mark of UTF-16 or UTF-32
+            throw hasNul(bytes)
+                    ? refused(FailureReason.BAD_ENCODING, "its value has NUL bytes; only UTF-8 is read")
+                    : refused(FailureReason.MALFORMED_JSON, "its value is not one JSON document: fault near " + at(e));
+        }
+    }
+
+    private static byte[] encoded(byte @Nullable [] value) {
         if (value != null && value.length > EventLimits.MAX_READ_BYTES) {
             throw refused(
                     FailureReason.TOO_LARGE,
@@ -81,9 +118,7 @@ final class JsonDocument {
         if (!Utf8.isWellFormed(value)) {
             throw refused(FailureReason.BAD_ENCODING, "its value is not well-formed UTF-8");
         }
-        JsonDocument document = new JsonDocument(value, wanted);
-        document.scan();
-        return document;
+        return value;
     }
 
     /** Whether a wanted property stands in the document, whatever its type. */
@@ -95,6 +130,12 @@ final class JsonDocument {
     @Nullable
     String text(String property) {
         return found.get(property);
+    }
+
+    /** What was bound in the same pass; null if that was nothing, or by another. */
+    @SuppressWarnings("unchecked") // the one who bound it says of which class it is
+    <P> @Nullable P payload(PayloadBinding<P> binding) {
+        return bound != null && bound.by() == binding ? (P) bound.payload() : null;
     }
 
     boolean hasDoubledKeys() {
@@ -113,116 +154,6 @@ final class JsonDocument {
                 : StrictJson.MAPPER.createParser(bytes);
     }
 
-    private void scan() {
-        try (JsonParser json = StrictJson.MAPPER.createParser(bytes)) {
-            checkRoot(json, json.nextToken());
-            int tokens = 1;
-            for (JsonToken token = json.nextToken(); token != null; token = json.nextToken()) {
-                if (depth == 0) {
-                    throw refused(FailureReason.MALFORMED_JSON, "something follows the JSON object", json);
-                }
-                if (++tokens > MAX_TOKENS) {
-                    throw refused(
-                            FailureReason.TOO_LARGE, "its JSON has more than %d tokens".formatted(MAX_TOKENS), json);
-                }
-                visit(json, token);
-            }
-        } catch (StreamConstraintsException e) {
-            throw refused(FailureReason.TOO_LARGE, "its JSON is over a reading limit near " + at(e));
-        } catch (IOException e) {
-            // a raw NUL is never legal in JSON and the mark of UTF-16 or UTF-32
-            throw hasNul()
-                    ? refused(FailureReason.BAD_ENCODING, "its value has NUL bytes; only UTF-8 is read")
-                    : refused(FailureReason.MALFORMED_JSON, "its value is not one JSON document: fault near " + at(e));
-        }
-    }
-
-    private void checkRoot(JsonParser json, @Nullable JsonToken root) throws IOException {
-        if (root == JsonToken.VALUE_NULL) {
-            throw refused(FailureReason.EMPTY, "its value is the literal null");
-        }
-        if (root != JsonToken.START_OBJECT) {
-            throw refused(FailureReason.BAD_ENVELOPE, "its value is no JSON object");
-        }
-        visit(json, root);
-    }
-
-    private void visit(JsonParser json, JsonToken token) throws IOException {
-        switch (token) {
-            case START_OBJECT -> {
-                enter(json);
-                names.push(new HashSet<>());
-            }
-            case START_ARRAY -> enter(json);
-            case END_OBJECT -> {
-                depth--;
-                names.pop();
-            }
-            case END_ARRAY -> depth--;
-            case FIELD_NAME -> visitName(json);
-            case VALUE_STRING -> visitString(json);
-            case VALUE_NUMBER_INT, VALUE_NUMBER_FLOAT -> checkNumber(json, token);
-            default -> {
-                // true, false and null are as they should be
-            }
-        }
-    }
-
-    private void enter(JsonParser json) {
-        if (++depth > MAX_DEPTH) {
-            throw refused(FailureReason.TOO_DEEP, "its JSON is nested deeper than %d".formatted(MAX_DEPTH), json);
-        }
-    }
-
-    private void visitName(JsonParser json) throws IOException {
-        String name = json.currentName();
-        if (name.length() > MAX_NAME_LENGTH) {
-            throw refused(
-                    FailureReason.TOO_LARGE,
-                    "a name in its JSON has more than %d characters".formatted(MAX_NAME_LENGTH),
-                    json);
-        }
-        if (!names.element().add(name) && !hasDoubledKeys()) {
-            doubledAt = json.currentTokenLocation().getByteOffset();
-        }
-        if (depth == 1 && wanted.contains(name)) {
-            found.put(name, null); // until its value turns out to be a string
-        }
-    }
-
-    private void visitString(JsonParser json) throws IOException {
-        if (json.getTextLength() > MAX_STRING_LENGTH) {
-            throw refused(
-                    FailureReason.TOO_LARGE,
-                    "a string in its JSON has more than %d characters".formatted(MAX_STRING_LENGTH),
-                    json);
-        }
-        if (depth == 1 && wanted.contains(json.currentName())) {
-            found.put(json.currentName(), json.getText());
-        }
-    }
-
-    private static void checkNumber(JsonParser json, JsonToken token) throws IOException {
-        if (json.getTextLength() > MAX_NUMBER_LENGTH) {
-            throw refused(
-                    FailureReason.BAD_VALUE,
-                    "a number in its JSON has more than %d characters".formatted(MAX_NUMBER_LENGTH),
-                    json);
-        }
-        if (token == JsonToken.VALUE_NUMBER_FLOAT && !isInRange(json)) {
-            throw refused(FailureReason.BAD_VALUE, "a number in its JSON is out of a double's range", json);
-        }
-    }
-
-    private static boolean isInRange(JsonParser json) throws IOException {
-        try {
-            BigDecimal number = json.getDecimalValue();
-            return Math.abs(number.scale()) <= MAX_SCALE && Double.isFinite(number.doubleValue());
-        } catch (NumberFormatException | ArithmeticException e) {
-            return false; // an exponent that not even a BigDecimal can hold
-        }
-    }
-
     private static boolean isBlank(byte[] value) {
         int start = startsWithByteOrderMark(value) ? 3 : 0;
         for (int i = start; i < value.length; i++) {
@@ -237,7 +168,7 @@ final class JsonDocument {
         return value.length >= 3 && value[0] == (byte) 0xEF && value[1] == (byte) 0xBB && value[2] == (byte) 0xBF;
     }
 
-    private boolean hasNul() {
+    private static boolean hasNul(byte[] bytes) {
         for (byte b : bytes) {
             if (b == 0) {
                 return true;
@@ -252,13 +183,7 @@ final class JsonDocument {
                 : "its end";
     }
 
-    private static DecodeException refused(FailureReason reason, String fault, JsonParser json) {
-        return refused(
-                reason,
-                "%s, at byte %d".formatted(fault, json.currentTokenLocation().getByteOffset()));
-    }
-
-    private static DecodeException refused(FailureReason reason, String fault) {
+    static DecodeException refused(FailureReason reason, String fault) {
         return new DecodeException(reason, "The record is no event: " + fault + ".", null, null);
     }
 }

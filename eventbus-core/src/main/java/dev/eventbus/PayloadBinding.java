@@ -73,12 +73,19 @@ final class PayloadBinding<P> {
                 throw refused("payload property '%s' is missing".formatted(primitive));
             }
         }
-        return new Event<>(id, type, key, timestamp, bind(document), headers);
+        P boundBefore = document.payload(this);
+        return new Event<>(id, type, key, timestamp, boundBefore == null ? bind(document) : boundBefore, headers);
+    }
+
+    /** The payload of a document, whatever else stands in it; null if it is read so. */
+    @Nullable
+    P read(JsonParser json) throws IOException {
+        return reader.readValue(takesAll ? withoutEnvelope(json) : json);
     }
 
     private P bind(JsonDocument document) {
         try (JsonParser json = document.parser()) {
-            P payload = reader.readValue(takesAll ? withoutEnvelope(json) : json);
+            P payload = read(json);
             if (payload != null) {
                 return payload;
             }

@@ -97,6 +97,7 @@ abstract class DecoderFixture {
             "\"eventId\":\"e-1\",\"eventType\":\"THING\",\"timestamp\":\"2025-01-15T10:35:00Z\",\"userId\":\"u\"";
 
     final EventDecoder decoder = new EventDecoder(List.of(THING, BEAN, LOOP));
+    private final OnePass onePass = new OnePass(THING, BEAN, LOOP);
 
     static String thing(String properties) {
         return "{" + ENVELOPE + (properties.isEmpty() ? "" : ",") + properties + "}";
@@ -126,6 +127,7 @@ abstract class DecoderFixture {
 
     @Nullable
     FailureReason reasonOf(ConsumerRecord<byte[], byte[]> record) {
+        onePass.check(record.value());
         try {
             assertThat(decoder.decode(record)).isNotNull();
             return null;
@@ -135,6 +137,7 @@ abstract class DecoderFixture {
     }
 
     DecodeException refusalOf(ConsumerRecord<byte[], byte[]> record) {
+        onePass.check(record.value());
         return catchThrowableOfType(DecodeException.class, () -> decoder.decode(record));
     }
 }

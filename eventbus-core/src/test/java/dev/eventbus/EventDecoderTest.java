@@ -14,6 +14,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.math.BigDecimal;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -168,6 +169,21 @@ class EventDecoderTest extends DecoderFixture {
         assertThat(refusal.reason()).isEqualTo(UNKNOWN_TYPE);
         assertThat(refusal.eventType()).hasSize(EventLimits.MAX_TYPE_LENGTH);
         assertThat(refusal.getMessage()).hasSizeLessThan(300);
+    }
+
+    @Test
+    void the_pass_that_reads_a_value_binds_its_payload_too_unless_there_is_fault_to_find() {
+        PayloadBinding<Thing> things = new PayloadBinding<>(THING);
+        PayloadBinding<Bean> beans = new PayloadBinding<>(BEAN);
+        JsonDocument good = JsonDocument.read(thing("\"count\":1").getBytes(UTF_8), Set.of(), things);
+        JsonDocument faulty = JsonDocument.read(thing("\"count\":\"1\"").getBytes(UTF_8), Set.of(), things);
+        JsonDocument doubled =
+                JsonDocument.read(thing("\"count\":1,\"count\":2").getBytes(UTF_8), Set.of(), things);
+
+        assertThat(good.payload(things)).isNotNull();
+        assertThat(good.payload(beans)).isNull();
+        assertThat(faulty.payload(things)).isNull();
+        assertThat(doubled.payload(things)).isNull();
     }
 
     @Test

@@ -3,7 +3,10 @@ package dev.eventbus.internal;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CharsetDecoder;
@@ -15,6 +18,10 @@ public final class Utf8 {
 
     /** Most characters decoded at a time while looking for a fault. */
     private static final int WINDOW = 1024;
+
+    private static final VarHandle EIGHT_BYTES =
+            MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.nativeOrder());
+    private static final long NO_ASCII = 0x8080808080808080L;
 
     private Utf8() {}
 
@@ -37,6 +44,9 @@ public final class Utf8 {
     /** How many bytes at the beginning are ASCII. */
     private static int asciiLength(byte[] bytes) {
         int ascii = 0;
+        while (ascii + Long.BYTES <= bytes.length && ((long) EIGHT_BYTES.get(bytes, ascii) & NO_ASCII) == 0) {
+            ascii += Long.BYTES;
+        }
         while (ascii < bytes.length && bytes[ascii] >= 0) {
             ascii++;
         }
