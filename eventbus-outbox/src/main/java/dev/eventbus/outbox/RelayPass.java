@@ -4,6 +4,7 @@ import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.KafkaSink.SendFault;
 import dev.eventbus.outbox.internal.ClusterWatch;
+import dev.eventbus.outbox.internal.TopicLookup;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.OutboxStore;
@@ -57,7 +58,6 @@ final class RelayPass {
     private final ClusterWatch watch;
 
     private boolean more;
-
     private boolean coldAwaited;
     private @Nullable StartRefusedException refusal;
 
@@ -83,7 +83,8 @@ final class RelayPass {
                 ? new ShardTransactions(kafka, store, outbox.maxEventBytes(), settings.lease(), pace::outcome)
                 : new FailStopProducer(kafka, outbox.maxEventBytes(), pace::outcome, signals.flush());
         this.breakers = new TopicBreakers(kafka.clock());
-        this.partitions = new TopicPartitions(store, kafka, sink, inFlight);
+        this.watch = new ClusterWatch(kafka, System::nanoTime);
+        this.partitions = new TopicPartitions(store, kafka, sink, inFlight, new TopicLookup(watch::find));
         this.sender = new EventSender(kafka, sink, inFlight, breakers, events);
         this.feed = new OutboxFeed(
                 store,
@@ -92,7 +93,6 @@ final class RelayPass {
                 events);
         this.database = new Outage(kafka.clock());
         this.cluster = new Outage(kafka.clock());
-        this.watch = new ClusterWatch(kafka, System::nanoTime);
     }
 
     RelayPace pace() {

@@ -6,6 +6,7 @@ import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Growth;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.internal.GroupProgress;
+import dev.eventbus.outbox.internal.TopicLookup;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.RecordedPartitions;
 import dev.eventbus.topics.KafkaCluster;
@@ -66,7 +67,11 @@ final class TopicPartitions {
     /** Records that are no counts, each with what to say about it. */
     private final Map<String, String> unreadable = new TreeMap<>();
 
-    TopicPartitions(OutboxStore store, KafkaCluster kafka, KafkaSink sink, InFlight inFlight) {
+    private final TopicLookup lookup;
+
+    /** @param lookup for topics that nothing is recorded of */
+    TopicPartitions(OutboxStore store, KafkaCluster kafka, KafkaSink sink, InFlight inFlight, TopicLookup lookup) {
+        this.lookup = lookup;
         this.store = store;
         this.kafka = kafka;
         this.sink = sink;
@@ -85,6 +90,10 @@ final class TopicPartitions {
      */
     int count(Connection connection, String topic) throws SQLException {
         String physical = kafka.physicalTopic(topic);
+        String record = prefix(kafka) + physical;
+        if (!recorded.containsKey(physical) && store.meta(connection, record) == null) {
+            lookup.require(physical);
+        }
         int now = sink.partitionsFor(physical).size();
         if (now == 0) {
             throw unknown("Topic %s of cluster '%s' has no partitions: its events wait in the outbox and lose nothing."
@@ -92,7 +101,6 @@ final class TopicPartitions {
         }
         RecordedPartitions known = recorded.get(physical);
         if (known == null) {
-            String record = prefix(kafka) + physical;
             known = read(record, store.metaOnce(connection, record, String.valueOf(now)), this::unknown);
             take(physical, known);
         }
@@ -213,8 +221,12 @@ final class TopicPartitions {
 
     /** Whether the client has learnt anything about a topic. Never waits. */
     boolean isKnown(String topic) {
+        String physical = kafka.physicalTopic(topic);
+        if (lookup.isPending(physical) || lookup.isRefused(physical)) {
+            return !lookup.isPending(physical);
+        }
         try {
-            return !sink.partitionsFor(kafka.physicalTopic(topic)).isEmpty();
+            return !sink.partitionsFor(physical).isEmpty();
         } catch (TimeoutException e) {
             return e.getCause() != null;
         } catch (RuntimeException e) {

@@ -4,12 +4,14 @@ import dev.eventbus.internal.NamedThreads;
 import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.LongSupplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.DescribeClusterOptions;
+import org.apache.kafka.clients.admin.DescribeTopicsOptions;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -88,14 +90,39 @@ public final class ClusterWatch {
     }
 
     private CompletableFuture<?> ask() {
+        return client().thenCompose(open -> open.describeCluster(new DescribeClusterOptions().timeoutMs(TIMEOUT_MILLIS))
+                .nodes()
+                .toCompletionStage());
+    }
+
+    /**
+     * Asks for a topic; what the answer is, is seen later. Where there is nobody to ask, it is there.
+     *
+     * @throws RuntimeException if the client cannot be made, which is tried here: it takes no longer than to make a producer
+     */
+    public CompletableFuture<?> find(String physicalTopic) {
+        if (admin == null && !off) {
+            try {
+                admin = CompletableFuture.completedFuture(kafka.admin());
+            } catch (UnsupportedOperationException e) {
+                off = true;
+            }
+        }
+        return off
+                ? CompletableFuture.completedFuture(null)
+                : client().thenCompose(open -> open.describeTopics(
+                                List.of(physicalTopic), new DescribeTopicsOptions().timeoutMs(TIMEOUT_MILLIS))
+                        .allTopicNames()
+                        .toCompletionStage());
+    }
+
+    private CompletableFuture<Admin> client() {
         CompletableFuture<Admin> client = admin;
         if (client == null || client.isCompletedExceptionally()) {
             client = open();
             admin = client;
         }
-        return client.thenCompose(open -> open.describeCluster(new DescribeClusterOptions().timeoutMs(TIMEOUT_MILLIS))
-                .nodes()
-                .toCompletionStage());
+        return client;
     }
 
     private CompletableFuture<Admin> open() {

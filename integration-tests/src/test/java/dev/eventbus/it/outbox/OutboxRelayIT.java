@@ -33,6 +33,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import javax.sql.DataSource;
+import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.junit.jupiter.api.Test;
@@ -111,6 +112,40 @@ class OutboxRelayIT {
                     .provision();
             Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             Eventually.holds(() -> relay.health().up(), relay::health);
+        }
+    }
+
+    /** As brokers do by default. A producer that asks for a topic always lets them. */
+    @Test
+    void a_missing_topic_is_not_made_by_asking_for_it_where_brokers_make_topics(PostgresServer postgres)
+            throws Exception {
+        try (EmbeddedKafka kafka = EmbeddedKafka.builder()
+                        .property("auto.create.topics.enable", "true")
+                        .start();
+                Scene scene = Scene.create(kafka, postgres, "housing.events:1")) {
+            OutboxRelay relay = scene.startRelay();
+            scene.inTransaction(tx -> {
+                scene.outbox().within(tx).publish(asset("evt-1", "bob"));
+                scene.outbox().within(tx).publish(HOUSING_UPDATED, new HousingUpdated("bob", "h-1", "PRICE_CHANGED"));
+            });
+            String topic = scene.kafka().physicalTopic("asset.events");
+            Eventually.holds(
+                    () -> relay.health().problems().stream()
+                            .anyMatch(
+                                    problem -> problem.contains(topic) && problem.contains("does not have the topic")),
+                    relay::health);
+            Eventually.holds(() -> scene.count(PENDING) == 1, relay::health);
+            try (Admin admin = scene.kafka().admin()) {
+                assertThat(admin.listTopics().names().get()).doesNotContain(topic);
+            }
+
+            Topics.of(
+                            scene.kafka(),
+                            TopicSpec.of("asset.events", 3).replicationFactor(1).minInsyncReplicas(1))
+                    .provision();
+            Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
+            assertThat(scene.strings("SELECT value FROM eventbus_meta WHERE name LIKE 'partitions.%.asset.events'"))
+                    .containsExactly("3");
         }
     }
 
