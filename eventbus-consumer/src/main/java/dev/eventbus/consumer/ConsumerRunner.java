@@ -224,7 +224,9 @@ public final class ConsumerRunner implements AutoCloseable {
 
     private Duration round(PollLoop loop) {
         loop.round();
-        if (loop.fatal() != null) {
+        VirtualMachineError broken = loop.fatal();
+        if (broken != null) {
+            LOG.error("{} ends: {}", this, RunnerHealth.text(broken));
             lock.lock();
             try {
                 Objects.requireNonNull(thread).stop();

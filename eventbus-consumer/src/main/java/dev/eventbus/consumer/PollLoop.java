@@ -103,6 +103,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         } catch (VirtualMachineError e) {
             fatal = workers.startNothingAfter(e);
             health = RunnerHealth.of(e);
+            settings.listener().observed(health);
             return 0;
         } catch (RuntimeException | Error e) {
             health = health.afterBug(e);

@@ -324,14 +324,22 @@ class RunnerFailuresTest extends SteppedRunner {
 
     @Test
     void memory_that_runs_out_while_records_are_fetched_is_said_at_once() {
+        List<Status> observed = new ArrayList<>();
         ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
                 .on(ASSET, (event, delivery) -> {})
                 .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void observed(RunnerHealth health) {
+                        observed.add(health.status());
+                    }
+                })
                 .build();
         kafka.consumer.schedulePollTask(() -> {
             throw new OutOfMemoryError("a fetch too large");
         });
         runner.runOnce();
+        assertThat(observed).containsExactly(Status.DOWN);
         assertThat(runner.health().status()).isEqualTo(Status.DOWN);
         assertThat(runner.health().problems())
                 .anySatisfy(problem -> assertThat(problem).contains("OutOfMemoryError"));
