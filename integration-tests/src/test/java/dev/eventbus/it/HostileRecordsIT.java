@@ -20,13 +20,11 @@ import java.io.EOFException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
-import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
 import org.junit.jupiter.api.Test;
@@ -34,14 +32,10 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /** Records that somebody has made who may write to the topic, and means ill; and what a wire does to good ones. */
 @ExtendWith(ServersExtension.class)
 class HostileRecordsIT {
-
-    /** Under a broker's limit of 1 MiB in each form of compression, the weakest of which makes a twentieth of it. */
-    private static final int BOMB = 16 * 1024 * 1024;
 
     private static final String MARK = "corrupt-me";
 
@@ -63,33 +57,6 @@ class HostileRecordsIT {
     private static DeadLetter onlyLetter(Scene scene) {
         Eventually.holds(() -> scene.records("dlq.events").size() == 1, () -> scene.records("dlq.events"));
         return DeadLetter.of(scene.records("dlq.events").get(0));
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"gzip", "snappy", "lz4", "zstd"})
-    void a_few_bytes_that_become_many_are_dead_lettered_as_too_large_and_the_key_goes_on(
-            String compression, KafkaServer kafka, PostgresServer postgres) throws Exception {
-        try (Scene scene = Scene.create(kafka, postgres, "asset.events:1", "dlq.events:1")) {
-            Map<String, Object> wide = Map.of(
-                    "compression.type",
-                    compression,
-                    "max.request.size",
-                    2 * BOMB,
-                    "buffer.memory",
-                    4L * BOMB,
-                    "max.in.flight.requests.per.connection",
-                    1);
-            String topic = scene.kafka().physicalTopic("asset.events");
-            try (Producer<byte[], byte[]> producer = scene.kafka().producer(wide)) {
-                producer.send(new ProducerRecord<>(topic, "mallory".getBytes(UTF_8), new byte[BOMB]))
-                        .get();
-            }
-            scene.sendRaw("asset.events", "mallory", event("evt-2", "mallory"));
-            scene.start(runner(scene));
-
-            assertThat(onlyLetter(scene).origin().reason()).isEqualTo(FailureReason.TOO_LARGE);
-            Eventually.holds(() -> handled.equals(List.of("evt-2")), () -> handled);
-        }
     }
 
     private static Stream<Arguments> headers() {
