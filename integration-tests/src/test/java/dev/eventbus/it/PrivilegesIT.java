@@ -15,6 +15,7 @@ import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.it.Events.AssetUpdated;
+import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxRelay;
 import io.github.resilience4j.retry.RetryConfig;
 import java.nio.file.Files;
@@ -22,14 +23,20 @@ import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import javax.sql.DataSource;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitions;
+import org.apache.kafka.clients.consumer.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -48,7 +55,7 @@ class PrivilegesIT {
     PrivilegesIT(KafkaServer kafka, PostgresServer postgres) throws Exception {
         scene = Scene.create(kafka, postgres, "asset.events:2", "dlq.events:1");
         unique = postgres.uniqueName("role");
-        for (String role : List.of("publisher", "relay", "consumer")) {
+        for (String role : List.of("publisher", "relay", "consumer", "adopter")) {
             scene.execute("CREATE ROLE %s LOGIN PASSWORD 'secret'".formatted(named(role)));
         }
         for (Grant grant : documented()) {
@@ -168,7 +175,7 @@ class PrivilegesIT {
     @Test
     void S_18_without_any_one_of_them_publishing_or_the_relays_start_is_refused_with_its_name() throws Exception {
         for (Grant grant : documented()) {
-            if (!grant.role.equals("consumer")) {
+            if (grant.role.equals("publisher") || grant.role.equals("relay")) {
                 without(grant, () -> {
                     if (grant.role.equals("publisher")) {
                         assertThatThrownBy(() -> publish("never"))
@@ -194,11 +201,7 @@ class PrivilegesIT {
     void S_18_a_consumer_needs_all_of_them_to_handle_to_park_to_drain_to_redrive_and_to_purge_and_no_other()
             throws Exception {
         publish("evt-1", "evt-2", "evt-3");
-        try (OutboxRelay relay = relay()) {
-            Eventually.holds(
-                    () -> relay.runOnce() >= 0 && scene.count("SELECT count(*) FROM eventbus_outbox") == 0,
-                    relay::health);
-        }
+        relayAll();
         assertThat(deniedIn("with-all")).isEmpty();
         int needed = 0;
         for (Grant grant : documented()) {
@@ -213,6 +216,44 @@ class PrivilegesIT {
             }
         }
         assertThat(needed).isEqualTo(19);
+    }
+
+    private void relayAll() {
+        try (OutboxRelay relay = relay()) {
+            Eventually.holds(
+                    () -> relay.runOnce() >= 0 && scene.count("SELECT count(*) FROM eventbus_outbox") == 0,
+                    relay::health);
+        }
+    }
+
+    @Test
+    void S_18_who_adopts_partitions_needs_all_of_them_and_no_other() throws Exception {
+        publish("evt-1");
+        relayAll();
+        String topic = scene.kafka().physicalTopic("asset.events");
+        try (Admin admin = scene.kafka().admin();
+                Consumer<byte[], byte[]> client = scene.kafka().consumer(Map.of())) {
+            admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(4)))
+                    .all()
+                    .get();
+            Eventually.holds(() -> client.partitionsFor(topic).size() == 4, () -> client.partitionsFor(topic));
+        }
+        OutboxAdmin adopter = OutboxAdmin.of(scene.outbox(), as("adopter"));
+        Callable<Integer> adoption =
+                () -> adopter.adoptPartitions(scene.kafka(), "asset.events", Duration.ofSeconds(30));
+        int needed = 0;
+        for (Grant grant : documented()) {
+            if (grant.role.equals("adopter")) {
+                needed++;
+                without(
+                        grant,
+                        () -> assertThatThrownBy(adoption::call)
+                                .as("%s", grant)
+                                .hasMessageEndingWith("permission denied for table " + grant.on));
+            }
+        }
+        assertThat(needed).isEqualTo(5);
+        assertThat(adoption.call()).isEqualTo(4);
     }
 
     /**
