@@ -188,7 +188,7 @@ public final class KafkaFaults {
         return new Explanation(
                 ErrorCode.NOT_AUTHORIZED,
                 "does not let this user do that (%s)".formatted(fault.getClass().getSimpleName()),
-                "Ask for the ACL IdempotentWrite on the cluster to publish, or Create to provision topics");
+                "Ask for the ACL Write on the topic to publish (on a broker before 2.8 also IdempotentWrite on the cluster), or Create to provision topics");
     }
 
     private static String list(Set<String> topics) {

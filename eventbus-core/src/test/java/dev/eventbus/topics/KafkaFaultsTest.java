@@ -50,7 +50,8 @@ class KafkaFaultsTest {
                 Arguments.of(GroupAuthorizationException.forGroupId("calculator"), "'calculator'", "ACL Read"),
                 Arguments.of(
                         new TransactionalIdAuthorizationException("no"), "transactional ids", "the prefix eventbus-"),
-                Arguments.of(new ClusterAuthorizationException("no"), "does not let this user", "IdempotentWrite"),
+                Arguments.of(
+                        new ClusterAuthorizationException("no"), "does not let this user", "ACL Write on the topic"),
                 Arguments.of(
                         new NotEnoughReplicasException("1 of 2"),
                         "fewer in-sync replicas",

@@ -3,13 +3,15 @@ package dev.eventbus.it;
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static dev.eventbus.it.Events.HOUSING_UPDATED;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.deadletter.DeadLetter;
+import dev.eventbus.consumer.redrive.PlannedKey;
 import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.consumer.redrive.RedrivePlan;
-import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
 import dev.eventbus.it.Events.AssetUpdated;
@@ -19,7 +21,6 @@ import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.outbox.SendMode;
 import dev.eventbus.topics.KafkaCluster;
 import io.github.resilience4j.retry.RetryConfig;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.PreparedStatement;
 import java.time.Duration;
@@ -27,20 +28,15 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.regex.MatchResult;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewPartitions;
-import org.apache.kafka.common.acl.AccessControlEntry;
-import org.apache.kafka.common.acl.AclBinding;
-import org.apache.kafka.common.acl.AclBindingFilter;
+import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.acl.AclOperation;
-import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.resource.PatternType;
-import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -48,150 +44,51 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/**
- * A broker as it is to be: TLS, passwords by SCRAM, and rights. The ACLs that docs/operations.md names are enough, and without any one of
- * them somebody says which.
- */
+/** On a broker with rights, the ACLs that docs/operations.md names are enough, and without any one of them somebody says which. */
 @ExtendWith(ServersExtension.class)
+@Execution(ExecutionMode.CONCURRENT)
 class AclsIT {
 
-    private static final Path DOCS = Path.of("../docs/operations.md");
     private static final String GROUP = "calculator.asset.events";
 
     @TempDir
     private static Path folder;
 
-    private static Path certificate;
-    private static EmbeddedKafka broker;
-    private static Admin admin;
+    private static SecureBroker broker;
 
     private final Scene scene;
     private final String unique;
-    private final List<Acl> documented;
+    private final Rights rights;
 
     AclsIT(PostgresServer postgres) throws Exception {
         unique = postgres.uniqueName("acls");
-        scene = Scene.create(as("admin"), unique, postgres, "asset.events:2", "housing.events:1", "dlq.events:1");
+        scene = Scene.create(
+                broker.as("admin"), unique, postgres, "asset.events:2", "housing.events:1", "dlq.events:1");
         scene.execute("CREATE TABLE effect (event varchar(128))");
-        documented = documented();
-        List<AclBinding> bindings = documented.stream().map(this::binding).toList();
-        admin.createAcls(bindings).all().get();
-        Eventually.holds(
-                () -> admin.describeAcls(AclBindingFilter.ANY).values().get().containsAll(bindings),
-                () -> "they are not in force");
+        rights = new Rights(broker.admin(), scene);
     }
 
     @BeforeAll
     static void startBroker() throws Exception {
-        certificate = new Certificates(folder).selfSigned("broker", "-ext", Certificates.HERE);
-        broker = EmbeddedKafka.builder()
-                .tls(certificate, Certificates.PASSWORD)
-                .scramUser("admin", "S3CR3T-admin")
-                .scramUser("relay", "S3CR3T-relay")
-                .scramUser("consumer", "S3CR3T-consumer")
-                .scramUser("watcher", "S3CR3T-watcher")
-                .scramUser("redriver", "S3CR3T-redriver")
-                .scramUser("adopter", "S3CR3T-adopter")
-                .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
-                .property("super.users", "User:admin;User:ANONYMOUS") // brokers among themselves have no name
-                .start();
-        admin = as("admin").admin();
+        broker = SecureBroker.start(folder, "relay", "consumer", "watcher", "redriver", "adopter");
     }
 
     @AfterAll
     static void stopBroker() {
-        admin.close();
         broker.close();
     }
 
     @AfterEach
     void close() throws Exception {
         scene.close();
-    }
-
-    private static KafkaCluster as(String user) {
-        return with(settingsOf(user));
-    }
-
-    private static KafkaCluster with(Map<String, Object> settings) {
-        return KafkaCluster.of(settings).named("kafka-events");
-    }
-
-    private static Map<String, Object> settingsOf(String user) {
-        return settings("SASL_SSL", "SCRAM-SHA-512", user, "S3CR3T-" + user);
-    }
-
-    private static Map<String, Object> settings(String protocol, String mechanism, String user, String password) {
-        String module = mechanism.equals("PLAIN") ? "plain.PlainLoginModule" : "scram.ScramLoginModule";
-        Map<String, Object> settings = new HashMap<>(Certificates.trust(certificate));
-        settings.put("bootstrap.servers", broker.bootstrapServers());
-        settings.put("security.protocol", protocol);
-        settings.put("sasl.mechanism", mechanism);
-        settings.put(
-                "sasl.jaas.config",
-                "org.apache.kafka.common.security.%s required username=\"%s\" password=\"%s\";"
-                        .formatted(module, user, password));
-        return settings;
-    }
-
-    /** One operation on one resource. */
-    private record Acl(String user, AclOperation operation, ResourceType type, String name, PatternType pattern) {
-
-        @Override
-        public String toString() {
-            return "%s on %s %s for the %s".formatted(operation, type, name, user);
-        }
-    }
-
-    private static List<Acl> documented() throws Exception {
-        Pattern principal = Pattern.compile("--allow-principal User:(\\w+)");
-        Pattern operation = Pattern.compile("--operation (\\w+)");
-        Pattern resource = Pattern.compile("--(topic|group|transactional-id) (\\S+)");
-        List<Acl> acls = new ArrayList<>();
-        for (String line : Files.readAllLines(DOCS)) {
-            if (line.startsWith("kafka-acls ")) {
-                String user = only(principal, line);
-                PatternType pattern = line.contains("prefixed") ? PatternType.PREFIXED : PatternType.LITERAL;
-                for (String allowed : operation
-                        .matcher(line)
-                        .results()
-                        .map(found -> found.group(1))
-                        .toList()) {
-                    for (MatchResult on : resource.matcher(line).results().toList()) {
-                        acls.add(new Acl(
-                                user,
-                                AclOperation.fromString(allowed.replaceAll("(?<=[a-z])(?=[A-Z])", "_")),
-                                ResourceType.fromString(on.group(1).replace('-', '_')),
-                                on.group(2),
-                                pattern));
-                    }
-                }
-            }
-        }
-        assertThat(acls).hasSizeGreaterThan(5);
-        return acls;
-    }
-
-    private static String only(Pattern pattern, String line) {
-        return pattern.matcher(line).results().findFirst().orElseThrow().group(1);
-    }
-
-    /** In this test's own corner of the broker. */
-    private AclBinding binding(Acl acl) {
-        String name = switch (acl.type) {
-            case TOPIC -> scene.kafka().physicalTopic(acl.name);
-            case GROUP -> scene.group(acl.name);
-            default -> acl.name;
-        };
-        return new AclBinding(
-                new ResourcePattern(acl.type, name, acl.pattern),
-                new AccessControlEntry("User:" + acl.user, "*", acl.operation, AclPermissionType.ALLOW));
     }
 
     private OutboxRelay relay(SendMode mode) {
@@ -255,16 +152,16 @@ class AclsIT {
 
     @Test
     void S_04_without_any_one_of_them_it_is_named_and_nothing_is_lost_and_with_it_all_goes_on() throws Exception {
+        List<Acl> needed = new ArrayList<>(rights.of("relay"));
+        needed.addAll(rights.of("consumer"));
         int rounds = 0;
-        for (Acl acl : documented) {
-            if (!Set.of("relay", "consumer").contains(acl.user)) {
-                continue;
-            }
+        for (Acl acl : needed) {
             rounds++;
-            admin.deleteAcls(List.of(binding(acl).toFilter())).all().get();
+            rights.revoke(acl);
             publish("alice", "mallory");
-            SendMode mode = acl.type == ResourceType.TRANSACTIONAL_ID ? SendMode.STRICT : SendMode.PIPELINED;
-            String named = acl.operation == AclOperation.DESCRIBE_CONFIGS ? "needs the ACL DescribeConfigs" : acl.name;
+            SendMode mode = acl.type() == ResourceType.TRANSACTIONAL_ID ? SendMode.STRICT : SendMode.PIPELINED;
+            String named =
+                    acl.operation() == AclOperation.DESCRIBE_CONFIGS ? "needs the ACL DescribeConfigs" : acl.name();
             try (OutboxRelay relay = relay(mode);
                     ConsumerRunner runner = runner()) {
                 relay.start();
@@ -272,7 +169,7 @@ class AclsIT {
                 Eventually.holds(
                         () -> (relay.health().problems() + " " + runner.health().problems()).contains(named),
                         () -> acl + ": " + relay.health() + " " + runner.health());
-                admin.createAcls(List.of(binding(acl))).all().get();
+                rights.grant(acl);
                 int handled = rounds;
                 Eventually.holds(
                         () -> isAllHandled(handled, handled),
@@ -283,37 +180,131 @@ class AclsIT {
     }
 
     @Test
-    void S_04_so_it_is_for_who_watches_letters_who_redrives_and_who_adopts_partitions() throws Exception {
-        publish("alice", "mallory");
-        try (OutboxRelay relay = relay(SendMode.PIPELINED);
-                ConsumerRunner runner = runner()) {
-            relay.start();
-            runner.start();
-            Eventually.holds(() -> isAllHandled(1, 1), () -> relay.health() + " " + runner.health());
-        }
+    void S_04_who_watches_letters_needs_each_of_his_and_sees_with_them_all_that_came_before() throws Exception {
+        scene.sendRaw("dlq.events", "mallory", "{}");
         List<DeadLetter> seen = new CopyOnWriteArrayList<>();
-        try (ConsumerRunner watcher = ConsumerRunner.builder(mine("watcher"), scene.group("monitoring.dlq.events"))
-                .onDeadLetters("dlq.events", (letter, delivery) -> seen.add(letter))
-                .build()) {
+        rights.withoutEach(rights.of("watcher"), (acl, isSeen) -> {
+            try (ConsumerRunner watcher = watcher(seen)) {
+                watcher.start();
+                Eventually.holds(
+                        () -> watcher.health().problems().toString().contains(rights.resource(acl)),
+                        () -> acl + ": " + watcher.health());
+            }
+            assertThat(seen).as("%s", acl).isEmpty();
+        });
+        try (ConsumerRunner watcher = watcher(seen)) {
             watcher.start();
             Eventually.holds(
                     () -> seen.size() == 1 && watcher.health().problems().isEmpty(), watcher::health);
         }
-        KafkaCluster redriver = mine("redriver");
-        RedrivePlan plan = Redrive.of(redriver, scene.group(GROUP), "dlq.events", scene.inbox())
-                .plan();
-        assertThat(plan.size()).isEqualTo(1);
-        assertThat(plan.run("tried").handedOver()).isEqualTo(1);
+    }
 
-        admin.createPartitions(Map.of(scene.kafka().physicalTopic("asset.events"), NewPartitions.increaseTo(4)))
+    private ConsumerRunner watcher(List<DeadLetter> seen) {
+        return ConsumerRunner.builder(mine("watcher"), scene.group("monitoring.dlq.events"))
+                .onDeadLetters("dlq.events", (letter, delivery) -> seen.add(letter))
+                .build();
+    }
+
+    /** The second letter stands behind the first one, in its partition. */
+    private void handleOneAndFailTwo(SendMode mode) throws Exception {
+        publish("alice", "mallory", "mallory");
+        try (OutboxRelay relay = relay(mode);
+                ConsumerRunner runner = runner()) {
+            relay.start();
+            runner.start();
+            Eventually.holds(() -> isAllHandled(1, 2), () -> relay.health() + " " + runner.health());
+        }
+    }
+
+    @Test
+    void S_04_who_redrives_needs_each_of_his_to_redrive_or_to_say_what_was_handled_since() throws Exception {
+        handleOneAndFailTwo(SendMode.PIPELINED);
+        Redrive redrive = Redrive.of(mine("redriver"), scene.group(GROUP), "dlq.events", scene.inbox());
+        List<Acl> withoutInbox = rights.of("redriver").stream()
+                .filter(this::isForGroupsWithoutInbox)
+                .toList();
+        List<Acl> needed = new ArrayList<>(rights.of("redriver"));
+        needed.removeAll(withoutInbox);
+        for (Acl acl : withoutInbox) {
+            rights.revoke(acl);
+        }
+        rights.withoutEach(needed, (acl, isSeen) -> {
+            if (acl.name().equals("asset.events")) {
+                assertThat(redrive.plan().keys()).as("%s", acl).singleElement().matches(key -> !key.exact());
+            } else {
+                assertThatThrownBy(redrive::plan).as("%s", acl).hasMessageContaining(rights.resource(acl));
+            }
+        });
+        RedrivePlan plan = redrive.plan();
+        assertThat(plan.keys()).singleElement().matches(PlannedKey::exact);
+        assertThat(plan.run("tried").handedOver()).isEqualTo(2);
+    }
+
+    private boolean isForGroupsWithoutInbox(Acl acl) {
+        return acl.operation() == AclOperation.WRITE || acl.operation() == AclOperation.DESCRIBE_CONFIGS;
+    }
+
+    @Test
+    void S_04_who_redrives_for_a_group_without_an_inbox_needs_each_of_his() throws Exception {
+        handleOneAndFailTwo(SendMode.PIPELINED);
+        Redrive redrive =
+                Redrive.of(mine("redriver"), scene.group(GROUP), "dlq.events").stopsAfter(1);
+        rights.withoutEach(rights.of("redriver"), (acl, isSeen) -> {
+            String named =
+                    acl.operation() == AclOperation.DESCRIBE_CONFIGS ? "the ACL DescribeConfigs" : rights.resource(acl);
+            assertThat(troubleOf(redrive)).as("%s", acl).contains(named);
+        });
+        assertThat(redrive.plan().run("tried").handedOver()).isEqualTo(2);
+    }
+
+    private static String troubleOf(Redrive redrive) {
+        try {
+            RedrivePlan plan = redrive.plan();
+            return plan.standings() + " " + plan.run("tried").stopped();
+        } catch (KafkaAccessException e) {
+            return String.valueOf(e.getMessage());
+        }
+    }
+
+    @Test
+    void S_04_who_adopts_partitions_needs_each_of_his() throws Exception {
+        handleOneAndFailTwo(SendMode.STRICT);
+        String topic = scene.kafka().physicalTopic("asset.events");
+        standBeforeTheLastMarks(topic);
+        broker.admin()
+                .createPartitions(Map.of(topic, NewPartitions.increaseTo(4)))
                 .all()
                 .get();
         KafkaCluster adopter = mine("adopter");
-        Eventually.holds(
-                () -> OutboxAdmin.of(scene.outbox(), scene.database())
-                                .adoptPartitions(adopter, "asset.events", Duration.ofSeconds(30), scene.group(GROUP))
-                        == 4,
-                () -> "the new partitions are not known yet");
+        Eventually.holds(() -> partitions(adopter, topic) == 4, () -> "the new partitions are not known yet");
+        Callable<Integer> adoption = () -> OutboxAdmin.of(scene.outbox(), scene.database())
+                .adoptPartitions(adopter, "asset.events", Duration.ofSeconds(30), scene.group(GROUP));
+        rights.withoutEach(
+                rights.of("adopter"),
+                (acl, isSeen) -> assertThatThrownBy(adoption::call)
+                        .as("%s", acl)
+                        .isInstanceOf(KafkaAccessException.class)
+                        .hasMessageContaining(rights.resource(acl)));
+        assertThat(adoption.call()).isEqualTo(4);
+    }
+
+    /** Marks of transactions, which no group has to commit: whether anything else is left is seen only by who reads. */
+    private void standBeforeTheLastMarks(String topic) throws Exception {
+        Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+        try (Consumer<byte[], byte[]> consumer = broker.as("admin").consumer(Map.of())) {
+            consumer.endOffsets(List.of(new TopicPartition(topic, 0), new TopicPartition(topic, 1)))
+                    .forEach((partition, end) -> offsets.put(partition, new OffsetAndMetadata(Math.max(0, end - 1))));
+        }
+        broker.admin()
+                .alterConsumerGroupOffsets(scene.group(GROUP), offsets)
+                .all()
+                .get();
+    }
+
+    private static int partitions(KafkaCluster kafka, String topic) {
+        try (Consumer<byte[], byte[]> consumer = kafka.consumer(Map.of())) {
+            return consumer.partitionsFor(topic).size();
+        }
     }
 
     @ParameterizedTest
@@ -323,9 +314,9 @@ class AclsIT {
         Acl see = new Acl("consumer", AclOperation.DESCRIBE, ResourceType.TOPIC, "housing.events", PatternType.LITERAL);
         Acl read = new Acl("consumer", AclOperation.READ, ResourceType.TOPIC, "housing.events", PatternType.LITERAL);
         if (isSeen) {
-            admin.createAcls(List.of(binding(see))).all().get();
+            rights.grant(see);
         }
-        Map<String, Object> settings = settingsOf("consumer");
+        Map<String, Object> settings = broker.settingsOf("consumer");
         settings.put("group.protocol", protocol);
         settings.put("metadata.max.age.ms", 2_000);
         List<String> assets = new CopyOnWriteArrayList<>();
@@ -333,7 +324,7 @@ class AclsIT {
         try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), scene.kafka())
                         .build();
                 ConsumerRunner runner = ConsumerRunner.builder(
-                                with(settings).topicPrefix(unique + "."), scene.group(GROUP))
+                                broker.with(settings).topicPrefix(unique + "."), scene.group(GROUP))
                         .on(ASSET_UPDATED, (event, delivery) -> assets.add(event.id()))
                         .on(HOUSING_UPDATED, (event, delivery) -> houses.add(event.id()))
                         .afterRetries(AfterRetries.deadLetter("dlq.events"))
@@ -353,14 +344,14 @@ class AclsIT {
             }
             assertThat(houses).isEmpty();
             assertThat(runner.health().problems().toString()).contains(denied);
-            admin.createAcls(List.of(binding(read))).all().get();
+            rights.grant(read);
             Eventually.holds(
                     () -> houses.size() == 1 && runner.health().problems().isEmpty(), runner::health);
         }
     }
 
     private KafkaCluster mine(String user) {
-        return as(user).topicPrefix(unique + ".");
+        return broker.as(user).topicPrefix(unique + ".");
     }
 
     private static Stream<Arguments> wrongWaysIn() {
@@ -377,7 +368,8 @@ class AclsIT {
     void S_03_who_comes_in_another_way_is_refused_says_so_without_a_secret_and_loses_nothing(
             String what, String protocol, String mechanism, String user, String password) throws Exception {
         publish("alice");
-        KafkaCluster wrong = with(settings(protocol, mechanism, user, password)).topicPrefix(unique + ".");
+        KafkaCluster wrong = broker.with(broker.settings(protocol, mechanism, user, password))
+                .topicPrefix(unique + ".");
         try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), wrong)
                         .build();
                 ConsumerRunner runner = runner(wrong)) {

@@ -141,7 +141,11 @@ final class OntoTopics {
         } catch (UnsupportedOperationException e) {
             return compacted; // a cluster in memory compacts nothing
         } catch (ExecutionException | TimeoutException | KafkaException e) {
-            throw KafkaFaults.diagnose(source.kafka(), e, UNTOUCHED);
+            throw KafkaFaults.diagnose(
+                    source.kafka(),
+                    e,
+                    "%s, which asks whether %s are compacted and needs the ACL DescribeConfigs on them"
+                            .formatted(UNTOUCHED, topics));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw KafkaFaults.diagnose(source.kafka(), e, UNTOUCHED);
@@ -221,11 +225,13 @@ final class OntoTopics {
                 letter.value(),
                 RedriveHeaders.put(
                         letter.headers(), source.group(), found.origin().redrives() + 1));
-        String unknown = "whether the letter arrived is not known; run again, those that did are left alone";
+        String unknown = "whether the letter arrived in '%s' is not known; run again, those that did are left alone"
+                .formatted(record.topic());
+        String refused = "the letter was not put back into '%s'".formatted(record.topic());
         try {
             producer.send(record).get(ANSWER_SECONDS, TimeUnit.SECONDS);
         } catch (ExecutionException | TimeoutException | KafkaException e) {
-            throw KafkaFaults.diagnose(source.kafka(), e, refuses(e) ? "the letter was not put back" : unknown);
+            throw KafkaFaults.diagnose(source.kafka(), e, refuses(e) ? refused : unknown);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw KafkaFaults.diagnose(source.kafka(), e, unknown);
