@@ -14,6 +14,7 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.regex.Pattern;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 
@@ -22,6 +23,9 @@ final class CliSettings {
 
     private static final String ENVIRONMENT = "EVENTBUS_";
     private static final String KAFKA = "kafka.";
+
+    /** Kubernetes tells each process of the services beside it so; one may be called {@code eventbus-kafka-bootstrap}. */
+    private static final Pattern SERVICE = Pattern.compile(".*\\.(service\\.host|(service\\.)?port(\\..*)?)");
 
     private static final Set<String> KNOWN = Set.of(
             "cluster.name",
@@ -73,7 +77,9 @@ final class CliSettings {
                 String setting = name.substring(ENVIRONMENT.length())
                         .toLowerCase(Locale.ROOT)
                         .replace('_', '.');
-                if (KNOWN.contains(setting) || setting.startsWith(KAFKA)) {
+                if (KNOWN.contains(setting)
+                        || setting.startsWith(KAFKA)
+                                && !SERVICE.matcher(setting).matches()) {
                     values.put(setting, value);
                 }
             }

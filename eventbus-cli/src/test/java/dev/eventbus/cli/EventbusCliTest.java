@@ -39,6 +39,21 @@ class EventbusCliTest {
     }
 
     @Test
+    void what_kubernetes_says_of_a_service_is_no_setting() {
+        CliSettings settings = CliSettings.of(
+                null,
+                Map.of(
+                        "EVENTBUS_KAFKA_BOOTSTRAP_SERVERS", "localhost:1",
+                        "EVENTBUS_KAFKA_BOOTSTRAP_SERVICE_HOST", "10.0.0.1",
+                        "EVENTBUS_KAFKA_BOOTSTRAP_SERVICE_PORT", "9092",
+                        "EVENTBUS_KAFKA_BOOTSTRAP_SERVICE_PORT_TCP_CLIENTS", "9092",
+                        "EVENTBUS_KAFKA_BOOTSTRAP_PORT", "tcp://10.0.0.1:9092",
+                        "EVENTBUS_KAFKA_BOOTSTRAP_PORT_9092_TCP_ADDR", "10.0.0.1"));
+        assertThat(settings.toString()).isEqualTo("settings [kafka.bootstrap.servers]");
+        assertThat(settings.kafka().bootstrapServers()).isEqualTo("localhost:1");
+    }
+
+    @Test
     void the_environment_counts_more_than_the_file_and_no_value_is_ever_told() throws IOException {
         Path file = folder.resolve("eventbus.properties");
         Files.writeString(file, "database.password = " + SECRET + "\ngroup = from the file\nkafka.acks = all\n");

@@ -120,8 +120,8 @@ final class FailStopProducer implements KafkaSink {
         settings.put(ProducerConfig.METADATA_MAX_AGE_CONFIG, METADATA_AGE.toMillis());
         settings.put(ProducerConfig.METADATA_MAX_IDLE_CONFIG, (long) Integer.MAX_VALUE);
         settings.put(ProducerConfig.BUFFER_MEMORY_CONFIG, (long) BUFFER_BYTES);
-        settings.put(
-                ProducerConfig.MAX_REQUEST_SIZE_CONFIG, Math.max(1024 * 1024, maxEventBytes + RECORD_OVERHEAD_BYTES));
+        long largest = Math.max(1024 * 1024, (long) maxEventBytes + RECORD_OVERHEAD_BYTES);
+        settings.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, (int) Math.min(Integer.MAX_VALUE, largest));
         return settings;
     }
 

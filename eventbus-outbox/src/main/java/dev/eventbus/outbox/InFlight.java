@@ -33,8 +33,8 @@ final class InFlight {
     private static final Duration STUCK_AFTER = Duration.ofMillis(100);
     private static final long RETRY_LOCKED_AFTER = Duration.ofSeconds(1).toNanos();
 
-    /** A partition that has acknowledged nothing for so long may have forgotten the producer, and is cold again. */
-    private static final long COLD_AFTER = Duration.ofHours(1).toNanos();
+    /** A partition that had nothing to acknowledge for so long may be another of its name, which does not know the producer. */
+    private static final long COLD_AFTER = Duration.ofSeconds(1).toNanos();
 
     /** Shard of a lane that has rows of several. */
     static final int ANY_SHARD = -1;
@@ -84,7 +84,8 @@ final class InFlight {
 
         /** Whether the partition would take the producer's second record without its first. In a transaction that is no harm. */
         boolean isCold(long now) {
-            return shard == ANY_SHARD && (ackedAt.isEmpty() || now - ackedAt.getAsLong() > COLD_AFTER);
+            return shard == ANY_SHARD
+                    && (ackedAt.isEmpty() || handedOver.isEmpty() && now - ackedAt.getAsLong() > COLD_AFTER);
         }
     }
 

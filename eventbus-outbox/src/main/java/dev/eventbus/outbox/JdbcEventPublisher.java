@@ -14,7 +14,9 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /** Writes events through a borrowed connection. Everything that can be refused is refused before the first statement. */
 final class JdbcEventPublisher implements EventPublisher {
@@ -82,15 +84,39 @@ final class JdbcEventPublisher implements EventPublisher {
 
     private void borrow(Request request, Work work) {
         AtomicInteger runs = new AtomicInteger();
+        CompletableFuture<@Nullable Void> end = new CompletableFuture<>();
         connections.with(connection -> {
             if (runs.incrementAndGet() != 1) {
                 throw request.refused(
                         ErrorCode.NO_TRANSACTION,
                         "the connection source ran the work twice, or after it had returned; the second run wrote nothing, the first stands or falls with its transaction. Run it once, before with() returns.");
             }
-            run(request, connection, work);
+            try {
+                run(request, connection, work);
+                end.complete(null);
+            } catch (RuntimeException | Error e) {
+                end.completeExceptionally(e);
+                throw e;
+            }
         });
-        if (runs.getAndSet(1) == 0) {
+        checkEnded(request, runs.getAndSet(1), end);
+    }
+
+    /** The source may have kept a failure to itself, or given the work to another thread. */
+    private static void checkEnded(Request request, int begun, CompletableFuture<@Nullable Void> end) {
+        if (end.isCompletedExceptionally()) {
+            Throwable kept = end.handle((done, e) -> e).join();
+            if (kept instanceof Error error) {
+                throw error;
+            }
+            throw (RuntimeException) kept;
+        }
+        if (begun != 0 && !end.isDone()) {
+            throw request.refused(
+                    ErrorCode.NO_TRANSACTION,
+                    "the connection source returned while the work was still running, so it may be written in whatever transaction comes next, or in none. Roll yours back, and run the work in the calling thread, before with() returns.");
+        }
+        if (begun == 0) {
             throw request.refused(
                     ErrorCode.NO_TRANSACTION,
                     "the connection source did not lend a connection: no transaction is active in this thread. Nothing was written; an event outside your transaction would survive its rollback. Publish inside the transaction, or pass its connection: outbox.within(connection).");

@@ -21,6 +21,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -210,21 +211,29 @@ public final class OutboxAdmin {
      * @return how many it unblocked
      */
     public int unblockAll(String reason) throws SQLException {
-        Instant begun = inTransaction(connection -> outbox.store().now(connection));
+        Instant now = inTransaction(connection -> outbox.store().now(connection));
         int unblocked = 0;
-        List<Block> wanted;
+        List<Block> wanted = blockedFor(reason);
+        Instant begun = Stream.concat(
+                        Stream.of(now), wanted.stream().map(Block::since)) // the clock may have gone back since
+                .max(Instant::compareTo)
+                .orElse(now);
         do {
-            wanted =
-                    inTransaction(connection ->
-                                    blocks.find(connection, new Filter(null, null, null, reason), MOST_KEYS))
-                            .stream()
-                            .filter(block -> !block.since().isAfter(begun))
-                            .toList();
             for (Block block : wanted) {
                 unblocked += unblock(block.topic(), block.key()) ? 1 : 0;
             }
-        } while (wanted.size() == MOST_KEYS);
+            boolean more = wanted.size() == MOST_KEYS;
+            wanted = !more
+                    ? List.of()
+                    : blockedFor(reason).stream()
+                            .filter(block -> !block.since().isAfter(begun))
+                            .toList();
+        } while (!wanted.isEmpty());
         return unblocked;
+    }
+
+    private List<Block> blockedFor(String reason) throws SQLException {
+        return inTransaction(connection -> blocks.find(connection, new Filter(null, null, null, reason), MOST_KEYS));
     }
 
     /**

@@ -280,7 +280,7 @@ public final class OutboxRelay implements AutoCloseable {
          * @throws IllegalArgumentException if it is not 1 s to 5 min
          */
         public Builder lease(Duration lease) {
-            if (lease.compareTo(Duration.ofSeconds(1)) < 0 || lease.compareTo(Duration.ofMinutes(5)) > 0) {
+            if (lease.compareTo(Duration.ofSeconds(1)) < 0 || lease.compareTo(ShardLeases.LONGEST) > 0) {
                 throw new IllegalArgumentException("lease must be 1 s to 5 min, was %s".formatted(lease));
             }
             this.lease = lease;

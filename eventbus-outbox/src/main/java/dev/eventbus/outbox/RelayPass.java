@@ -56,7 +56,6 @@ final class RelayPass {
     private final Outage database;
     private final Outage cluster;
     private final ClusterWatch watch;
-
     private boolean more;
     private boolean coldAwaited;
     private @Nullable StartRefusedException refusal;
@@ -385,7 +384,8 @@ final class RelayPass {
         boolean up = database.problem().isEmpty()
                 && reached
                 && watch.problem().isEmpty()
-                && inFlight.heldUp().isEmpty();
+                && inFlight.heldUp().isEmpty()
+                && !leases.lackShards();
         return new RelayHealth(
                 up,
                 false,

@@ -6,6 +6,7 @@ import dev.eventbus.outbox.sql.Shards;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -16,6 +17,7 @@ import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.LongSupplier;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,11 +30,20 @@ final class ShardLeases {
 
     private static final Logger LOG = LoggerFactory.getLogger(ShardLeases.class);
 
+    /** Of any relay. */
+    static final Duration LONGEST = Duration.ofMinutes(5);
+
     /** How long a shard that is to be given back may wait for what is on its way to Kafka. */
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(5);
 
     private static final String LOCKED =
             "No relay has shards %s, though they have been free for a lease: a session holds the lock of their rows in eventbus_relay_lease. Their events wait in the outbox and lose nothing, other shards flow. Let that session commit, or end it: PostgreSQL lists it in pg_locks and pg_stat_activity, MariaDB in information_schema.INNODB_TRX.";
+
+    private static final String ABSENT =
+            "eventbus_relay_lease has rows for %d of %d shards: events of the others wait in the outbox, and nobody sends them. INSERT INTO eventbus_relay_lease (shard) each that is missing of 0 to 15.";
+
+    private static final String FAR_AHEAD =
+            "The leases of shards %s run for longer than any relay takes one, so the database's clock went back. An owner that lives sets them right within seconds; these were not. Their events wait in the outbox and lose nothing until that time. If their owner %s is no more: UPDATE eventbus_relay_lease SET owner = NULL, lease_until = NULL of these shards, and DELETE its row from eventbus_relay_member.";
 
     private final LeaseStore store;
     private final Duration lease;
@@ -46,6 +57,14 @@ final class ShardLeases {
 
     /** Free shards of our share that could not be taken, each with the local time since when. */
     private final TreeMap<Integer, Long> locked = new TreeMap<>();
+
+    /** Shards of others whose leases run for too long, each with the local time since when. */
+    private final TreeMap<Integer, Long> farAhead = new TreeMap<>();
+
+    private SortedSet<String> farAheadOwners = new TreeSet<>();
+
+    /** How many shards have a row at all. */
+    private int present = Shards.COUNT;
 
     /** How many relays are alive, this one among them; 0 before the first tick. */
     private int relays;
@@ -152,6 +171,8 @@ final class ShardLeases {
         Map<Integer, Long> now = mine(leases);
         long shortest = shortestLeft(leases, now.keySet());
         claim(connection, leases, share, now);
+        present = leases.size();
+        lookForFarAhead(leases);
         Set<Integer> gained = differing(now, epochs);
         Set<Integer> lost = differing(epochs, now);
         epochs.clear();
@@ -213,14 +234,44 @@ final class ShardLeases {
         refused.forEach(shard -> locked.putIfAbsent(shard, nanoTime.getAsLong()));
     }
 
+    private void lookForFarAhead(List<Lease> leases) {
+        List<Lease> found = leases.stream()
+                .filter(seen -> seen.owner() != null && seen.millisLeft() > LONGEST.toMillis())
+                .toList();
+        farAhead.keySet().retainAll(found.stream().map(Lease::shard).toList());
+        found.forEach(seen -> farAhead.putIfAbsent(seen.shard(), nanoTime.getAsLong()));
+        farAheadOwners =
+                found.stream().map(seen -> String.valueOf(seen.owner())).collect(Collectors.toCollection(TreeSet::new));
+    }
+
     /** What a person should know, with the way out. Who was merely faster shows as the owner a tick later. */
     List<String> problems() {
+        List<String> problems = new ArrayList<>();
+        List<Integer> waiting = forALease(locked);
+        if (!waiting.isEmpty()) {
+            problems.add(LOCKED.formatted(waiting));
+        }
+        List<Integer> out = forALease(farAhead);
+        if (!out.isEmpty()) {
+            problems.add(FAR_AHEAD.formatted(out, farAheadOwners));
+        }
+        if (present < Shards.COUNT) {
+            problems.add(ABSENT.formatted(present, Shards.COUNT));
+        }
+        return problems;
+    }
+
+    private List<Integer> forALease(Map<Integer, Long> since) {
         long now = nanoTime.getAsLong();
-        List<Integer> waiting = locked.entrySet().stream()
+        return since.entrySet().stream()
                 .filter(shard -> now - shard.getValue() >= lease.toNanos())
                 .map(Map.Entry::getKey)
                 .toList();
-        return waiting.isEmpty() ? List.of() : List.of(LOCKED.formatted(waiting));
+    }
+
+    /** Whether there are shards that nobody can have. */
+    boolean lackShards() {
+        return present < Shards.COUNT || !forALease(farAhead).isEmpty();
     }
 
     private static Set<Integer> differing(Map<Integer, Long> from, Map<Integer, Long> to) {

@@ -87,18 +87,28 @@ class InFlightTest {
         assertThat(inFlight.awaitingDelete()).hasSize(1);
     }
 
-    /** The broker may have forgotten the producer meanwhile, and a record that fails does not make it known. */
+    /** Its topic may have been deleted and made again meanwhile, and a record that fails does not make the producer known. */
     @Test
-    void a_partition_stays_cold_after_a_long_silence_until_it_acknowledges_again() {
+    void a_partition_stays_cold_after_a_second_without_work_until_it_acknowledges_again() {
         inFlight.deleted(acked(ASSETS, "bob", 0, 1));
         InFlight.Lane lane = inFlight.lanes().iterator().next();
         assertThat(lane.isCold(nanos.get())).isFalse();
-        nanos.addAndGet(Duration.ofHours(2).toNanos());
+        nanos.addAndGet(Duration.ofMillis(1_001).toNanos());
         assertThat(lane.isCold(nanos.get())).isTrue();
         inFlight.add(row(ASSETS, "bob", 0), ASSETS, 0);
         inFlight.takeBack(inFlight.handOver(lane));
         assertThat(lane.isCold(nanos.get())).as("it was only tried").isTrue();
         acked(ASSETS, "bob", 0, 1);
+        assertThat(lane.isCold(nanos.get())).isFalse();
+    }
+
+    @Test
+    void a_partition_that_takes_long_to_acknowledge_is_not_cold() {
+        inFlight.deleted(acked(ASSETS, "bob", 0, 1));
+        InFlight.Lane lane = inFlight.lanes().iterator().next();
+        inFlight.add(row(ASSETS, "bob", 0), ASSETS, 0);
+        inFlight.handOver(lane);
+        nanos.addAndGet(Duration.ofSeconds(5).toNanos());
         assertThat(lane.isCold(nanos.get())).isFalse();
     }
 

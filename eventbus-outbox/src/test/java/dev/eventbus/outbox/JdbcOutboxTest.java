@@ -27,6 +27,10 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -257,6 +261,62 @@ class JdbcOutboxTest {
             tx.commit();
         }
         assertThat(database.ids()).containsExactly("evt-1");
+    }
+
+    @Test
+    void a_failure_that_the_connection_source_keeps_to_itself_is_thrown_all_the_same() throws SQLException {
+        try (Connection autoCommit = database.dataSource.getConnection()) {
+            assertThatThrownBy(() -> outbox.joining(work -> {
+                                try {
+                                    work.accept(autoCommit);
+                                } catch (RuntimeException kept) {
+                                    // as a careless source does
+                                }
+                            })
+                            .publish(event("evt-1", "bob")))
+                    .isInstanceOf(PublishRefusedException.class)
+                    .hasMessageContaining("auto-commit");
+        }
+        assertThat(database.ids()).isEmpty();
+    }
+
+    @Test
+    void a_connection_source_that_returns_before_the_work_has_ended_is_refused() throws Exception {
+        CountDownLatch begun = new CountDownLatch(1);
+        CountDownLatch refused = new CountDownLatch(1);
+        ExecutorService elsewhere = Executors.newSingleThreadExecutor();
+        try (Connection tx = database.begin()) {
+            Connection slow = (Connection) Proxy.newProxyInstance(
+                    Connection.class.getClassLoader(),
+                    new Class<?>[] {Connection.class},
+                    (proxy, method, arguments) -> {
+                        begun.countDown();
+                        refused.await();
+                        return method.invoke(tx, arguments);
+                    });
+            List<Future<?>> late = new ArrayList<>();
+            assertThatThrownBy(() -> outbox.joining(work -> {
+                                late.add(elsewhere.submit(() -> work.accept(slow)));
+                                awaited(begun);
+                            })
+                            .publish(event("evt-1", "bob")))
+                    .isInstanceOf(PublishRefusedException.class)
+                    .hasMessageContaining("still running");
+            refused.countDown();
+            late.get(0).get();
+            tx.rollback();
+        } finally {
+            elsewhere.shutdownNow();
+        }
+        assertThat(database.ids()).isEmpty();
+    }
+
+    private static void awaited(CountDownLatch latch) {
+        try {
+            latch.await();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     @Test

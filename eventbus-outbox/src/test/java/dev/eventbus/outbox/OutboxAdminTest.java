@@ -300,6 +300,13 @@ class OutboxAdminTest {
     }
 
     @Test
+    void what_was_blocked_before_the_clock_went_back_is_unblocked_too() throws SQLException {
+        blockBob();
+        database.update("UPDATE \"eventbus_blocked_key\" SET since = DATEADD('DAY', 30, CURRENT_TIMESTAMP)");
+        assertThat(admin.unblockAll("REFUSED")).isEqualTo(1);
+    }
+
+    @Test
     void a_connection_goes_back_as_it_came() throws SQLException {
         try (Connection shared = database.dataSource.getConnection()) {
             shared.setTransactionIsolation(Connection.TRANSACTION_SERIALIZABLE);

@@ -1,7 +1,9 @@
 package dev.eventbus.outbox;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.eventbus.StartRefusedException;
 import dev.eventbus.outbox.sql.H2OutboxSql;
 import dev.eventbus.outbox.sql.RelayConnection;
 import dev.eventbus.outbox.sql.TableNames;
@@ -48,6 +50,38 @@ class RelayConnectionTest {
         restoreFails = true;
         open(new SQLException("no such table", "42S02"));
         assertThat(calls).containsSubsequence("abort", "close");
+    }
+
+    @Test
+    void a_relay_does_not_start_where_shards_have_no_lease() {
+        database.update("DELETE FROM \"eventbus_relay_lease\" WHERE shard = 3");
+        assertThatThrownBy(() -> connection(database.outbox).get())
+                .isInstanceOf(StartRefusedException.class)
+                .hasMessageContaining("has rows for 15 shards, not 16");
+    }
+
+    /** Their relays would share the leases, and each would send what lies in its own part of the shards. */
+    @Test
+    void a_relay_does_not_start_in_the_schema_of_another_outbox() throws SQLException {
+        JdbcOutbox other = JdbcOutbox.h2().table("billing");
+        other.createTables(database.dataSource);
+        RelayConnection first = connection(database.outbox);
+        first.get();
+        first.close();
+        assertThatThrownBy(() -> connection(other).get())
+                .isInstanceOf(StartRefusedException.class)
+                .hasMessageContaining("events are in eventbus_outbox, this one's are in billing");
+    }
+
+    private RelayConnection connection(JdbcOutbox outbox) {
+        return new RelayConnection(database.dataSource, new H2OutboxSql(outbox.names()), Duration.ofSeconds(10));
+    }
+
+    @Test
+    void the_largest_request_has_room_for_the_largest_event_whatever_limit_is_said() {
+        assertThat(FailStopProducer.settings(100)).containsEntry("max.request.size", 1024 * 1024);
+        assertThat(FailStopProducer.settings(1024 * 1024)).containsEntry("max.request.size", 1024 * 1024 + 65_536);
+        assertThat(FailStopProducer.settings(Integer.MAX_VALUE)).containsEntry("max.request.size", Integer.MAX_VALUE);
     }
 
     /** Opens a connection of a pool whose isolation is SERIALIZABLE, begins a transaction and drops it. */

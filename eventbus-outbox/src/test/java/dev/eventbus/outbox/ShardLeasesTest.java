@@ -285,4 +285,32 @@ class ShardLeasesTest {
         assertThat(one.owned()).isEmpty();
         assertThat(tick(one).gained()).as("nobody had taken them").hasSize(Shards.COUNT);
     }
+
+    @Test
+    void a_lease_beyond_any_relays_is_told_if_its_owner_does_not_set_it_right() throws SQLException {
+        ShardLeases one = relay("one");
+        database.update(
+                "UPDATE \"eventbus_relay_lease\" SET owner = 'dead', lease_until = DATEADD('HOUR', 1, CURRENT_TIMESTAMP)");
+        tick(one);
+        assertThat(one.problems()).as("its owner may be about to renew it").isEmpty();
+        assertThat(one.lackShards()).isFalse();
+        pass(LEASE);
+        tick(one);
+        assertThat(one.problems()).singleElement().asString().contains("clock went back", "dead");
+        assertThat(one.lackShards()).isTrue();
+        database.update("UPDATE \"eventbus_relay_lease\" SET owner = NULL, lease_until = NULL");
+        tick(one);
+        assertThat(one.problems()).isEmpty();
+        assertThat(one.owned()).hasSize(Shards.COUNT);
+    }
+
+    @Test
+    void rows_that_are_gone_are_told() throws SQLException {
+        ShardLeases one = relay("one");
+        tick(one);
+        database.update("DELETE FROM \"eventbus_relay_lease\" WHERE shard = 3");
+        tick(one);
+        assertThat(one.problems()).singleElement().asString().contains("rows for 15 of 16 shards");
+        assertThat(one.lackShards()).isTrue();
+    }
 }

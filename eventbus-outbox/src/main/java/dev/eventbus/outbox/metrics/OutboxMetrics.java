@@ -43,7 +43,8 @@ import org.slf4j.LoggerFactory;
  * their own; more are counted together as {@code other}.
  *
  * <p>One object for one outbox and one relay of a process; thread-safe. {@link #close()} ends the thread and takes the meters out of
- * the registry, for good: what goes on being published or sent is not counted any more.
+ * the registry, for good: what goes on being published or sent is not counted any more. Several outboxes of a process that send to topics
+ * of one name count into one meter of a registry: close them together, or give each a registry of its own.
  */
 public final class OutboxMetrics implements RelayListener, AutoCloseable {
 

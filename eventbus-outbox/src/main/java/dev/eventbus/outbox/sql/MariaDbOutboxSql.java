@@ -30,10 +30,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
 
     private static final int LONGEST_LIST = 512;
 
-    /**
-     * Rows of one shard; a fetch has one of these for every owned shard. Only what orders and bounds them: payloads would make the
-     * server write the union to disk.
-     */
+    /** Rows of one owned shard; only what orders and bounds them, since with payloads the server writes the union to disk. */
     private static final String ROWS_OF_A_SHARD = """
             (SELECT CAST(? AS signed) AS turn, o.shard, o.seq,
                     COALESCE(OCTET_LENGTH(o.payload), 0) + COALESCE(OCTET_LENGTH(o.headers), 0) AS size
@@ -393,6 +390,11 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
 
     @Override
     public Map<String, String> sessionSettings(Duration lease) {
-        return Map.of();
+        return MariaDbSessionSql.settings(lease);
+    }
+
+    @Override
+    public String exchange(Connection session, String setting, String value) throws SQLException {
+        return MariaDbSessionSql.exchange(session, setting, value);
     }
 }

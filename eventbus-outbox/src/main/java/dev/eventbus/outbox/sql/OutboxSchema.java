@@ -134,7 +134,11 @@ public final class OutboxSchema {
             checkServer(connection, problems);
             if (forRelay) {
                 checkPrivileges(connection, place, problems);
+                checkLeases(connection, place, problems);
             }
+        }
+        if (problems.isEmpty() && forRelay) {
+            checkOwner(connection, place, problems);
         }
         if (!problems.isEmpty()) {
             throw StartRefusedException.of(ErrorCode.OUTBOX_UNUSABLE, "Outbox", problems);
@@ -190,6 +194,32 @@ public final class OutboxSchema {
                         "eventbus_key_lock in schema '%s' has %d rows, not %d: lockKeys() could not lock every key. Run the last statement of %s."
                                 .formatted(place.schema(), row.getInt(1), KEY_LOCKS, resource()));
             }
+        }
+    }
+
+    private void checkLeases(Connection connection, Place place, List<String> problems) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.leases());
+                ResultSet rows = query.executeQuery()) {
+            int shards = 0;
+            while (rows.next()) {
+                shards++;
+            }
+            if (shards != Shards.COUNT) {
+                problems.add(
+                        "eventbus_relay_lease in schema '%s' has rows for %d shards, not %d: events of the others would wait for ever. Run the statement of %s that inserts them."
+                                .formatted(place.schema(), shards, Shards.COUNT, resource()));
+            }
+        }
+    }
+
+    /** Relays of two event tables would share one set of leases, and each send half of its own events. */
+    private void checkOwner(Connection connection, Place place, List<String> problems) throws SQLException {
+        String events = sql.names().events();
+        String known = new OutboxStore(sql).metaOnce(connection, "event_table", events);
+        if (!events.equals(known)) {
+            problems.add(
+                    "the tables in schema '%s' belong to the outbox whose events are in %s, this one's are in %s: their relays would share the shards, and each would send a part of its events only. Give each outbox a schema of its own: .schema(\"...\"). If the table was renamed, set the row event_table of eventbus_meta to %s."
+                            .formatted(place.schema(), known, events, events));
         }
     }
 

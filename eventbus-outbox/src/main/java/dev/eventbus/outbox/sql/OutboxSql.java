@@ -183,8 +183,8 @@ public interface OutboxSql {
     /** Settings of a relay's session, name to value; empty where there are none. Its transactions may stand still for a lease. */
     Map<String, String> sessionSettings(Duration lease);
 
-    /** Sets a session setting and returns its old value: name, name, value. Used only if there are settings. */
-    default String exchangeSetting() {
+    /** Gives a setting of a session another value, and returns the one before. Called only if there are settings. */
+    default String exchange(Connection session, String setting, String value) throws SQLException {
         throw new UnsupportedOperationException("%s has no session settings that a relay needs".formatted(database()));
     }
 }

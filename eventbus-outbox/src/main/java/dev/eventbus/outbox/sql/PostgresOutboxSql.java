@@ -327,9 +327,17 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
-    public String exchangeSetting() {
-        return """
+    public String exchange(Connection session, String setting, String value) throws SQLException {
+        try (PreparedStatement exchange = session.prepareStatement("""
                 SELECT current_setting(?), set_config(?, ?, false)
-                """;
+                """)) {
+            exchange.setString(1, setting);
+            exchange.setString(2, setting);
+            exchange.setString(3, value);
+            try (ResultSet old = exchange.executeQuery()) {
+                old.next();
+                return old.getString(1);
+            }
+        }
     }
 }

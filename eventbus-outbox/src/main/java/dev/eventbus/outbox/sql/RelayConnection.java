@@ -1,8 +1,6 @@
 package dev.eventbus.outbox.sql;
 
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -82,25 +80,13 @@ public final class RelayConnection {
             opened.setAutoCommit(true);
             opened.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
             for (Map.Entry<String, String> setting : sql.sessionSettings(lease).entrySet()) {
-                saved.settings().put(setting.getKey(), exchange(opened, setting.getKey(), setting.getValue()));
+                saved.settings().put(setting.getKey(), sql.exchange(opened, setting.getKey(), setting.getValue()));
             }
             new OutboxSchema(sql).verifyForRelay(opened);
             return opened;
         } catch (SQLException | RuntimeException e) {
             close();
             throw e;
-        }
-    }
-
-    private String exchange(Connection on, String name, String value) throws SQLException {
-        try (PreparedStatement exchange = on.prepareStatement(sql.exchangeSetting())) {
-            exchange.setString(1, name);
-            exchange.setString(2, name);
-            exchange.setString(3, value);
-            try (ResultSet old = exchange.executeQuery()) {
-                old.next();
-                return old.getString(1);
-            }
         }
     }
 
@@ -137,7 +123,7 @@ public final class RelayConnection {
                 open.setAutoCommit(true);
             }
             for (Map.Entry<String, String> setting : saved.settings().entrySet()) {
-                exchange(open, setting.getKey(), setting.getValue());
+                sql.exchange(open, setting.getKey(), setting.getValue());
             }
             open.setTransactionIsolation(saved.isolation());
             open.setAutoCommit(saved.autoCommit());
