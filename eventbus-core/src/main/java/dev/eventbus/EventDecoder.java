@@ -3,6 +3,7 @@ package dev.eventbus;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.Iso8601;
 import dev.eventbus.internal.Utf8;
 import java.time.DateTimeException;
 import java.time.Instant;

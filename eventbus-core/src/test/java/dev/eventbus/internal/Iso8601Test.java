@@ -1,4 +1,4 @@
-package dev.eventbus;
+package dev.eventbus.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,4 +1,4 @@
-package dev.eventbus;
+package dev.eventbus.internal;
 
 import java.time.DateTimeException;
 import java.time.Instant;
@@ -8,7 +8,7 @@ import java.time.LocalDate;
  * Reads instants as {@link Instant#parse} does. What is written as an {@code Instant} writes itself, such as {@code
  * 2025-01-15T10:35:00.123Z}, is taken digit by digit; all else is left to it.
  */
-final class Iso8601 {
+public final class Iso8601 {
 
     /** Digits, and {@code 0} where one stands. */
     private static final String SHAPE = "0000-00-00T00:00:00";
@@ -18,7 +18,7 @@ final class Iso8601 {
     private Iso8601() {}
 
     /** @throws DateTimeException if it is no instant */
-    static Instant parse(String text) {
+    public static Instant parse(String text) {
         if (!hasUsualShape(text)) {
             return Instant.parse(text);
         }
