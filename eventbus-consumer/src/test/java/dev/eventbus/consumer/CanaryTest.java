@@ -27,9 +27,11 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.slf4j.LoggerFactory;
 
 /** Keys, payloads, headers and the texts of exceptions have a canary in them, which must not come out of any log line or label. */
+@Isolated("reads all that is logged")
 class CanaryTest extends SteppedRunner {
 
     private static final String CANARY = "canary7f3a";

@@ -36,9 +36,12 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Parked keys of a runner on threads: lanes and drains beside each other, and a close in the middle. */
 @Timeout(180)
+@Execution(ExecutionMode.CONCURRENT)
 class ParkingThreadsTest {
 
     private final JdbcDataSource database = new JdbcDataSource();

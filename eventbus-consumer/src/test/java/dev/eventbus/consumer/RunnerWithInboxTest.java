@@ -36,11 +36,13 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.slf4j.LoggerFactory;
 
 /** A runner with an inbox in H2: the inbox decides how an event ended, whoever asks. */
+@Isolated("reads all that is logged")
 class RunnerWithInboxTest {
 
     private final JdbcDataSource database = new JdbcDataSource();

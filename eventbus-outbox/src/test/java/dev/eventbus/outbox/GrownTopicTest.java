@@ -11,8 +11,11 @@ import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** What a relay does while somebody adopts the new partitions of a topic. */
+@Execution(ExecutionMode.CONCURRENT)
 class GrownTopicTest {
 
     private static final String RECORD = "partitions.kafka-events.asset.events";

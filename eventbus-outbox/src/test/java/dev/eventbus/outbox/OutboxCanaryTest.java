@@ -26,9 +26,11 @@ import org.apache.kafka.common.errors.TimeoutException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.slf4j.LoggerFactory;
 
 /** S-09: keys, payloads, headers and what the database says have a canary in them, which must not come out of a log line, a label, a health or an exception. */
+@Isolated("reads all that is logged")
 class OutboxCanaryTest {
 
     private static final String CANARY = "canary7f3a";

@@ -21,7 +21,9 @@ import java.util.stream.Collectors;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 
+@Isolated("looks at all threads there are")
 class OutboxMetricsTest {
 
     private final FakeKafka kafka = new FakeKafka();

@@ -11,9 +11,11 @@ import java.util.concurrent.Future;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /** A relay that is closed while it starts. */
 @Timeout(60)
+@Isolated("looks at all threads there are")
 class RelayStartTest {
 
     private final TestDatabase database = new TestDatabase();

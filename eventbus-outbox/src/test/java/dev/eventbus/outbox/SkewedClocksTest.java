@@ -10,10 +10,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Two relays of one outbox, of which one has a clock that is an hour fast or slow. Who owns what is between the database and them. */
+@Execution(ExecutionMode.CONCURRENT)
 class SkewedClocksTest {
 
     private static final Duration LEASE = Duration.ofSeconds(6);
