@@ -3,9 +3,10 @@ package dev.eventbus;
 /**
  * What can be wrong, each with a code that never changes its meaning: it begins the message of every {@link EventBusException} but
  * {@link DecodeException}, whose text goes into dead letters beside its reason. So a log line can be searched for and an alert can be
- * made of it. The page {@code docs/errors.md} is made of this list.
+ * made of it. Some are never thrown: a risk, and a problem in {@code health()} and the log, begin with theirs. The page {@code docs/errors.md} is
+ * made of this list.
  *
- * <p>1xxx Kafka, 2xxx publishing, 3xxx consuming, 4xxx relaying, 5xxx settings and topics.
+ * <p>1xxx Kafka, 2xxx publishing, 3xxx consuming, 4xxx relaying, 5xxx settings and topics, 6xxx servers for tests.
  */
 public enum ErrorCode {
     TOPIC_MISSING(
@@ -43,6 +44,11 @@ public enum ErrorCode {
             "The broker refuses the credentials.",
             "Events wait in the outbox; a runner waits.",
             "Check user and password in sasl.jaas.config, sasl.mechanism and security.protocol."),
+    REPLICATION_WEAK(
+            1008,
+            "The topic's replicas and min.insync.replicas do not bear the loss of one broker: a risk that Topics.verify() tells.",
+            "Nothing is refused for it. One lost disk may lose acknowledged events, or events wait in the outbox while one broker is away: the finding says which.",
+            "Use replication factor 3 and min.insync.replicas 2, or leave it so on purpose."),
     NOT_ENOUGH_REPLICAS(
             1009,
             "Fewer replicas are in sync than the topic's min.insync.replicas.",
@@ -144,6 +150,11 @@ public enum ErrorCode {
             "A record cannot become an event. docs/wire-format.md lists the reasons.",
             "It goes to the dead-letter topic with its bytes untouched; the partition goes on.",
             "Mend the producer; then redrive or discard the letter."),
+    AT_WORK_FOR_LONG(
+            3004,
+            "A handler does not return, or the inbox's database does not answer it: told in health() and, once, in the log.",
+            "Its key waits for it, and so does a hand-over of its partition. Nothing is lost.",
+            "Take a thread dump and see what it waits for. Give what the handler calls a time-out, and the inbox's driver a socketTimeout."),
     HANDLER_ENDED_TRANSACTION(
             3021,
             "A handler ended the transaction that holds the mark of its event.",
@@ -178,7 +189,12 @@ public enum ErrorCode {
             5023,
             "Topics as they are declared contradict themselves or each other.",
             "No cluster was asked.",
-            "Change the declarations as each finding says.");
+            "Change the declarations as each finding says."),
+    POSTGRES_AS_ROOT(
+            6001,
+            "PostgreSQL of eventbus-embedded cannot be started as root here: unshare is missing or blocked.",
+            "Nothing was started.",
+            "Run as another user, or use a server of yours: -Deventbus.servers=external with eventbus.external.jdbc-url, user and password.");
 
     private final int number;
     private final String what;

@@ -23,6 +23,7 @@ class ErrorCodeTest {
             "EB-1005 SPEAKS_PLAINTEXT",
             "EB-1006 SPEAKS_TLS",
             "EB-1007 NOT_AUTHORIZED",
+            "EB-1008 REPLICATION_WEAK",
             "EB-1009 NOT_ENOUGH_REPLICAS",
             "EB-1010 EVENT_TOO_LARGE",
             "EB-1011 NO_ANSWER",
@@ -45,13 +46,15 @@ class ErrorCodeTest {
             "EB-2023 PAYLOAD_UNWRITABLE",
             "EB-2024 DATABASE_REFUSED",
             "EB-3001 RECORD_UNREADABLE",
+            "EB-3004 AT_WORK_FOR_LONG",
             "EB-3021 HANDLER_ENDED_TRANSACTION",
             "EB-3022 INBOX_UNUSABLE",
             "EB-4021 ADOPTION_ENDED",
             "EB-5001 SETTINGS_REFUSED",
             "EB-5021 RUNNER_CONTRADICTS_ITSELF",
             "EB-5022 RELAY_CONTRADICTS_ITSELF",
-            "EB-5023 TOPICS_CONTRADICT_THEMSELVES");
+            "EB-5023 TOPICS_CONTRADICT_THEMSELVES",
+            "EB-6001 POSTGRES_AS_ROOT");
 
     @Test
     void a_code_keeps_its_meaning() {
@@ -87,8 +90,9 @@ class ErrorCodeTest {
                 # Errors
 
                 Every `EventBusException` has a code, and its message begins with it (but that of a `DecodeException`, which has a reason). Problems
-                with Kafka in the health of relay and runner contain it. A code never changes its meaning: search logs for it, alert on it, ask
-                `code()` for it. Texts may change. None holds a payload, a key or a secret.
+                with Kafka in the health of relay and runner contain it, and some problems have one that are no exception of the library: EB-1008,
+                EB-3004, EB-6001. A code never changes its meaning: search logs for it, alert on it, ask `code()` for it. Texts may change. None holds
+                a payload, a key or a secret.
 
                 This page is made of `ErrorCode`; a test holds it against it.
                 """);
@@ -102,6 +106,13 @@ class ErrorCodeTest {
                 - **Your data:** %s
                 - **What to do:** %s
                 """.formatted(code.id(), code.name(), code.what(), code.data(), code.fix())));
+        page.append("""
+
+                ## What nobody detects
+
+                Two programs that use one consumer group by mistake. Each partition goes to one of them, so each misses what the other reads, and gets
+                types that it has no handler for into its dead letters (`UNKNOWN_TYPE`). Give each program a group of its own.
+                """);
         return page.toString();
     }
 }

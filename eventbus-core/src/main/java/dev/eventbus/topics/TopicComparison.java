@@ -50,7 +50,10 @@ final class TopicComparison {
         if (replicas == 1) {
             findings.add(risk(
                     topic,
-                    "topic %s has one replica: one lost disk loses acknowledged events (P2)".formatted(topic),
+                    "topic %s has one replica%s: one lost disk loses acknowledged events (P2)"
+                            .formatted(
+                                    topic,
+                                    minInsync > 1 ? ", whatever min.insync.replicas=" + minInsync + " says" : ""),
                     "use replication factor 3 and min.insync.replicas 2"));
         } else if (minInsync == 1) {
             findings.add(risk(

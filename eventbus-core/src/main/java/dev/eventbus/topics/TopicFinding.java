@@ -1,5 +1,6 @@
 package dev.eventbus.topics;
 
+import dev.eventbus.ErrorCode;
 import org.jspecify.annotations.Nullable;
 
 /** One way in which a topic differs from its {@link TopicSpec}, or puts a promise at risk although it does not differ. */
@@ -85,6 +86,11 @@ public sealed interface TopicFinding {
         }
     }
 
-    /** As the topic is, a promise holds only in part. */
-    record Risk(String topic, String what, Fix fix) implements TopicFinding {}
+    /** As the topic is, a promise holds only in part. Its text begins with {@link ErrorCode#REPLICATION_WEAK}. */
+    record Risk(String topic, String what, Fix fix) implements TopicFinding {
+        @Override
+        public String text() {
+            return ErrorCode.REPLICATION_WEAK.id() + " " + TopicFinding.super.text();
+        }
+    }
 }

@@ -62,7 +62,7 @@ class ErrorMessagesTest {
 
     @Test
     void messages_are_as_they_were_agreed_on() throws Exception {
-        String messages = Stream.of(ofKafka(), ofAMisspeltTopic(), ofAProbe(), ofSettings(), ofPublishing())
+        String messages = Stream.of(ofKafka(), ofAMisspeltTopic(), ofAProbe(), ofSettings(), ofRisks(), ofPublishing())
                 .flatMap(some -> some)
                 .collect(Collectors.joining("\n\n", "", "\n"));
         Path made = Path.of("target", "messages.txt");
@@ -121,6 +121,19 @@ class ErrorMessagesTest {
                         Map.of("bootstrap.servers", "broker-1:9092", "acks", "1", "enable.idempotense", "true"))),
                 refused(() -> KafkaCluster.at("localhost")),
                 refused(() -> Topics.of(KAFKA, TopicSpec.of("asset.events", 3), TopicSpec.of("asset.events", 6))));
+    }
+
+    private static Stream<String> ofRisks() {
+        return Stream.of(riskOf(1, 1), riskOf(1, 2), riskOf(2, 2), riskOf(3, 1));
+    }
+
+    private static String riskOf(int replicas, int minInsync) {
+        TopicSpec spec = TopicSpec.of("asset.events", 3).replicationFactor(replicas).minInsyncReplicas(minInsync);
+        TopicComparison.Found asWanted = new TopicComparison.Found(
+                3, replicas, spec.settings(), spec.settings().keySet());
+        return TopicComparison.of(spec, asWanted, new TopicFixes(new KafkaCommands(KAFKA), Map.of()))
+                .get(0)
+                .text();
     }
 
     private static Stream<String> ofPublishing() {

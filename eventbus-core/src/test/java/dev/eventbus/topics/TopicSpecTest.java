@@ -170,6 +170,10 @@ class TopicSpecTest {
                 .contains("when one broker dies nothing is acknowledged", "replication factor 3");
         assertThat(risks(3, 1)).singleElement().asString().contains("on one disk only");
         assertThat(risks(1, 1)).singleElement().asString().contains("one lost disk loses acknowledged events");
+        assertThat(risks(1, 2))
+                .singleElement()
+                .asString()
+                .startsWith("EB-1008 topic t has one replica, whatever min.insync.replicas=2 says: one lost disk");
         assertThat(risks(3, 2)).isEmpty();
     }
 

@@ -22,11 +22,12 @@ final class Unprivileged {
         return ownedByRoot(ownFile) ? checked(OWN_NAMESPACE) : List.of();
     }
 
+    /** The code is one of {@code dev.eventbus.ErrorCode}, which this module does not have. */
     static List<String> checked(List<String> prefix) {
         if (!works(prefix)) {
             throw new EmbeddedServerException(
-                    "Embedded PostgreSQL cannot run as root here (unshare is missing or blocked). Run as another user,"
-                            + " or set -Deventbus.servers=external with eventbus.external.jdbc-url, user and password"
+                    "EB-6001 Embedded PostgreSQL cannot run as root here (unshare is missing or blocked). Nothing was"
+                            + " started. Run as another user, or set -Deventbus.servers=external with eventbus.external.jdbc-url, user and password"
                             + " to use a server of yours");
         }
         return prefix;

@@ -17,6 +17,7 @@ import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxRelay;
@@ -165,6 +166,10 @@ class ErrorTextsTest {
                     .toCompletableFuture()
                     .join());
         }
+        AtWork atWork = new AtWork();
+        atWork.begins(record);
+        assertThat(atWork.look(NOW)).isNull();
+        texts.add(atWork.look(NOW.plusSeconds(61)));
         texts.add(endingItsTransaction(database));
     }
 

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.internal;
 
+import dev.eventbus.ErrorCode;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Set;
@@ -67,15 +68,24 @@ public final class AtWork {
         }
         return oldest == null
                 ? null
-                : "%d records have been at work for more than %d s, %s@%d since %s: their handlers do not return, or the inbox's database does not answer"
-                        .formatted(count, LONG.toSeconds(), partition(oldest), oldest.record.offset(), oldestSince);
+                : ("%s %d records have been at work for more than %d s, %s@%d since %s: their handlers do not return, or the inbox's database does not"
+                                + " answer. Their keys wait, and so does a hand-over of their partitions; nothing is lost. Take a thread dump, and"
+                                + " give what it shows a time-out")
+                        .formatted(
+                                ErrorCode.AT_WORK_FOR_LONG.id(),
+                                count,
+                                LONG.toSeconds(),
+                                partition(oldest),
+                                oldest.record.offset(),
+                                oldestSince);
     }
 
     private static void name(Step step) {
         if (!step.named) {
             step.named = true;
             LOG.warn(
-                    "{}@{} has been at work for more than {} s, in its handler or in the inbox's database; its key waits for it, and so does a hand-over of its partition",
+                    "{} {}@{} has been at work for more than {} s, in its handler or in the inbox's database; its key waits for it, and so does a hand-over of its partition",
+                    ErrorCode.AT_WORK_FOR_LONG.id(),
                     partition(step),
                     step.record.offset(),
                     LONG.toSeconds());
