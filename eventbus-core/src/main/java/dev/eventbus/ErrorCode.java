@@ -190,6 +190,11 @@ public enum ErrorCode {
             "Topics as they are declared contradict themselves or each other.",
             "No cluster was asked.",
             "Change the declarations as each finding says."),
+    TOPICS_DIFFER(
+            5024,
+            "Topics of the cluster are not as they are declared, and a service asked for that with Topics.requireAsSpecified().",
+            "Nothing was started, and nothing was changed.",
+            "Do what each finding says; Topics.apply() mends what can be mended without losing an event."),
     POSTGRES_AS_ROOT(
             6001,
             "PostgreSQL of eventbus-embedded cannot be started as root here: unshare is missing or blocked.",

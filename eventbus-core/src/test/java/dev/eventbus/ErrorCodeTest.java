@@ -54,6 +54,7 @@ class ErrorCodeTest {
             "EB-5021 RUNNER_CONTRADICTS_ITSELF",
             "EB-5022 RELAY_CONTRADICTS_ITSELF",
             "EB-5023 TOPICS_CONTRADICT_THEMSELVES",
+            "EB-5024 TOPICS_DIFFER",
             "EB-6001 POSTGRES_AS_ROOT");
 
     @Test

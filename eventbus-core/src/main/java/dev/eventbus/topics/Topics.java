@@ -24,6 +24,7 @@ import org.apache.kafka.common.errors.RetriableException;
  * <pre>{@code
  * Topics topics = Topics.of(kafka, ASSET_EVENTS, HOUSING_EVENTS, DEAD_LETTERS);
  * topics.provision();
+ * topics.requireAsSpecified();
  * topics.verify().forEach(finding -> log.warn(finding.text()));
  * }</pre>
  *
@@ -125,6 +126,26 @@ public final class Topics {
         return verify().stream()
                 .filter(finding -> !(finding instanceof TopicFinding.Risk))
                 .toList();
+    }
+
+    /**
+     * For a service that must not start on other topics than these: does nothing if {@link #plan()} has nothing to tell. A mere risk is
+     * not refused. Changes nothing.
+     *
+     * @throws StartRefusedException listing all that differs, each with its exact fix
+     * @throws KafkaAccessException if the cluster does not answer or refuses
+     */
+    public void requireAsSpecified() {
+        List<TopicFinding> differing = plan();
+        if (!differing.isEmpty()) {
+            throw refusal(kafka, differing);
+        }
+    }
+
+    static StartRefusedException refusal(KafkaCluster kafka, List<TopicFinding> differing) {
+        String topics = "Topics of Kafka cluster '%s' (%s) were".formatted(kafka.name(), kafka.bootstrapServers());
+        List<String> texts = differing.stream().map(TopicFinding::text).toList();
+        return StartRefusedException.of(ErrorCode.TOPICS_DIFFER, topics, texts);
     }
 
     /**

@@ -15,6 +15,8 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -62,7 +64,7 @@ class ErrorMessagesTest {
 
     @Test
     void messages_are_as_they_were_agreed_on() throws Exception {
-        String messages = Stream.of(ofKafka(), ofAMisspeltTopic(), ofAProbe(), ofSettings(), ofRisks(), ofPublishing())
+        String messages = Stream.of(ofKafka(), ofAMisspeltTopic(), ofAProbe(), ofSettings(), ofTopics(), ofPublishing())
                 .flatMap(some -> some)
                 .collect(Collectors.joining("\n\n", "", "\n"));
         Path made = Path.of("target", "messages.txt");
@@ -123,17 +125,30 @@ class ErrorMessagesTest {
                 refused(() -> Topics.of(KAFKA, TopicSpec.of("asset.events", 3), TopicSpec.of("asset.events", 6))));
     }
 
-    private static Stream<String> ofRisks() {
-        return Stream.of(riskOf(1, 1), riskOf(1, 2), riskOf(2, 2), riskOf(3, 1));
+    private static Stream<String> ofTopics() {
+        return Stream.of(
+                Topics.refusal(KAFKA, found(TopicSpec.of("asset.events", 3).compression("gzip"), 3))
+                        .getMessage(),
+                riskOf(1, 1),
+                riskOf(1, 2),
+                riskOf(2, 2),
+                riskOf(3, 1));
     }
 
     private static String riskOf(int replicas, int minInsync) {
-        TopicSpec spec = TopicSpec.of("asset.events", 3).replicationFactor(replicas).minInsyncReplicas(minInsync);
-        TopicComparison.Found asWanted = new TopicComparison.Found(
-                3, replicas, spec.settings(), spec.settings().keySet());
-        return TopicComparison.of(spec, asWanted, new TopicFixes(new KafkaCommands(KAFKA), Map.of()))
-                .get(0)
-                .text();
+        TopicSpec spec =
+                TopicSpec.of("asset.events", 6).replicationFactor(replicas).minInsyncReplicas(minInsync);
+        return found(spec, replicas).get(0).text();
+    }
+
+    /** Of a topic with six partitions and lz4. */
+    private static List<TopicFinding> found(TopicSpec spec, int replicas) {
+        Map<String, String> settings = new HashMap<>(spec.settings());
+        settings.put("compression.type", "lz4");
+        return TopicComparison.of(
+                spec,
+                new TopicComparison.Found(6, replicas, settings, settings.keySet()),
+                new TopicFixes(new KafkaCommands(KAFKA), Map.of()));
     }
 
     private static Stream<String> ofPublishing() {

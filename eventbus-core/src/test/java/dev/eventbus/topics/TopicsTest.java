@@ -1,10 +1,12 @@
 package dev.eventbus.topics;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
+import dev.eventbus.StartRefusedException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.time.Duration;
@@ -69,6 +71,22 @@ class TopicsTest {
                 });
 
         assertThat(changes).as("it was tried to mend the other").containsExactly("incrementalAlterConfigs");
+    }
+
+    @Test
+    void a_service_that_requires_its_topics_is_refused_with_the_exact_fix_and_nothing_is_changed() {
+        retentions.add("3600000");
+        Topics topics = Topics.of(cluster(), SPEC);
+
+        assertThatExceptionOfType(StartRefusedException.class)
+                .isThrownBy(topics::requireAsSpecified)
+                .withMessageContaining(topics.plan().get(0).text())
+                .withMessageContaining("--add-config retention.ms=86400000")
+                .satisfies(refusal -> assertThat(refusal.code()).isEqualTo(ErrorCode.TOPICS_DIFFER));
+        retentions.clear();
+        retentions.add("86400000");
+        assertThatCode(topics::requireAsSpecified).doesNotThrowAnyException();
+        assertThat(changes).isEmpty();
     }
 
     private KafkaCluster cluster() {

@@ -8,8 +8,11 @@ import static org.apache.kafka.common.acl.AclOperation.DESCRIBE;
 import static org.apache.kafka.common.acl.AclOperation.DESCRIBE_CONFIGS;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
+import dev.eventbus.StartRefusedException;
 import dev.eventbus.embedded.EmbeddedKafka;
 import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.topics.GrowPartitions;
@@ -456,19 +459,31 @@ class TopicPlanIT {
     }
 
     @Test
-    void a_service_can_refuse_to_start_with_the_exact_fix() {
+    void a_service_refuses_to_start_with_the_exact_fix_and_starts_when_that_is_done() {
         Topics topics = TOPICS.on(kafka);
-        // region: verify
-        for (TopicFinding finding : topics.verify()) {
-            log.warn("{}", finding.text());
-        }
-        // end: verify
-        assertThat(topics.verify().get(0).text())
-                .isEqualTo("topic asset.events does not exist; create it with Topics.provision() or apply(), or: "
+        assertThatExceptionOfType(StartRefusedException.class)
+                .isThrownBy(() -> start(topics))
+                .satisfies(refusal -> assertThat(refusal.code()).isEqualTo(ErrorCode.TOPICS_DIFFER))
+                .withMessageStartingWith("EB-5024 Topics of Kafka cluster 'kafka' (" + brokers.bootstrapServers()
+                        + ") were refused:\n  - topic asset.events does not exist; create it with Topics.provision() or apply(), or: "
                         + "kafka-topics --bootstrap-server " + brokers.bootstrapServers()
                         + " --command-config client.properties --create --if-not-exists --topic " + prefix
                         + "asset.events --partitions 3 --replication-factor 2 --config cleanup.policy=delete"
                         + " --config compression.type=lz4 --config min.insync.replicas=2 --config retention.bytes=10000000000"
-                        + " --config retention.ms=86400000 --config unclean.leader.election.enable=false");
+                        + " --config retention.ms=86400000 --config unclean.leader.election.enable=false\n")
+                .withMessageContainingAll(
+                        "\n  - topic housing.events does not exist", "\n  - topic dlq.events does not exist");
+
+        topics.apply();
+        Eventually.holds(() -> catchThrowable(() -> start(topics)) == null, topics::verify);
+    }
+
+    private static void start(Topics topics) {
+        // region: verify
+        topics.requireAsSpecified();
+        for (TopicFinding risk : topics.verify()) {
+            log.warn("{}", risk.text());
+        }
+        // end: verify
     }
 }
