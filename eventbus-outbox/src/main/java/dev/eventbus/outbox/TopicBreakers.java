@@ -133,7 +133,11 @@ final class TopicBreakers {
         breaker.failures++;
         breaker.failedAt = System.nanoTime();
         breaker.retryAt = now.plus(BACKOFF.after(breaker.failures));
-        boolean tell = definite || Duration.between(breaker.since, now).compareTo(SILENCE_TOLD_AFTER) >= 0;
+        Instant toldFrom = breaker.since.plus(SILENCE_TOLD_AFTER);
+        if (!definite && now.isBefore(toldFrom) && breaker.retryAt.isAfter(toldFrom)) {
+            breaker.retryAt = toldFrom; // so that it is told then, and not after a back-off that has doubled meanwhile
+        }
+        boolean tell = definite || !now.isBefore(toldFrom);
         breaker.problem = tell ? problem : breaker.problem;
         return breaker.retryAt;
     }

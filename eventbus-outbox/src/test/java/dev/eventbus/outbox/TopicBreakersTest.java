@@ -1,0 +1,35 @@
+package dev.eventbus.outbox;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class TopicBreakersTest {
+
+    private static final Instant NOON = Instant.parse("2030-01-01T12:00:00Z");
+
+    private Instant now = NOON;
+
+    private final TopicBreakers breakers = new TopicBreakers(() -> now);
+
+    @Test
+    void silence_is_told_after_one_and_a_half_seconds_and_not_later() {
+        while (breakers.problems().isEmpty()) {
+            Instant retryAt = breakers.failed("asset.events", "is not there", false);
+            assertThat(breakers.problems())
+                    .isEqualTo(now.isBefore(NOON.plusMillis(1_500)) ? List.of() : List.of("is not there"));
+            assertThat(retryAt).isAfter(now);
+            now = breakers.problems().isEmpty() ? retryAt : now;
+        }
+        assertThat(Duration.between(NOON, now)).isEqualTo(Duration.ofMillis(1_500));
+    }
+
+    @Test
+    void what_a_broker_has_said_is_told_at_once() {
+        breakers.failed("asset.events", "does not have the topic", true);
+        assertThat(breakers.problems()).containsExactly("does not have the topic");
+    }
+}
