@@ -5,14 +5,16 @@ import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.BeanDescription;
 import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JavaType;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.cfg.CoercionAction;
 import com.fasterxml.jackson.databind.cfg.CoercionInputShape;
 import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
+import com.fasterxml.jackson.databind.cfg.MapperConfig;
 import com.fasterxml.jackson.databind.introspect.BeanPropertyDefinition;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.jsontype.BasicPolymorphicTypeValidator;
+import com.fasterxml.jackson.databind.jsontype.PolymorphicTypeValidator;
 import com.fasterxml.jackson.databind.type.LogicalType;
 import java.util.List;
 
@@ -31,6 +33,17 @@ final class StrictJson {
 
     private StrictJson() {}
 
+    /** Denies a class by its name. A validator that has no rules would let Jackson load and initialize the class before it is refused. */
+    private static final class NoClassByName extends PolymorphicTypeValidator.Base {
+
+        private static final long serialVersionUID = 1;
+
+        @Override
+        public Validity validateSubClassName(MapperConfig<?> config, JavaType base, String name) {
+            return Validity.DENIED;
+        }
+    }
+
     private static JsonMapper mapper() {
         JsonFactory factory = JsonFactory.builder()
                 .disable(JsonFactory.Feature.CHARSET_DETECTION)
@@ -47,8 +60,7 @@ final class StrictJson {
                 .build();
         return JsonMapper.builder(factory)
                 .addModules(JsonMapper.builder().build().findModules(StrictJson.class.getClassLoader()))
-                .polymorphicTypeValidator(
-                        BasicPolymorphicTypeValidator.builder().build())
+                .polymorphicTypeValidator(new NoClassByName())
                 .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
                 .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
                 .enable(DeserializationFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
