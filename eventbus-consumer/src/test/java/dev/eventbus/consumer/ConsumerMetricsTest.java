@@ -116,12 +116,12 @@ class ConsumerMetricsTest extends SteppedRunner {
         unknownType(0);
         settle(runner);
         int meters = registry.getMeters().size();
-        for (int type = 1; type <= 1_500; type++) {
+        for (int type = 1; type <= 10_000; type++) {
             unknownType(type);
         }
         settle(runner);
         assertThat(registry.getMeters()).hasSize(meters);
-        assertThat(count("eventbus.dlq.published", "reason", "UNKNOWN_TYPE")).isEqualTo(1_501);
+        assertThat(count("eventbus.dlq.published", "reason", "UNKNOWN_TYPE")).isEqualTo(10_001);
     }
 
     private void unknownType(int type) {
