@@ -3,11 +3,14 @@ package dev.eventbus.topics;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
+import dev.eventbus.ErrorCode;
+import dev.eventbus.KafkaAccessException;
 import dev.eventbus.StartRefusedException;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -18,6 +21,7 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.common.config.types.Password;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -203,6 +207,40 @@ class KafkaClusterTest {
 
         assertThat(kafka.setting("sasl.jaas.config", "none")).isEqualTo(login);
         assertThat(kafka).hasToString("kafka-events (broker-1:9093,broker-2:9093)");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"http://169.254.169.254/latest/meta-data", "file:///etc/passwd"})
+    void S_05_no_client_is_made_for_an_address_of_oauth_that_is_not_in_the_list_of_kafkas_client(String address) {
+        KafkaCluster kafka = KafkaCluster.of(Map.of(
+                "bootstrap.servers",
+                "localhost:1",
+                "security.protocol",
+                "SASL_PLAINTEXT",
+                "sasl.mechanism",
+                "OAUTHBEARER",
+                "sasl.login.callback.handler.class",
+                "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler",
+                "sasl.jaas.config",
+                "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId=\"asset\" clientSecret=\"%s\";"
+                        .formatted(CANARY),
+                "sasl.oauthbearer.token.endpoint.url",
+                address));
+        List<ThrowingCallable> clients =
+                List.of(kafka::admin, () -> kafka.producer(Map.of()), () -> kafka.consumer(Map.of("group.id", "g")));
+
+        assertThat(clients).allSatisfy(client -> {
+            KafkaAccessException told =
+                    KafkaFaults.explain(kafka, catchThrowable(client), "the events wait in the outbox");
+            assertThat(told.code()).isEqualTo(ErrorCode.ADDRESS_UNUSABLE);
+            assertThat(told)
+                    .message()
+                    .contains(
+                            "sasl.oauthbearer.token.endpoint.url",
+                            address,
+                            "system property 'org.apache.kafka.sasl.oauthbearer.allowed.urls'")
+                    .doesNotContain(CANARY);
+        });
     }
 
     // ---- secrets -------------------------------------------------------------------------------------------------
