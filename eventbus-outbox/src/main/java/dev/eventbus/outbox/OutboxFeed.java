@@ -1,12 +1,12 @@
 package dev.eventbus.outbox;
 
 import dev.eventbus.outbox.EventSender.Refused;
+import dev.eventbus.outbox.internal.WriterWatch;
 import dev.eventbus.outbox.sql.FetchWindow;
 import dev.eventbus.outbox.sql.FloorTracker;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import dev.eventbus.outbox.sql.OutboxStore;
-import dev.eventbus.outbox.sql.WriterWatch;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.HashMap;

@@ -15,6 +15,7 @@ import dev.eventbus.topics.Topics;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.Test;
@@ -58,7 +59,7 @@ class CompressionBombIT {
             assertThat(scene.strings("SELECT event FROM effect")).containsExactlyInAnyOrderElementsOf(handled);
             assertThat(scene.records("dlq.events").stream().map(DeadLetter::of))
                     .hasSameSizeAs(compressions)
-                    .allMatch(letter -> letter.origin().reason() == FailureReason.TOO_LARGE)
+                    .allMatch(letter -> Objects.requireNonNull(letter.origin()).reason() == FailureReason.TOO_LARGE)
                     .allMatch(letter -> new String(letter.value(), UTF_8).contains("\"size\":" + BOMB));
         }
     }

@@ -1,5 +1,7 @@
-package dev.eventbus.outbox.sql;
+package dev.eventbus.outbox.internal;
 
+import dev.eventbus.outbox.sql.FloorTracker;
+import dev.eventbus.outbox.sql.OutboxSql;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;

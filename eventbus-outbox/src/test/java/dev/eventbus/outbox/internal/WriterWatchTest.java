@@ -1,7 +1,11 @@
-package dev.eventbus.outbox.sql;
+package dev.eventbus.outbox.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.outbox.sql.FloorTracker;
+import dev.eventbus.outbox.sql.H2OutboxSql;
+import dev.eventbus.outbox.sql.OutboxSql;
+import dev.eventbus.outbox.sql.TableNames;
 import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.DriverManager;
