@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
+import dev.eventbus.internal.Fatal;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.SQLTransactionRollbackException;
@@ -61,10 +62,10 @@ final class BatchTransaction {
         record Lost(List<Mark> ours) implements Came {}
 
         /** The work threw, and has committed nothing. */
-        record Failed(Exception cause) implements Came {}
+        record Failed(Throwable cause) implements Came {}
 
-        /** The work threw, and the connection does not say any more whether something was committed. */
-        record FailedWithConnection(List<Mark> ours, Exception cause) implements Came {}
+        /** The work threw, and the connection does not say whether something was committed. */
+        record FailedWithConnection(List<Mark> ours, Throwable cause) implements Came {}
     }
 
     /** What came of each mark, in the order given. */
@@ -80,7 +81,7 @@ final class BatchTransaction {
             throw howItFailed(failed);
         }
         if (came instanceof Came.Failed failed) {
-            throw failed.cause();
+            throw GuardedConnection.Lent.unchanged(failed.cause());
         }
         return ((Came.Done) came).results();
     }
@@ -98,7 +99,8 @@ final class BatchTransaction {
             GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, ours, watch);
             try {
                 work.run(lent::to, results);
-            } catch (Exception e) {
+            } catch (Throwable e) {
+                Fatal.rethrow(e);
                 return new Ending<>(failed(lent, decided(results), e), false);
             }
             if (!sql.seal(connection, ours)) {
@@ -132,7 +134,7 @@ final class BatchTransaction {
     }
 
     /** A handler may have committed before another one threw: then the marks are there, also of events that were never run. */
-    private static Came failed(GuardedConnection.Lent lent, List<Mark> ours, Exception thrown) {
+    private static Came failed(GuardedConnection.Lent lent, List<Mark> ours, Throwable thrown) {
         try {
             return new Came.Failed(lent.wasCommitted(ours, Outcome.DONE) ? committed(ours, thrown) : thrown);
         } catch (SQLException e) {
@@ -149,10 +151,10 @@ final class BatchTransaction {
         } catch (Exception e) {
             failed.cause().addSuppressed(e);
         }
-        return failed.cause();
+        return GuardedConnection.Lent.unchanged(failed.cause());
     }
 
-    private static HandlerTransactionException committed(List<Mark> ours, Exception thrown) {
+    private static HandlerTransactionException committed(List<Mark> ours, Throwable thrown) {
         HandlerTransactionException committed = new HandlerTransactionException(ours);
         committed.addSuppressed(thrown);
         return committed;

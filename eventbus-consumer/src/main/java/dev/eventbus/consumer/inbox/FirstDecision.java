@@ -51,7 +51,7 @@ final class FirstDecision {
             GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, ours, () -> false);
             try {
                 effect.run(ours);
-            } catch (Exception e) {
+            } catch (Throwable e) {
                 throw lent.asItIs(e, mark, outcome);
             }
             if (!sql.seal(connection, ours)) {

@@ -2,11 +2,13 @@ package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.consumer.inbox.InboxSql.Insertion.Inserted;
 import dev.eventbus.consumer.inbox.InboxTransactions.SessionWatch;
+import dev.eventbus.internal.Fatal;
 import dev.eventbus.internal.StatementPolicy;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
+import java.lang.reflect.UndeclaredThrowableException;
 import java.sql.Array;
 import java.sql.CallableStatement;
 import java.sql.Connection;
@@ -39,6 +41,9 @@ final class GuardedConnection {
 
     /** SQLSTATE of a transaction that was rolled back. */
     static final String ROLLED_BACK = "40000";
+
+    /** Says PostgreSQL to whatever comes after a statement has failed. */
+    private static final String IN_FAILED_TRANSACTION = "25P02";
 
     private static final Set<String> REFUSED_ON_CONNECTION = Set.of(
             "commit",
@@ -96,9 +101,10 @@ final class GuardedConnection {
          * Whether these marks were committed by a handler that has thrown afterwards.
          *
          * @param outcome that this transaction gave them; with another one they are as they were before it
+         * @throws SQLException if the connection does not say; on PostgreSQL also after a statement has failed
          */
         boolean wasCommitted(List<Mark> marks, Outcome outcome) throws SQLException {
-            if (!sql.ddlCommits() || sql.seal(connection, mark)) {
+            if (sql.seal(connection, mark)) {
                 return false;
             }
             for (Mark one : marks) {
@@ -127,17 +133,28 @@ final class GuardedConnection {
         }
 
         /** What a handler has thrown; if it had committed before, that: its event must not be met as a repeat and nothing else. */
-        Exception asItIs(Exception thrown, Mark of, Outcome outcome) {
+        Exception asItIs(Throwable thrown, Mark of, Outcome outcome) {
+            Fatal.rethrow(thrown);
             try {
                 if (wasCommitted(List.of(of), outcome)) {
                     HandlerTransactionException committed = new HandlerTransactionException(of);
                     committed.addSuppressed(thrown);
                     return committed;
                 }
-            } catch (SQLException e) {
-                thrown.addSuppressed(e); // unknown: the mark tells when it runs again
+            } catch (SQLException e) { // unknown: the mark tells when it runs again
+                if (!IN_FAILED_TRANSACTION.equals(e.getSQLState())) {
+                    thrown.addSuppressed(e);
+                }
             }
-            return thrown;
+            return unchanged(thrown);
+        }
+
+        /** To be thrown; an error is at once. */
+        static Exception unchanged(Throwable thrown) {
+            if (thrown instanceof Error error) {
+                throw error;
+            }
+            return thrown instanceof Exception exception ? exception : new UndeclaredThrowableException(thrown);
         }
     }
 

@@ -206,7 +206,7 @@ public final class ParkingStore {
             GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, transaction, watch);
             try {
                 lent.to(handlers -> work.run(event, handlers));
-            } catch (Exception e) {
+            } catch (Throwable e) {
                 throw lent.asItIs(e, mark, Outcome.DONE);
             }
             new RedriveRows(connection, sql, group).forget(event.eventId());

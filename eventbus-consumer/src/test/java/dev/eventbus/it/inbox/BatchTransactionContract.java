@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.consumer.inbox.BatchWork;
+import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
@@ -28,6 +29,9 @@ import org.junit.jupiter.api.Test;
 
 /** Many marks and their effects in one transaction, on every database. */
 public abstract class BatchTransactionContract extends InboxDatabase {
+
+    /** As {@link HandlerTransactionContract#hiddenCommit()}. */
+    protected abstract String hiddenCommit();
 
     @Test
     void effects_and_marks_of_a_batch_commit_together_in_one_transaction() throws Exception {
@@ -96,6 +100,46 @@ public abstract class BatchTransactionContract extends InboxDatabase {
                     lender.lend(transaction -> {
                         throw thrown;
                     });
+                }))
+                .isSameAs(thrown);
+        assertThat(effects()).isEmpty();
+        assertThat(count("eventbus_inbox")).isZero();
+    }
+
+    @Test
+    void who_commits_in_hiding_and_then_throws_an_error_does_not_take_the_others_for_handled() throws Exception {
+        AssertionError thrown = new AssertionError("no ledger");
+        assertThatThrownBy(() -> inbox().runAll(marks("a", "b"), (lender, results) -> {
+                    lender.lend(transaction -> {
+                        statement(transaction, statement -> statement.execute(hiddenCommit()));
+                        throw thrown;
+                    });
+                    lender.lend(book("b"));
+                }))
+                .isInstanceOf(HandlerTransactionException.class)
+                .hasSuppressedException(thrown);
+        assertThat(effects()).isEmpty();
+    }
+
+    @Test
+    void nor_does_one_whose_statement_fails_after_that() throws Exception {
+        assertThatThrownBy(() -> inbox().runAll(marks("a", "b"), (lender, results) -> {
+                    lender.lend(transaction -> statement(transaction, statement -> {
+                        statement.execute(hiddenCommit());
+                        statement.execute("SELECT nothing FROM nowhere");
+                    }));
+                    lender.lend(book("b"));
+                }))
+                .isInstanceOf(HandlerTransactionException.class);
+        assertThat(effects()).isEmpty();
+    }
+
+    @Test
+    void an_error_without_a_commit_comes_out_unchanged() throws Exception {
+        AssertionError thrown = new AssertionError("no ledger");
+        assertThatThrownBy(() -> inbox().runAll(marks("a", "b"), (lender, results) -> {
+                    lender.lend(book("a"));
+                    throw thrown;
                 }))
                 .isSameAs(thrown);
         assertThat(effects()).isEmpty();

@@ -33,6 +33,11 @@ class H2BatchTransactionTest extends BatchTransactionContract {
         return JdbcInbox.h2(dataSource);
     }
 
+    @Override
+    protected String hiddenCommit() {
+        return "EXECUTE IMMEDIATE 'COMMIT'";
+    }
+
     @Test
     void after_a_rollback_that_a_handler_keeps_to_itself_a_hidden_commit_keeps_no_effect_without_its_mark()
             throws Exception {
@@ -41,7 +46,7 @@ class H2BatchTransactionTest extends BatchTransactionContract {
                     lender.lend(H2BatchTransactionTest::swallowsItsRollback);
                     lender.lend(transaction -> {
                         book("b").run(transaction);
-                        execute(transaction, "EXECUTE IMMEDIATE 'COMMIT'");
+                        execute(transaction, hiddenCommit());
                     });
                 }))
                 .isInstanceOf(SQLTransactionRollbackException.class)
@@ -57,7 +62,7 @@ class H2BatchTransactionTest extends BatchTransactionContract {
                     lender.lend(transaction -> {
                         swallowsItsRollback(transaction);
                         book("a").run(transaction);
-                        execute(transaction, "EXECUTE IMMEDIATE 'COMMIT'");
+                        execute(transaction, hiddenCommit());
                     });
                     lender.lend(book("b"));
                 }))
@@ -98,7 +103,7 @@ class H2BatchTransactionTest extends BatchTransactionContract {
         assertThatThrownBy(() -> inbox.runAll(List.of(mark("a"), mark("b")), (lender, results) -> {
                     lender.lend(transaction -> {
                         book("a").run(transaction);
-                        execute(transaction, "EXECUTE IMMEDIATE 'COMMIT'");
+                        execute(transaction, hiddenCommit());
                     });
                     lender.lend(transaction -> {
                         throw new IOException("no ledger");
@@ -123,7 +128,7 @@ class H2BatchTransactionTest extends BatchTransactionContract {
         assertThatThrownBy(() -> inbox.runAll(List.of(mark("a"), mark("b")), (lender, results) -> {
                     lender.lend(transaction -> {
                         book("a").run(transaction);
-                        execute(transaction, "EXECUTE IMMEDIATE 'COMMIT'");
+                        execute(transaction, hiddenCommit());
                     });
                     dead.set(true);
                     throw thrown;

@@ -3,9 +3,7 @@ package dev.eventbus.it.inbox;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.JdbcInbox;
-import java.io.IOException;
 import java.sql.SQLException;
 import javax.sql.DataSource;
 import org.junit.jupiter.api.Test;
@@ -51,17 +49,6 @@ class H2HandlerTransactionTest extends HandlerTransactionContract {
                 .hasMessageContaining("the library ends its transaction");
         assertThat(effects()).isEmpty();
         assertThat(count("eventbus_inbox")).isZero();
-    }
-
-    @Test
-    void who_commits_in_hiding_and_then_throws_is_told_as_such() throws Exception {
-        IOException thrown = new IOException("no ledger");
-        assertThatThrownBy(() -> inbox().run(mark("evt-1"), transaction -> {
-                    statement(transaction, statement -> statement.execute(hiddenCommit()));
-                    throw thrown;
-                }))
-                .isInstanceOf(HandlerTransactionException.class)
-                .hasSuppressedException(thrown);
     }
 
     @Test

@@ -156,6 +156,51 @@ public abstract class HandlerTransactionContract extends InboxDatabase {
         assertThat(inbox().run(mark("evt-1"), book("again"))).isEqualTo(new Known(Outcome.DONE));
     }
 
+    static Stream<Throwable> failures() {
+        return Stream.of(new IOException("no ledger"), new AssertionError("no ledger"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("failures")
+    void who_commits_in_hiding_and_then_throws_is_told_as_such(Throwable thrown) throws Exception {
+        assertThatThrownBy(() -> inbox().run(mark("evt-1"), transaction -> {
+                    statement(transaction, statement -> statement.execute(hiddenCommit()));
+                    fail(thrown);
+                }))
+                .isInstanceOf(HandlerTransactionException.class)
+                .hasSuppressedException(thrown);
+    }
+
+    @ParameterizedTest
+    @MethodSource("failures")
+    void who_throws_without_a_commit_is_told_as_it_is(Throwable thrown) throws Exception {
+        assertThatThrownBy(() -> inbox().run(mark("evt-1"), transaction -> {
+                    book("evt-1").run(transaction);
+                    fail(thrown);
+                }))
+                .isSameAs(thrown)
+                .hasNoSuppressedExceptions();
+        assertThat(effects()).isEmpty();
+        assertThat(count("eventbus_inbox")).isZero();
+    }
+
+    @Test
+    void a_statement_that_failed_comes_out_with_nothing_beside_it() throws Exception {
+        assertThatThrownBy(() -> inbox().run(
+                                mark("evt-1"),
+                                transaction -> statement(
+                                        transaction, statement -> statement.execute("SELECT nothing FROM nowhere"))))
+                .isInstanceOf(SQLException.class)
+                .hasNoSuppressedExceptions();
+    }
+
+    private static void fail(Throwable thrown) throws Exception {
+        if (thrown instanceof Error error) {
+            throw error;
+        }
+        throw (Exception) thrown;
+    }
+
     // --- doors
     // --------------------------------------------------------------------------------------------------------
 
@@ -385,18 +430,6 @@ public abstract class HandlerTransactionContract extends InboxDatabase {
 
     // --- shared by the tests
     // ------------------------------------------------------------------------------------------
-
-    /** Does something with a statement. */
-    @FunctionalInterface
-    protected interface WithStatement {
-        void run(Statement statement) throws SQLException;
-    }
-
-    protected static void statement(Connection connection, WithStatement work) throws SQLException {
-        try (Statement statement = connection.createStatement()) {
-            work.run(statement);
-        }
-    }
 
     /** Some drivers have no statement behind such a result set: then there is no door. */
     private static Connection behind(ResultSet rows, Connection otherwise) throws SQLException {

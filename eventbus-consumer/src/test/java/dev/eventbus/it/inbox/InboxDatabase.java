@@ -82,6 +82,18 @@ public abstract class InboxDatabase {
         };
     }
 
+    /** Does something with a statement. */
+    @FunctionalInterface
+    protected interface WithStatement {
+        void run(Statement statement) throws SQLException;
+    }
+
+    protected static void statement(Connection connection, WithStatement work) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            work.run(statement);
+        }
+    }
+
     protected final void execute(String sql) throws SQLException {
         try (Connection connection = dataSource.getConnection();
                 Statement statement = connection.createStatement()) {

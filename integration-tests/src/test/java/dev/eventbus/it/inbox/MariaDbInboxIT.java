@@ -127,6 +127,11 @@ class MariaDbInboxIT {
             return JdbcInbox.mariaDb(dataSource);
         }
 
+        @Override
+        protected String hiddenCommit() {
+            return "EXECUTE IMMEDIATE 'COMMIT'";
+        }
+
         @Test
         void a_deadlock_that_a_handler_keeps_to_itself_is_told_from_a_commit_by_the_marks() throws Exception {
             List<Mark> marks = List.of(mark("a"), mark("b"));

@@ -133,6 +133,11 @@ class PostgresInboxIT {
         protected JdbcInbox inboxOn(DataSource dataSource) {
             return JdbcInbox.postgres(dataSource);
         }
+
+        @Override
+        protected String hiddenCommit() {
+            return "SELECT E'\\''; COMMIT; SELECT E'\\''";
+        }
     }
 
     @Nested
