@@ -46,7 +46,7 @@ final class H2InboxSql implements InboxSql {
                 """.formatted(schema);
         this.purge = """
                 DELETE FROM %1$seventbus_inbox
-                WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                WHERE consumer_group = ? AND topic = coalesce(?, topic) AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
                   AND decided_at <= DATEADD(SECOND, -CAST(? AS bigint), CURRENT_TIMESTAMP(6))
                   AND NOT (outcome = 'DEAD' AND EXISTS (
                     SELECT 1 FROM %1$seventbus_parked_event event
@@ -204,10 +204,12 @@ final class H2InboxSql implements InboxSql {
     }
 
     @Override
-    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+    public int purge(Connection connection, String group, @Nullable String topic, Duration olderThan)
+            throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(purge)) {
             statement.setBytes(1, utf8(group));
-            statement.setLong(2, olderThan.toSeconds());
+            statement.setBytes(2, topic == null ? null : utf8(topic));
+            statement.setLong(3, olderThan.toSeconds());
             return statement.executeUpdate();
         }
     }

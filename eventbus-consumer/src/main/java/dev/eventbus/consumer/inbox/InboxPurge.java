@@ -22,12 +22,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Deletes a group's marks, and what is noted of its events' attempts, once no repeat of their events can come any more: those of events that are DONE, DEAD or SKIPPED for longer
+ * Deletes a group's marks of the topics that a runner reads, and what is noted of its events' attempts, once no repeat of their events can come any more: those of events that are DONE, DEAD or SKIPPED for longer
  * than the topics and then the dead letters are kept by Kafka, plus 7 days for which a relay may be off; never before 14 days, nor
  * before {@link JdbcInbox#retention(Duration)}, if that is given. Age is told by the database's clock.
  *
  * <p>A runner with an inbox has one and runs it every 10 minutes, on a thread of its own. While Kafka does not say how long it keeps
- * the topics, or keeps one of them for ever, nothing is deleted.
+ * the topics, or keeps one of them for ever, nothing is deleted. Marks of other topics are for the runners that read these, which know how
+ * long they are kept.
  *
  * <p>Several may purge one group at a time. {@link #problem()} may be called from any thread, all else from one.
  */
@@ -103,11 +104,9 @@ public final class InboxPurge {
         Duration keep = keep();
         long deleted = 0;
         if (keep != null) {
-            int batch;
-            do {
-                batch = inbox.purge(reads.group(), keep);
-                deleted += batch;
-            } while (batch == InboxSql.PURGE_BATCH && !stopping);
+            for (String topic : reads.topics()) {
+                deleted += purge(kafka.physicalTopic(topic), keep);
+            }
             inbox.attempts()
                     .purge(
                             reads.group(),
@@ -116,6 +115,16 @@ public final class InboxPurge {
         if (deleted > 0) {
             LOG.debug("purged {} marks of {} older than {}", deleted, reads.group(), keep);
         }
+        return deleted;
+    }
+
+    private long purge(String topic, Duration keep) throws SQLException {
+        long deleted = 0;
+        int batch;
+        do {
+            batch = inbox.purge(reads.group(), topic, keep);
+            deleted += batch;
+        } while (batch == InboxSql.PURGE_BATCH && !stopping);
         return deleted;
     }
 

@@ -146,8 +146,10 @@ interface InboxSql {
     /**
      * Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. A dead
      * letter that waits to be handled again keeps its mark.
+     *
+     * @param topic physical; null for all
      */
-    int purge(Connection connection, String group, Duration olderThan) throws SQLException;
+    int purge(Connection connection, String group, @Nullable String topic, Duration olderThan) throws SQLException;
 
     /** The statements about attempts, in the same schema. */
     AttemptSql attempts();

@@ -324,17 +324,17 @@ public final class JdbcInbox {
         long forgotten = 0;
         int batch;
         do {
-            batch = purge(group, Duration.ZERO);
+            batch = purge(group, null, Duration.ZERO);
             forgotten += batch;
         } while (batch > 0);
         attempts.purge(group, Duration.ZERO);
         return forgotten;
     }
 
-    /** Deletes one batch of old marks; how many. */
-    int purge(String group, Duration olderThan) throws SQLException {
+    /** Deletes one batch of old marks of a topic, or of all; how many. */
+    int purge(String group, @Nullable String topic, Duration olderThan) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
-            int deleted = sql.purge(connection, group, olderThan);
+            int deleted = sql.purge(connection, group, topic, olderThan);
             return new Ending<>(deleted, deleted > 0);
         });
     }

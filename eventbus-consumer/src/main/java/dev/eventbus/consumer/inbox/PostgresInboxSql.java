@@ -37,9 +37,8 @@ final class PostgresInboxSql implements InboxSql {
         this.schema = schema;
         this.session = session;
         // One round trip. Isolation, limits and lock time-out are the transaction's own, so they need no putting back
-        // in the
-        // session; the handler gets the lock time-out that the session had. Without the unique index ON CONFLICT is an
-        // error.
+        // in the session; the handler gets the lock time-out that the session had. Without the unique index
+        // ON CONFLICT is an error.
         String settings = """
                 SELECT set_config('eventbus.lock_timeout', current_setting('lock_timeout'), true),
                        set_config('lock_timeout', ?, true),
@@ -87,7 +86,7 @@ final class PostgresInboxSql implements InboxSql {
         this.purge = """
                 DELETE FROM %1$seventbus_inbox WHERE ctid = ANY (ARRAY(
                   SELECT mark.ctid FROM %1$seventbus_inbox mark
-                  WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                  WHERE consumer_group = ? AND topic = coalesce(?, topic) AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
                     AND decided_at <= clock_timestamp() - make_interval(secs => ?)
                     AND NOT (outcome = 'DEAD' AND EXISTS (
                       SELECT 1 FROM %1$seventbus_parked_event event
@@ -373,10 +372,12 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
-    public int purge(Connection connection, String group, Duration olderThan) throws SQLException {
+    public int purge(Connection connection, String group, @Nullable String topic, Duration olderThan)
+            throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(purge)) {
             statement.setString(1, group);
-            statement.setDouble(2, (double) olderThan.toSeconds());
+            statement.setString(2, topic);
+            statement.setDouble(3, (double) olderThan.toSeconds());
             return statement.executeUpdate();
         }
     }

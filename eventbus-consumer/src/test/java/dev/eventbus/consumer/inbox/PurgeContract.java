@@ -28,7 +28,7 @@ public abstract class PurgeContract extends InboxDatabase {
         marks("old", 1, outcome, 15);
         marks("young", 1, outcome, 13);
         boolean ends = outcome == Outcome.DONE || outcome == Outcome.DEAD || outcome == Outcome.SKIPPED;
-        assertThat(inbox().purge(GROUP, KEPT)).isEqualTo(ends ? 1 : 0);
+        assertThat(inbox().purge(GROUP, null, KEPT)).isEqualTo(ends ? 1 : 0);
         assertThat(outcome("old-0")).isEqualTo(ends ? "none" : outcome.name());
         assertThat(outcome("young-0")).isEqualTo(outcome.name());
     }
@@ -37,10 +37,19 @@ public abstract class PurgeContract extends InboxDatabase {
     void a_batch_is_a_thousand_rows_and_other_groups_keep_theirs() throws Exception {
         marks("old", 1_001, Outcome.DONE, 20);
         execute("UPDATE eventbus_inbox SET consumer_group = " + bytes("other") + " WHERE event_id = " + bytes("old-7"));
-        assertThat(inbox().purge(GROUP, KEPT)).isEqualTo(1_000);
-        assertThat(inbox().purge(GROUP, KEPT)).isZero();
+        assertThat(inbox().purge(GROUP, null, KEPT)).isEqualTo(1_000);
+        assertThat(inbox().purge(GROUP, null, KEPT)).isZero();
         assertThat(count("eventbus_inbox")).isEqualTo(1);
-        assertThat(inbox().purge("other", KEPT)).isEqualTo(1);
+        assertThat(inbox().purge("other", null, KEPT)).isEqualTo(1);
+    }
+
+    @Test
+    void D_05_marks_of_topics_that_only_others_read_are_theirs_to_purge() throws Exception {
+        marks("old", 3, Outcome.DONE, 20);
+        execute("UPDATE eventbus_inbox SET topic = " + bytes("other.events") + " WHERE event_id = " + bytes("old-1"));
+        assertThat(inbox().purge(GROUP, "t", KEPT)).isEqualTo(2);
+        assertThat(outcome("old-1")).isEqualTo("DONE");
+        assertThat(inbox().purge(GROUP, "other.events", KEPT)).isEqualTo(1);
     }
 
     @Test
@@ -79,7 +88,7 @@ public abstract class PurgeContract extends InboxDatabase {
         assertThat(inbox().forget(GROUP)).isEqualTo(1);
         assertThat(outcome("dead-0")).isEqualTo("none");
         assertThat(outcome("dead-1")).isEqualTo("DEAD");
-        assertThat(inbox().purge(GROUP, KEPT)).isZero();
+        assertThat(inbox().purge(GROUP, null, KEPT)).isZero();
     }
 
     @Test

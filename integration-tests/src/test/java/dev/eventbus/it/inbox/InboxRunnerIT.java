@@ -271,17 +271,24 @@ class InboxRunnerIT {
     }
 
     @Test
-    void D_05_a_runner_purges_the_marks_of_its_own_group_while_it_runs_and_says_when_it_may_not() throws Exception {
+    void D_05_a_runner_purges_the_marks_of_its_own_group_and_topics_while_it_runs_and_says_when_it_may_not()
+            throws Exception {
         String group = scene.group("ledger");
         mark("of-another-group", 100);
-        scene.execute("INSERT INTO eventbus_inbox SELECT '" + group + "', 'old-' || n, 'DONE', '', 't', 0, 0,"
-                + " now() - interval '100 days' FROM generate_series(1, 2500) AS n");
+        scene.execute(("INSERT INTO eventbus_inbox SELECT '%s', 'old-' || n, 'DONE', '', '%s', 0, 0,"
+                        + " now() - interval '100 days' FROM generate_series(1, 2500) AS n")
+                .formatted(group, scene.kafka().physicalTopic("asset.events")));
+        // a runner beside this one reads it, and knows for how long a repeat may come
+        scene.execute(("INSERT INTO eventbus_inbox VALUES ('%s', 'of-another-topic', 'DONE', '', 't', 0, 0,"
+                        + " now() - interval '100 days')")
+                .formatted(group));
         ConsumerRunner runner = ledger(group, scene.inbox());
         try (runner) {
             runner.start();
             send("evt-1", "alice");
             awaitCommitted(group, 1);
-            Eventually.holds(() -> marks().equals(List.of("evt-1", "of-another-group")), runner::health);
+            Eventually.holds(
+                    () -> marks().equals(List.of("evt-1", "of-another-group", "of-another-topic")), runner::health);
             Eventually.holds(() -> runner.health().status() == Status.UP, runner::health);
         }
         ConsumerRunner forgetful = ledger(group, scene.inbox().retention(Duration.ofDays(14)));
@@ -311,8 +318,9 @@ class InboxRunnerIT {
     }
 
     private void mark(String id, int daysAgo) throws SQLException {
-        scene.execute("INSERT INTO eventbus_inbox VALUES ('g', '%s', 'DONE', '', 't', 0, 0, now() - interval '%d days')"
-                .formatted(id, daysAgo));
+        scene.execute(
+                "INSERT INTO eventbus_inbox VALUES ('g', '%s', 'DONE', '', '%s', 0, 0, now() - interval '%d days')"
+                        .formatted(id, scene.kafka().physicalTopic("asset.events"), daysAgo));
     }
 
     private List<String> marks() throws SQLException {
