@@ -9,7 +9,6 @@ import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.deadletter.FailureText;
-import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.HandlerTransactionException;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
@@ -35,7 +34,6 @@ import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Collection;
 import java.util.Optional;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.consumer.Consumer;
@@ -70,7 +68,6 @@ final class Parking {
     private final Routes routes;
     private final RunnerListener listener;
     private final FailurePolicy policy;
-    private final DeadLetterSink sink;
     private final HandlerCall call;
     private final ParkingStore store;
     private final CrashWatch crashes;
@@ -92,13 +89,12 @@ final class Parking {
         this.routes = settings.routes();
         this.listener = settings.listener();
         this.policy = new FailurePolicy(settings.retry(), settings.classify(), settings.afterRetries());
-        this.sink = sink;
         this.call = call;
         this.keys = call.requireParkedKeys();
         this.store = routes.requireInbox().parking();
         this.crashes = new CrashWatch(routes.requireInbox().attempts());
         this.suspects = suspects;
-        this.deadAgain = new DeadAgain(store, group, policy.goesOn());
+        this.deadAgain = new DeadAgain(store, sink, group, policy.goesOn());
         this.loop = new DrainLoop(group, keys, routes.physicalTopics(kafka), lent, this::drain);
     }
 
@@ -136,6 +132,8 @@ final class Parking {
         ENDED,
         /** It is not, and its key is not due any more. */
         CHANGED,
+        /** It is a dead letter again: nothing is noted of it, and its key goes on. */
+        SET_ASIDE,
         /** Nothing is noted of it. */
         NOTHING
     }
@@ -246,15 +244,19 @@ final class Parking {
             LOG.error("{}", failure.getMessage()); // the next look finds it applied
         }
         boolean hasFailed = failure != null && !committed && !(failure instanceof Overtaken) && !call.wasInterrupted();
+        Came came = Came.NOTHING;
         try {
             if (hasFailed && nanos[0] == 0) { // nobody's handler has run
                 throw failure instanceof SQLException said ? said : new SQLException("no handler was run", failure);
             }
-            return hasFailed && failure != null
-                    ? failed(key, event, new Failure.HandlerFailed(failure, route.watch()))
-                    : Came.NOTHING;
+            if (hasFailed && failure != null) {
+                came = failed(key, event, new Failure.HandlerFailed(failure, route.watch()));
+            }
+            return came;
         } finally {
-            crashes.after(record.suspicion(), mark, false, record.attempts());
+            if (came != Came.SET_ASIDE) {
+                crashes.after(record.suspicion(), mark, false, record.attempts());
+            }
         }
     }
 
@@ -355,18 +357,12 @@ final class Parking {
 
     /** The copy goes to the dead-letter topic, then the key waits for a person; if it cannot be sent, only that is tried again. */
     private Came sendLetter(ParkedKey key, ParkedEvent event, @Nullable Throwable cause) throws SQLException {
-        Instant now = kafka.clock().instant();
-        Instant first = inFlight(event).firstFailedAt();
-        Origin origin = deadAgain.origin(key, event, now);
-        try {
-            sink.send(
-                            event.record(),
-                            cause == null
-                                    ? origin.withError(event.error(), event.attempts())
-                                    : origin.withFailure(cause, event.attempts(), first == null ? now : first))
-                    .toCompletableFuture()
-                    .join();
-        } catch (CompletionException e) {
+        if (!deadAgain.send(
+                key,
+                event,
+                cause,
+                inFlight(event).firstFailedAt(),
+                kafka.clock().instant())) {
             problems.put(key, "a parked event's copy cannot be sent to its dead-letter topic; it is tried again");
             Instant due = kafka.clock().instant().plus(ParkedKeys.LOOKS_AGAIN).truncatedTo(ChronoUnit.MICROS);
             return noted(key, event, new Change(State.WAITING, due, key.redrives()));
@@ -382,7 +378,7 @@ final class Parking {
         loop.dueAt(key, now); // with its next event
         listener.deadLettered(inFlight(event).eventType(), delivered(inFlight(event)), event.failureReason());
         forget(key, event);
-        return Came.CHANGED;
+        return Came.SET_ASIDE;
     }
 
     private Came staysParked(ParkedKey key, ParkedEvent event, int redrives) throws SQLException {

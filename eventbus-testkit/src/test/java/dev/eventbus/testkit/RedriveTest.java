@@ -22,6 +22,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
@@ -108,6 +109,21 @@ class RedriveTest extends RedriveStage {
                 .isEqualTo(1);
         bus.runUntilIdle();
         assertThat(handled).containsExactly("bob1");
+    }
+
+    @Test
+    void one_that_fails_again_and_again_has_all_its_attempts_each_time() throws SQLException {
+        List<String> runs = new ArrayList<>();
+        inHandler = runs::add;
+        goingOn();
+        failing.add("bob1");
+        publish("bob", 1);
+        for (int round = 1; round <= 3; round++) {
+            bus.runUntilIdle();
+            assertThat(runs).hasSize(2 * round);
+            assertThat(strings("SELECT failures FROM eventbus_attempt")).isEmpty();
+            assertThat(intoInbox().plan().run("again").handedOver()).isEqualTo(1);
+        }
     }
 
     @Test

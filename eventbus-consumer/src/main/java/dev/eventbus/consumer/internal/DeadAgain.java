@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.internal;
 
+import dev.eventbus.consumer.deadletter.DeadLetterSink;
 import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.Outcome;
@@ -10,6 +11,8 @@ import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.SQLException;
 import java.time.Instant;
+import java.util.concurrent.CompletionException;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -24,19 +27,46 @@ public final class DeadAgain {
     private static final Logger LOG = LoggerFactory.getLogger(DeadAgain.class);
 
     private final ParkingStore store;
+    private final DeadLetterSink sink;
     private final String group;
     private final boolean goesOn;
     private final SparseLog sparse = new SparseLog(LOG);
 
     /** @param goesOn whether later events of a key pass one that fails for good */
-    public DeadAgain(ParkingStore store, String group, boolean goesOn) {
+    public DeadAgain(ParkingStore store, DeadLetterSink sink, String group, boolean goesOn) {
         this.store = store;
+        this.sink = sink;
         this.group = group;
         this.goesOn = goesOn;
     }
 
-    /** Where an event that has failed for good comes from; of one that was a letter before, how often it was redriven. */
-    public Origin origin(ParkedKey key, ParkedEvent event, Instant now) throws SQLException {
+    /**
+     * Sends the letter of an event that has failed for good.
+     *
+     * @param cause null if only the event knows it
+     * @return whether the broker has acknowledged it
+     */
+    public boolean send(
+            ParkedKey key, ParkedEvent event, @Nullable Throwable cause, @Nullable Instant firstFailed, Instant now)
+            throws SQLException {
+        Origin origin = origin(key, event, now);
+        try {
+            sink.send(
+                            event.record(),
+                            cause == null
+                                    ? origin.withError(event.error(), event.attempts())
+                                    : origin.withFailure(
+                                            cause, event.attempts(), firstFailed == null ? now : firstFailed))
+                    .toCompletableFuture()
+                    .join();
+            return true;
+        } catch (CompletionException e) {
+            return false;
+        }
+    }
+
+    /** Where it comes from; of one that was a letter before, how often it was redriven. */
+    private Origin origin(ParkedKey key, ParkedEvent event, Instant now) throws SQLException {
         return Origin.of(event.record(), group, event.failureReason(), now)
                 .withEventId(event.eventId())
                 .withRedrives(isDead(store, group, event.eventId()) ? key.redrives() : 0);
