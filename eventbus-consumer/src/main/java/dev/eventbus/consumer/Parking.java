@@ -21,6 +21,7 @@ import dev.eventbus.consumer.internal.DeadAgain;
 import dev.eventbus.consumer.internal.DrainLoop;
 import dev.eventbus.consumer.internal.DrainLoop.Turn;
 import dev.eventbus.consumer.internal.DrainProblems;
+import dev.eventbus.consumer.internal.DrainStep;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.internal.SparseLog;
 import dev.eventbus.consumer.parking.ParkedEvent;
@@ -54,15 +55,6 @@ final class Parking {
     private static final int MOST_REMEMBERED = 10_000;
     private static final Logger LOG = LoggerFactory.getLogger(Parking.class);
 
-    /** The key's first event is another than a moment ago. */
-    private static final class Overtaken extends Exception {
-        private static final long serialVersionUID = 1;
-
-        Overtaken() {
-            super(null, null, false, false);
-        }
-    }
-
     private final String group;
     private final KafkaCluster kafka;
     private final Routes routes;
@@ -70,6 +62,7 @@ final class Parking {
     private final FailurePolicy policy;
     private final HandlerCall call;
     private final ParkingStore store;
+    private final DrainStep step;
     private final CrashWatch crashes;
     private final ParkedKeys keys;
     private final DrainLoop loop;
@@ -92,6 +85,7 @@ final class Parking {
         this.call = call;
         this.keys = call.requireParkedKeys();
         this.store = routes.requireInbox().parking();
+        this.step = new DrainStep(store, group, kafka.clock());
         this.crashes = new CrashWatch(routes.requireInbox().attempts());
         this.suspects = suspects;
         this.deadAgain = new DeadAgain(store, sink, group, policy.goesOn());
@@ -217,10 +211,7 @@ final class Parking {
         Drained drained = new Drained.Nothing();
         Throwable failure = null;
         try {
-            drained = store.drain(group, key, kafka.clock().instant(), (head, transaction) -> {
-                if (!head.eventId().equals(event.eventId())) {
-                    throw new Overtaken();
-                }
+            drained = step.run(key, event, route instanceof Route.AtLeastOnce, transaction -> {
                 nanos[0] = System.nanoTime() | 1;
                 call.inUserCode(
                         decoded, delivery, () -> route.handle(HandlerCall.asHandled(decoded), delivery, transaction));
@@ -243,7 +234,7 @@ final class Parking {
         if (failure != null && committed) {
             LOG.error("{}", failure.getMessage()); // the next look finds it applied
         }
-        boolean hasFailed = failure != null && !committed && !(failure instanceof Overtaken) && !call.wasInterrupted();
+        boolean hasFailed = failure != null && !committed && !call.wasInterrupted();
         Came came = Came.NOTHING;
         try {
             if (hasFailed && nanos[0] == 0) { // nobody's handler has run

@@ -6,9 +6,11 @@ import static dev.eventbus.consumer.MockKafka.P0;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.EventType;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
+import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.internal.RunLoop;
@@ -43,6 +45,9 @@ import org.junit.jupiter.api.parallel.ExecutionMode;
 @Timeout(180)
 @Execution(ExecutionMode.CONCURRENT)
 class ParkingThreadsTest {
+
+    private static final EventType<MockKafka.Asset> OTHER =
+            EventType.of("OTHER", MockKafka.Asset.class).topic(MockKafka.TOPIC).key(MockKafka.Asset::userId);
 
     private final JdbcDataSource database = new JdbcDataSource();
     private final Set<String> failing = ConcurrentHashMap.newKeySet();
@@ -367,6 +372,33 @@ class ParkingThreadsTest {
             }
             return rest.call();
         }));
+    }
+
+    @Test
+    void an_event_of_plain_on_is_not_handled_again_because_its_drain_has_lost_its_session_meanwhile()
+            throws SQLException {
+        AtomicBoolean idle = new AtomicBoolean();
+        inbox = JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            if (method.equals("prepareStatement")
+                    && String.valueOf(arguments[0]).contains("DELETE FROM eventbus_parked_event")
+                    && idle.getAndSet(false)) {
+                throw new SQLException("terminating connection due to idle-in-transaction timeout", "25P03");
+            }
+            return rest.call();
+        }));
+        comesBack("bob", "b1");
+        ConsumerRunner running = start(ConsumerRunner.builder(kafka, "g")
+                .on(ASSET, (event, delivery) -> {
+                    begun.add(event.id());
+                    idle.set(true);
+                })
+                .inTransaction(inbox, OTHER, (event, tx) -> {})
+                .afterRetries(AfterRetries.deadLetter(LETTERS)));
+        eventually(() -> isParked(0));
+        assertThat(begun).containsExactly("b1");
+        assertThat(running.health().problems()).noneMatch(it -> it.contains("depend on"));
+        assertThat(inbox.parking().decided(Mark.of("g", "b1", recordOf("bob", "b1"))))
+                .contains(new MarkResult.Known(Outcome.DONE));
     }
 
     @Test

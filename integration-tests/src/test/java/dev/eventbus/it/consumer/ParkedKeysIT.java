@@ -1,12 +1,14 @@
 package dev.eventbus.it.consumer;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
+import static dev.eventbus.it.Events.HOUSING_UPDATED;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.redrive.Redrive;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
@@ -14,10 +16,14 @@ import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.PreparedStatement;
+import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -67,6 +73,44 @@ class ParkedKeysIT {
             }
             assertThat(scene.count("SELECT count(*) FROM eventbus_parked_event"))
                     .isZero();
+        }
+    }
+
+    @Test
+    void a_redriven_event_of_plain_on_whose_handler_takes_longer_than_the_idle_limit_is_handled_once(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.events:1", "housing.events:1", "dlq.events:1")) {
+            String group = scene.group("mailer");
+            JdbcInbox inbox = scene.inbox().idleLimit(Duration.ofSeconds(1));
+            AtomicInteger runs = new AtomicInteger();
+            CountDownLatch never = new CountDownLatch(1);
+            ConsumerRunner runner = scene.start(ConsumerRunner.builder(scene.kafka(), group)
+                    .on(ASSET_UPDATED, (event, delivery) -> {
+                        if (runs.incrementAndGet() == 1) {
+                            throw new IllegalStateException("no luck");
+                        }
+                        assertThat(never.await(2, TimeUnit.SECONDS)).isFalse();
+                    })
+                    .inTransaction(inbox, HOUSING_UPDATED, (event, tx) -> {})
+                    .retry(RetryConfig.custom().maxAttempts(1).build())
+                    .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                    .build());
+            scene.sendRaw("asset.events", "bob", """
+                    {"eventId":"b1","eventType":"ASSET_UPDATED","timestamp":"2030-01-01T00:00:00Z","userId":"bob","newAmount":1}
+                    """);
+            scene.flush();
+            Eventually.holds(() -> scene.records("dlq.events").size() == 1, runner::health);
+            assertThat(Redrive.of(scene.kafka(), group, "dlq.events", inbox)
+                            .plan()
+                            .run("mended")
+                            .handedOver())
+                    .isEqualTo(1);
+            Eventually.holds(() -> runs.get() > 1, runner::health);
+            Eventually.holds(() -> runner.health().parked().keys() == 0, runner::health);
+            assertThat(scene.strings("SELECT outcome FROM eventbus_inbox WHERE event_id = 'b1'"))
+                    .containsExactly("DONE");
+            assertThat(runs).hasValue(2);
+            assertThat(runner.health().problems()).isEmpty();
         }
     }
 
