@@ -188,6 +188,7 @@ final class Parking {
             Came came = crashes.run(
                     record.suspicion(),
                     mark,
+                    () -> step.isFree(key),
                     () -> handle(key, event, record, mark),
                     () -> convicted(key, event, mark));
             return came == null ? Came.NOTHING : came;

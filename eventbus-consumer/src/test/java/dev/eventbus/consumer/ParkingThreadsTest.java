@@ -75,7 +75,11 @@ class ParkingThreadsTest {
     }
 
     private ConsumerRunnerBuilder builder() {
-        return ConsumerRunner.builder(kafka, "g")
+        return builder(kafka);
+    }
+
+    private ConsumerRunnerBuilder builder(MockKafka from) {
+        return ConsumerRunner.builder(from, "g")
                 .inTransaction(inbox, ASSET, (event, delivery) -> {
                     begun.add(event.id());
                     CountDownLatch latch = held.get(event.id());
@@ -399,6 +403,32 @@ class ParkingThreadsTest {
         assertThat(running.health().problems()).noneMatch(it -> it.contains("depend on"));
         assertThat(inbox.parking().decided(Mark.of("g", "b1", recordOf("bob", "b1"))))
                 .contains(new MarkResult.Known(Outcome.DONE));
+    }
+
+    @Test
+    void who_comes_to_own_a_parked_event_that_still_runs_elsewhere_does_not_suspect_it() throws SQLException {
+        start(builder());
+        CountDownLatch latch = new CountDownLatch(1);
+        held.put("b1", latch);
+        comesBack("bob", "b1");
+        eventually(() -> begun.contains("b1"));
+        AtomicInteger looks = new AtomicInteger();
+        AtomicInteger notes = new AtomicInteger();
+        inbox = JdbcInbox.h2(HookedDataSource.over(database, (real, method, arguments, rest) -> {
+            String sql = method.equals("prepareStatement") ? String.valueOf(arguments[0]) : "";
+            looks.addAndGet(sql.contains("'REDRIVE')") ? 1 : 0);
+            notes.addAndGet(sql.contains("UPDATE eventbus_attempt") ? 1 : 0);
+            return rest.call();
+        }));
+        MockKafka handedOver = MockKafka.create().ticking();
+        try (ConsumerRunner ignored = builder(handedOver).build().start()) {
+            handedOver.assign(P0);
+            eventually(() -> looks.get() > 3);
+            assertThat(notes).hasValue(0);
+            latch.countDown();
+            eventually(() -> isParked(0));
+        }
+        assertThat(begun).containsExactly("b1");
     }
 
     @Test

@@ -217,6 +217,14 @@ public final class ParkingStore {
         });
     }
 
+    /** Whether {@link #drain} would find something to do: a key is not free while somebody runs its first event. */
+    public boolean isFree(String group, ParkedKey key, Instant now) throws SQLException {
+        return transactions.runOurs((connection, watch) -> {
+            sql.begin(connection);
+            return new Ending<>(rows(group).lockDue(connection, key, now), false);
+        });
+    }
+
     /** Of an event whose mark is gone only its row says that it is still to be handled: a new mark, unless there is another one. */
     private boolean marked(Connection connection, String group, ParkedEvent event) throws SQLException {
         Mark mark = Mark.of(group, event.eventId(), event.record());

@@ -158,15 +158,21 @@ public final class CrashWatch {
     /**
      * Runs the handler of a parked event, each of which is watched; a suspect alone, as far as other suspects go.
      *
-     * @return what it came to; null if it must wait until nothing else runs alone
+     * @param free whether nobody runs it now; the start of one that runs is no sign of a crash
+     * @return what it came to; null if it must wait until nothing else runs alone, or it runs elsewhere
      */
-    public <T> @Nullable T run(Suspicion of, Mark mark, Started<T> handler, Started<T> convicted) throws SQLException {
+    public <T> @Nullable T run(Suspicion of, Mark mark, Started<Boolean> free, Started<T> handler, Started<T> convicted)
+            throws SQLException {
         if (of.isNone()) {
             of.watch();
         }
         Verdict verdict = begin(of, mark);
         if (verdict != Verdict.RUN_ALONE) {
             return verdict == Verdict.RUN ? handler.run() : convicted.run();
+        }
+        if (!free.run()) {
+            of.drop();
+            return null;
         }
         if (!attempts.alone().tryTake()) {
             return null;

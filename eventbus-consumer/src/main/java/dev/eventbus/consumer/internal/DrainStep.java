@@ -6,6 +6,7 @@ import dev.eventbus.consumer.inbox.ParkingStore.Drained;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.internal.Fatal;
+import java.sql.SQLException;
 import java.time.InstantSource;
 
 /** Runs an event of a parked key, if it is still the first and nobody else has the key. Thread-safe. */
@@ -70,5 +71,10 @@ public final class DrainStep {
             }
             work.run(transaction);
         });
+    }
+
+    /** Whether nobody else has the key, and its first event is due. */
+    public boolean isFree(ParkedKey key) throws SQLException {
+        return store.isFree(group, key, clock.instant());
     }
 }
