@@ -286,7 +286,8 @@ public final class ConsumerRunnerBuilder {
 
     /** Hears what the runner does. What it throws is logged and changes nothing. */
     public ConsumerRunnerBuilder listener(RunnerListener hears) {
-        this.listener = new ConsumerRunner.GuardedListener(Objects.requireNonNull(hears, "hears"));
+        this.listener = new ConsumerRunner.GuardedListener(
+                Objects.requireNonNull(hears, "hears").ofRunner());
         return this;
     }
 

@@ -24,6 +24,11 @@ public interface RunnerListener {
     /** A listener that does nothing. */
     RunnerListener NONE = new RunnerListener() {};
 
+    /** Who hears one runner, asked for once by each that this is given to; for a listener that must tell them apart. */
+    default RunnerListener ofRunner() {
+        return this;
+    }
+
     /** A handler has succeeded; with an inbox, its transaction has committed. */
     default void handled(String eventType, Delivery delivery, Duration took) {}
 

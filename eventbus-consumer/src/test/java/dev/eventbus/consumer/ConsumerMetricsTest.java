@@ -6,6 +6,7 @@ import static dev.eventbus.consumer.MockKafka.P0;
 import static dev.eventbus.consumer.MockKafka.P1;
 import static dev.eventbus.consumer.MockKafka.TOPIC;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.metrics.ConsumerMetrics;
@@ -247,6 +248,50 @@ class ConsumerMetricsTest extends SteppedRunner {
         assertThat(laggingPartitions()).containsExactly("0", "1");
         runner.close(Duration.ofSeconds(5));
         assertThat(laggingPartitions()).as("nothing is owned any more").isEmpty();
+    }
+
+    @Test
+    void runners_of_one_group_are_counted_together_and_a_partition_may_move_between_them() {
+        MockKafka beside = MockKafka.create();
+        failing.add("bob");
+        ConsumerRunner a = runner(kafka).listener(metrics).build();
+        ConsumerRunner b = runner(beside).listener(metrics).build();
+        kafka.assign(P0);
+        beside.assign(P1);
+        a.runOnce();
+        b.runOnce();
+        kafka.event(P0, "bob", "b1");
+        beside.event(P1, "bob", "b2");
+        settle(a);
+        settle(b);
+        assertThat(gauge("eventbus.consumer.in.flight")).isEqualTo(2);
+        assertThat(gauge("eventbus.consumer.waiting.keys")).isEqualTo(2);
+        assertThat(laggingPartitions()).containsExactly("0", "1");
+
+        beside.assign(P0, P1);
+        settle(b);
+        kafka.assign();
+        settle(a);
+        beside.consumer.updateEndOffsets(Map.of(P0, 7L));
+        settle(b);
+        assertThat(laggingPartitions()).containsExactly("0", "1");
+        assertThat(registry.get("eventbus.consumer.lag")
+                        .tag("partition", "0")
+                        .gauge()
+                        .value())
+                .isEqualTo(7);
+        a.close(Duration.ofSeconds(5));
+        assertThat(laggingPartitions()).containsExactly("0", "1");
+        assertThat(gauge("eventbus.consumer.in.flight")).isEqualTo(1);
+    }
+
+    @Test
+    void meters_of_a_group_are_made_once_in_a_registry() {
+        assertThatThrownBy(() -> ConsumerMetrics.of(registry, "g"))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("give the first one to each runner of the group");
+        metrics.close();
+        ConsumerMetrics.of(registry, "g").close();
     }
 
     @Test

@@ -17,11 +17,12 @@ import io.micrometer.core.instrument.composite.CompositeMeterRegistry;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -36,7 +37,7 @@ import org.jspecify.annotations.Nullable;
  * <p>A scrape never waits: gauges show what the runner has published last, a tenth of a second ago. Tags are bounded, since topics and
  * types are those that the runner was given in code, and partitions those that it owns.
  *
- * <p>One object for one runner; thread-safe. {@link #close()} takes the meters out of the registry, for good: what the runner goes on
+ * <p>One object for all runners of a group that share a registry: its gauges tell of them together. Thread-safe. {@link #close()} takes the meters out of the registry, for good: what the runner goes on
  * doing is not counted any more.
  */
 public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
@@ -49,35 +50,61 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
 
     private record Owned(String topic, int partition) {}
 
+    private static final String IN_FLIGHT = "eventbus.consumer.in.flight";
+
     private final MeterRegistry registry;
     private final String group;
 
-    private final Map<Handled, Timer> timers = new ConcurrentHashMap<>();
-    private final Map<Named, Counter> counters = new ConcurrentHashMap<>();
+    // All below is shared by those of one group's runners.
+    private final Map<Handled, Timer> timers;
+    private final Map<Named, Counter> counters;
 
-    /** Guarded by "this". */
-    private final Set<Meter> meters = new HashSet<>();
+    /** What each runner has said last. */
+    private final Map<ConsumerMetrics, RunnerHealth> runners;
 
-    /** Of the partitions that are owned now. Guarded by "this". */
-    private final Map<Owned, Gauge> lags = new HashMap<>();
+    /** Guarded by itself. */
+    private final Set<Meter> meters;
 
-    /** Guarded by "this". */
-    private boolean closed;
+    /** Of the partitions that are owned now. Guarded by meters. */
+    private final Map<Owned, Gauge> lags;
 
-    private volatile RunnerHealth health =
-            new RunnerHealth(Status.NEW, List.of(), List.of(), 0, 0, null, new RunnerHealth.Parked(0, 0));
+    private final AtomicBoolean closed;
 
     private ConsumerMetrics(MeterRegistry registry, String group) {
         this.registry = registry;
         this.group = group;
-        gauge("eventbus.consumer.in.flight", "records", now -> sum(now, PartitionHealth::inFlight));
-        gauge("eventbus.consumer.waiting.keys", "keys", RunnerHealth::waitingKeys);
-        gauge("eventbus.consumer.parked.keys", "keys", now -> now.parked().keys());
-        gauge("eventbus.consumer.parked.events", "events", now -> now.parked().events());
+        this.timers = new ConcurrentHashMap<>();
+        this.counters = new ConcurrentHashMap<>();
+        this.runners = new ConcurrentHashMap<>();
+        this.meters = new HashSet<>();
+        this.lags = new HashMap<>();
+        this.closed = new AtomicBoolean();
+        gauge(IN_FLIGHT, "records", () -> sum(now -> sum(now, PartitionHealth::inFlight)));
+        gauge("eventbus.consumer.waiting.keys", "keys", () -> sum(RunnerHealth::waitingKeys));
+        gauge(
+                "eventbus.consumer.parked.keys",
+                "keys",
+                () -> most(now -> now.parked().keys()));
+        gauge(
+                "eventbus.consumer.parked.events",
+                "events",
+                () -> most(now -> now.parked().events()));
         gauge(
                 "eventbus.consumer.paused.partitions",
                 "partitions",
-                now -> sum(now, one -> one.pausedBecause() == null ? 0 : 1));
+                () -> sum(now -> sum(now, one -> one.pausedBecause() == null ? 0 : 1)));
+    }
+
+    /** Of another runner. */
+    private ConsumerMetrics(ConsumerMetrics beside) {
+        this.registry = beside.registry;
+        this.group = beside.group;
+        this.timers = beside.timers;
+        this.counters = beside.counters;
+        this.runners = beside.runners;
+        this.meters = beside.meters;
+        this.lags = beside.lags;
+        this.closed = beside.closed;
     }
 
     /**
@@ -85,8 +112,14 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
      *
      * @param group the runner's, for the tag of that name
      * @throws IllegalArgumentException if it is blank
+     * @throws IllegalStateException if the registry has them already
      */
     public static ConsumerMetrics of(MeterRegistry registry, String group) {
+        if (registry.find(IN_FLIGHT).tag("group", group).gauge() != null) {
+            throw new IllegalStateException(
+                    "the registry has the meters of group %s already, and would show none of a second ConsumerMetrics; give the first one to each runner of the group, or close it before"
+                            .formatted(group));
+        }
         return new ConsumerMetrics(registry, Checks.notBlank("group", group));
     }
 
@@ -184,13 +217,24 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
                         Counter.builder(name).baseUnit(unit).tag("group", group).tag(tag, value)::register));
     }
 
+    /** The meters are the same, and what its runner says is added to what others say. */
+    @Override
+    public RunnerListener ofRunner() {
+        return new ConsumerMetrics(this);
+    }
+
     /** Partitions that have come get a gauge, those that have gone lose theirs. */
     @Override
     public void observed(RunnerHealth now) {
-        health = now;
-        Set<Owned> owned = new HashSet<>();
-        now.partitions().forEach(one -> owned.add(new Owned(one.topic(), one.partition())));
-        synchronized (this) {
+        if (now.status() == Status.STOPPED) {
+            runners.remove(this);
+        } else {
+            runners.put(this, now);
+        }
+        synchronized (meters) {
+            Set<Owned> owned = new HashSet<>();
+            runners.values()
+                    .forEach(one -> one.partitions().forEach(it -> owned.add(new Owned(it.topic(), it.partition()))));
             if (owned.equals(lags.keySet())) {
                 return;
             }
@@ -209,35 +253,47 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     }
 
     private double lag(Owned partition) {
-        return health.partitions().stream()
+        return runners.values().stream()
+                .flatMap(now -> now.partitions().stream())
                 .filter(one -> one.topic().equals(partition.topic()) && one.partition() == partition.partition())
-                .mapToDouble(one -> one.lag() < 0 ? Double.NaN : one.lag())
-                .findAny()
+                .mapToDouble(PartitionHealth::lag)
+                .filter(lag -> lag >= 0)
+                .max() // two have it while it moves
                 .orElse(Double.NaN);
+    }
+
+    private double sum(ToDoubleFunction<RunnerHealth> figure) {
+        return runners.values().stream().mapToDouble(figure).sum();
+    }
+
+    /** Of what each runner says of the whole group. */
+    private double most(ToDoubleFunction<RunnerHealth> figure) {
+        return runners.values().stream().mapToDouble(figure).max().orElse(0);
     }
 
     private static double sum(RunnerHealth now, ToDoubleFunction<PartitionHealth> figure) {
         return now.partitions().stream().mapToDouble(figure).sum();
     }
 
-    private void gauge(String name, String unit, ToDoubleFunction<RunnerHealth> figure) {
-        registered(Gauge.builder(name, this, metrics -> figure.applyAsDouble(metrics.health))
-                .baseUnit(unit)
-                .tag("group", group)
-                .strongReference(true)::register);
+    private void gauge(String name, String unit, Supplier<Number> figure) {
+        registered(
+                Gauge.builder(name, figure).baseUnit(unit).tag("group", group).strongReference(true)::register);
     }
 
     /** Once closed, meters are made that no registry knows. */
-    private synchronized <M extends Meter> M registered(Function<MeterRegistry, M> meter) {
-        if (closed) {
-            return meter.apply(new CompositeMeterRegistry());
+    private <M extends Meter> M registered(Function<MeterRegistry, M> meter) {
+        synchronized (meters) {
+            if (closed.get()) {
+                return meter.apply(new CompositeMeterRegistry());
+            }
+            M kept = meter.apply(registry);
+            meters.add(kept);
+            return kept;
         }
-        M kept = meter.apply(registry);
-        meters.add(kept);
-        return kept;
     }
 
-    private synchronized boolean dropped(Meter meter) {
+    /** Guarded by meters. */
+    private boolean dropped(Meter meter) {
         registry.remove(meter);
         meters.remove(meter);
         return true;
@@ -245,9 +301,11 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
 
     /** Takes the meters out of the registry. */
     @Override
-    public synchronized void close() {
-        closed = true;
-        meters.forEach(registry::remove);
-        meters.clear();
+    public void close() {
+        synchronized (meters) {
+            closed.set(true);
+            meters.forEach(registry::remove);
+            meters.clear();
+        }
     }
 }
