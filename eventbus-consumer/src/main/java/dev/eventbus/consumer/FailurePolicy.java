@@ -55,8 +55,12 @@ final class FailurePolicy {
         /** The inbox knows the event's id with another payload. */
         record IdConflict() implements Failure {}
 
-        /** Another, uncommitted owner holds the event's mark. */
-        record HeldElsewhere() implements Failure {}
+        /**
+         * Another, uncommitted owner holds the event's mark.
+         *
+         * @param follows whether it may also be the parked key that the event follows
+         */
+        record HeldElsewhere(boolean follows) implements Failure {}
 
         /** A handler threw, or its transaction did not commit. */
         record HandlerFailed(Throwable cause, OutageWatch watch) implements Failure {}

@@ -91,6 +91,9 @@ final class FailureRouter {
         Delivery delivery = delivered(record);
         Disposition disposition = policy.decide(failure, record, now);
         Throwable cause = failure.cause();
+        if (!(failure instanceof Failure.HeldElsewhere)) {
+            record.heldNoMore();
+        }
         if (cause != null) {
             record.failed(now, FailureText.nameOf(cause));
         }
@@ -189,7 +192,7 @@ final class FailureRouter {
         if (mark != null && inbox != null) {
             MarkResult result = inbox.decide(mark, Outcome.DYING);
             if (result instanceof MarkResult.HeldElsewhere) {
-                return failed(record, new Failure.HeldElsewhere());
+                return failed(record, new Failure.HeldElsewhere(false));
             }
             if (result instanceof MarkResult.Known known && known.outcome() != Outcome.DYING) {
                 return known(record, known.outcome());
@@ -220,7 +223,7 @@ final class FailureRouter {
         ParkedKey.State state = later ? ParkedKey.State.WAITING : ParkedKey.State.PARKED;
         MarkResult result = keys.park(mark, event, state, later ? due : null);
         if (result instanceof MarkResult.HeldElsewhere) {
-            return failed(record, new Failure.HeldElsewhere());
+            return failed(record, new Failure.HeldElsewhere(false));
         }
         if (result instanceof MarkResult.Known known) {
             return known(record, known.outcome());
@@ -351,11 +354,15 @@ final class FailureRouter {
 
     private @Nullable String problemOf(InFlight record, Failure failure, @Nullable Throwable cause) {
         String telling = FailureText.nameOf(FailureText.tellingOf(cause));
-        if (failure instanceof Failure.HeldElsewhere) {
+        if (failure instanceof Failure.HeldElsewhere held) {
             Instant now = kafka.clock().instant();
-            return record.heldElsewhere(now).plus(HELD_TOO_LONG).isAfter(now)
-                    ? null // the ordinary end of a hand-over
-                    : "the mark of %s is held by a transaction that does not end".formatted(record.where());
+            if (record.heldElsewhere(now).plus(HELD_TOO_LONG).isAfter(now)) {
+                return null; // the ordinary end of a hand-over
+            }
+            String text = held.follows()
+                    ? "%s follows a parked key that is in hand: an event of it runs for long, or a transaction does not end"
+                    : "the mark of %s is held by a transaction that does not end";
+            return text.formatted(record.where());
         }
         if (failure instanceof Failure.NotNoted) {
             return "the inbox cannot note that a handler starts (%s)".formatted(telling);

@@ -178,7 +178,7 @@ final class HandlerCall implements LaneWorkers.Work {
             return router.known(record, known.outcome());
         }
         if (followed.get() instanceof MarkResult.HeldElsewhere) {
-            return router.failed(record, new Failure.HeldElsewhere());
+            return router.failed(record, new Failure.HeldElsewhere(true));
         }
         if (followed.get() instanceof MarkResult.IdConflict) {
             record.mark(null); // the mark is another event's, so this one dies without
@@ -319,7 +319,7 @@ final class HandlerCall implements LaneWorkers.Work {
             return router.known(record, known.outcome());
         }
         if (result instanceof MarkResult.HeldElsewhere) {
-            return router.failed(record, new Failure.HeldElsewhere());
+            return router.failed(record, new Failure.HeldElsewhere(false));
         }
         if (result instanceof MarkResult.IdConflict) {
             record.mark(null); // the mark is another event's, so this one dies without

@@ -234,12 +234,17 @@ final class InFlight {
         return ++waits;
     }
 
-    /** Another owner holds the record's mark. Since when. */
+    /** Another owner holds the record's mark, or the parked key that it follows. Since when. */
     Instant heldElsewhere(Instant now) {
         if (heldSince == null) {
             heldSince = now;
         }
         return heldSince;
+    }
+
+    /** Nobody does; what it waits for now is something else. */
+    void heldNoMore() {
+        heldSince = null;
     }
 
     /** How this record last met an outage; null if it never did. */

@@ -229,7 +229,7 @@ class FailurePolicyTest {
         FailurePolicy policy = policy(retry().build(), AfterRetries.deadLetter("dlq"));
         InFlight record = record();
         for (int i = 0; i < 100; i++) {
-            assertThat(policy.decide(new Failure.HeldElsewhere(), record, NOW))
+            assertThat(policy.decide(new Failure.HeldElsewhere(false), record, NOW))
                     .isEqualTo(new Disposition.WaitFor(Backoff.HELD_ELSEWHERE));
             assertThat(policy.decide(new Failure.DeadLetteringFailed(BUSINESS), record, NOW))
                     .isInstanceOf(Disposition.WaitFor.class);
