@@ -104,13 +104,18 @@ public final class InboxPurge {
         Duration keep = keep();
         long deleted = 0;
         if (keep != null) {
-            for (String topic : reads.topics()) {
-                deleted += purge(kafka.physicalTopic(topic), keep);
+            try {
+                for (String topic : reads.topics()) {
+                    deleted += purge(kafka.physicalTopic(topic), keep);
+                }
+                // of events that nobody has ended: removed from the topic, or of a group gone by
+                inbox.attempts().purge(reads.group(), keep);
+            } catch (SQLException e) {
+                problem =
+                        "the inbox is not purged: its database does not delete (SQLSTATE %s); nothing else suffers, and it is tried again in %s"
+                                .formatted(e.getSQLState(), PERIOD);
+                throw e;
             }
-            inbox.attempts()
-                    .purge(
-                            reads.group(),
-                            keep); // of events that nobody has ended: removed from the topic, or of a group gone by
         }
         if (deleted > 0) {
             LOG.debug("purged {} marks of {} older than {}", deleted, reads.group(), keep);
@@ -132,11 +137,7 @@ public final class InboxPurge {
         try {
             runOnce();
         } catch (SQLException e) {
-            LOG.warn(
-                    "the inbox of {} could not be purged (SQLSTATE {}); nothing else suffers, and it is tried again in {}",
-                    reads.group(),
-                    e.getSQLState(),
-                    PERIOD);
+            LOG.warn("{}: {}", reads.group(), problem);
         }
         return PERIOD;
     }

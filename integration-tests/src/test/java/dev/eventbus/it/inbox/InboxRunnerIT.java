@@ -3,6 +3,7 @@ package dev.eventbus.it.inbox;
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
@@ -29,6 +30,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -247,6 +249,26 @@ class InboxRunnerIT {
                 .isZero();
         assertThat(new InboxPurge(inbox.retention(Duration.ofDays(28)), scene.kafka(), reads).runOnce())
                 .isEqualTo(1);
+    }
+
+    @Test
+    void a_database_that_deletes_nothing_is_a_problem_while_it_lasts() throws Exception {
+        AtomicBoolean refuses = new AtomicBoolean(true);
+        JdbcInbox inbox =
+                JdbcInbox.postgres(HookedDataSource.over(scene.database(), (real, method, arguments, rest) -> {
+                    if (refuses.get()
+                            && method.equals("prepareStatement")
+                            && arguments[0].toString().startsWith("DELETE")) {
+                        throw new SQLException("permission denied", "42501");
+                    }
+                    return rest.call();
+                }));
+        InboxPurge purge = new InboxPurge(inbox, scene.kafka(), new Reads("g", Set.of("asset.events"), "dlq.events"));
+        assertThatThrownBy(purge::runOnce).isInstanceOf(SQLException.class);
+        assertThat(purge.problem()).contains("the inbox is not purged", "42501");
+        refuses.set(false);
+        assertThat(purge.runOnce()).isZero();
+        assertThat(purge.problem()).isNull();
     }
 
     @Test
