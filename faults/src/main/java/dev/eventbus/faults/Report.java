@@ -59,6 +59,7 @@ record Report(
         Map<String, Object> figures = new LinkedHashMap<>();
         figures.put("verdict", verdict().name());
         figures.put("tier", options.tier().lower());
+        figures.put("commit", commit());
         figures.put("seed", options.seed());
         figures.put("sendMode", options.sendMode());
         figures.put("groupProtocol", options.groupProtocol());
@@ -101,6 +102,7 @@ record Report(
                                 options.sendMode(),
                                 options.groupProtocol(),
                                 options.afterRetries()));
+        line(table, "commit", commit());
         line(table, "seed", options.seed());
         line(table, "took", took.toSeconds() + " s");
         counts.forEach((name, count) -> line(table, name, count));
@@ -119,6 +121,11 @@ record Report(
         open.forEach(reason -> line(table, "open", reason));
         line(table, "verdict", verdict());
         return table.toString();
+    }
+
+    /** As {@code faults/run} says. */
+    private static String commit() {
+        return System.getProperty("eventbus.commit", "unknown");
     }
 
     private static void line(StringBuilder table, String name, Object value) {

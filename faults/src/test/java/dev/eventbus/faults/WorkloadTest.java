@@ -73,7 +73,7 @@ class WorkloadTest {
     void what_is_not_said_the_seed_chooses_so_that_eight_in_a_row_have_all_of_it() {
         Set<String> seen = new HashSet<>();
         for (int seed = 16; seed < 24; seed++) {
-            Options options = Options.parse("--seed", String.valueOf(seed));
+            Options options = Options.parse("--ci", "--seed", String.valueOf(seed));
             seen.add(options.sendMode() + options.groupProtocol() + options.afterRetries());
         }
         assertThat(seen).hasSize(8).contains("PIPELINEDclassicdead-letter", "STRICTconsumerpark-key");
@@ -90,6 +90,9 @@ class WorkloadTest {
         assertThat(said.groupProtocol()).isEqualTo("classic");
         assertThatIllegalArgumentException().isThrownBy(() -> Options.parse("--send-mode", "quick"));
         assertThat(Options.parse("--seed", "7", "--no-inbox").parks()).isFalse();
+        assertThat(Options.parse("--quick", "--seed", "0").parks())
+                .as("so that all crash points are visited")
+                .isTrue();
     }
 
     @Test

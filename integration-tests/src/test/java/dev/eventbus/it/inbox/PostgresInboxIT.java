@@ -28,7 +28,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.postgresql.ds.PGSimpleDataSource;
 
-/** The contracts of the inbox on a real PostgreSQL, and what only PostgreSQL has. */
+/** The contracts of the inbox on a real PostgreSQL, one after the other on one database, and what only PostgreSQL has. */
 @ExtendWith(ServersExtension.class)
 @Execution(ExecutionMode.CONCURRENT)
 class PostgresInboxIT {
@@ -56,6 +56,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Decisions extends InboxContract {
 
         @Override
@@ -70,6 +71,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Parking extends ParkingContract {
 
         @Override
@@ -94,6 +96,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Attempts extends AttemptContract {
 
         @Override
@@ -108,6 +111,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Redrives extends RedriveContract {
 
         @Override
@@ -122,6 +126,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Batches extends BatchTransactionContract {
 
         @Override
@@ -141,6 +146,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class VanishingMarks extends VanishingMarkContract {
 
         @Override
@@ -155,6 +161,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Sessions extends SessionContract {
 
         @Override
@@ -205,6 +212,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class JoinedTransactions extends TransactionsContract {
 
         @Override
@@ -224,6 +232,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Purges extends PurgeContract {
 
         @Override
@@ -258,6 +267,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class IdleLimits extends IdleLimitContract {
 
         @Override
@@ -272,6 +282,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class Tables extends InboxTablesContract {
 
         @Override
@@ -298,6 +309,7 @@ class PostgresInboxIT {
     }
 
     @Nested
+    @Execution(ExecutionMode.SAME_THREAD)
     class HandlerTransactions extends HandlerTransactionContract {
 
         @Override

@@ -225,7 +225,7 @@ class StrictRelayIT {
                     .isZero();
             scene.sendRaw("asset.events", "user-2", "{}");
             Eventually.holds( // Kafka's own limit of a transaction would be 60 s
-                    Duration.ofSeconds(30), () -> end(scene, IsolationLevel.READ_COMMITTED) == 3, () -> "still open");
+                    lease.plusSeconds(10), () -> end(scene, IsolationLevel.READ_COMMITTED) == 3, () -> "still open");
 
             try (Running successor = Running.start(scene)) {
                 Eventually.holds(() -> scene.count(PENDING) == 0, successor.relay()::health);
