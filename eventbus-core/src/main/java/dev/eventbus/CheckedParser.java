@@ -29,6 +29,10 @@ final class CheckedParser extends JsonParserDelegate {
 
     private int tokens;
     private int depth;
+
+    /** Whether a token was refused, or could not be read: then there is no next one, whoever has caught that. */
+    private boolean faulty;
+
     private long doubledAt = -1;
 
     /** @param wanted top-level properties to keep */
@@ -57,11 +61,16 @@ final class CheckedParser extends JsonParserDelegate {
 
     @Override
     public @Nullable JsonToken nextToken() throws IOException {
+        if (faulty) {
+            throw refused(FailureReason.MALFORMED_JSON, "it was read on behind a fault");
+        }
+        faulty = true;
         JsonToken token = delegate.nextToken();
         if (token != null) {
             count(token);
             check(token);
         }
+        faulty = false;
         return token;
     }
 
@@ -171,7 +180,9 @@ final class CheckedParser extends JsonParserDelegate {
 
     private boolean isInRange() throws IOException {
         try {
-            BigDecimal number = delegate.getDecimalValue();
+            // asked for a decimal, the parser would forget that a zero is negative
+            BigDecimal number =
+                    new BigDecimal(delegate.getTextCharacters(), delegate.getTextOffset(), delegate.getTextLength());
             return Math.abs(number.scale()) <= JsonDocument.MAX_SCALE && Double.isFinite(number.doubleValue());
         } catch (NumberFormatException | ArithmeticException e) {
             return false; // an exponent that not even a BigDecimal can hold

@@ -170,6 +170,7 @@ class EventDecoderFuzzTest {
                 "true",
                 "1",
                 "-0",
+                "-0.0",
                 "1e9",
                 "1e999999999",
                 "9".repeat(40),

@@ -186,6 +186,26 @@ class EventDecoderTest extends DecoderFixture {
         assertThat(doubled.payload(things)).isNull();
     }
 
+    /** A payload's own deserializer may catch what the parser throws, and ask for the next token. */
+    @ParameterizedTest
+    @ValueSource(strings = {"\"count\":x,\"a\":1", "\"count\":1e999999999,\"a\":1", "\"a\":[1,x,2]"})
+    void no_deserializer_gets_past_what_is_at_fault(String properties) {
+        PayloadBinding<Lenient> lenient = new PayloadBinding<>(
+                EventType.of("THING", Lenient.class).topic("t").key(any -> "u"));
+        byte[] value = thing(properties).getBytes(UTF_8);
+
+        assertThatThrownBy(() -> JsonDocument.read(value, Set.of(), lenient)).isInstanceOf(DecodeException.class);
+        assertThatThrownBy(() -> JsonDocument.read(value, Set.of())).isInstanceOf(DecodeException.class);
+    }
+
+    @Test
+    void a_negative_zero_stays_one() {
+        ConsumerRecord<byte[], byte[]> record = Samples.record("u", thing("\"count\":1,\"ratio\":-0.0"));
+        record.headers().add("eventType", "THING".getBytes(UTF_8));
+
+        assertThat(((Thing) decoder.decode(record).payload()).ratio()).isEqualTo(Double.valueOf(-0.0));
+    }
+
     @Test
     void two_types_of_one_name_are_refused() {
         EventType<Loop> other = EventType.of("THING", Loop.class).topic("x").key(loop -> "u");

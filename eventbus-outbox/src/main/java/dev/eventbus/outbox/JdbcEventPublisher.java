@@ -104,17 +104,17 @@ final class JdbcEventPublisher implements EventPublisher {
 
     /** The source may have kept a failure to itself, or given the work to another thread. */
     private static void checkEnded(Request request, int begun, CompletableFuture<@Nullable Void> end) {
+        if (begun != 0 && !end.isDone()) { // asked first: it may fail between two looks
+            throw request.refused(
+                    ErrorCode.NO_TRANSACTION,
+                    "the connection source returned while the work was still running, so it may be written in whatever transaction comes next, or in none. Roll yours back, and run the work in the calling thread, before with() returns.");
+        }
         if (end.isCompletedExceptionally()) {
             Throwable kept = end.handle((done, e) -> e).join();
             if (kept instanceof Error error) {
                 throw error;
             }
             throw (RuntimeException) kept;
-        }
-        if (begun != 0 && !end.isDone()) {
-            throw request.refused(
-                    ErrorCode.NO_TRANSACTION,
-                    "the connection source returned while the work was still running, so it may be written in whatever transaction comes next, or in none. Roll yours back, and run the work in the calling thread, before with() returns.");
         }
         if (begun == 0) {
             throw request.refused(

@@ -16,12 +16,12 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Consumer;
-import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -211,24 +211,23 @@ public final class OutboxAdmin {
      * @return how many it unblocked
      */
     public int unblockAll(String reason) throws SQLException {
-        Instant now = inTransaction(connection -> outbox.store().now(connection));
+        Instant begun = inTransaction(connection -> outbox.store().now(connection));
+        Set<List<String>> taken = new HashSet<>();
         int unblocked = 0;
-        List<Block> wanted = blockedFor(reason);
-        Instant begun = Stream.concat(
-                        Stream.of(now), wanted.stream().map(Block::since)) // the clock may have gone back since
-                .max(Instant::compareTo)
-                .orElse(now);
+        boolean more;
         do {
-            for (Block block : wanted) {
-                unblocked += unblock(block.topic(), block.key()) ? 1 : 0;
+            List<Block> found = blockedFor(reason);
+            boolean first = taken.isEmpty();
+            more = false;
+            for (Block block : found) {
+                // of the first page whatever its time: the clock may have gone back since
+                boolean wanted = first || !block.since().isAfter(begun);
+                if (wanted && taken.add(List.of(block.topic(), block.key()))) {
+                    unblocked += unblock(block.topic(), block.key()) ? 1 : 0;
+                    more = found.size() == MOST_KEYS;
+                }
             }
-            boolean more = wanted.size() == MOST_KEYS;
-            wanted = !more
-                    ? List.of()
-                    : blockedFor(reason).stream()
-                            .filter(block -> !block.since().isAfter(begun))
-                            .toList();
-        } while (!wanted.isEmpty());
+        } while (more);
         return unblocked;
     }
 

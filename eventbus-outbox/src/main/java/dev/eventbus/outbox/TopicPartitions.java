@@ -69,7 +69,7 @@ final class TopicPartitions {
 
     private final TopicLookup lookup;
 
-    /** @param lookup for topics that nothing is recorded of */
+    /** @param lookup for topics that this relay has not sent to yet */
     TopicPartitions(OutboxStore store, KafkaCluster kafka, KafkaSink sink, InFlight inFlight, TopicLookup lookup) {
         this.lookup = lookup;
         this.store = store;
@@ -90,8 +90,7 @@ final class TopicPartitions {
      */
     int count(Connection connection, String topic) throws SQLException {
         String physical = kafka.physicalTopic(topic);
-        String record = prefix(kafka) + physical;
-        if (!recorded.containsKey(physical) && store.meta(connection, record) == null) {
+        if (!recorded.containsKey(physical)) {
             lookup.require(physical);
         }
         int now = sink.partitionsFor(physical).size();
@@ -101,6 +100,7 @@ final class TopicPartitions {
         }
         RecordedPartitions known = recorded.get(physical);
         if (known == null) {
+            String record = prefix(kafka) + physical;
             known = read(record, store.metaOnce(connection, record, String.valueOf(now)), this::unknown);
             take(physical, known);
         }

@@ -45,6 +45,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.slf4j.LoggerFactory;
 
 /**
@@ -52,6 +53,7 @@ import org.slf4j.LoggerFactory;
  * values at that level is theirs to say and to be switched off.
  */
 @ExtendWith(ServersExtension.class)
+@Isolated("reads all that is logged")
 class CanaryIT {
 
     private static final String SECRET = "S3CR3T-9d41";

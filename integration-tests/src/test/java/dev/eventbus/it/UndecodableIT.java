@@ -24,10 +24,12 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.slf4j.LoggerFactory;
 
 /** Bytes that are no event. */
 @ExtendWith(ServersExtension.class)
+@Isolated("reads all that is logged")
 class UndecodableIT {
 
     private static final String EVENT =

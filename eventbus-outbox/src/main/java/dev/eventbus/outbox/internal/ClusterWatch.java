@@ -19,7 +19,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Asks the cluster now and then whether it answers while nothing is sent that would show it: a producer alone waits in silence for a
  * closed port. The answer is looked at in a later round, so no round waits for it; the client, whose making and closing may wait for a name
- * server, is made and closed on a thread of its own, and not before the first question.
+ * server, is made and closed on a thread of its own, and not before the first question, unless that is for a topic.
  *
  * <p>One thread.
  */

@@ -134,10 +134,10 @@ public final class OutboxSchema {
             checkServer(connection, problems);
             if (forRelay) {
                 checkPrivileges(connection, place, problems);
-                checkLeases(connection, place, problems);
             }
         }
-        if (problems.isEmpty() && forRelay) {
+        if (problems.isEmpty() && forRelay) { // it may read all of them
+            checkLeases(connection, place, problems);
             checkOwner(connection, place, problems);
         }
         if (!problems.isEmpty()) {
