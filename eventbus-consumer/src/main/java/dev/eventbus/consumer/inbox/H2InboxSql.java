@@ -9,7 +9,7 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -46,7 +46,8 @@ final class H2InboxSql implements InboxSql {
                 """.formatted(schema);
         this.purge = """
                 DELETE FROM %1$seventbus_inbox
-                WHERE consumer_group = ? AND topic = coalesce(?, topic) AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                WHERE consumer_group = ? AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                  AND (CAST(? AS varchar) IS NULL OR LOCATE(',' || UTF8TOSTRING(topic) || ',', ?) > 0)
                   AND decided_at <= DATEADD(SECOND, -CAST(? AS bigint), CURRENT_TIMESTAMP(6))
                   AND NOT (outcome = 'DEAD' AND EXISTS (
                     SELECT 1 FROM %1$seventbus_parked_event event
@@ -203,14 +204,16 @@ final class H2InboxSql implements InboxSql {
         }
     }
 
+    /** In no order, so the next batch begins where this one did: H2 is for demos. */
     @Override
-    public int purge(Connection connection, String group, @Nullable String topic, Duration olderThan)
-            throws SQLException {
+    public Purged purge(Connection connection, Aged marks, Instant since) throws SQLException {
+        String topics = marks.topics() == null ? null : ',' + marks.topics() + ',';
         try (PreparedStatement statement = connection.prepareStatement(purge)) {
-            statement.setBytes(1, utf8(group));
-            statement.setBytes(2, topic == null ? null : utf8(topic));
-            statement.setLong(3, olderThan.toSeconds());
-            return statement.executeUpdate();
+            statement.setBytes(1, utf8(marks.group()));
+            statement.setString(2, topics);
+            statement.setString(3, topics);
+            statement.setLong(4, marks.olderThan().toSeconds());
+            return new Purged(statement.executeUpdate(), since);
         }
     }
 

@@ -11,6 +11,7 @@ import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -105,9 +106,8 @@ public final class InboxPurge {
         long deleted = 0;
         if (keep != null) {
             try {
-                for (String topic : reads.topics()) {
-                    deleted += purge(kafka.physicalTopic(topic), keep);
-                }
+                String topics = reads.topics().stream().map(kafka::physicalTopic).collect(Collectors.joining(","));
+                deleted = inbox.purge(new InboxSql.Aged(reads.group(), topics, keep), () -> stopping);
                 // of events that nobody has ended: removed from the topic, or of a group gone by
                 inbox.attempts().purge(reads.group(), keep);
             } catch (SQLException e) {
@@ -120,16 +120,6 @@ public final class InboxPurge {
         if (deleted > 0) {
             LOG.debug("purged {} marks of {} older than {}", deleted, reads.group(), keep);
         }
-        return deleted;
-    }
-
-    private long purge(String topic, Duration keep) throws SQLException {
-        long deleted = 0;
-        int batch;
-        do {
-            batch = inbox.purge(reads.group(), topic, keep);
-            deleted += batch;
-        } while (batch == InboxSql.PURGE_BATCH && !stopping);
         return deleted;
     }
 

@@ -4,6 +4,7 @@ import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -51,6 +52,20 @@ interface InboxSql {
                     : new MarkResult.IdConflict();
         }
     }
+
+    /**
+     * Marks that are old enough to go.
+     *
+     * @param topics physical names with a comma between them; null for all
+     */
+    record Aged(String group, @Nullable String topics, Duration olderThan) {}
+
+    /**
+     * What one batch has deleted.
+     *
+     * @param upTo where the next one begins: what must stay before it need not be read again
+     */
+    record Purged(int marks, Instant upTo) {}
 
     /** Puts settings of the session back, after the transaction. */
     @FunctionalInterface
@@ -144,12 +159,12 @@ interface InboxSql {
     boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) throws SQLException;
 
     /**
-     * Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, {@value #PURGE_BATCH} at most; how many. A dead
+     * Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, the oldest {@value #PURGE_BATCH} at most. A dead
      * letter that waits to be handled again keeps its mark.
      *
-     * @param topic physical; null for all
+     * @param since none decided before is looked at
      */
-    int purge(Connection connection, String group, @Nullable String topic, Duration olderThan) throws SQLException;
+    Purged purge(Connection connection, Aged marks, Instant since) throws SQLException;
 
     /** The statements about attempts, in the same schema. */
     AttemptSql attempts();

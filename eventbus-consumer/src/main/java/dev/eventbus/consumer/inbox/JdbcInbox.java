@@ -2,16 +2,20 @@ package dev.eventbus.consumer.inbox;
 
 import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
+import dev.eventbus.consumer.inbox.InboxSql.Aged;
+import dev.eventbus.consumer.inbox.InboxSql.Purged;
 import dev.eventbus.consumer.inbox.InboxSql.Session;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import dev.eventbus.internal.Checks;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.BiFunction;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 import javax.sql.DataSource;
@@ -322,20 +326,31 @@ public final class JdbcInbox {
     public long forget(String group) throws SQLException {
         Checks.notBlank("group", group);
         long forgotten = 0;
-        int batch;
+        long pass;
         do {
-            batch = purge(group, null, Duration.ZERO);
-            forgotten += batch;
-        } while (batch > 0);
+            pass = purge(new Aged(group, null, Duration.ZERO), () -> false);
+            forgotten += pass;
+        } while (pass > 0);
         attempts.purge(group, Duration.ZERO);
         return forgotten;
     }
 
-    /** Deletes one batch of old marks of a topic, or of all; how many. */
-    int purge(String group, @Nullable String topic, Duration olderThan) throws SQLException {
+    /** Deletes old marks, batch by batch; how many. One that is held by somebody else may stay. */
+    long purge(Aged marks, BooleanSupplier stopping) throws SQLException {
+        long purged = 0;
+        Purged batch = new Purged(0, Instant.EPOCH);
+        do {
+            batch = purge(marks, batch.upTo());
+            purged += batch.marks();
+        } while (batch.marks() == InboxSql.PURGE_BATCH && !stopping.getAsBoolean());
+        return purged;
+    }
+
+    /** Deletes one batch of those decided since then. */
+    Purged purge(Aged marks, Instant since) throws SQLException {
         return transactions.runOurs((connection, watch) -> {
-            int deleted = sql.purge(connection, group, topic, olderThan);
-            return new Ending<>(deleted, deleted > 0);
+            Purged batch = sql.purge(connection, marks, since);
+            return new Ending<>(batch, batch.marks() > 0);
         });
     }
 

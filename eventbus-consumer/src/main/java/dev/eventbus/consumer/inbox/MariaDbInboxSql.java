@@ -9,7 +9,9 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDateTime;
+import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -55,12 +57,12 @@ final class MariaDbInboxSql implements InboxSql {
                 """.formatted(schema);
         this.purge = """
                 DELETE FROM %1$seventbus_inbox
-                WHERE consumer_group = ? AND topic = coalesce(?, topic) AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
-                  AND decided_at <= UTC_TIMESTAMP(6) - INTERVAL ? SECOND
+                WHERE consumer_group = ? AND (? IS NULL OR FIND_IN_SET(topic, ?)) AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                  AND decided_at >= ? AND decided_at <= UTC_TIMESTAMP(6) - INTERVAL ? SECOND
                   AND NOT (outcome = 'DEAD' AND EXISTS (
                     SELECT 1 FROM %1$seventbus_parked_event event
                     WHERE event.consumer_group = %1$seventbus_inbox.consumer_group AND event.event_id = %1$seventbus_inbox.event_id))
-                ORDER BY decided_at LIMIT %2$d
+                ORDER BY decided_at LIMIT %2$d RETURNING decided_at
                 """.formatted(schema, PURGE_BATCH);
     }
 
@@ -246,13 +248,24 @@ final class MariaDbInboxSql implements InboxSql {
     }
 
     @Override
-    public int purge(Connection connection, String group, @Nullable String topic, Duration olderThan)
-            throws SQLException {
+    public Purged purge(Connection connection, Aged marks, Instant since) throws SQLException {
+        byte[] topics = marks.topics() == null ? null : utf8(marks.topics());
         try (PreparedStatement statement = connection.prepareStatement(purge)) {
-            statement.setBytes(1, utf8(group));
-            statement.setBytes(2, topic == null ? null : utf8(topic));
-            statement.setLong(3, olderThan.toSeconds());
-            return statement.executeUpdate();
+            statement.setBytes(1, utf8(marks.group()));
+            statement.setBytes(2, topics);
+            statement.setBytes(3, topics);
+            statement.setObject(4, LocalDateTime.ofInstant(since, ZoneOffset.UTC));
+            statement.setLong(5, marks.olderThan().toSeconds());
+            try (ResultSet rows = statement.executeQuery()) {
+                int deleted = 0;
+                Instant last = since;
+                while (rows.next()) {
+                    deleted++;
+                    Instant decided = rows.getObject(1, LocalDateTime.class).toInstant(ZoneOffset.UTC);
+                    last = decided.isAfter(last) ? decided : last;
+                }
+                return new Purged(deleted, last);
+            }
         }
     }
 

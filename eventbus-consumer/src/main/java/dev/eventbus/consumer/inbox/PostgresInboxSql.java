@@ -8,7 +8,9 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.time.Duration;
+import java.time.Instant;
+import java.time.OffsetDateTime;
+import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -84,14 +86,16 @@ final class PostgresInboxSql implements InboxSql {
                 WHERE consumer_group = ? AND event_id = ? AND outcome = 'DYING' AND payload_hash = ?
                 """.formatted(schema);
         this.purge = """
-                DELETE FROM %1$seventbus_inbox WHERE ctid = ANY (ARRAY(
+                WITH gone AS (DELETE FROM %1$seventbus_inbox WHERE ctid = ANY (ARRAY(
                   SELECT mark.ctid FROM %1$seventbus_inbox mark
-                  WHERE consumer_group = ? AND topic = coalesce(?, topic) AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
-                    AND decided_at <= clock_timestamp() - make_interval(secs => ?)
+                  WHERE consumer_group = ? AND topic = ANY (coalesce(string_to_array(?, ','), ARRAY[topic]))
+                    AND outcome IN ('DONE', 'DEAD', 'SKIPPED')
+                    AND decided_at >= ? AND decided_at <= statement_timestamp() - make_interval(secs => ?)
                     AND NOT (outcome = 'DEAD' AND EXISTS (
                       SELECT 1 FROM %1$seventbus_parked_event event
                       WHERE event.consumer_group = mark.consumer_group AND event.event_id = mark.event_id))
-                  ORDER BY decided_at LIMIT %2$d FOR UPDATE SKIP LOCKED))
+                  ORDER BY decided_at LIMIT %2$d FOR UPDATE SKIP LOCKED)) RETURNING decided_at)
+                SELECT count(*), max(decided_at) FROM gone
                 """.formatted(schema, PURGE_BATCH);
     }
 
@@ -130,7 +134,7 @@ final class PostgresInboxSql implements InboxSql {
             """;
 
     // also on in a standby
-    private static final String READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'";
+    private static final String READ_ONLY = "SELECT current_setting('transaction_read_only')";
 
     @Override
     public String ddl() {
@@ -168,12 +172,8 @@ final class PostgresInboxSql implements InboxSql {
 
     @Override
     public Insertion.@Nullable Inserted transaction(Connection connection) throws SQLException {
-        try (PreparedStatement statement = connection.prepareStatement(TRANSACTION);
-                ResultSet row = statement.executeQuery()) {
-            row.next();
-            String id = row.getString(1);
-            return id == null ? null : new Insertion.Inserted(id);
-        }
+        String id = first(connection, TRANSACTION);
+        return id == null ? null : new Insertion.Inserted(id);
     }
 
     @Override
@@ -292,19 +292,15 @@ final class PostgresInboxSql implements InboxSql {
         for (Mark mark : marks) {
             inserted.add(insertOneOfMany(connection, mark));
         }
-        try (PreparedStatement statement = connection.prepareStatement(END);
-                ResultSet row = statement.executeQuery()) {
-            row.next();
-            String transaction = row.getString(1);
-            List<Insertion> insertions = new ArrayList<>();
-            for (Boolean ours : inserted) {
-                insertions.add(
-                        ours == null
-                                ? new Insertion.Held()
-                                : ours ? new Insertion.Inserted(transaction) : new Insertion.Taken());
-            }
-            return insertions;
+        String transaction = first(connection, END);
+        List<Insertion> insertions = new ArrayList<>();
+        for (Boolean ours : inserted) {
+            insertions.add(
+                    ours == null
+                            ? new Insertion.Held()
+                            : ours ? new Insertion.Inserted(transaction) : new Insertion.Taken());
         }
+        return insertions;
     }
 
     /** Null if it is held by another owner. */
@@ -327,6 +323,15 @@ final class PostgresInboxSql implements InboxSql {
                 statement.execute(WITHOUT_THAT_MARK);
             }
             return null;
+        }
+    }
+
+    /** The first column of the one row that it returns. */
+    private static String first(Connection connection, String query) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(query);
+                ResultSet row = statement.executeQuery()) {
+            row.next();
+            return row.getString(1);
         }
     }
 
@@ -359,11 +364,7 @@ final class PostgresInboxSql implements InboxSql {
 
     @Override
     public boolean seal(Connection connection, Insertion.Inserted mark) throws SQLException {
-        try (PreparedStatement statement = connection.prepareStatement(SEAL);
-                ResultSet row = statement.executeQuery()) {
-            row.next();
-            return mark.transaction().equals(row.getString(1));
-        }
+        return mark.transaction().equals(first(connection, SEAL));
     }
 
     @Override
@@ -372,23 +373,23 @@ final class PostgresInboxSql implements InboxSql {
     }
 
     @Override
-    public int purge(Connection connection, String group, @Nullable String topic, Duration olderThan)
-            throws SQLException {
+    public Purged purge(Connection connection, Aged marks, Instant since) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(purge)) {
-            statement.setString(1, group);
-            statement.setString(2, topic);
-            statement.setDouble(3, (double) olderThan.toSeconds());
-            return statement.executeUpdate();
+            statement.setString(1, marks.group());
+            statement.setString(2, marks.topics());
+            statement.setObject(3, since.atOffset(ZoneOffset.UTC));
+            statement.setDouble(4, (double) marks.olderThan().toSeconds());
+            try (ResultSet row = statement.executeQuery()) {
+                row.next();
+                OffsetDateTime last = row.getObject(2, OffsetDateTime.class);
+                return new Purged(row.getInt(1), last == null ? since : last.toInstant());
+            }
         }
     }
 
     @Override
     public boolean readOnly(Connection connection) throws SQLException {
-        try (PreparedStatement statement = connection.prepareStatement(READ_ONLY);
-                ResultSet row = statement.executeQuery()) {
-            row.next();
-            return row.getBoolean(1);
-        }
+        return "on".equals(first(connection, READ_ONLY));
     }
 
     /** Durability is the transaction's own, and {@link #seal} sees to it. */

@@ -3,6 +3,8 @@ package dev.eventbus.consumer.inbox;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.consumer.inbox.InboxSql.Aged;
+import dev.eventbus.consumer.inbox.InboxSql.Purged;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.it.inbox.InboxDatabase;
@@ -10,6 +12,7 @@ import java.sql.Connection;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -28,7 +31,7 @@ public abstract class PurgeContract extends InboxDatabase {
         marks("old", 1, outcome, 15);
         marks("young", 1, outcome, 13);
         boolean ends = outcome == Outcome.DONE || outcome == Outcome.DEAD || outcome == Outcome.SKIPPED;
-        assertThat(inbox().purge(GROUP, null, KEPT)).isEqualTo(ends ? 1 : 0);
+        assertThat(purged(GROUP, null)).isEqualTo(ends ? 1 : 0);
         assertThat(outcome("old-0")).isEqualTo(ends ? "none" : outcome.name());
         assertThat(outcome("young-0")).isEqualTo(outcome.name());
     }
@@ -37,19 +40,37 @@ public abstract class PurgeContract extends InboxDatabase {
     void a_batch_is_a_thousand_rows_and_other_groups_keep_theirs() throws Exception {
         marks("old", 1_001, Outcome.DONE, 20);
         execute("UPDATE eventbus_inbox SET consumer_group = " + bytes("other") + " WHERE event_id = " + bytes("old-7"));
-        assertThat(inbox().purge(GROUP, null, KEPT)).isEqualTo(1_000);
-        assertThat(inbox().purge(GROUP, null, KEPT)).isZero();
+        Purged first = inbox().purge(new Aged(GROUP, null, KEPT), Instant.EPOCH);
+        assertThat(first.marks()).isEqualTo(1_000);
+        assertThat(purged(GROUP, null)).isZero();
         assertThat(count("eventbus_inbox")).isEqualTo(1);
-        assertThat(inbox().purge("other", null, KEPT)).isEqualTo(1);
+        assertThat(purged("other", null)).isEqualTo(1);
     }
 
     @Test
     void D_05_marks_of_topics_that_only_others_read_are_theirs_to_purge() throws Exception {
-        marks("old", 3, Outcome.DONE, 20);
+        marks("old", 4, Outcome.DONE, 20);
         execute("UPDATE eventbus_inbox SET topic = " + bytes("other.events") + " WHERE event_id = " + bytes("old-1"));
-        assertThat(inbox().purge(GROUP, "t", KEPT)).isEqualTo(2);
+        execute("UPDATE eventbus_inbox SET topic = " + bytes("more.t") + " WHERE event_id = " + bytes("old-2"));
+        assertThat(purged(GROUP, "t,ot.her")).isEqualTo(2);
         assertThat(outcome("old-1")).isEqualTo("DONE");
-        assertThat(inbox().purge(GROUP, "other.events", KEPT)).isEqualTo(1);
+        assertThat(purged(GROUP, "t,other.events,more.t")).isEqualTo(2);
+    }
+
+    @Test
+    void a_pass_takes_all_that_is_old_enough_behind_what_must_stay() throws Exception {
+        marks("kept", 1_200, Outcome.DONE, 30);
+        execute("UPDATE eventbus_inbox SET topic = " + bytes("other.events"));
+        marks("old", 2_500, Outcome.DONE, 20);
+        marks("young", 10, Outcome.DONE, 1);
+        assertThat(purged(GROUP, "t")).isEqualTo(2_500);
+        assertThat(count("eventbus_inbox")).isEqualTo(1_210);
+    }
+
+    @Test
+    void a_pass_ends_after_a_batch_when_it_is_asked_to() throws Exception {
+        marks("old", 2_500, Outcome.DONE, 20);
+        assertThat(inbox().purge(new Aged(GROUP, "t", KEPT), () -> true)).isEqualTo(1_000);
     }
 
     @Test
@@ -88,7 +109,7 @@ public abstract class PurgeContract extends InboxDatabase {
         assertThat(inbox().forget(GROUP)).isEqualTo(1);
         assertThat(outcome("dead-0")).isEqualTo("none");
         assertThat(outcome("dead-1")).isEqualTo("DEAD");
-        assertThat(inbox().purge(GROUP, null, KEPT)).isZero();
+        assertThat(purged(GROUP, null)).isZero();
     }
 
     @Test
@@ -119,7 +140,12 @@ public abstract class PurgeContract extends InboxDatabase {
         assertThat(inbox().attempts().started(ofOther).failures()).isEqualTo(3);
     }
 
-    private void marks(String prefix, int count, Outcome outcome, int daysAgo) throws Exception {
+    /** One pass; topics with commas between. */
+    protected final long purged(String group, @Nullable String topics) throws Exception {
+        return inbox().purge(new Aged(group, topics, KEPT), () -> false);
+    }
+
+    protected final void marks(String prefix, int count, Outcome outcome, int daysAgo) throws Exception {
         try (Connection connection = dataSource().getConnection();
                 var insert = connection.prepareStatement(
                         """

@@ -258,7 +258,7 @@ class InboxRunnerIT {
                 JdbcInbox.postgres(HookedDataSource.over(scene.database(), (real, method, arguments, rest) -> {
                     if (refuses.get()
                             && method.equals("prepareStatement")
-                            && arguments[0].toString().startsWith("DELETE")) {
+                            && arguments[0].toString().contains("DELETE FROM")) {
                         throw new SQLException("permission denied", "42501");
                     }
                     return rest.call();
