@@ -280,7 +280,8 @@ class InboxRunnerIT {
                                 .minInsyncReplicas(1)
                                 .compactedAfter(Duration.ofDays(1)))
                 .provision();
-        mark("ancient", 4_000);
+        mark("of-compacted", "compacted.events", 4_000);
+        mark("of-unknown", "no.such.topic", 4_000);
         InboxPurge compacted =
                 new InboxPurge(scene.inbox(), scene.kafka(), new Reads("g", Set.of("compacted.events"), "dlq.events"));
         assertThat(compacted.runOnce()).isZero();
@@ -289,7 +290,7 @@ class InboxRunnerIT {
                 new InboxPurge(scene.inbox(), scene.kafka(), new Reads("g", Set.of("no.such.topic"), "dlq.events"));
         assertThat(unknown.runOnce()).isZero();
         assertThat(unknown.problem()).contains("no.such.topic", "UnknownTopicOrPartitionException");
-        assertThat(marks()).containsExactly("ancient");
+        assertThat(marks()).containsExactly("of-compacted", "of-unknown");
     }
 
     @Test
@@ -340,9 +341,13 @@ class InboxRunnerIT {
     }
 
     private void mark(String id, int daysAgo) throws SQLException {
+        mark(id, "asset.events", daysAgo);
+    }
+
+    private void mark(String id, String topic, int daysAgo) throws SQLException {
         scene.execute(
                 "INSERT INTO eventbus_inbox VALUES ('g', '%s', 'DONE', '', '%s', 0, 0, now() - interval '%d days')"
-                        .formatted(id, scene.kafka().physicalTopic("asset.events"), daysAgo));
+                        .formatted(id, scene.kafka().physicalTopic(topic), daysAgo));
     }
 
     private List<String> marks() throws SQLException {
