@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
  * than the topics and then the dead letters are kept by Kafka, plus 7 days for which a relay may be off; never before 14 days, nor
  * before {@link JdbcInbox#retention(Duration)}, if that is given. Age is told by the database's clock.
  *
- * <p>A runner with an inbox has one and runs it every 10 minutes, on a thread of its own. While Kafka does not say how long it keeps
+ * <p>A runner with an inbox has one and runs it every 10 minutes, on a thread of its own; a minute after a pass that the database has refused, and two of those in a row are a problem. While Kafka does not say how long it keeps
  * the topics, or keeps one of them for ever, nothing is deleted. Marks of other topics are for the runners that read these, which know how
  * long they are kept.
  *
@@ -37,6 +37,9 @@ public final class InboxPurge {
 
     /** How often. */
     public static final Duration PERIOD = Duration.ofMinutes(10);
+
+    /** How soon after a pass that the database has refused. */
+    private static final Duration AGAIN = Duration.ofMinutes(1);
 
     /** What a relay's {@code maxRelayStop} is by default; what was published before is not sent unasked. */
     static final Duration RELAY_STOP = Duration.ofDays(7);
@@ -64,6 +67,10 @@ public final class InboxPurge {
     private final Reads reads;
     private final RunLoop loop;
     private volatile @Nullable String problem;
+
+    /** Whether the database refused the pass before; only the one thread uses it. */
+    private boolean refused;
+
     private volatile boolean stopping;
 
     /** It does nothing yet. */
@@ -110,10 +117,11 @@ public final class InboxPurge {
                 deleted = inbox.purge(new InboxSql.Aged(reads.group(), topics, keep), () -> stopping);
                 // of events that nobody has ended: removed from the topic, or of a group gone by
                 inbox.attempts().purge(reads.group(), keep);
+                refused = false;
+                problem = null;
             } catch (SQLException e) {
-                problem =
-                        "the inbox is not purged: its database does not delete (SQLSTATE %s); nothing else suffers, and it is tried again in %s"
-                                .formatted(e.getSQLState(), PERIOD);
+                problem = refused ? refusal(e) : null; // once may be a lock or a fail-over, and nothing to see to
+                refused = true;
                 throw e;
             }
         }
@@ -127,9 +135,15 @@ public final class InboxPurge {
         try {
             runOnce();
         } catch (SQLException e) {
-            LOG.warn("{}: {}", reads.group(), problem);
+            LOG.warn("{}: {}", reads.group(), refusal(e));
+            return AGAIN;
         }
         return PERIOD;
+    }
+
+    private static String refusal(SQLException e) {
+        return "the inbox is not purged: its database does not delete (SQLSTATE %s); nothing else suffers, and it is tried again in %s"
+                .formatted(e.getSQLState(), AGAIN);
     }
 
     /** How long marks are kept; null if nothing may be deleted now, and then the problem says why. */
@@ -162,7 +176,7 @@ public final class InboxPurge {
                             .formatted(told, needed));
             return null;
         }
-        problem = null;
+        problem = refused ? problem : null;
         return told == null ? needed : told;
     }
 
