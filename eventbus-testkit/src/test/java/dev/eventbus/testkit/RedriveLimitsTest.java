@@ -133,6 +133,9 @@ class RedriveLimitsTest extends RedriveStage {
         RedriveResult result = plan.discard("test data");
         assertThat(result.discarded()).isEqualTo(7);
         assertThat(result.leftAlone()).isEmpty();
+        assertThat(strings("SELECT DISTINCT UTF8TOSTRING(topic) FROM eventbus_inbox ORDER BY 1"))
+                .as("which the group's runners purge")
+                .containsExactly("bookings", "dlq");
         RedrivePlan after = intoInbox().plan();
         assertThat(after.standings()).isEqualTo(Map.of(Standing.DISCARDED, 7L));
         assertThat(after.discardable()).isZero();

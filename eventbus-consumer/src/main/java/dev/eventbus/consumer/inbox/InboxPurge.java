@@ -4,7 +4,6 @@ import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -12,6 +11,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -23,7 +23,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Deletes a group's marks of the topics that a runner reads, and what is noted of its events' attempts, once no repeat of their events can come any more: those of events that are DONE, DEAD or SKIPPED for longer
+ * Deletes a group's marks of the topics that a runner reads and of its dead letters that were discarded, and what is noted of its events' attempts, once no repeat of their events can come any more: those of events that are DONE, DEAD or SKIPPED for longer
  * than the topics and then the dead letters are kept by Kafka, plus 7 days for which a relay may be off; never before 14 days, nor
  * before {@link JdbcInbox#retention(Duration)}, if that is given. Age is told by the database's clock.
  *
@@ -59,6 +59,11 @@ public final class InboxPurge {
             String group, Set<String> topics, @Nullable String deadLetters) {
         public Reads {
             topics = Set.copyOf(topics);
+        }
+
+        private Stream<String> withDeadLetters() {
+            return Stream.concat(topics.stream(), Stream.ofNullable(deadLetters))
+                    .distinct();
         }
     }
 
@@ -113,7 +118,8 @@ public final class InboxPurge {
         long deleted = 0;
         if (keep != null) {
             try {
-                String topics = reads.topics().stream().map(kafka::physicalTopic).collect(Collectors.joining(","));
+                String topics =
+                        reads.withDeadLetters().map(kafka::physicalTopic).collect(Collectors.joining(","));
                 deleted = inbox.purge(new InboxSql.Aged(reads.group(), topics, keep), () -> stopping);
                 // of events that nobody has ended: removed from the topic, or of a group gone by
                 inbox.attempts().purge(reads.group(), keep);
@@ -189,11 +195,7 @@ public final class InboxPurge {
 
     /** For how long a repeat is possible; null if for ever. */
     private @Nullable Duration needed() throws ExecutionException, InterruptedException, TimeoutException {
-        Set<String> all = new LinkedHashSet<>(reads.topics());
-        if (reads.deadLetters() != null) {
-            all.add(reads.deadLetters());
-        }
-        List<ConfigResource> resources = all.stream()
+        List<ConfigResource> resources = reads.withDeadLetters()
                 .map(topic -> new ConfigResource(ConfigResource.Type.TOPIC, kafka.physicalTopic(topic)))
                 .toList();
         Map<ConfigResource, Config> configs;

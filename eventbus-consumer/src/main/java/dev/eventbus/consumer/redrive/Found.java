@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * A dead letter and what is known of it, without its value.
  *
+ * @param topic in which the letter lies, physical
  * @param key raw key
  * @param mark how its group's inbox knows the event, or would
  * @param bytes length of its value
@@ -27,6 +28,7 @@ import org.jspecify.annotations.Nullable;
 @SuppressWarnings("ArrayRecordComponent") // compared by its reader
 record Found(
         PlannedLetter letter,
+        String topic,
         byte @Nullable [] key,
         Mark mark,
         int bytes,
@@ -45,6 +47,7 @@ record Found(
                         mark.eventId(),
                         key == null ? null : KeyHash.of(key),
                         omitted != null ? Standing.INCOMPLETE : Standing.READY),
+                record.topic(),
                 key,
                 mark,
                 record.value() == null ? 0 : record.value().length,
@@ -59,24 +62,27 @@ record Found(
     }
 
     Found as(Standing standing) {
-        return new Found(letter.as(standing), key, mark, bytes, omitted, firstFailedAt);
+        return new Found(letter.as(standing), topic, key, mark, bytes, omitted, firstFailedAt);
     }
 
     /** As one of an event that was redriven more often than this letter knows. */
     Found redriven(int times) {
         return times <= origin().redrives()
                 ? this
-                : new Found(letter.as(origin().withRedrives(times)), key, mark, bytes, omitted, firstFailedAt);
+                : new Found(letter.as(origin().withRedrives(times)), topic, key, mark, bytes, omitted, firstFailedAt);
     }
 
     /** As one of an event of which an earlier letter is known: a redrive that fails says when that was. */
     Found firstSeenAs(Found earlier) {
         return earlier.firstFailedAt().isBefore(firstFailedAt)
-                ? new Found(letter, key, mark, bytes, omitted, earlier.firstFailedAt())
+                ? new Found(letter, topic, key, mark, bytes, omitted, earlier.firstFailedAt())
                 : this;
     }
 
-    /** How the letter itself is marked that is given up without touching the mark of its id: no event has such an id. */
+    /**
+     * How the letter itself is marked that is given up without touching the mark of its id: no event has such an id. It is of the topic
+     * in which the letter lies, since the group may never read the one that it names, and nobody would purge the mark.
+     */
     Mark markOfLetter() {
         String letterOf =
                 "letter %s/%d/%d %s".formatted(origin().topic(), origin().partition(), origin().offset(), identity());
@@ -84,9 +90,9 @@ record Found(
                 origin().group(),
                 "letter " + KeyHash.of(letterOf.getBytes(UTF_8)),
                 mark.payloadHash(),
-                origin().topic(),
-                origin().partition(),
-                origin().offset());
+                topic,
+                letter.partition(),
+                letter.offset());
     }
 
     /** Without it nobody can tell whether its event is the one that is known by its id. */

@@ -238,6 +238,8 @@ class InboxRunnerIT {
         Reads reads = new Reads("g", Set.of("asset.events", "housing.events"), "dlq.events");
         assertThat(new InboxPurge(inbox, scene.kafka(), reads).runOnce()).isEqualTo(1);
         assertThat(marks()).containsExactly("kept");
+        mark("discarded-letter", "dlq.events", 22);
+        assertThat(new InboxPurge(inbox, scene.kafka(), reads).runOnce()).isEqualTo(1);
         assertThat(scene.count("SELECT count(*) FROM eventbus_attempt")).isEqualTo(1);
 
         InboxPurge tooShort = new InboxPurge(inbox.retention(Duration.ofDays(14)), scene.kafka(), reads);
