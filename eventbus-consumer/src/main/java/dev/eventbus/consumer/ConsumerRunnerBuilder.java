@@ -286,8 +286,7 @@ public final class ConsumerRunnerBuilder {
 
     /** Hears what the runner does. What it throws is logged and changes nothing. */
     public ConsumerRunnerBuilder listener(RunnerListener hears) {
-        this.listener = new ConsumerRunner.GuardedListener(
-                Objects.requireNonNull(hears, "hears").ofRunner());
+        this.listener = Objects.requireNonNull(hears, "hears");
         return this;
     }
 
@@ -319,7 +318,7 @@ public final class ConsumerRunnerBuilder {
                 retry,
                 classify,
                 afterRetries,
-                listener,
+                new ConsumerRunner.GuardedListener(listener.ofRunner()),
                 concurrency,
                 executor,
                 maxRecords,

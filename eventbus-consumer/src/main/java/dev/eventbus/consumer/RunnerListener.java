@@ -24,7 +24,7 @@ public interface RunnerListener {
     /** A listener that does nothing. */
     RunnerListener NONE = new RunnerListener() {};
 
-    /** Who hears one runner, asked for once by each that this is given to; for a listener that must tell them apart. */
+    /** Who hears one runner, asked for once by each runner that is built with this; for a listener that must tell them apart. */
     default RunnerListener ofRunner() {
         return this;
     }

@@ -286,6 +286,19 @@ class ConsumerMetricsTest extends SteppedRunner {
     }
 
     @Test
+    void runners_of_one_builder_are_counted_together_too() {
+        ConsumerRunner one = runner(kafka).build();
+        kafka.assign(P0);
+        one.runOnce();
+        ConsumerRunnerBuilder builder = runner(kafka).listener(metrics);
+        RunnerListener a = builder.settings().listener();
+        RunnerListener b = builder.settings().listener();
+        a.observed(one.health());
+        b.observed(RunnerHealth.of(RunnerHealth.Status.STOPPED));
+        assertThat(laggingPartitions()).as("what the first one has").containsExactly("0");
+    }
+
+    @Test
     void meters_of_a_group_are_made_once_in_a_registry() {
         assertThatThrownBy(() -> ConsumerMetrics.of(registry, "g"))
                 .isInstanceOf(IllegalStateException.class)
