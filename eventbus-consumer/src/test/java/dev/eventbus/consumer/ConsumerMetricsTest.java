@@ -335,4 +335,19 @@ class ConsumerMetricsTest extends SteppedRunner {
         assertThat(handled).containsExactly("a1");
         assertThat(registry.getMeters()).isEmpty();
     }
+
+    @Test
+    void closed_metrics_leave_alone_those_that_come_after_them() {
+        ConsumerRunner before = runner(kafka).listener(metrics).build();
+        kafka.assign(P0);
+        before.runOnce();
+        metrics.close();
+        MockKafka beside = MockKafka.create();
+        beside.assign(P0);
+        ConsumerRunner after =
+                runner(beside).listener(ConsumerMetrics.of(registry, "g")).build();
+        after.runOnce();
+        before.close(Duration.ofSeconds(5));
+        assertThat(laggingPartitions()).containsExactly("0");
+    }
 }

@@ -37,8 +37,8 @@ import org.jspecify.annotations.Nullable;
  * <p>A scrape never waits: gauges show what the runner has published last, a tenth of a second ago. Tags are bounded, since topics and
  * types are those that the runner was given in code, and partitions those that it owns.
  *
- * <p>One object for all runners of a group that share a registry: its gauges tell of them together. Thread-safe. {@link #close()} takes the meters out of the registry, for good: what the runner goes on
- * doing is not counted any more.
+ * <p>One object for all runners of a group that share a registry: its gauges tell of them together. Thread-safe. {@link #close()} takes
+ * the meters out of the registry, for good: what the runner goes on doing is not counted any more.
  */
 public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
 
@@ -226,12 +226,15 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     /** Partitions that have come get a gauge, those that have gone lose theirs. */
     @Override
     public void observed(RunnerHealth now) {
-        if (now.status() == Status.STOPPED) {
-            runners.remove(this);
-        } else {
-            runners.put(this, now);
-        }
         synchronized (meters) {
+            if (closed.get()) {
+                return; // the registry may have another's meters of these names by now
+            }
+            if (now.status() == Status.STOPPED) {
+                runners.remove(this);
+            } else {
+                runners.put(this, now);
+            }
             Set<Owned> owned = new HashSet<>();
             runners.values()
                     .forEach(one -> one.partitions().forEach(it -> owned.add(new Owned(it.topic(), it.partition()))));
@@ -306,6 +309,7 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
             closed.set(true);
             meters.forEach(registry::remove);
             meters.clear();
+            lags.clear();
         }
     }
 }
