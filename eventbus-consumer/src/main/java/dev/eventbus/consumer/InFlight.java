@@ -7,6 +7,7 @@ import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
 import java.sql.Connection;
+import java.time.Duration;
 import java.time.Instant;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.header.Header;
@@ -64,6 +65,7 @@ final class InFlight {
     private @Nullable Origin origin;
     private @Nullable Instant parkedUntil;
     private @Nullable Sent sent;
+    private Duration took = Duration.ZERO;
 
     /** @param slot the record's place in its partition's {@code OffsetTracker} */
     InFlight(ConsumerRecord<byte[], byte[]> record, long slot) {
@@ -86,6 +88,7 @@ final class InFlight {
         same.failure = failure;
         same.outage = outage;
         same.knownType = eventType();
+        same.took = took;
         return same;
     }
 
@@ -232,6 +235,15 @@ final class InFlight {
     /** Counts a repetition that uses no attempt: 1 for the first in a row. */
     int waitsAgain() {
         return ++waits;
+    }
+
+    /** How long its handler took; zero if it has not returned. */
+    Duration took() {
+        return took;
+    }
+
+    void took(Duration done) {
+        took = done;
     }
 
     /** Another owner holds the record's mark, or the parked key that it follows. Since when. */

@@ -208,22 +208,25 @@ final class Parking {
         Event<?> decoded = call.decoded(record);
         Route route = routes.of(decoded);
         Delivered delivery = delivered(record);
-        long[] nanos = {0, 0};
+        BooleanSupplier stands =
+                () -> route instanceof Route.AtLeastOnce && !record.took().isZero();
+        boolean[] ran = {false};
         Drained drained = new Drained.Nothing();
         Throwable failure = null;
         try {
-            drained = step.run(key, event, route instanceof Route.AtLeastOnce, transaction -> {
-                nanos[0] = System.nanoTime() | 1;
+            drained = step.run(key, event, stands, transaction -> {
+                long began = System.nanoTime();
+                ran[0] = true;
                 call.inUserCode(
                         decoded, delivery, () -> route.handle(HandlerCall.asHandled(decoded), delivery, transaction));
-                nanos[1] = System.nanoTime();
+                record.took(Duration.ofNanos((System.nanoTime() - began) | 1));
             });
         } catch (Throwable e) {
             Fatal.rethrow(e); // its start stays noted
             failure = e;
         }
         if (drained instanceof Drained.Ran) {
-            call.handled(decoded, delivery, route.watch(), Duration.ofNanos(nanos[1] - nanos[0]));
+            call.handled(decoded, delivery, route.watch(), record.took());
         } else if (drained instanceof Drained.AlreadyApplied) {
             listener.repeated(decoded.type().name(), delivery, Outcome.DONE);
         }
@@ -238,8 +241,8 @@ final class Parking {
         boolean hasFailed = failure != null && !committed && !call.wasInterrupted();
         Came came = Came.NOTHING;
         try {
-            if (hasFailed && nanos[0] == 0) { // nobody's handler has run
-                throw failure instanceof SQLException said ? said : new SQLException("no handler was run", failure);
+            if (hasFailed && (!ran[0] || stands.getAsBoolean())) {
+                throw failure instanceof SQLException said ? said : new SQLException("no handler has failed", failure);
             }
             if (hasFailed && failure != null) {
                 came = failed(key, event, new Failure.HandlerFailed(failure, route.watch()));

@@ -8,6 +8,7 @@ import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.internal.Fatal;
 import java.sql.SQLException;
 import java.time.InstantSource;
+import java.util.function.BooleanSupplier;
 
 /** Runs an event of a parked key, if it is still the first and nobody else has the key. Thread-safe. */
 public final class DrainStep {
@@ -34,21 +35,20 @@ public final class DrainStep {
     /**
      * As {@link ParkingStore#drain}.
      *
-     * @param outlives whether the work has no part in the transaction, which may end before it; what the work did stands then, so
-     *     that only its end is noted, in another
+     * @param stands whether the work has returned, now or in an earlier turn, and has no part in the transaction: what it did stands
+     *     then, however that ends, so that only its end is noted, in another one
      */
-    public Drained run(ParkedKey key, ParkedEvent event, boolean outlives, JdbcInbox.Work work) throws Exception {
-        boolean[] hasReturned = {false};
+    public Drained run(ParkedKey key, ParkedEvent event, BooleanSupplier stands, JdbcInbox.Work work) throws Exception {
+        if (stands.getAsBoolean()) {
+            return noted(key, event);
+        }
         try {
-            return drain(key, event, transaction -> {
-                work.run(transaction);
-                hasReturned[0] = true;
-            });
+            return drain(key, event, work);
         } catch (Overtaken e) {
             return new Drained.Nothing();
         } catch (Throwable e) {
             Fatal.rethrow(e);
-            if (outlives && hasReturned[0]) {
+            if (stands.getAsBoolean()) {
                 return noted(key, event);
             }
             throw e;
@@ -56,21 +56,26 @@ public final class DrainStep {
     }
 
     private Drained noted(ParkedKey key, ParkedEvent event) throws Exception {
+        boolean noted;
         try {
-            Drained drained = drain(key, event, transaction -> {});
-            return drained instanceof Drained.Nothing ? drained : new Drained.Ran(event);
-        } catch (Overtaken e) { // it was noted, and only the answer was lost
-            return new Drained.Ran(event);
+            noted = !(drain(key, event, transaction -> {}) instanceof Drained.Nothing);
+        } catch (Overtaken e) {
+            noted = false;
         }
+        // else somebody has the key, or an earlier letter stands before it; or only the answer was lost
+        return noted || store.find(group, event.eventId()).isEmpty() ? new Drained.Ran(event) : new Drained.Nothing();
     }
 
     private Drained drain(ParkedKey key, ParkedEvent event, JdbcInbox.Work work) throws Exception {
-        return store.drain(group, key, clock.instant(), (head, transaction) -> {
+        Drained drained = store.drain(group, key, clock.instant(), (head, transaction) -> {
             if (!head.eventId().equals(event.eventId())) {
                 throw new Overtaken();
             }
             work.run(transaction);
         });
+        boolean another = drained instanceof Drained.AlreadyApplied head
+                && !head.event().eventId().equals(event.eventId());
+        return another ? new Drained.Nothing() : drained;
     }
 
     /** Whether nobody else has the key, and its first event is due. */
