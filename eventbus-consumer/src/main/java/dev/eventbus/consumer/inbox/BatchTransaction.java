@@ -59,13 +59,13 @@ final class BatchTransaction {
         record NotTogether() implements Came {}
 
         /** It was no longer the transaction of these marks when the work was done. */
-        record Lost(List<Mark> ours) implements Came {}
+        record Lost(GuardedConnection.Lent lent, List<Mark> ours) implements Came {}
 
         /** The work threw, and has committed nothing. */
         record Failed(Throwable cause) implements Came {}
 
         /** The work threw, and the connection does not say whether something was committed. */
-        record FailedWithConnection(List<Mark> ours, Throwable cause) implements Came {}
+        record FailedWithConnection(GuardedConnection.Lent lent, List<Mark> ours, Throwable cause) implements Came {}
     }
 
     /** What came of each mark, in the order given. */
@@ -75,7 +75,7 @@ final class BatchTransaction {
             came = transactions.run((connection, watch) -> run(work, connection, watch, true));
         }
         if (came instanceof Came.Lost lost) {
-            throw howItEnded(lost.ours());
+            throw howItEnded(lost);
         }
         if (came instanceof Came.FailedWithConnection failed) {
             throw howItFailed(failed);
@@ -97,14 +97,16 @@ final class BatchTransaction {
         InboxSql.Insertion.Inserted ours = oursOf(insertions);
         if (ours != null) {
             GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, ours, watch);
+            boolean sealed;
             try {
                 work.run(lent::to, results);
+                sealed = sql.seal(connection, ours);
             } catch (Throwable e) {
                 Fatal.rethrow(e);
                 return new Ending<>(failed(lent, decided(results), e), false);
             }
-            if (!sql.seal(connection, ours)) {
-                return new Ending<>(new Came.Lost(decided(results)), false);
+            if (!sealed) {
+                return new Ending<>(new Came.Lost(lent, decided(results)), false);
             }
         }
         return new Ending<>(new Came.Done(results), ours != null);
@@ -117,15 +119,14 @@ final class BatchTransaction {
                 .toList();
     }
 
-    /** Reads the marks in a new transaction: they were committed together or not at all, so one that is missing is enough. */
-    private Exception howItEnded(List<Mark> ours) {
-        HandlerTransactionException committed = new HandlerTransactionException(ours);
+    private Exception howItEnded(Came.Lost lost) {
+        HandlerTransactionException committed = new HandlerTransactionException(lost.ours());
         try {
-            return transactions.run((connection, watch) -> new Ending<>(areThere(connection, ours), false))
+            return hasCommitted(lost.lent(), lost.ours())
                     ? committed
                     : new SQLTransactionRollbackException(
                             "the database rolled back a transaction of %d events, and a handler kept the error to itself; nothing of it is committed"
-                                    .formatted(ours.size()),
+                                    .formatted(lost.ours().size()),
                             GuardedConnection.ROLLED_BACK);
         } catch (Exception e) {
             committed.addSuppressed(e); // unknown: what might be half done must not pass for handled
@@ -133,23 +134,29 @@ final class BatchTransaction {
         }
     }
 
+    /** Asks in a new transaction. */
+    private boolean hasCommitted(GuardedConnection.Lent lent, List<Mark> ours) throws Exception {
+        return transactions.run(
+                (connection, watch) -> new Ending<>(lent.hasCommitted(connection, ours, Outcome.DONE), false));
+    }
+
     /** A handler may have committed before another one threw: then the marks are there, also of events that were never run. */
     private static Came failed(GuardedConnection.Lent lent, List<Mark> ours, Throwable thrown) {
         try {
             return new Came.Failed(lent.wasCommitted(ours, Outcome.DONE) ? committed(ours, thrown) : thrown);
         } catch (SQLException e) {
-            thrown.addSuppressed(e);
-            return new Came.FailedWithConnection(ours, thrown);
+            InboxTransaction.suppress(e, thrown);
+            return new Came.FailedWithConnection(lent, ours, thrown);
         }
     }
 
     private Exception howItFailed(Came.FailedWithConnection failed) {
         try {
-            if (transactions.run((connection, watch) -> new Ending<>(areThere(connection, failed.ours()), false))) {
+            if (hasCommitted(failed.lent(), failed.ours())) {
                 return committed(failed.ours(), failed.cause());
             }
         } catch (Exception e) {
-            failed.cause().addSuppressed(e);
+            InboxTransaction.suppress(e, failed.cause());
         }
         return GuardedConnection.Lent.unchanged(failed.cause());
     }
@@ -158,15 +165,6 @@ final class BatchTransaction {
         HandlerTransactionException committed = new HandlerTransactionException(ours);
         committed.addSuppressed(thrown);
         return committed;
-    }
-
-    private boolean areThere(Connection connection, List<Mark> ours) throws SQLException {
-        for (Mark mark : ours) {
-            if (sql.decision(connection, mark) == null) {
-                return false;
-            }
-        }
-        return true;
     }
 
     private List<MarkResult> resultsOf(Connection connection, List<InboxSql.Insertion> insertions) throws SQLException {

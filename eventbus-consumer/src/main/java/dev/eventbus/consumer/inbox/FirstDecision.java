@@ -49,12 +49,14 @@ final class FirstDecision {
         }
         if (insertion instanceof InboxSql.Insertion.Inserted ours) {
             GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, ours, () -> false);
+            boolean sealed;
             try {
                 effect.run(ours);
+                sealed = sql.seal(connection, ours);
             } catch (Throwable e) {
                 throw lent.asItIs(e, mark, outcome);
             }
-            if (!sql.seal(connection, ours)) {
+            if (!sealed) {
                 throw lent.howItEnded(mark, outcome);
             }
             return new Ending<>(Optional.of(new MarkResult.Decided()), true);

@@ -98,17 +98,32 @@ final class GuardedConnection {
         }
 
         /**
-         * Whether these marks were committed by a handler that has thrown afterwards.
+         * Whether a handler has committed this transaction, and has failed since. One in which nothing can be asked is rolled back.
          *
-         * @param outcome that this transaction gave them; with another one they are as they were before it
-         * @throws SQLException if the connection does not say; on PostgreSQL also after a statement has failed
+         * @throws SQLException if the connection does not say
          */
         boolean wasCommitted(List<Mark> marks, Outcome outcome) throws SQLException {
-            if (sql.seal(connection, mark)) {
-                return false;
+            try {
+                if (sql.seal(connection, mark)) {
+                    return false;
+                }
+            } catch (SQLException e) {
+                if (!IN_FAILED_TRANSACTION.equals(e.getSQLState())) {
+                    throw e;
+                }
+                connection.rollback();
+            }
+            return hasCommitted(connection, marks, outcome);
+        }
+
+        /** As {@link #wasCommitted}, of a transaction that is over. */
+        boolean hasCommitted(Connection asked, List<Mark> marks, Outcome outcome) throws SQLException {
+            Boolean exactly = sql.hasCommitted(asked, mark);
+            if (exactly != null) {
+                return exactly;
             }
             for (Mark one : marks) {
-                InboxSql.Decision decision = sql.decision(connection, one);
+                InboxSql.Decision decision = sql.decision(asked, one);
                 if (decision == null || decision.outcome() != outcome) {
                     return false; // they were committed together or not at all
                 }
@@ -116,12 +131,11 @@ final class GuardedConnection {
             return true;
         }
 
-        /** It is over before its time: its mark tells whether a handler has committed it, or somebody has rolled it back. */
+        /** It is over before its time: a handler has committed it, or somebody has rolled it back. */
         Exception howItEnded(Mark of, Outcome outcome) {
             HandlerTransactionException committed = new HandlerTransactionException(of);
             try {
-                InboxSql.Decision decision = sql.decision(connection, of);
-                if (decision == null || decision.outcome() != outcome) {
+                if (!hasCommitted(connection, List.of(of), outcome)) {
                     return new SQLTransactionRollbackException(
                             "the transaction that was lent to an event handler was rolled back, and the handler kept that to itself; nothing of it is committed",
                             ROLLED_BACK);
@@ -142,9 +156,7 @@ final class GuardedConnection {
                     return committed;
                 }
             } catch (SQLException e) { // unknown: the mark tells when it runs again
-                if (!IN_FAILED_TRANSACTION.equals(e.getSQLState())) {
-                    thrown.addSuppressed(e);
-                }
+                InboxTransaction.suppress(e, thrown);
             }
             return unchanged(thrown);
         }

@@ -156,7 +156,17 @@ interface InboxSql {
      *
      * @param failure of that statement
      */
-    boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) throws SQLException;
+    default boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) throws SQLException {
+        return false;
+    }
+
+    /**
+     * Whether the transaction in which the mark was inserted, and which is over, has committed. Null if the database cannot tell: then its
+     * marks must, which another owner may have committed instead.
+     */
+    default @Nullable Boolean hasCommitted(Connection connection, Insertion.Inserted mark) throws SQLException {
+        return null;
+    }
 
     /**
      * Deletes marks DONE, DEAD and SKIPPED of a group, older than that by the database's clock, the oldest {@value #PURGE_BATCH} at most. A dead
@@ -181,8 +191,10 @@ interface InboxSql {
     /** Whether this session cannot write. */
     boolean readOnly(Connection connection) throws SQLException;
 
-    /** What else makes the database unfit, each with the promise that it breaks and the fix. */
-    List<String> unfit(Connection connection) throws SQLException;
+    /** What else makes the database unfit, each with the promise that it breaks and the fix. Nothing, where {@link #seal} sees to all. */
+    default List<String> unfit(Connection connection) throws SQLException {
+        return List.of();
+    }
 
     /** A name as this database quotes it. */
     String quoted(String name);

@@ -135,7 +135,7 @@ final class InboxTransaction implements AutoCloseable, SessionWatch {
     }
 
     /** A driver may throw the same exception each time. */
-    private static void suppress(Exception again, Exception because) {
+    static void suppress(Throwable again, Throwable because) {
         if (again != because) {
             because.addSuppressed(again);
         }

@@ -204,13 +204,15 @@ public final class ParkingStore {
             InboxSql.Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
             Mark mark = new Mark(group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset());
             GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, transaction, watch);
+            boolean sealed;
             try {
                 lent.to(handlers -> work.run(event, handlers));
+                new RedriveRows(connection, sql, group).forget(event.eventId());
+                sealed = sql.seal(connection, transaction);
             } catch (Throwable e) {
                 throw lent.asItIs(e, mark, Outcome.DONE);
             }
-            new RedriveRows(connection, sql, group).forget(event.eventId());
-            if (!sql.seal(connection, transaction)) {
+            if (!sealed) {
                 throw lent.howItEnded(mark, Outcome.DONE);
             }
             return new Ending<>(new Drained.Ran(event), true);

@@ -106,6 +106,8 @@ final class PostgresInboxSql implements InboxSql {
 
     private static final String TRANSACTION = "SELECT pg_current_xact_id_if_assigned()::text";
 
+    private static final String STATUS = "SELECT pg_xact_status(?::xid8)";
+
     private static final String WITHOUT_THAT_MARK = "ROLLBACK TO SAVEPOINT eventbus_mark";
 
     // What synchronous_commit is when COMMIT comes decides; remote_apply is the one setting that waits for more than
@@ -172,7 +174,7 @@ final class PostgresInboxSql implements InboxSql {
 
     @Override
     public Insertion.@Nullable Inserted transaction(Connection connection) throws SQLException {
-        String id = first(connection, TRANSACTION);
+        String id = text(connection, TRANSACTION);
         return id == null ? null : new Insertion.Inserted(id);
     }
 
@@ -292,7 +294,7 @@ final class PostgresInboxSql implements InboxSql {
         for (Mark mark : marks) {
             inserted.add(insertOneOfMany(connection, mark));
         }
-        String transaction = first(connection, END);
+        String transaction = text(connection, END);
         List<Insertion> insertions = new ArrayList<>();
         for (Boolean ours : inserted) {
             insertions.add(
@@ -326,15 +328,6 @@ final class PostgresInboxSql implements InboxSql {
         }
     }
 
-    /** The first column of the one row that it returns. */
-    private static String first(Connection connection, String query) throws SQLException {
-        try (PreparedStatement statement = connection.prepareStatement(query);
-                ResultSet row = statement.executeQuery()) {
-            row.next();
-            return row.getString(1);
-        }
-    }
-
     private static <T> Array array(
             Connection connection, String type, List<Mark> marks, Function<Mark, T> component, IntFunction<T[]> array)
             throws SQLException {
@@ -364,12 +357,25 @@ final class PostgresInboxSql implements InboxSql {
 
     @Override
     public boolean seal(Connection connection, Insertion.Inserted mark) throws SQLException {
-        return mark.transaction().equals(first(connection, SEAL));
+        return mark.transaction().equals(text(connection, SEAL));
     }
 
     @Override
-    public boolean isGone(Connection connection, Insertion.Inserted mark, SQLException failure) {
-        return false;
+    public @Nullable Boolean hasCommitted(Connection connection, Insertion.Inserted mark) throws SQLException {
+        String status = text(connection, STATUS, mark.transaction());
+        return "committed".equals(status) ? Boolean.TRUE : "aborted".equals(status) ? Boolean.FALSE : null;
+    }
+
+    private static @Nullable String text(Connection connection, String query, String... values) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(query)) {
+            for (int i = 0; i < values.length; i++) {
+                statement.setString(i + 1, values[i]);
+            }
+            try (ResultSet row = statement.executeQuery()) {
+                row.next();
+                return row.getString(1);
+            }
+        }
     }
 
     @Override
@@ -389,12 +395,6 @@ final class PostgresInboxSql implements InboxSql {
 
     @Override
     public boolean readOnly(Connection connection) throws SQLException {
-        return "on".equals(first(connection, READ_ONLY));
-    }
-
-    /** Durability is the transaction's own, and {@link #seal} sees to it. */
-    @Override
-    public List<String> unfit(Connection connection) {
-        return List.of();
+        return "on".equals(text(connection, READ_ONLY));
     }
 }

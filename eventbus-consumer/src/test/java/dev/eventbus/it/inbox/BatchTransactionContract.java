@@ -24,6 +24,7 @@ import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
@@ -132,6 +133,27 @@ public abstract class BatchTransactionContract extends InboxDatabase {
                 }))
                 .isInstanceOf(HandlerTransactionException.class);
         assertThat(effects()).isEmpty();
+    }
+
+    @Test
+    void marks_that_another_owner_commits_right_after_a_failure_are_not_taken_for_ours() throws Exception {
+        AtomicBoolean failed = new AtomicBoolean();
+        JdbcInbox raced = inboxOn(HookedDataSource.over(dataSource(), (real, method, arguments, rest) -> {
+            Object result = rest.call();
+            if (method.equals("rollback") && failed.getAndSet(false)) {
+                inbox().runAll(marks("a", "b"), booking("a", "b"));
+            }
+            return result;
+        }));
+        assertThatThrownBy(() -> raced.runAll(
+                        marks("a", "b"),
+                        (lender, results) -> lender.lend(transaction -> statement(transaction, statement -> {
+                            failed.set(true);
+                            statement.execute("SELECT nothing FROM nowhere");
+                        }))))
+                .isInstanceOf(SQLException.class)
+                .hasNoSuppressedExceptions();
+        assertThat(effects()).containsExactlyInAnyOrder("a", "b");
     }
 
     @Test

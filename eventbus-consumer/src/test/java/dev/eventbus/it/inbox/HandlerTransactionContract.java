@@ -172,6 +172,24 @@ public abstract class HandlerTransactionContract extends InboxDatabase {
     }
 
     @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void so_is_one_whose_statement_fails_after_that(boolean keptToItself) throws Exception {
+        assertThatThrownBy(() -> inbox().run(
+                                mark("evt-1"),
+                                transaction -> statement(transaction, statement -> {
+                                    statement.execute(hiddenCommit());
+                                    try {
+                                        statement.execute("SELECT nothing FROM nowhere");
+                                    } catch (SQLException e) {
+                                        if (!keptToItself) {
+                                            throw e;
+                                        }
+                                    }
+                                })))
+                .isInstanceOf(HandlerTransactionException.class);
+    }
+
+    @ParameterizedTest
     @MethodSource("failures")
     void who_throws_without_a_commit_is_told_as_it_is(Throwable thrown) throws Exception {
         assertThatThrownBy(() -> inbox().run(mark("evt-1"), transaction -> {
