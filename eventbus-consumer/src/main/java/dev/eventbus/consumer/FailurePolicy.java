@@ -58,7 +58,7 @@ final class FailurePolicy {
         /**
          * Another, uncommitted owner holds the event's mark.
          *
-         * @param follows whether it may also be the parked key that the event follows
+         * @param follows whether it may also be the key that the event is parked with
          */
         record HeldElsewhere(boolean follows) implements Failure {}
 

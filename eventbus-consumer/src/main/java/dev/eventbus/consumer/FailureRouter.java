@@ -62,8 +62,6 @@ final class FailureRouter {
             @Nullable JdbcInbox inbox,
             @Nullable ParkedKeys parked) {}
 
-    private static final Duration HELD_TOO_LONG = Duration.ofSeconds(30);
-
     private static final Logger LOG = LoggerFactory.getLogger(FailureRouter.class);
 
     private final String group;
@@ -92,7 +90,7 @@ final class FailureRouter {
         Disposition disposition = policy.decide(failure, record, now);
         Throwable cause = failure.cause();
         if (!(failure instanceof Failure.HeldElsewhere)) {
-            record.heldNoMore();
+            record.held().over();
         }
         if (cause != null) {
             record.failed(now, FailureText.nameOf(cause));
@@ -215,6 +213,7 @@ final class FailureRouter {
         }
         boolean later = due.isAfter(Instant.MIN);
         if (!keys.haveRoom(mark.topic(), record.record().key())) {
+            record.held().over();
             return new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
         }
         String reason = later ? ParkedEvent.RETRY_LATER : origin.reason().name();
@@ -223,7 +222,7 @@ final class FailureRouter {
         ParkedKey.State state = later ? ParkedKey.State.WAITING : ParkedKey.State.PARKED;
         MarkResult result = keys.park(mark, event, state, later ? due : null);
         if (result instanceof MarkResult.HeldElsewhere) {
-            return failed(record, new Failure.HeldElsewhere(false));
+            return failed(record, new Failure.HeldElsewhere(true));
         }
         if (result instanceof MarkResult.Known known) {
             return known(record, known.outcome());
@@ -269,6 +268,7 @@ final class FailureRouter {
             return failed(record, new Failure.NotNoted(e));
         }
         if (parked.isEmpty()) {
+            record.held().over();
             return new Progress.Waits(Backoff.HELD_ELSEWHERE, null); // it was handled meanwhile: the mark says so now
         }
         if (!parked.get().hasFailedForGood()) {
@@ -355,8 +355,7 @@ final class FailureRouter {
     private @Nullable String problemOf(InFlight record, Failure failure, @Nullable Throwable cause) {
         String telling = FailureText.nameOf(FailureText.tellingOf(cause));
         if (failure instanceof Failure.HeldElsewhere held) {
-            Instant now = kafka.clock().instant();
-            if (record.heldElsewhere(now).plus(HELD_TOO_LONG).isAfter(now)) {
+            if (!record.held().isForLong(held.follows(), kafka.clock().instant())) {
                 return null; // the ordinary end of a hand-over
             }
             String text = held.follows()

@@ -168,6 +168,7 @@ final class HandlerCall implements LaneWorkers.Work {
             return router.failed(record, new Failure.NotNoted(e));
         }
         if (followed.isEmpty()) {
+            record.held().over();
             return room ? null : new Progress.Waits(ParkedKeys.LOOKS_AGAIN, ParkedKeys.TOO_MANY);
         }
         if (followed.get() instanceof MarkResult.Known known) {

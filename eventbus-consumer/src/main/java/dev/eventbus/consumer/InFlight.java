@@ -6,6 +6,7 @@ import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.internal.HeldSince;
 import java.sql.Connection;
 import java.time.Duration;
 import java.time.Instant;
@@ -58,7 +59,7 @@ final class InFlight {
     private @Nullable Instant firstFailedAt;
     private @Nullable String failure;
     private FailurePolicy.@Nullable Sighting outage;
-    private @Nullable Instant heldSince;
+    private final HeldSince held = new HeldSince();
 
     private final CrashWatch.Suspicion suspicion;
 
@@ -183,7 +184,7 @@ final class InFlight {
                 && step == Step.HANDLE
                 && attempts == 0
                 && waits == 0
-                && heldSince == null
+                && held.isOver()
                 && sent == null;
     }
 
@@ -246,17 +247,9 @@ final class InFlight {
         took = done;
     }
 
-    /** Another owner holds the record's mark, or the parked key that it follows. Since when. */
-    Instant heldElsewhere(Instant now) {
-        if (heldSince == null) {
-            heldSince = now;
-        }
-        return heldSince;
-    }
-
-    /** Nobody does; what it waits for now is something else. */
-    void heldNoMore() {
-        heldSince = null;
+    /** How long another owner holds the record's mark, or the parked key that it follows. */
+    HeldSince held() {
+        return held;
     }
 
     /** How this record last met an outage; null if it never did. */

@@ -95,6 +95,24 @@ class HeldElsewhereTest {
     }
 
     @Test
+    void a_key_that_somebody_else_is_parking_is_not_told_as_a_mark() throws SQLException {
+        ConsumerRunner runner = runner(1, AfterRetries.parkKey(inbox, LETTERS));
+        try (Connection other = holding("""
+                INSERT INTO eventbus_parked_key
+                VALUES (STRINGTOUTF8('g'), STRINGTOUTF8('%s'), STRINGTOUTF8('alice'), 'PARKED', 'any', NULL, 0, CURRENT_TIMESTAMP)""".formatted(MockKafka.TOPIC))) {
+            kafka.event(P0, "alice", "a1");
+            settle(runner);
+            passes(runner, Duration.ofSeconds(40));
+            assertThat(runner.health().problems())
+                    .noneMatch(it -> it.contains("mark"))
+                    .anyMatch(it -> it.contains("a parked key that is in hand"));
+            other.rollback();
+        }
+        passes(runner, Duration.ofSeconds(1));
+        assertThat(inbox.parking().load("g").get(0).events()).isEqualTo(1);
+    }
+
+    @Test
     void a_parked_key_that_somebody_has_in_hand_is_not_told_as_a_mark() throws SQLException {
         ConsumerRunner runner = runner(1, AfterRetries.parkKey(inbox, LETTERS));
         kafka.event(P0, "alice", "a1");
