@@ -300,7 +300,7 @@ final class PostgresInboxSql implements InboxSql {
             insertions.add(
                     ours == null
                             ? new Insertion.Held()
-                            : ours ? new Insertion.Inserted(transaction) : new Insertion.Taken());
+                            : ours ? new Insertion.Inserted(String.valueOf(transaction)) : new Insertion.Taken());
         }
         return insertions;
     }
