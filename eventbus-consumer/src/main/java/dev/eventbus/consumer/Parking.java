@@ -208,8 +208,9 @@ final class Parking {
         Event<?> decoded = call.decoded(record);
         Route route = routes.of(decoded);
         Delivered delivery = delivered(record);
-        BooleanSupplier stands =
-                () -> route instanceof Route.AtLeastOnce && !record.took().isZero();
+        boolean isBeside =
+                route instanceof Route.AtLeastOnce && routes.requireInbox().hasOwnTransactions();
+        BooleanSupplier stands = () -> isBeside && !record.took().isZero();
         boolean[] ran = {false};
         Drained drained = new Drained.Nothing();
         Throwable failure = null;

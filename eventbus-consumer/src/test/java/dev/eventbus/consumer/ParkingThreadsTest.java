@@ -11,6 +11,7 @@ import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
+import dev.eventbus.consumer.inbox.Transactions;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.internal.RunLoop;
@@ -424,6 +425,34 @@ class ParkingThreadsTest {
                 () -> changed("UPDATE eventbus_parked_event SET ord = 100 WHERE event_id = STRINGTOUTF8('b1')"));
         eventually(() -> isParked(0));
         assertThat(begun).containsExactly("b1", "b0");
+    }
+
+    /** What its handler does on that thread, by a repository for instance, is rolled back with the user's transaction. */
+    @Test
+    void in_the_users_transactions_an_event_of_plain_on_has_failed_if_their_commit_fails() throws SQLException {
+        AtomicInteger failures = new AtomicInteger(1);
+        inbox = JdbcInbox.h2((Transactions) work -> {
+            try (Connection transaction = database.getConnection()) {
+                transaction.setAutoCommit(false);
+                work.accept(transaction);
+                if (begun.contains("b1") && failures.getAndDecrement() > 0) {
+                    transaction.rollback();
+                    throw new IllegalStateException("a flush at commit has met a constraint");
+                }
+                transaction.commit();
+            } catch (SQLException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        comesBack("bob", "b1");
+        start(ConsumerRunner.builder(kafka, "g")
+                .on(ASSET, (event, delivery) -> begun.add(event.id()))
+                .inTransaction(inbox, OTHER, (event, tx) -> {})
+                .afterRetries(AfterRetries.deadLetter(LETTERS)));
+        eventually(() -> inbox.parking().load("g").get(0).state() == State.PARKED);
+        assertThat(begun).containsExactly("b1");
+        assertThat(inbox.parking().decided(Mark.of("g", "b1", recordOf("bob", "b1"))))
+                .contains(new MarkResult.Known(Outcome.PARKED));
     }
 
     private int changed(String sql) throws SQLException {

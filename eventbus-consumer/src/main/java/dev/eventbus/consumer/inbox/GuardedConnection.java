@@ -118,9 +118,9 @@ final class GuardedConnection {
 
         /** As {@link #wasCommitted}, of a transaction that is over. */
         boolean hasCommitted(Connection asked, List<Mark> marks, Outcome outcome) throws SQLException {
-            Boolean exactly = sql.hasCommitted(asked, mark);
-            if (exactly != null) {
-                return exactly;
+            if (Boolean.FALSE.equals(sql.hasCommitted(asked, mark))) {
+                return false; // if it has, the marks must be there: a server that crashed may have given its number
+                // again
             }
             for (Mark one : marks) {
                 InboxSql.Decision decision = sql.decision(asked, one);

@@ -359,6 +359,11 @@ public final class JdbcInbox {
         return attempts;
     }
 
+    /** Whether its transactions are the library's, of which only who is given their connection has a part. */
+    public boolean hasOwnTransactions() {
+        return database.ours();
+    }
+
     /** Keys whose events wait to be handled later. */
     public ParkingStore parking() {
         return parking;
