@@ -36,12 +36,13 @@ class EventDecoderFuzzTest {
 
     /**
      * All that one decode allocates, most of it garbage at once: this, and so much for each byte. The dearest bytes that were found are
-     * those of {@code {},{},} where a payload takes anything: 59 each, one map for three of them; next come those of distinct names, 41,
-     * since a name that comes twice is to be noticed. Limits of size and tokens make the most of all of it: 10 MB were found.
+     * those of {@code {},{},} where a payload takes anything and a fault stands behind them, so that it is read twice: 83 each; without a
+     * fault 59, one map for three of them; next come those of distinct names, 41, since a name that comes twice is to be noticed. Limits of
+     * size and tokens make the most of all of it: 16 MB were not found.
      */
     private static final long ALLOWED = 64 * 1024;
 
-    private static final long ALLOWED_OF_A_BYTE = 80;
+    private static final long ALLOWED_OF_A_BYTE = 110;
     private static final long ALLOWED_AT_MOST = 16 * 1024 * 1024;
 
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
