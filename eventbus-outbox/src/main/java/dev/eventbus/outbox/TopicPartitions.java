@@ -222,8 +222,8 @@ final class TopicPartitions {
     /** Whether the client has learnt anything about a topic. Never waits. */
     boolean isKnown(String topic) {
         String physical = kafka.physicalTopic(topic);
-        if (lookup.isPending(physical) || lookup.isRefused(physical)) {
-            return !lookup.isPending(physical);
+        if (lookup.isPending(physical) || lookup.isRefused(physical)) { // then the producer must not be asked
+            return lookup.isRefused(physical);
         }
         try {
             return !sink.partitionsFor(physical).isEmpty();
