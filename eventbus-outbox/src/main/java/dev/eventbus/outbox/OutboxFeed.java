@@ -346,7 +346,7 @@ final class OutboxFeed {
         Set<String> halfOpen = breakers.halfOpen();
         floors.searchOnly(halfOpen);
         for (String topic : halfOpen) {
-            boolean isTried = inFlight.handedOver(topic) == 0 && sender.partitionsOf(topic, partitions, connection) > 0;
+            boolean isTried = !inFlight.holds(topic) && sender.partitionsOf(topic, partitions, connection) > 0;
             List<FetchWindow.Floor> here = isTried ? floors.search(topic, shards) : List.of();
             if (!here.isEmpty()) {
                 FetchWindow first = FetchWindow.firstOf(topic, here, inFlight.keys());
@@ -357,6 +357,8 @@ final class OutboxFeed {
                 } else if (!rows.isEmpty() && sink.isReadyFor(rows.get(0).key().shard())) {
                     accept(connection, rows);
                     tried = true;
+                } else if (!rows.isEmpty()) {
+                    floors.searchAnew(topic); // ready shards come first: there may be one by now
                 }
             }
         }

@@ -137,11 +137,14 @@ final class ShardProducer {
                 problem = e;
                 fenced |= isFenced(e);
             }
+            List<Outcome> outcomes =
+                    fenced ? new ArrayList<>() : blamed(); // what fails behind a fence is nobody's fault
             boolean aborted = !fenced && abort(producer);
             if (fenced || !failures.isEmpty()) {
                 problem = null;
             }
-            return new Report(ShardProducer.this, unsent(), aborted && problem == null, problem);
+            rows.forEach(handed -> outcomes.add(new Outcome.Unsent(handed.row(), fenced)));
+            return new Report(ShardProducer.this, outcomes, aborted && problem == null, problem);
         }
 
         private void sendAll(Producer<byte[], byte[]> producer) {
@@ -200,18 +203,15 @@ final class ShardProducer {
         }
 
         /** Of several failures those that are an event's own count; the others may have come of them. */
-        private List<Outcome> unsent() {
+        private List<Outcome> blamed() {
             List<Outcome> outcomes = new ArrayList<>();
-            if (!fenced) {
-                failures.stream()
-                        .filter(failure -> SendFault.of(failure.error()) == SendFault.EVENT)
-                        .forEach(outcomes::add);
-                Outcome.Failed first = failures.peek();
-                if (outcomes.isEmpty() && first != null) {
-                    outcomes.add(first);
-                }
+            failures.stream()
+                    .filter(failure -> SendFault.of(failure.error()) == SendFault.EVENT)
+                    .forEach(outcomes::add);
+            Outcome.Failed first = failures.peek();
+            if (outcomes.isEmpty() && first != null) {
+                outcomes.add(first);
             }
-            rows.forEach(handed -> outcomes.add(new Outcome.Unsent(handed.row(), fenced)));
             return outcomes;
         }
     }

@@ -27,6 +27,7 @@ import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.PartitionInfo;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -42,7 +43,7 @@ import org.jspecify.annotations.Nullable;
 final class ShardTransactions implements KafkaSink {
 
     /** Large enough that the cost of a commit hardly counts, and so small that six shards of one topic have room in flight. */
-    private static final int ROWS_PER_SHARD = 250;
+    private static final int MOST_ROWS_PER_SHARD = 250;
 
     private static final int BUFFER_BYTES = 4 * 1024 * 1024;
     private static final Duration LONGEST_REQUEST = Duration.ofSeconds(5);
@@ -51,6 +52,9 @@ final class ShardTransactions implements KafkaSink {
 
     /** A commit goes out whole; records may wait so long for others of their batch. */
     private static final int LINGER_MILLIS = 5;
+
+    private static final String A_COPY =
+            "That was not the first time in a row: the relay of another database seems to use the same transactional ids, so one of the two is a copy. Stop the copy's relays and delete 'outbox_id' from its eventbus_meta.";
 
     private static final Duration IDLE_THREAD_ENDS_AFTER = Duration.ofSeconds(10);
 
@@ -93,6 +97,9 @@ final class ShardTransactions implements KafkaSink {
 
     /** Shards for which it is one. That they are opened again ends it not, only a batch does. */
     private final Set<Integer> contested = new HashSet<>();
+
+    /** Less behind a quota or a slow network: what is not through in time was in vain as a whole. */
+    private int rowsPerShard = MOST_ROWS_PER_SHARD;
 
     private @Nullable String outboxId;
 
@@ -171,13 +178,20 @@ final class ShardTransactions implements KafkaSink {
         }
     }
 
-    /** The leases were looked at since, and the shard is ours still. */
+    /**
+     * The leases were looked at since, and the shard is ours still. Once that is nothing to act on: the cluster does it to a transaction that
+     * takes longer than the lease, and a relay before this one may have come late.
+     */
     private void contest(int shard) {
-        contested.add(shard);
+        boolean again = !contested.add(shard);
         outage(shard)
                 .failed(
-                        "The producer of shard %d was shut out of cluster '%s' at %s although this relay has the shard's lease; its events wait in the outbox and lose nothing. If this goes on, the relay of another database uses the same transactional ids: one of the two is a copy. Stop the copy's relays and delete 'outbox_id' from its eventbus_meta."
-                                .formatted(shard, kafka.name(), kafka.bootstrapServers()));
+                        "The producer of shard %d was shut out of cluster '%s' at %s although this relay has the shard's lease; its events wait in the outbox and lose nothing, and another is opened. %s"
+                                .formatted(
+                                        shard,
+                                        kafka.name(),
+                                        kafka.bootstrapServers(),
+                                        again ? A_COPY : "If that ends it, nothing has to be done."));
     }
 
     /** Two services with equal table names on one cluster must not shut each other out. */
@@ -216,7 +230,7 @@ final class ShardTransactions implements KafkaSink {
 
     @Override
     public int rowsPerShard() {
-        return ROWS_PER_SHARD;
+        return rowsPerShard;
     }
 
     @Override
@@ -268,10 +282,23 @@ final class ShardTransactions implements KafkaSink {
         return new Drained(outcomes, metadata.drain().stopped(), shut);
     }
 
+    private void adaptSize(Report report) {
+        boolean committed = report.outcomes().stream().anyMatch(Outcome.Acked.class::isInstance);
+        boolean late = report.outcomes().stream()
+                .anyMatch(outcome ->
+                        outcome instanceof Outcome.Failed failed && failed.error() instanceof TimeoutException);
+        if (committed) {
+            rowsPerShard = Math.min(MOST_ROWS_PER_SHARD, rowsPerShard + 1 + rowsPerShard / 8);
+        } else if (late) {
+            rowsPerShard = Math.max(1, rowsPerShard / 2);
+        }
+    }
+
     private void settle(Report report) {
         int shard = report.producer().shard();
         Throwable problem = report.problem();
         boolean batch = !report.outcomes().isEmpty();
+        adaptSize(report);
         if (report.outcomes().stream()
                 .anyMatch(outcome -> outcome instanceof Outcome.Unsent unsent && unsent.fenced())) {
             shutOut.add(shard);

@@ -19,6 +19,7 @@ import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TransactionAbortedException;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.jspecify.annotations.Nullable;
@@ -42,6 +43,9 @@ final class FakeTransactions {
     final Deque<RuntimeException> commitFaults = new ConcurrentLinkedDeque<>();
 
     volatile boolean faultsComeAfterTheCommit;
+
+    /** More in one transaction is not through in time, as behind a quota. */
+    volatile int mostInTime = Integer.MAX_VALUE;
 
     /** Runs in commitTransaction before anything else. */
     volatile java.util.function.Consumer<String> atCommit = id -> {};
@@ -80,7 +84,7 @@ final class FakeTransactions {
         @Override
         public void initTransactions() {
             if (refusesInit.test(id)) {
-                throw new org.apache.kafka.common.errors.TimeoutException("no coordinator");
+                throw new TimeoutException("no coordinator");
             }
             owners.put(id, this);
         }
@@ -100,9 +104,11 @@ final class FakeTransactions {
             if (!began) {
                 throw new IllegalStateException("no transaction is open");
             }
-            Exception refused = owners.get(id) == this
-                    ? kafka.refusal.apply(FakeKafka.id(message))
-                    : new ProducerFencedException("fenced");
+            Exception refused = owners.get(id) != this
+                    ? new ProducerFencedException("fenced")
+                    : open.size() >= mostInTime
+                            ? new TimeoutException("Expiring 1 record(s): 8000 ms has passed since batch creation")
+                            : kafka.refusal.apply(FakeKafka.id(message));
             if (failure != null) {
                 throw new KafkaException(
                         "Cannot execute transactional method because we are in an error state", failure);

@@ -209,6 +209,7 @@ class StrictRelayTest {
             return pass.health().problems().stream().anyMatch(problem -> problem.contains("was shut out"));
         });
         assertThat(pass.health().up()).isFalse();
+        assertThat(pass.health().problems()).as("it may end by itself").noneMatch(problem -> problem.contains("copy"));
         for (int i = 0; i < 20; i++) {
             pass.look();
         }
@@ -216,6 +217,7 @@ class StrictRelayTest {
         kafka.advance(Duration.ofMillis(150));
         runUntilShutOut(Shards.COUNT + 1);
         pass.look();
+        assertThat(pass.health().problems()).singleElement().asString().contains("Stop the copy's relays");
         kafka.advance(Duration.ofMillis(150));
         for (int i = 0; i < 20; i++) {
             pass.look();
@@ -230,6 +232,43 @@ class StrictRelayTest {
             return pass.health().up();
         });
         assertThat(pass.health().problems()).isEmpty();
+    }
+
+    @Test
+    void what_failed_before_the_producer_was_shut_out_is_blamed_all_the_same() {
+        warmUp();
+        kafka.refusal = id -> {
+            transactions.fenceAll(); // as by the cluster, once a transaction has taken too long
+            return new TopicAuthorizationException("asset.events");
+        };
+        database.publish(event("evt-1", "bob"));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().waitingTopics().containsKey("asset.events");
+        });
+        kafka.refusal = id -> null;
+        Eventually.isTrue(() -> {
+            kafka.advance(Duration.ofSeconds(1));
+            pass.look();
+            return kafka.ids().contains("evt-1");
+        });
+    }
+
+    @Test
+    void batches_that_are_not_through_in_time_become_smaller_until_they_are() {
+        warmUp();
+        transactions.mostInTime = 20;
+        List<String> ids = IntStream.range(0, 300).mapToObj(i -> "evt-" + i).toList();
+        ids.forEach(id -> database.publish(event(id, "bob")));
+        Eventually.isTrue(() -> {
+            kafka.advance(Duration.ofMillis(100));
+            pass.look();
+            return kafka.ids().contains("evt-299");
+        });
+        assertThat(kafka.idsOf("bob")).containsExactlyElementsOf(ids);
+        assertThat(transactions.committed.stream().filter(batch -> batch.size() > 1))
+                .as("more than single trials came through")
+                .hasSizeGreaterThan(10);
     }
 
     @Test
@@ -354,6 +393,64 @@ class StrictRelayTest {
         kafka.advance(Duration.ofMinutes(1));
         runUntilSent("first", "flows");
         assertThat(kafka.ids()).doesNotContain("waits");
+    }
+
+    @Test
+    void a_topic_whose_first_event_waits_for_a_producer_is_tried_by_one_that_comes_later_in_another_shard() {
+        warmUp();
+        refuseUntilItWaits("first", user(0));
+        transactions.refusesInit = id -> id.endsWith("-0");
+        transactions.fenceAll();
+        kafka.refusal = id -> null;
+        for (int i = 0; i < 20; i++) { // long enough to have looked for the topic everywhere
+            kafka.advance(Duration.ofSeconds(10));
+            pass.look();
+        }
+        database.publish(event("flows", user(5)));
+        Eventually.isTrue(() -> {
+            kafka.advance(Duration.ofSeconds(1));
+            pass.look();
+            return kafka.ids().contains("flows");
+        });
+        assertThat(kafka.ids()).doesNotContain("first");
+        assertThat(pass.health().waitingTopics()).isEmpty();
+    }
+
+    @Test
+    void a_topic_is_not_let_in_while_its_trial_waits_for_that_of_another_topic() {
+        warmUp();
+        refuseUntilItWaits("trial-1", "bob");
+        CountDownLatch answer = new CountDownLatch(1);
+        kafka.refusal = id -> {
+            if (id.equals("trial-1")) {
+                awaited(answer);
+                return null;
+            }
+            return id.equals("trial-2") ? new TopicAuthorizationException("housing.events") : null;
+        };
+        database.publish(event(HOUSING_UPDATED, "trial-2", NEIGHBOUR));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return pass.health().waitingTopics().containsKey("housing.events");
+        });
+        kafka.advance(Duration.ofMinutes(1));
+        for (int i = 0; i < 20; i++) {
+            pass.look();
+        }
+        assertThat(pass.health().waitingTopics())
+                .as("the one is on its way, the other waits behind it")
+                .containsOnlyKeys("asset.events", "housing.events");
+        answer.countDown();
+        runUntilSent("trial-1");
+    }
+
+    private void refuseUntilItWaits(String id, String user) {
+        kafka.refusal = sent -> sent.equals(id) ? new TopicAuthorizationException("asset.events") : null;
+        database.publish(event(id, user));
+        Eventually.isTrue(() -> {
+            pass.look();
+            return !pass.health().waitingTopics().isEmpty();
+        });
     }
 
     @Test

@@ -183,6 +183,11 @@ public final class FloorTracker {
         return fetched.rows().isEmpty() && without.containsAll(shards);
     }
 
+    /** What was found of a topic cannot be tried, so nothing is said for good of the shards without: they may have an event by then. */
+    public void searchAnew(String topic) {
+        searched.remove(topic);
+    }
+
     /** @param passed how many shards it has read */
     private void searchEnded(int passed) {
         long nanos = Math.max(1, nanoTime.getAsLong() - searchBegan);
