@@ -1,12 +1,12 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.outbox.internal.LeaseWatch;
 import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.LeaseStore.Lease;
 import dev.eventbus.outbox.sql.Shards;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -36,15 +36,6 @@ final class ShardLeases {
     /** How long a shard that is to be given back may wait for what is on its way to Kafka. */
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(5);
 
-    private static final String LOCKED =
-            "No relay has shards %s, though they have been free for a lease: a session holds the lock of their rows in eventbus_relay_lease. Their events wait in the outbox and lose nothing, other shards flow. Let that session commit, or end it: PostgreSQL lists it in pg_locks and pg_stat_activity, MariaDB in information_schema.INNODB_TRX.";
-
-    private static final String ABSENT =
-            "eventbus_relay_lease has rows for %d of %d shards: events of the others wait in the outbox, and nobody sends them. INSERT INTO eventbus_relay_lease (shard) each that is missing of 0 to 15.";
-
-    private static final String FAR_AHEAD =
-            "The leases of shards %s run for longer than any relay takes one, so the database's clock went back. An owner that lives sets them right within seconds; these were not. Their events wait in the outbox and lose nothing until that time. If their owner %s is no more: UPDATE eventbus_relay_lease SET owner = NULL, lease_until = NULL of these shards, and DELETE its row from eventbus_relay_member.";
-
     private final LeaseStore store;
     private final Duration lease;
     private final LongSupplier nanoTime;
@@ -55,16 +46,7 @@ final class ShardLeases {
     /** Those of them that are to be given back, each with the local time by which it must be drained. */
     private final Map<Integer, Long> leaving = new HashMap<>();
 
-    /** Free shards of our share that could not be taken, each with the local time since when. */
-    private final TreeMap<Integer, Long> locked = new TreeMap<>();
-
-    /** Shards of others whose leases run for too long, each with the local time since when. */
-    private final TreeMap<Integer, Long> farAhead = new TreeMap<>();
-
-    private SortedSet<String> farAheadOwners = new TreeSet<>();
-
-    /** How many shards have a row at all. */
-    private int present = Shards.COUNT;
+    private final LeaseWatch watch;
 
     /** How many relays are alive, this one among them; 0 before the first tick. */
     private int relays;
@@ -78,6 +60,7 @@ final class ShardLeases {
         this.store = store;
         this.lease = lease;
         this.nanoTime = nanoTime;
+        this.watch = new LeaseWatch(lease, nanoTime);
         this.renewAt = nanoTime.getAsLong();
     }
 
@@ -127,7 +110,7 @@ final class ShardLeases {
         }
         epochs.clear();
         leaving.clear();
-        locked.clear();
+        watch.forgetLocked();
         checkSoon();
         return true;
     }
@@ -170,9 +153,8 @@ final class ShardLeases {
         int share = share(alive, owner());
         Map<Integer, Long> now = mine(leases);
         long shortest = shortestLeft(leases, now.keySet());
-        claim(connection, leases, share, now);
-        present = leases.size();
-        lookForFarAhead(leases);
+        Set<Integer> refused = claim(connection, leases, share, now);
+        watch.looked(leases, now.keySet(), refused, idle(alive, leases));
         Set<Integer> gained = differing(now, epochs);
         Set<Integer> lost = differing(epochs, now);
         epochs.clear();
@@ -218,7 +200,8 @@ final class ShardLeases {
         return Duration.ofMillis(millis).toNanos();
     }
 
-    private void claim(Connection connection, List<Lease> leases, int share, Map<Integer, Long> mine)
+    /** Takes free shards up to this relay's share. Returns those that it could not take. */
+    private Set<Integer> claim(Connection connection, List<Lease> leases, int share, Map<Integer, Long> mine)
             throws SQLException {
         Set<Integer> refused = new HashSet<>();
         for (Lease seen : leases) {
@@ -230,48 +213,28 @@ final class ShardLeases {
                 }
             }
         }
-        locked.keySet().retainAll(refused);
-        refused.forEach(shard -> locked.putIfAbsent(shard, nanoTime.getAsLong()));
+        return refused;
     }
 
-    private void lookForFarAhead(List<Lease> leases) {
-        List<Lease> found = leases.stream()
-                .filter(seen -> seen.owner() != null && seen.millisLeft() > LONGEST.toMillis())
-                .toList();
-        farAhead.keySet().retainAll(found.stream().map(Lease::shard).toList());
-        found.forEach(seen -> farAhead.putIfAbsent(seen.shard(), nanoTime.getAsLong()));
-        farAheadOwners =
-                found.stream().map(seen -> String.valueOf(seen.owner())).collect(Collectors.toCollection(TreeSet::new));
+    /** Other relays that have less than their share. */
+    private SortedSet<String> idle(SortedSet<String> alive, List<Lease> leases) {
+        return alive.stream()
+                .filter(other -> !other.equals(owner()))
+                .filter(other -> leases.stream()
+                                .filter(seen -> other.equals(seen.owner()))
+                                .count()
+                        < share(alive, other))
+                .collect(Collectors.toCollection(TreeSet::new));
     }
 
-    /** What a person should know, with the way out. Who was merely faster shows as the owner a tick later. */
+    /** What a person should know, with the way out. */
     List<String> problems() {
-        List<String> problems = new ArrayList<>();
-        List<Integer> waiting = forALease(locked);
-        if (!waiting.isEmpty()) {
-            problems.add(LOCKED.formatted(waiting));
-        }
-        List<Integer> out = forALease(farAhead);
-        if (!out.isEmpty()) {
-            problems.add(FAR_AHEAD.formatted(out, farAheadOwners));
-        }
-        if (present < Shards.COUNT) {
-            problems.add(ABSENT.formatted(present, Shards.COUNT));
-        }
-        return problems;
+        return watch.problems();
     }
 
-    private List<Integer> forALease(Map<Integer, Long> since) {
-        long now = nanoTime.getAsLong();
-        return since.entrySet().stream()
-                .filter(shard -> now - shard.getValue() >= lease.toNanos())
-                .map(Map.Entry::getKey)
-                .toList();
-    }
-
-    /** Whether there are shards that nobody can have. */
+    /** Whether there are shards that nobody sends. */
     boolean lackShards() {
-        return present < Shards.COUNT || !forALease(farAhead).isEmpty();
+        return watch.lackShards();
     }
 
     private static Set<Integer> differing(Map<Integer, Long> from, Map<Integer, Long> to) {
@@ -340,7 +303,7 @@ final class ShardLeases {
         store.leave(connection);
         epochs.clear();
         leaving.clear();
-        locked.clear();
+        watch.forgetLocked();
     }
 
     /** Tells people what this relay owns now. */

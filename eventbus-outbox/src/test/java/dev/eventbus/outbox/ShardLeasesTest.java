@@ -1,6 +1,7 @@
 package dev.eventbus.outbox;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.outbox.sql.H2OutboxSql;
 import dev.eventbus.outbox.sql.LeaseStore;
@@ -295,12 +296,79 @@ class ShardLeasesTest {
         assertThat(one.problems()).as("its owner may be about to renew it").isEmpty();
         assertThat(one.lackShards()).isFalse();
         pass(LEASE);
+        died("dead", Duration.ofHours(1).minus(LEASE));
         tick(one);
         assertThat(one.problems()).singleElement().asString().contains("clock went back", "dead");
         assertThat(one.lackShards()).isTrue();
         database.update("UPDATE \"eventbus_relay_lease\" SET owner = NULL, lease_until = NULL");
         tick(one);
         assertThat(one.problems()).isEmpty();
+        assertThat(one.owned()).hasSize(Shards.COUNT);
+    }
+
+    @Test
+    void a_lease_is_beyond_any_relays_if_the_clock_went_back_by_less_than_the_longest_lease_there_could_be()
+            throws SQLException {
+        ShardLeases one = relay("one");
+        evenOut(one, relay("two"), one);
+        evenOut(relay("two"), one);
+        died("two", Duration.ofMinutes(4));
+        tick(one);
+        pass(LEASE);
+        died("two", Duration.ofMinutes(4).minus(LEASE));
+        tick(one);
+        assertThat(one.problems()).singleElement().asString().contains("clock went back", "[two]");
+        assertThat(one.lackShards()).isTrue();
+    }
+
+    @Test
+    void nor_is_it_told_of_an_owner_that_renews_it() throws SQLException {
+        ShardLeases one = relay("one");
+        evenOut(one, relay("two"), one);
+        evenOut(relay("two"), one);
+        for (int i = 0; i < 3; i++) { // another lease is set there
+            pass(LEASE);
+            died("two", Duration.ofMinutes(4));
+            tick(one);
+        }
+        assertThat(one.problems()).isEmpty();
+        assertThat(one.lackShards()).isFalse();
+    }
+
+    @Test
+    void a_share_that_its_relay_does_not_take_for_a_lease_is_told() throws SQLException {
+        database.update("INSERT INTO \"eventbus_relay_member\" VALUES ('dead', DATEADD('HOUR', 5, CURRENT_TIMESTAMP))");
+        ShardLeases one = relay("one");
+        tick(one);
+        assertThat(one.owned()).hasSize(8);
+        assertThat(one.problems()).as("it may be about to take them").isEmpty();
+        pass(LEASE);
+        tick(one);
+        assertThat(one.problems())
+                .singleElement()
+                .asString()
+                .contains("[8, 9, 10, 11, 12, 13, 14, 15]", "[dead]", "eventbus_relay_member");
+        assertThat(one.lackShards()).isTrue();
+        database.update("DELETE FROM \"eventbus_relay_member\" WHERE owner = 'dead'");
+        tick(one);
+        assertThat(one.problems()).isEmpty();
+        assertThat(one.owned()).hasSize(Shards.COUNT);
+    }
+
+    @Test
+    void a_relay_that_may_not_touch_the_leases_counts_for_nobody() throws SQLException {
+        ShardLeases one = relay("one");
+        evenOut(one);
+        OutboxSql h2 = new H2OutboxSql(database.outbox.names());
+        OutboxSql refused = (OutboxSql) Proxy.newProxyInstance(
+                OutboxSql.class.getClassLoader(),
+                new Class<?>[] {OutboxSql.class},
+                (proxy, method, arguments) -> method.getName().equals("renewLeases")
+                        ? "UPDATE none SET a = 1"
+                        : method.invoke(h2, arguments));
+        ShardLeases two = new ShardLeases(new LeaseStore(refused, "two", LEASE), LEASE, () -> nanos);
+        assertThatThrownBy(() -> tick(two)).isInstanceOf(SQLException.class);
+        evenOut(one);
         assertThat(one.owned()).hasSize(Shards.COUNT);
     }
 

@@ -154,7 +154,9 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String pruneMembers() {
         return names.in("""
-                DELETE FROM "eventbus_relay_member" WHERE lease_until < CURRENT_TIMESTAMP
+                DELETE FROM "eventbus_relay_member"
+                WHERE owner IN (SELECT owner FROM "eventbus_relay_member" WHERE lease_until < CURRENT_TIMESTAMP
+                                FOR UPDATE SKIP LOCKED)
                 """);
     }
 

@@ -44,17 +44,20 @@ public final class LeaseStore {
      */
     public record Lease(int shard, @Nullable String owner, long epoch, long millisLeft) {}
 
-    /** Says that this relay is alive, renews what it owns and nobody has locked, and forgets relays that are not. */
+    /**
+     * Renews what this relay owns and nobody has locked, says that it is alive, and forgets relays that are not. In this order: who may not
+     * touch the leases must not count, or the shards of its share would be nobody's.
+     */
     public void renew(Connection connection) throws SQLException {
-        try (PreparedStatement upsert = connection.prepareStatement(sql.upsertMember())) {
-            upsert.setString(1, owner);
-            upsert.setLong(2, lease.toMillis());
-            upsert.executeUpdate();
-        }
         try (PreparedStatement renew = connection.prepareStatement(sql.renewLeases())) {
             renew.setLong(1, lease.toMillis());
             renew.setString(2, owner);
             renew.executeUpdate();
+        }
+        try (PreparedStatement upsert = connection.prepareStatement(sql.upsertMember())) {
+            upsert.setString(1, owner);
+            upsert.setLong(2, lease.toMillis());
+            upsert.executeUpdate();
         }
         try (PreparedStatement prune = connection.prepareStatement(sql.pruneMembers())) {
             prune.executeUpdate();

@@ -63,8 +63,7 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
                 VALUES (? + 0 * (9223372036854775807 + (NOT (@@innodb_flush_log_at_trx_commit IN (1, 3)
                                                              AND @@sql_mode LIKE '%STRICT%'
                                                              AND @@auto_increment_increment = 1))),
-                        CONVERT(? USING utf8mb4), CONVERT(? USING utf8mb4), CONVERT(? USING utf8mb4), ?, ?, ?, ?,
-                        ?, ?, UTC_TIMESTAMP(6))
+                        CONVERT(? USING utf8mb4), CONVERT(? USING utf8mb4), CONVERT(? USING utf8mb4), ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6))
                 """);
     }
 
@@ -256,7 +255,8 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String pruneMembers() {
         return names.in("""
-                DELETE FROM `eventbus_relay_member` WHERE lease_until < UTC_TIMESTAMP(6)
+                DELETE dead FROM (SELECT owner FROM `eventbus_relay_member` WHERE lease_until < UTC_TIMESTAMP(6) LIMIT 1000 FOR UPDATE SKIP LOCKED) free
+                STRAIGHT_JOIN `eventbus_relay_member` dead ON dead.owner = free.owner
                 """);
     }
 

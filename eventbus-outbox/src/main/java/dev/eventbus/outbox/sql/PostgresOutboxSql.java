@@ -162,7 +162,9 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String pruneMembers() {
         return names.in("""
-                DELETE FROM "eventbus_relay_member" WHERE lease_until < clock_timestamp()
+                DELETE FROM "eventbus_relay_member"
+                WHERE owner IN (SELECT owner FROM "eventbus_relay_member" WHERE lease_until < clock_timestamp()
+                                FOR UPDATE SKIP LOCKED)
                 """);
     }
 

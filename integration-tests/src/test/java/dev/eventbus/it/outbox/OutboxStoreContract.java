@@ -396,6 +396,25 @@ abstract class OutboxStoreContract {
     }
 
     @Test
+    void a_dead_relays_row_that_somebody_has_locked_keeps_no_other_from_its_leases() throws SQLException {
+        leases("dead").renew(relay);
+        String members = quoted("eventbus_relay_member");
+        execute("UPDATE " + members + " SET lease_until = '2020-01-01 00:00:00'");
+        relay.setNetworkTimeout(Runnable::run, 5_000);
+        try (Connection console = connect();
+                PreparedStatement delete =
+                        console.prepareStatement(sql.names().in("DELETE FROM " + members + " WHERE owner = 'dead'"))) {
+            console.setAutoCommit(false);
+            delete.executeUpdate();
+            leases("one").renew(relay);
+            console.rollback();
+        }
+        assertThat(count("eventbus_relay_member")).isEqualTo(2);
+        leases("one").renew(relay);
+        assertThat(count("eventbus_relay_member")).isEqualTo(1);
+    }
+
+    @Test
     void relays_are_members_as_long_as_they_say_so() throws SQLException {
         leases("b").renew(relay);
         leases("a").renew(relay);
