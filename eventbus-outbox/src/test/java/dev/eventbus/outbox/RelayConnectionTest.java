@@ -60,6 +60,16 @@ class RelayConnectionTest {
                 .hasMessageContaining("has rows for 15 shards, not 16");
     }
 
+    @Test
+    void one_that_works_connects_again_for_the_shards_that_are_left() throws SQLException {
+        RelayConnection connection = connection(database.outbox);
+        connection.get();
+        database.update("DELETE FROM \"eventbus_relay_lease\" WHERE shard = 3");
+        connection.drop(new SQLException("connection reset", "08006"));
+        assertThat(connection.get().isClosed()).isFalse();
+        connection.close();
+    }
+
     /** Their relays would share the leases, and each would send what lies in its own part of the shards. */
     @Test
     void a_relay_does_not_start_in_the_schema_of_another_outbox() throws SQLException {

@@ -2,8 +2,10 @@ package dev.eventbus.it;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.zaxxer.hikari.HikariConfig;
+import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.inbox.JdbcInbox;
@@ -19,6 +21,8 @@ import io.github.resilience4j.retry.RetryConfig;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import javax.sql.DataSource;
@@ -78,6 +82,42 @@ class MariaDbPrivilegesIT {
                         () -> relay.health() + " " + runner.health());
                 assertThat(relay.health().problems()).isEmpty();
             }
+        }
+    }
+
+    @Test
+    void each_that_a_relay_lacks_is_named_as_soon_as_it_connects(KafkaServer kafka, EmbeddedMariaDb mariaDb)
+            throws Exception {
+        String unique = mariaDb.uniqueName("p");
+        HikariConfig pool = new HikariConfig();
+        pool.setJdbcUrl(mariaDb.createDatabase(unique));
+        pool.setUsername(mariaDb.user());
+        pool.setPassword(mariaDb.password());
+        try (Scene scene = Scene.create(kafka, pool, JdbcOutbox.mariaDb())) {
+            String user = unique + "_relay";
+            scene.execute("CREATE USER '%s'@'%%' IDENTIFIED BY 'secret'".formatted(user));
+            List<Grant> grants = new ArrayList<>(PrivilegesIT.documented());
+            grants.removeIf(grant -> !grant.role().equals("relay") || grant.on().startsWith("SEQUENCE"));
+            grants.add(new Grant("UPDATE", "eventbus_meta", "relay"));
+            for (Grant grant : grants) {
+                grant(scene, grant.privilege(), grant.on(), user);
+            }
+            grants.removeIf(grant -> grant.privilege().equals("SELECT")); // says that there is no such table
+            grants.remove(new Grant("UPDATE", "eventbus_outbox", "relay")); // only PostgreSQL asks for it
+            assertThat(grants).hasSize(10);
+            for (Grant grant : grants) {
+                scene.execute("REVOKE %s ON %s FROM '%s'@'%%'".formatted(grant.privilege(), grant.on(), user));
+                try (OutboxRelay relay = OutboxRelay.builder(scene.outbox(), as(scene, user), scene.kafka())
+                        .build()) {
+                    assertThatThrownBy(relay::runOnce)
+                            .isInstanceOf(StartRefusedException.class)
+                            .hasMessageContaining("Grant %s on %s.".formatted(grant.privilege(), grant.on()));
+                }
+                grant(scene, grant.privilege(), grant.on(), user);
+            }
+            assertThat(scene.count("SELECT count(*) FROM eventbus_relay_member"))
+                    .as("who cannot work counts for nobody")
+                    .isZero();
         }
     }
 

@@ -1,5 +1,6 @@
 package dev.eventbus.outbox.sql;
 
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -77,8 +78,13 @@ public interface AdminSql {
         return Optional.empty();
     }
 
-    /** Privileges that a relay needs and this user lacks. Result: one row with a list, or NULL. */
+    /** Privileges that a relay needs and this user lacks, as far as the database tells them. Result: one row with a list, or NULL. */
     String missingPrivileges();
+
+    /** Where the database does not tell them: statements that change nothing, by the privilege that each of them needs. */
+    default Map<String, String> privilegeProbes() {
+        return Map.of();
+    }
 
     /** Value of a name: name. Result: one row or none. */
     String meta();

@@ -52,6 +52,12 @@ public final class DatabaseFault {
         };
     }
 
+    /** Whether MariaDB or MySQL has refused a table, or a column of it, to this user. */
+    static boolean isPrivilegeMissing(SQLException error) {
+        int code = innermost(error).getErrorCode();
+        return code == 1142 || code == 1143;
+    }
+
     /** Whether there is no connection any more that anything could be said through. */
     public static boolean isConnectionLost(SQLException error) {
         SQLException innermost = innermost(error);

@@ -1,5 +1,8 @@
 package dev.eventbus.outbox.sql;
 
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -191,12 +194,35 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
                 """);
     }
 
-    /** None that could be told: a privilege may come by a role, which only the server can work out. A refused statement says which. */
+    /** None that could be told: a privilege may come by a role, which only the server can work out. */
     @Override
     public String missingPrivileges() {
         return """
                 SELECT NULL
                 """;
+    }
+
+    @Override
+    public Map<String, String> privilegeProbes() {
+        Map<String, String> probes = new LinkedHashMap<>();
+        for (String table : List.of("eventbus_outbox", "eventbus_relay_member", "eventbus_blocked_key")) {
+            probes.put("DELETE on " + table, names.in("DELETE FROM `%s` WHERE FALSE".formatted(table)));
+        }
+        for (String table : List.of("eventbus_meta", "eventbus_relay_member", "eventbus_blocked_key")) {
+            probes.put(
+                    "INSERT on " + table,
+                    names.in("INSERT INTO `%1$s` SELECT * FROM `%1$s` WHERE FALSE".formatted(table)));
+        }
+        probes.put("UPDATE on eventbus_meta", names.in("UPDATE `eventbus_meta` SET value = '' WHERE FALSE"));
+        probes.put(
+                "UPDATE on eventbus_relay_member",
+                names.in("UPDATE `eventbus_relay_member` SET owner = '' WHERE FALSE"));
+        probes.put(
+                "UPDATE on eventbus_relay_lease", names.in("UPDATE `eventbus_relay_lease` SET epoch = 0 WHERE FALSE"));
+        probes.put(
+                "UPDATE on eventbus_blocked_key",
+                names.in("UPDATE `eventbus_blocked_key` SET reason = '' WHERE FALSE"));
+        return probes;
     }
 
     @Override

@@ -26,6 +26,8 @@ public final class OutboxSchema {
     /** Rows of {@code eventbus_key_lock}, numbered from 0. */
     static final int KEY_LOCKS = 4_096;
 
+    private static final String LACKS = "user %s may not do what a relay does. Grant %s.";
+
     private static final Map<String, List<String>> COLUMNS = new LinkedHashMap<>();
 
     static {
@@ -100,6 +102,28 @@ public final class OutboxSchema {
         verify(connection, true);
     }
 
+    /**
+     * Checks that every shard has a lease. For a relay that begins: one that works goes on with those that are left, and its health tells
+     * of the others.
+     *
+     * @throws StartRefusedException if one has none, with the fix
+     */
+    public void verifyLeases(Connection connection) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(sql.leases());
+                ResultSet rows = query.executeQuery()) {
+            int shards = 0;
+            while (rows.next()) {
+                shards++;
+            }
+            if (shards != Shards.COUNT) {
+                String problem =
+                        "eventbus_relay_lease in schema '%s' has rows for %d shards, not %d: events of the others would wait for ever. Run the statement of %s that inserts them."
+                                .formatted(place(connection).schema(), shards, Shards.COUNT, resource());
+                throw StartRefusedException.of(ErrorCode.OUTBOX_UNUSABLE, "Outbox", List.of(problem));
+            }
+        }
+    }
+
     private void verify(Connection connection, boolean forRelay) throws SQLException {
         Place place = place(connection);
         List<String> problems = new ArrayList<>();
@@ -137,7 +161,6 @@ public final class OutboxSchema {
             }
         }
         if (problems.isEmpty() && forRelay) { // it may read all of them
-            checkLeases(connection, place, problems);
             checkOwner(connection, place, problems);
         }
         if (!problems.isEmpty()) {
@@ -180,8 +203,22 @@ public final class OutboxSchema {
                 ResultSet row = query.executeQuery()) {
             String missing = row.next() ? row.getString(1) : null;
             if (missing != null) {
-                problems.add("user %s may not do what a relay does. Grant %s.".formatted(place.user(), missing));
+                problems.add(LACKS.formatted(place.user(), missing));
             }
+        }
+        List<String> refused = new ArrayList<>();
+        for (Map.Entry<String, String> probe : sql.admin().privilegeProbes().entrySet()) {
+            try (PreparedStatement statement = connection.prepareStatement(probe.getValue())) {
+                statement.executeUpdate();
+            } catch (SQLException e) {
+                if (!DatabaseFault.isPrivilegeMissing(e)) {
+                    throw e;
+                }
+                refused.add(probe.getKey());
+            }
+        }
+        if (!refused.isEmpty()) {
+            problems.add(LACKS.formatted(place.user(), String.join(", ", refused)));
         }
     }
 
@@ -193,21 +230,6 @@ public final class OutboxSchema {
                 problems.add(
                         "eventbus_key_lock in schema '%s' has %d rows, not %d: lockKeys() could not lock every key. Run the last statement of %s."
                                 .formatted(place.schema(), row.getInt(1), KEY_LOCKS, resource()));
-            }
-        }
-    }
-
-    private void checkLeases(Connection connection, Place place, List<String> problems) throws SQLException {
-        try (PreparedStatement query = connection.prepareStatement(sql.leases());
-                ResultSet rows = query.executeQuery()) {
-            int shards = 0;
-            while (rows.next()) {
-                shards++;
-            }
-            if (shards != Shards.COUNT) {
-                problems.add(
-                        "eventbus_relay_lease in schema '%s' has rows for %d shards, not %d: events of the others would wait for ever. Run the statement of %s that inserts them."
-                                .formatted(place.schema(), shards, Shards.COUNT, resource()));
             }
         }
     }

@@ -23,6 +23,9 @@ public final class RelayConnection {
     private final OutboxSql sql;
     private final Duration lease;
 
+    /** Whether there was a connection before on which everything was there. */
+    private boolean begun;
+
     private @Nullable Connection connection;
     private @Nullable Before before;
 
@@ -82,7 +85,12 @@ public final class RelayConnection {
             for (Map.Entry<String, String> setting : sql.sessionSettings(lease).entrySet()) {
                 saved.settings().put(setting.getKey(), sql.exchange(opened, setting.getKey(), setting.getValue()));
             }
-            new OutboxSchema(sql).verifyForRelay(opened);
+            OutboxSchema schema = new OutboxSchema(sql);
+            schema.verifyForRelay(opened);
+            if (!begun) {
+                schema.verifyLeases(opened);
+            }
+            begun = true;
             return opened;
         } catch (SQLException | RuntimeException e) {
             close();
