@@ -145,6 +145,11 @@ public enum ErrorCode {
             "The database refused the row of the event, or a lock.",
             "The statement failed inside your transaction; nothing of it is kept after the rollback.",
             "Roll the transaction back; SQLSTATE and cause say whether another try is worth it (40001, 40P01) or not."),
+    HEADERS_NOT_CARRIED(
+            2025,
+            "The event has headers of yours, and Debezium relays the outbox, which cannot send them.",
+            "Nothing was written; the transaction is as usable as before.",
+            "Put what they say into the payload, or let a relay send the events of this outbox."),
     RECORD_UNREADABLE(
             3001,
             "A record cannot become an event. docs/wire-format.md lists the reasons.",
@@ -172,7 +177,7 @@ public enum ErrorCode {
             "Change the builder's calls as each finding says."),
     RELAY_CONTRADICTS_ITSELF(
             5022,
-            "The relay's options would break a promise for the outbox it is given.",
+            "The relay's options would break a promise for the outbox it is given, or a Debezium connector in its place would.",
             "Nothing was started.",
             "Change the builder's calls as the finding says."),
     ADOPTION_ENDED(

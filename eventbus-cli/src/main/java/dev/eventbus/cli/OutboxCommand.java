@@ -33,7 +33,8 @@ import picocli.CommandLine.Option;
             OutboxCommand.Blocked.class,
             OutboxCommand.Unblock.class,
             OutboxCommand.Discard.class,
-            OutboxCommand.Adopt.class
+            OutboxCommand.Adopt.class,
+            OutboxCommand.Connector.class
         })
 final class OutboxCommand {
 
@@ -271,6 +272,29 @@ final class OutboxCommand {
             }
             int partitions = admin.adoptPartitions(settings.kafka(), topic, wait, orderly.toArray(String[]::new));
             print(new Report().fact("partitions", partitions));
+            return EventbusCli.OK;
+        }
+    }
+
+    /** Writes the configuration of a connector down. */
+    @Command(
+            name = "connector",
+            description =
+                    "Writes a Debezium connector's configuration for Kafka Connect, always as JSON. It asks no server, and cannot know which topics are compacted: a connector must not send to these.")
+    static final class Connector extends Action {
+
+        @Option(
+                names = "--name",
+                required = true,
+                paramLabel = "NAME",
+                description = "Of the connector, its replication slot and its publication: a-z, 0-9 and _.")
+        String name = "";
+
+        @Override
+        public Integer call() {
+            CliSettings settings = settings();
+            out().print(settings.outbox().relayedByDebezium().debeziumConnector(settings.kafka(), name));
+            out().flush();
             return EventbusCli.OK;
         }
     }

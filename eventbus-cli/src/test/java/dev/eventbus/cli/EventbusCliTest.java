@@ -112,6 +112,25 @@ class EventbusCliTest {
     }
 
     @Test
+    void a_connector_is_written_without_any_server_and_without_a_password() {
+        Map<String, String> environment = Map.of(
+                "EVENTBUS_KAFKA_BOOTSTRAP_SERVERS", "localhost:1",
+                "EVENTBUS_TOPIC_PREFIX", "staging.",
+                "EVENTBUS_DATABASE_URL", "jdbc:postgresql://localhost:1/scan",
+                "EVENTBUS_DATABASE_PASSWORD", SECRET,
+                "EVENTBUS_OUTBOX_SCHEMA", "scan");
+        assertThat(run(environment, "outbox", "connector", "--name", "scan_outbox"))
+                .isZero();
+        assertThat(out.toString())
+                .contains("\"name\" : \"scan_outbox\"", "\"scan.eventbus_outbox\"", "staging.${routedByValue}")
+                .doesNotContain(SECRET, "localhost");
+
+        assertThat(run(environment, "outbox", "connector", "--name", "Scan-Outbox"))
+                .isEqualTo(2);
+        assertThat(err.toString()).contains("a-z, 0-9 and _").doesNotContain(SECRET);
+    }
+
+    @Test
     void there_is_no_option_for_a_password_and_what_is_not_understood_is_not_repeated() {
         assertThat(run(Map.of(), "parked", "list", "--password=" + SECRET)).isEqualTo(2);
         assertThat(run(Map.of(), "parked", "list", "--password", SECRET)).isEqualTo(2);

@@ -120,9 +120,14 @@ final class FailStopProducer implements KafkaSink {
         settings.put(ProducerConfig.METADATA_MAX_AGE_CONFIG, METADATA_AGE.toMillis());
         settings.put(ProducerConfig.METADATA_MAX_IDLE_CONFIG, (long) Integer.MAX_VALUE);
         settings.put(ProducerConfig.BUFFER_MEMORY_CONFIG, (long) BUFFER_BYTES);
-        long largest = Math.max(1024 * 1024, (long) maxEventBytes + RECORD_OVERHEAD_BYTES);
-        settings.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, (int) Math.min(Integer.MAX_VALUE, largest));
+        settings.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, maxRequestSize(maxEventBytes));
         return settings;
+    }
+
+    /** What the largest event takes, in bytes, and at least the client's own default. */
+    static int maxRequestSize(int maxEventBytes) {
+        long largest = Math.max(1024 * 1024, (long) maxEventBytes + RECORD_OVERHEAD_BYTES);
+        return (int) Math.min(Integer.MAX_VALUE, largest);
     }
 
     @Override

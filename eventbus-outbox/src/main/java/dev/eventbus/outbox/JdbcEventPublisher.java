@@ -52,7 +52,7 @@ final class JdbcEventPublisher implements EventPublisher {
         }
         Request request = new Request(encoded, 0);
         borrow(request, connection -> {
-            if (!outbox.store().insert(connection, encoded)) {
+            if (!outbox.insert(connection, encoded)) {
                 throw request.refused(
                         ErrorCode.UNSAFE_SESSION, outbox.store().sql().unsafeSession());
             }

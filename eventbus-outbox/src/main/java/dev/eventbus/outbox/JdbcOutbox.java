@@ -10,8 +10,11 @@ import dev.eventbus.EventEncoder;
 import dev.eventbus.EventLimits;
 import dev.eventbus.EventPublisher;
 import dev.eventbus.PublishRefusedException;
+import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.SizeLimits;
+import dev.eventbus.outbox.internal.DebeziumConnector;
+import dev.eventbus.outbox.internal.DebeziumInsert;
 import dev.eventbus.outbox.sql.H2OutboxSql;
 import dev.eventbus.outbox.sql.MariaDbOutboxSql;
 import dev.eventbus.outbox.sql.OutboxSchema;
@@ -19,12 +22,14 @@ import dev.eventbus.outbox.sql.OutboxSql;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.PostgresOutboxSql;
 import dev.eventbus.outbox.sql.TableNames;
+import dev.eventbus.topics.KafkaCluster;
 import dev.eventbus.topics.TopicSpec;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.Collections;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
@@ -97,6 +102,7 @@ public final class JdbcOutbox implements Outbox {
     private final TableNames names;
     private final TopicLimits limits;
     private final InstantSource clock;
+    private final boolean byDebezium;
 
     private final EventEncoder encoder = new EventEncoder();
     private final NoArgGenerator ids;
@@ -104,11 +110,16 @@ public final class JdbcOutbox implements Outbox {
     private final RelayPace.WakeUp wakeUp = new RelayPace.WakeUp();
 
     private JdbcOutbox(
-            Function<TableNames, OutboxSql> database, TableNames names, TopicLimits limits, InstantSource clock) {
+            Function<TableNames, OutboxSql> database,
+            TableNames names,
+            TopicLimits limits,
+            InstantSource clock,
+            boolean byDebezium) {
         this.database = database;
         this.names = names;
         this.limits = limits;
         this.clock = clock;
+        this.byDebezium = byDebezium;
         this.ids = Generators.timeBasedEpochGenerator(null, new UUIDClock() {
             @Override
             public long currentTimeMillis() {
@@ -142,7 +153,7 @@ public final class JdbcOutbox implements Outbox {
     }
 
     private static JdbcOutbox on(Function<TableNames, OutboxSql> database) {
-        return new JdbcOutbox(database, TableNames.defaults(), TopicLimits.DEFAULT, InstantSource.system());
+        return new JdbcOutbox(database, TableNames.defaults(), TopicLimits.DEFAULT, InstantSource.system(), false);
     }
 
     /**
@@ -151,7 +162,7 @@ public final class JdbcOutbox implements Outbox {
      * @throws IllegalArgumentException if it is not 1 to 63 letters, digits and underscores, or begins with a digit
      */
     public JdbcOutbox schema(String schema) {
-        return new JdbcOutbox(database, new TableNames(schema, names.events()), limits, clock);
+        return new JdbcOutbox(database, new TableNames(schema, names.events()), limits, clock, byDebezium);
     }
 
     /**
@@ -160,7 +171,7 @@ public final class JdbcOutbox implements Outbox {
      * @throws IllegalArgumentException if it is not 1 to 63 letters, digits and underscores, or begins with a digit
      */
     public JdbcOutbox table(String events) {
-        return new JdbcOutbox(database, new TableNames(names.schema(), events), limits, clock);
+        return new JdbcOutbox(database, new TableNames(names.schema(), events), limits, clock, byDebezium);
     }
 
     /**
@@ -172,7 +183,11 @@ public final class JdbcOutbox implements Outbox {
      */
     public JdbcOutbox maxEventBytes(int bytes) {
         return new JdbcOutbox(
-                database, names, limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)), clock);
+                database,
+                names,
+                limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)),
+                clock,
+                byDebezium);
     }
 
     /**
@@ -180,12 +195,53 @@ public final class JdbcOutbox implements Outbox {
      * and need a relay in mode {@link SendMode#STRICT}. Default none.
      */
     public JdbcOutbox topics(TopicSpec... specs) {
-        return new JdbcOutbox(database, names, limits.withTopics(specs), clock);
+        return new JdbcOutbox(database, names, limits.withTopics(specs), clock, byDebezium);
     }
 
     /** This outbox with another clock, for event ids and time stamps of events. Default the system's. */
     public JdbcOutbox clock(InstantSource clock) {
-        return new JdbcOutbox(database, names, limits, clock);
+        return new JdbcOutbox(database, names, limits, clock, byDebezium);
+    }
+
+    /**
+     * This outbox as Debezium reads it, from the database's log instead of the table: each row is deleted in the transaction that
+     * inserts it. What is published while no replication slot of a connector is there is lost, so the connector comes first. Events
+     * with headers of yours are refused, since a connector cannot send them. No relay takes such an outbox. Default off.
+     *
+     * @throws StartRefusedException if the database is not PostgreSQL
+     * @see #debeziumConnector
+     */
+    public JdbcOutbox relayedByDebezium() {
+        if (!store.sql().database().equals("postgresql")) {
+            throw StartRefusedException.of(
+                    ErrorCode.RELAY_CONTRADICTS_ITSELF,
+                    "Debezium connector",
+                    List.of("for %s none is known here that sends what a relay sends. Use a relay."
+                            .formatted(store.sql().database())));
+        }
+        return new JdbcOutbox(database, names, limits, clock, true);
+    }
+
+    /**
+     * The configuration of a connector that sends the events of this outbox: for Kafka Connect's {@code POST /connectors}, as JSON. It
+     * holds no address and no password, but names of environment variables of the worker, as {@code <NAME>_DATABASE_PASSWORD}.
+     *
+     * @param kafka the cluster that the worker writes to, for the topics' prefix; nothing is opened
+     * @param name of the connector, of its replication slot and of its publication: 1 to 63 of {@code a-z 0-9 _}
+     * @throws StartRefusedException listing all that a connector cannot do as a relay does: without {@link #schema}, with compacted
+     *     {@link #topics}, with names of topics that are no prefix and the name; and if {@link #relayedByDebezium()} was not said
+     */
+    public String debeziumConnector(KafkaCluster kafka, String name) {
+        if (!byDebezium) {
+            throw StartRefusedException.of(
+                    ErrorCode.RELAY_CONTRADICTS_ITSELF,
+                    "Debezium connector",
+                    List.of(
+                            "this outbox leaves its rows to a relay, and a connector deletes none: each would stay for ever. Publish to outbox.relayedByDebezium(), and ask that one."));
+        }
+        int requestSize = FailStopProducer.maxRequestSize(maxEventBytes());
+        return DebeziumConnector.of(names, compactedTopics(), kafka, name, requestSize)
+                .json();
     }
 
     @Override
@@ -227,12 +283,17 @@ public final class JdbcOutbox implements Outbox {
     }
 
     /**
-     * Checks that every table and column is there and that the outbox has as many shards as this library.
+     * Checks that every table and column is there and that the outbox has as many shards as this library; of one
+     * {@link #relayedByDebezium()} also that its events are published to a replication slot, be it this connector's or another's.
      *
      * @throws dev.eventbus.StartRefusedException listing all that is missing, with the fix
      */
     public void verify(Connection connection) throws SQLException {
-        new OutboxSchema(store.sql()).verify(connection);
+        OutboxSchema schema = new OutboxSchema(store.sql());
+        schema.verify(connection);
+        if (byDebezium) {
+            schema.verifyForDebezium(connection);
+        }
     }
 
     String newId() {
@@ -247,7 +308,25 @@ public final class JdbcOutbox implements Outbox {
     EncodedEvent encode(Event<?> event) {
         EncodedEvent encoded = encoder.encode(event);
         limits.check(encoded);
+        if (byDebezium && !encoded.headers().isEmpty()) {
+            throw new PublishRefusedException(
+                    ErrorCode.HEADERS_NOT_CARRIED,
+                    event.type().name(),
+                    "%s was not published: it has %d headers of yours, and Debezium, which relays this outbox, would send it without them. Nothing was written; put what they say into the payload, or use a relay."
+                            .formatted(encoded, encoded.headers().size()));
+        }
         return encoded;
+    }
+
+    /** Writes events. Returns false, with nothing left, if the session cannot keep the promise. */
+    boolean insert(Connection connection, List<EncodedEvent> events) throws SQLException {
+        return byDebezium
+                ? new DebeziumInsert(store.sql()).insert(connection, events)
+                : store.insert(connection, events);
+    }
+
+    boolean isRelayedByDebezium() {
+        return byDebezium;
     }
 
     void published() {

@@ -323,9 +323,16 @@ public final class OutboxRelay implements AutoCloseable {
          * Builds it; nothing is opened before {@link OutboxRelay#start()} or {@link OutboxRelay#runOnce()}.
          *
          * @throws dev.eventbus.StartRefusedException if the outbox declares a compacted topic and the mode is not
-         *     {@link SendMode#STRICT}
+         *     {@link SendMode#STRICT}, or it is {@link JdbcOutbox#relayedByDebezium()}
          */
         public OutboxRelay build() {
+            if (outbox.isRelayedByDebezium()) {
+                throw StartRefusedException.of(
+                        ErrorCode.RELAY_CONTRADICTS_ITSELF,
+                        "Relay",
+                        List.of(
+                                "this outbox is relayedByDebezium(): its rows are deleted as they are inserted, so no relay would ever see one. Leave that out of the outbox that you publish to, or let the connector send."));
+            }
             if (mode != SendMode.STRICT && !outbox.compactedTopics().isEmpty()) {
                 throw StartRefusedException.of(
                         ErrorCode.RELAY_CONTRADICTS_ITSELF,

@@ -13,6 +13,8 @@
  * happens after a failure: {@code EventSender}; to a topic: {@code TopicBreakers}; to a key: {@code BlockedKeys}. When to look:
  * {@code RelayPace}.
  *
+ * <p>What Debezium needs in the relay's place: {@link dev.eventbus.outbox.JdbcOutbox#relayedByDebezium()}.
+ *
  * <p>What a person does: {@link dev.eventbus.outbox.OutboxAdmin}. What is heard and counted:
  * {@link dev.eventbus.outbox.RelayListener}, of which {@code dev.eventbus.outbox.metrics} is one.
  */

@@ -69,6 +69,7 @@ class ErrorTextsTest {
         JdbcInbox.createTables(database);
         ofPublishing();
         ofRelaying();
+        ofDebezium();
         ofConsuming();
 
         String messages = String.join("\n\n", texts) + "\n";
@@ -136,6 +137,23 @@ class ErrorTextsTest {
         });
         texts.addAll(relay.health().problems());
         relay.close();
+    }
+
+    private void ofDebezium() throws SQLException {
+        JdbcOutbox debeziums = JdbcOutbox.postgres().relayedByDebezium();
+        try (Connection tx = database.getConnection()) {
+            tx.setAutoCommit(false);
+            refused(() -> debeziums
+                    .within(tx)
+                    .publish(Event.of(ASSET_UPDATED, "evt-1", NOW, new AssetUpdated("bob", 1))
+                            .withHeader("tenant", "eu")));
+        }
+        refused(() -> OutboxRelay.builder(debeziums, database, bus.kafka()).build());
+        refused(() -> debeziums
+                .topics(TopicSpec.of("asset.events", 3).compactedAfter(Duration.ofDays(30)))
+                .debeziumConnector(bus.kafka(), "ledger"));
+        refused(() -> outbox.debeziumConnector(bus.kafka(), "ledger"));
+        refused(outbox::relayedByDebezium);
     }
 
     private void publish(String id) {

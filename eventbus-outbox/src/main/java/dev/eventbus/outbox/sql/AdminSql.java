@@ -78,6 +78,11 @@ public interface AdminSql {
         return Optional.empty();
     }
 
+    /** Why Debezium would miss events of this outbox, each with its fix: one row for each. Called as {@link OutboxSql#deleteOwn}. */
+    default Optional<String> obstaclesToDebezium() {
+        return Optional.empty();
+    }
+
     /** Privileges that a relay needs and this user lacks, as far as the database tells them. Result: one row with a list, or NULL. */
     String missingPrivileges();
 

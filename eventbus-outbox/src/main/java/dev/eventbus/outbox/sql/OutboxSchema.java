@@ -94,6 +94,19 @@ public final class OutboxSchema {
     }
 
     /**
+     * Checks that Debezium is told of every event that is inserted from now on.
+     *
+     * @throws StartRefusedException listing all that is missing, with the fix
+     */
+    public void verifyForDebezium(Connection connection) throws SQLException {
+        Optional<String> obstacles = sql.admin().obstaclesToDebezium();
+        List<String> problems = obstacles.isEmpty() ? List.of() : strings(connection, obstacles.get());
+        if (!problems.isEmpty()) {
+            throw StartRefusedException.of(ErrorCode.OUTBOX_UNUSABLE, "Outbox", problems);
+        }
+    }
+
+    /**
      * As {@link #verify}, and that the user may do all that a relay does.
      *
      * @throws StartRefusedException listing all that is missing, with the fix

@@ -95,6 +95,14 @@ public interface OutboxSql {
      */
     PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException;
 
+    /**
+     * Deletes rows in the transaction that has inserted them; its durability stays as it is. Called only where rows are read from the
+     * database's log.
+     */
+    default PreparedStatement deleteOwn(Connection connection, Collection<RowKey> rows) throws SQLException {
+        throw new UnsupportedOperationException("%s has no log that is read".formatted(database()));
+    }
+
     /** Locks those of these rows that nobody else has locked, until the transaction ends. Result: {@code shard, seq}. */
     PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException;
 

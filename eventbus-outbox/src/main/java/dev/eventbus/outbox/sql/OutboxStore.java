@@ -70,7 +70,8 @@ public final class OutboxStore {
         }
     }
 
-    private static void bind(PreparedStatement insert, EncodedEvent event) throws SQLException {
+    /** Binds an event to {@link OutboxSql#insert()}. */
+    public static void bind(PreparedStatement insert, EncodedEvent event) throws SQLException {
         insert.setShort(1, (short) Shards.of(event.key()));
         insert.setString(2, event.id());
         insert.setString(3, event.topic());
@@ -194,7 +195,6 @@ public final class OutboxStore {
     }
 
     private OutboxRow row(ResultSet row, int shard) throws SQLException {
-        String id = row.getString(5);
         Map<String, String> headers = Map.of();
         String unreadable = "";
         try {
@@ -203,7 +203,7 @@ public final class OutboxStore {
             unreadable = "column headers is no JSON object of strings";
         }
         EncodedEvent event = new EncodedEvent(
-                id,
+                row.getString(5),
                 row.getString(8),
                 row.getString(6),
                 Objects.requireNonNullElse(row.getString(7), ""),
@@ -213,7 +213,7 @@ public final class OutboxStore {
                 row.getString(13),
                 headers);
         return new OutboxRow(
-                new RowKey(shard, row.getLong(4), id),
+                new RowKey(shard, row.getLong(4), event.id()),
                 event,
                 Objects.requireNonNull(sql.instant(row, 14)),
                 row.getInt(15),

@@ -168,6 +168,19 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
     }
 
     @Override
+    public Optional<String> obstaclesToDebezium() {
+        return Optional.of(names.in("""
+                SELECT 'table ' || event_table.id || ' is in no publication of inserts, so Debezium would never be told of its events. CREATE PUBLICATION ... FOR TABLE ' || event_table.id || ' WITH (publish = ''insert'').'
+                FROM (SELECT '"eventbus_outbox"'::regclass AS id) event_table
+                WHERE NOT EXISTS (SELECT 1 FROM pg_publication p CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) AS t
+                                  WHERE p.pubinsert AND t.relid = event_table.id)
+                UNION ALL
+                SELECT 'database ' || current_database() || ' has no logical replication slot of pgoutput: what is published before there is one is lost. Start the connector first.'
+                WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots WHERE plugin = 'pgoutput' AND database = current_database())
+                """));
+    }
+
+    @Override
     public String missingPrivileges() {
         return names.in("""
                 SELECT string_agg(lacking.what, ', ')

@@ -134,6 +134,11 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
     }
 
     @Override
+    public PreparedStatement deleteOwn(Connection connection, Collection<RowKey> rows) throws SQLException {
+        return new PostgresDeleteSql(names).deleteOwn(connection, rows);
+    }
+
+    @Override
     public PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException {
         return new PostgresDeleteSql(names).lockUnlocked(connection, rows);
     }

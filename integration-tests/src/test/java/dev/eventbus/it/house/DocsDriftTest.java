@@ -153,6 +153,16 @@ class DocsDriftTest {
         return duration.toDays() > 0 ? duration.toDays() + " days" : duration.toSeconds() + " s";
     }
 
+    @Test
+    void the_connector_of_the_page_is_the_one_that_is_generated() throws IOException {
+        String connector = JdbcOutbox.postgres()
+                .schema("scan")
+                .table("outbox")
+                .relayedByDebezium()
+                .debeziumConnector(KafkaCluster.at("localhost:9092").topicPrefix("staging."), "scan_outbox");
+        assertThat(page("debezium.md")).contains("```json\n" + connector + "```");
+    }
+
     // ---- meters
 
     @Test
