@@ -4,6 +4,7 @@ import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.RunLoop;
+import dev.eventbus.outbox.internal.LeaseWatch;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;
 import java.util.List;
@@ -280,7 +281,7 @@ public final class OutboxRelay implements AutoCloseable {
          * @throws IllegalArgumentException if it is not 1 s to 5 min
          */
         public Builder lease(Duration lease) {
-            if (lease.compareTo(Duration.ofSeconds(1)) < 0 || lease.compareTo(ShardLeases.LONGEST) > 0) {
+            if (lease.compareTo(Duration.ofSeconds(1)) < 0 || lease.compareTo(LeaseWatch.LONGEST) > 0) {
                 throw new IllegalArgumentException("lease must be 1 s to 5 min, was %s".formatted(lease));
             }
             this.lease = lease;

@@ -30,9 +30,6 @@ final class ShardLeases {
 
     private static final Logger LOG = LoggerFactory.getLogger(ShardLeases.class);
 
-    /** Of any relay. */
-    static final Duration LONGEST = Duration.ofMinutes(5);
-
     /** How long a shard that is to be given back may wait for what is on its way to Kafka. */
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(5);
 
@@ -216,14 +213,11 @@ final class ShardLeases {
         return refused;
     }
 
-    /** Other relays that have less than their share. */
+    /** Other relays that have no shard although they should. */
     private SortedSet<String> idle(SortedSet<String> alive, List<Lease> leases) {
         return alive.stream()
-                .filter(other -> !other.equals(owner()))
-                .filter(other -> leases.stream()
-                                .filter(seen -> other.equals(seen.owner()))
-                                .count()
-                        < share(alive, other))
+                .filter(other -> !other.equals(owner()) && share(alive, other) > 0)
+                .filter(other -> leases.stream().noneMatch(seen -> other.equals(seen.owner())))
                 .collect(Collectors.toCollection(TreeSet::new));
     }
 

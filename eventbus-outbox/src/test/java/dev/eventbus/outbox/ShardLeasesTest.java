@@ -47,6 +47,10 @@ class ShardLeasesTest {
 
     /** A relay to which the database passes over one lease, as if somebody had locked its row. */
     private ShardLeases relayWithout(int shard) {
+        return relayWithout(shard, "one");
+    }
+
+    private ShardLeases relayWithout(int shard, String owner) {
         OutboxSql h2 = new H2OutboxSql(database.outbox.names());
         OutboxSql without = (OutboxSql) Proxy.newProxyInstance(
                 OutboxSql.class.getClassLoader(),
@@ -54,7 +58,7 @@ class ShardLeasesTest {
                 (proxy, method, arguments) -> method.getName().equals("claimLease") && passesOver
                         ? h2.claimLease() + " AND shard <> " + shard
                         : method.invoke(h2, arguments));
-        return new ShardLeases(new LeaseStore(without, "one", LEASE), LEASE, () -> nanos);
+        return new ShardLeases(new LeaseStore(without, owner, LEASE), LEASE, () -> nanos);
     }
 
     private ShardLeases.Change tick(ShardLeases relay) throws SQLException {
@@ -307,30 +311,44 @@ class ShardLeasesTest {
     }
 
     @Test
-    void a_lease_is_beyond_any_relays_if_the_clock_went_back_by_less_than_the_longest_lease_there_could_be()
-            throws SQLException {
+    void a_lease_is_beyond_any_relays_too_if_it_runs_for_minutes_and_is_not_renewed() throws SQLException {
         ShardLeases one = relay("one");
         evenOut(one, relay("two"), one);
         evenOut(relay("two"), one);
         died("two", Duration.ofMinutes(4));
         tick(one);
-        pass(LEASE);
-        died("two", Duration.ofMinutes(4).minus(LEASE));
+        pass(Duration.ofMinutes(2));
+        died("two", Duration.ofMinutes(2));
         tick(one);
         assertThat(one.problems()).singleElement().asString().contains("clock went back", "[two]");
         assertThat(one.lackShards()).isTrue();
     }
 
     @Test
-    void nor_is_it_told_of_an_owner_that_renews_it() throws SQLException {
+    void nor_is_it_told_of_an_owner_that_renews_it_though_it_takes_it_for_longer() throws SQLException {
         ShardLeases one = relay("one");
         evenOut(one, relay("two"), one);
         evenOut(relay("two"), one);
-        for (int i = 0; i < 3; i++) { // another lease is set there
-            pass(LEASE);
-            died("two", Duration.ofMinutes(4));
+        Duration theirs = Duration.ofMinutes(1);
+        for (int second = 0; second < 60; second += 3) {
+            died("two", theirs.minusSeconds(second % 18));
             tick(one);
+            assertThat(one.problems()).isEmpty();
+            pass(Duration.ofSeconds(3));
         }
+        assertThat(one.lackShards()).isFalse();
+    }
+
+    @Test
+    void a_shard_that_another_cannot_take_is_for_that_one_to_tell() throws SQLException {
+        ShardLeases one = relayWithout(7);
+        ShardLeases two = relayWithout(7, "two");
+        evenOut(one, two, one, two, one);
+        assertThat(one.owned()).hasSize(8).doesNotContain(7);
+        assertThat(two.owned()).hasSize(7).doesNotContain(7);
+        pass(LEASE);
+        evenOut(two, one);
+        assertThat(two.problems()).singleElement().asString().contains("holds the lock");
         assertThat(one.problems()).isEmpty();
         assertThat(one.lackShards()).isFalse();
     }

@@ -111,7 +111,7 @@ class MariaDbPrivilegesIT {
                         .build()) {
                     assertThatThrownBy(relay::runOnce)
                             .isInstanceOf(StartRefusedException.class)
-                            .hasMessageContaining("Grant %s on %s.".formatted(grant.privilege(), grant.on()));
+                            .hasMessageContaining("Grant %s on `%s`.".formatted(grant.privilege(), grant.on()));
                 }
                 grant(scene, grant.privilege(), grant.on(), user);
             }

@@ -29,18 +29,21 @@ public final class LeaseWatch {
     private static final String FAR_AHEAD =
             "The leases of shards %s run for longer than a relay takes one, so the database's clock went back. An owner that lives sets them right within seconds; these were not. Their events wait in the outbox and lose nothing until that time. If their owner %s is no more: UPDATE eventbus_relay_lease SET owner = NULL, lease_until = NULL of these shards, and DELETE its row from eventbus_relay_member.";
 
+    /** No relay takes a lease for longer, and it renews it well before it has run for half of its time. */
+    public static final Duration LONGEST = Duration.ofMinutes(5);
+
     private final Duration lease;
     private final LongSupplier nanoTime;
 
-    /** Free shards of our share that could not be taken, each with the local time since when. */
+    /** Free shards of our share that could not be taken, each with the local time from which on it is told. */
     private final TreeMap<Integer, Long> locked = new TreeMap<>();
 
-    /** Free shards of the others' share, each with the local time since when. */
+    /** Free shards of the others' share, each with the local time from which on it is told. */
     private final TreeMap<Integer, Long> untaken = new TreeMap<>();
 
     private SortedSet<String> idle = new TreeSet<>();
 
-    /** Shards of others whose leases run for too long, each with the local time since when. */
+    /** Shards of others whose leases run for too long, each with the local time from which on it is told. */
     private final TreeMap<Integer, Long> farAhead = new TreeMap<>();
 
     /** Until when these run, as local time. */
@@ -63,7 +66,7 @@ public final class LeaseWatch {
      * @param leases before this relay took any
      * @param taken shards that it took
      * @param refused free shards that it could not take
-     * @param idle other relays that have less than their share
+     * @param idle other relays that have no shard although they should
      */
     public void looked(List<Lease> leases, Set<Integer> taken, Set<Integer> refused, SortedSet<String> idle) {
         present = leases.size();
@@ -73,8 +76,8 @@ public final class LeaseWatch {
                 .map(Lease::shard)
                 .filter(shard -> !taken.contains(shard) && !refused.contains(shard))
                 .toList();
-        since(locked, refused);
-        since(untaken, idle.isEmpty() ? List.of() : free);
+        tellAfter(lease, locked, refused);
+        tellAfter(lease, untaken, idle.isEmpty() ? List.of() : free);
         lookForFarAhead(leases);
     }
 
@@ -92,29 +95,37 @@ public final class LeaseWatch {
                 runUntil.put(seen.shard(), until);
                 shards.add(seen.shard());
                 farAheadOwners.add(seen.owner());
+                farAhead.putIfAbsent(
+                        seen.shard(), now + patience(seen.millisLeft()).toNanos());
             }
         }
         runUntil.keySet().retainAll(shards);
-        since(farAhead, shards);
+        farAhead.keySet().retainAll(shards);
     }
 
-    private void since(Map<Integer, Long> since, Collection<Integer> shards) {
-        since.keySet().retainAll(shards);
-        shards.forEach(shard -> since.putIfAbsent(shard, nanoTime.getAsLong()));
+    /** By then an owner that lives has renewed its lease. */
+    private Duration patience(long millisLeft) {
+        Duration half = Duration.ofMillis(millisLeft / 2);
+        return millisLeft > LONGEST.toMillis() || half.compareTo(lease) < 0 ? lease : half;
+    }
+
+    private void tellAfter(Duration patience, Map<Integer, Long> from, Collection<Integer> shards) {
+        from.keySet().retainAll(shards);
+        shards.forEach(shard -> from.putIfAbsent(shard, nanoTime.getAsLong() + patience.toNanos()));
     }
 
     /** What a person should know, with the way out. Who was merely faster shows as the owner a tick later. */
     public List<String> problems() {
         List<String> problems = new ArrayList<>();
-        List<Integer> waiting = forALease(locked);
+        List<Integer> waiting = told(locked);
         if (!waiting.isEmpty()) {
             problems.add(LOCKED.formatted(waiting));
         }
-        List<Integer> others = forALease(untaken);
+        List<Integer> others = told(untaken);
         if (!others.isEmpty()) {
             problems.add(UNTAKEN.formatted(others, idle));
         }
-        List<Integer> out = forALease(farAhead);
+        List<Integer> out = told(farAhead);
         if (!out.isEmpty()) {
             problems.add(FAR_AHEAD.formatted(out, farAheadOwners));
         }
@@ -124,10 +135,10 @@ public final class LeaseWatch {
         return problems;
     }
 
-    private List<Integer> forALease(Map<Integer, Long> since) {
+    private List<Integer> told(Map<Integer, Long> from) {
         long now = nanoTime.getAsLong();
-        return since.entrySet().stream()
-                .filter(shard -> now - shard.getValue() >= lease.toNanos())
+        return from.entrySet().stream()
+                .filter(shard -> now - shard.getValue() >= 0)
                 .map(Map.Entry::getKey)
                 .toList();
     }
@@ -135,8 +146,8 @@ public final class LeaseWatch {
     /** Whether there are shards that nobody sends, and that no relay could take soon. */
     public boolean lackShards() {
         return present < Shards.COUNT
-                || !forALease(farAhead).isEmpty()
-                || !forALease(untaken).isEmpty();
+                || !told(farAhead).isEmpty()
+                || !told(untaken).isEmpty();
     }
 
     /** The leases were given up or given back: what could not be taken is no news any more. */

@@ -205,23 +205,21 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
     @Override
     public Map<String, String> privilegeProbes() {
         Map<String, String> probes = new LinkedHashMap<>();
-        for (String table : List.of("eventbus_outbox", "eventbus_relay_member", "eventbus_blocked_key")) {
-            probes.put("DELETE on " + table, names.in("DELETE FROM `%s` WHERE FALSE".formatted(table)));
+        for (String table : List.of("`eventbus_outbox`", "`eventbus_relay_member`", "`eventbus_blocked_key`")) {
+            probes.put(names.in("DELETE on " + table), names.in("DELETE FROM %s WHERE FALSE".formatted(table)));
         }
-        for (String table : List.of("eventbus_meta", "eventbus_relay_member", "eventbus_blocked_key")) {
+        for (String table : List.of("`eventbus_meta`", "`eventbus_relay_member`", "`eventbus_blocked_key`")) {
             probes.put(
-                    "INSERT on " + table,
-                    names.in("INSERT INTO `%1$s` SELECT * FROM `%1$s` WHERE FALSE".formatted(table)));
+                    names.in("INSERT on " + table),
+                    names.in("INSERT INTO %1$s SELECT * FROM %1$s WHERE FALSE".formatted(table)));
         }
-        probes.put("UPDATE on eventbus_meta", names.in("UPDATE `eventbus_meta` SET value = '' WHERE FALSE"));
-        probes.put(
-                "UPDATE on eventbus_relay_member",
-                names.in("UPDATE `eventbus_relay_member` SET owner = '' WHERE FALSE"));
-        probes.put(
-                "UPDATE on eventbus_relay_lease", names.in("UPDATE `eventbus_relay_lease` SET epoch = 0 WHERE FALSE"));
-        probes.put(
-                "UPDATE on eventbus_blocked_key",
-                names.in("UPDATE `eventbus_blocked_key` SET reason = '' WHERE FALSE"));
+        Map<String, String> assignments = Map.of(
+                "`eventbus_meta`", "value = ''",
+                "`eventbus_relay_member`", "owner = ''",
+                "`eventbus_relay_lease`", "epoch = 0",
+                "`eventbus_blocked_key`", "reason = ''");
+        assignments.forEach((table, assignment) -> probes.put(
+                names.in("UPDATE on " + table), names.in("UPDATE %s SET %s WHERE FALSE".formatted(table, assignment))));
         return probes;
     }
 

@@ -255,8 +255,8 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     @Override
     public String pruneMembers() {
         return names.in("""
-                DELETE dead FROM (SELECT owner FROM `eventbus_relay_member` WHERE lease_until < UTC_TIMESTAMP(6) LIMIT 1000 FOR UPDATE SKIP LOCKED) free
-                STRAIGHT_JOIN `eventbus_relay_member` dead ON dead.owner = free.owner
+                DELETE `eventbus_relay_member` FROM (SELECT owner FROM `eventbus_relay_member` WHERE lease_until < UTC_TIMESTAMP(6) LIMIT 1000 FOR UPDATE SKIP LOCKED) free
+                STRAIGHT_JOIN `eventbus_relay_member` ON `eventbus_relay_member`.owner = free.owner
                 """);
     }
 

@@ -175,8 +175,10 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
                 WHERE NOT EXISTS (SELECT 1 FROM pg_publication p CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) AS t
                                   WHERE p.pubinsert AND t.relid = event_table.id)
                 UNION ALL
-                SELECT 'database ' || current_database() || ' has no logical replication slot of pgoutput: what is published before there is one is lost. Start the connector first.'
-                WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots WHERE plugin = 'pgoutput' AND database = current_database())
+                SELECT 'database ' || current_database() || ' has no logical replication slot of pgoutput that is ready: what is published before there is one, or after one was lost, is lost. Start the connector first, and wait until pg_replication_slots has a confirmed_flush_lsn for it.'
+                WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots
+                                  WHERE plugin = 'pgoutput' AND database = current_database() AND NOT temporary
+                                    AND confirmed_flush_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost')
                 """));
     }
 

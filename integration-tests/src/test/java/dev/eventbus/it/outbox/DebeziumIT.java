@@ -28,12 +28,15 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Savepoint;
+import java.sql.Statement;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
@@ -301,6 +304,35 @@ class DebeziumIT {
             }
             scene.execute("DROP PUBLICATION scan_outbox");
             assertThatThrownBy(() -> passing.verify(connection)).hasMessageContaining("publication");
+        }
+    }
+
+    /** What commits while a slot is being made is never read. */
+    @Test
+    void nor_does_one_whose_slot_still_waits_for_an_open_writer() throws Exception {
+        try (Connection connection = scene.database().getConnection();
+                Connection writer = scene.database().getConnection();
+                Statement write = writer.createStatement()) {
+            writer.setAutoCommit(false);
+            write.execute("SELECT pg_current_xact_id()");
+            CompletableFuture<Void> made = CompletableFuture.runAsync(() -> makeSlot("waits_for_a_writer"));
+            Eventually.holds(
+                    () -> scene.count("SELECT count(*) FROM pg_replication_slots WHERE plugin = 'pgoutput'") == 1,
+                    made::toString);
+            assertThatThrownBy(() -> passing.verify(connection)).hasMessageContaining("that is ready");
+            writer.commit();
+            made.get(20, TimeUnit.SECONDS);
+            passing.verify(connection);
+        } finally {
+            scene.execute("SELECT pg_drop_replication_slot('waits_for_a_writer')");
+        }
+    }
+
+    private void makeSlot(String name) {
+        try {
+            scene.execute("SELECT pg_create_logical_replication_slot('%s', 'pgoutput')".formatted(name));
+        } catch (SQLException e) {
+            throw new IllegalStateException(e);
         }
     }
 }

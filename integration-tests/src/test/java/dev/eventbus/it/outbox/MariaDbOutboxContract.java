@@ -13,6 +13,7 @@ import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.sql.BlockedKeyStore;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.FetchWindow;
+import dev.eventbus.outbox.sql.LeaseStore;
 import dev.eventbus.outbox.sql.MariaDbOutboxSql;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxSql;
@@ -556,6 +557,15 @@ abstract class MariaDbOutboxContract extends OutboxStoreContract {
                     store.fetch(tx, window).rows().stream().map(OutboxRow::key).toList();
             assertThat(keys).hasSize(1);
             assertThat(store.deleteNamed(tx, keys).rows()).isEqualTo(1);
+            tx.setAutoCommit(true);
+            String here = tx.getCatalog();
+            execute(tx, "CREATE DATABASE nowhere_" + other);
+            tx.setCatalog("nowhere_" + other);
+            execute(tx, "DROP DATABASE nowhere_" + other); // so there is no default database
+            LeaseStore leases = new LeaseStore(store.sql(), "one", Duration.ofSeconds(10));
+            leases.renew(tx);
+            assertThat(leases.claim(tx, leases.leases(tx).get(0))).isTrue();
+            tx.setCatalog(here);
             execute(tx, "DROP DATABASE " + other);
         }
     }
