@@ -4,6 +4,7 @@ import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.ErrorCode;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.ConsumerRunnerBuilder;
@@ -14,6 +15,7 @@ import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.deadletter.DeadLetter;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.ServersExtension;
+import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
 import dev.eventbus.topics.KafkaCluster;
@@ -22,6 +24,8 @@ import dev.eventbus.topics.Topics;
 import io.github.resilience4j.retry.RetryConfig;
 import java.io.IOException;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
@@ -36,6 +40,8 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.admin.OffsetSpec;
@@ -65,6 +71,7 @@ class LongAndFailingHandlersIT {
     private final Set<String> running = ConcurrentHashMap.newKeySet();
     private final Queue<String> rebalances = new ConcurrentLinkedQueue<>();
     private final CountDownLatch release = new CountDownLatch(1);
+    private final AtomicInteger interrupts = new AtomicInteger();
     private final List<AutoCloseable> open = new ArrayList<>();
 
     private KafkaCluster kafka;
@@ -177,6 +184,76 @@ class LongAndFailingHandlersIT {
     }
 
     @Test
+    void K_13_a_handler_that_hangs_and_ignores_interrupts_is_named_holds_up_its_own_key_only_and_is_succeeded()
+            throws Exception {
+        topics(2, Map.of());
+        AtomicReference<Duration> ahead = new AtomicReference<>(Duration.ZERO);
+        ConsumerRunner hangs = start(builder(withClockAheadBy(ahead::get))
+                .on(ASSET_UPDATED, (event, delivery) -> {
+                    running.add(event.id());
+                    if (event.key().equals("deaf")) {
+                        awaitReleaseWhateverInterrupts();
+                        running.remove(event.id());
+                    }
+                    handled.add(event.id());
+                })
+                .build());
+        send(0, "deaf", "deaf-1");
+        send(0, "deaf", "deaf-2");
+        send(0, "other", "same-partition");
+        send(1, "other", "other-partition");
+        Eventually.holds(() -> committed(1) == 1 && handled.contains("same-partition"), hangs::health);
+        Eventually.holds(() -> hangs.explain("asset.events", 0).isPresent(), hangs::health);
+        assertThat(hangs.explain("asset.events", 0).orElseThrow().eventId()).isEqualTo("deaf-1");
+        ahead.set(Duration.ofSeconds(61));
+        Eventually.holds(() -> hangs.health().status() == Status.DEGRADED, hangs::health);
+        assertThat(hangs.health().problems())
+                .anySatisfy(problem -> assertThat(problem)
+                        .contains(ErrorCode.AT_WORK_FOR_LONG.id(), "asset.events-0@0", "at work for more than 60 s"));
+
+        Duration limit = Duration.ofSeconds(4);
+        long begun = System.nanoTime();
+        hangs.close(limit);
+        assertThat(Duration.ofNanos(System.nanoTime() - begun)).isLessThan(limit.plusSeconds(1));
+        assertThat(interrupts.get()).as("it was asked to end").isPositive();
+        assertThat(running).contains("deaf-1");
+        assertThat(committed(0)).as("not past what hangs").isZero();
+
+        ConsumerRunner successor = start(builder()
+                .on(ASSET_UPDATED, (event, delivery) -> handled.add("again " + event.id()))
+                .build());
+        Eventually.holds(() -> committed(0) == 3, successor::health);
+        assertThat(handled)
+                .as("what hung comes first of its key, and is not lost")
+                .containsSubsequence("again deaf-1", "again deaf-2")
+                .doesNotContain("deaf-1", "deaf-2");
+        release.countDown();
+        Eventually.holds(() -> handled.contains("deaf-1"), () -> running);
+        assertThat(committed(0)).isEqualTo(3);
+        assertThat(handled).as("it takes nothing more").doesNotContain("deaf-2");
+    }
+
+    private KafkaCluster withClockAheadBy(Supplier<Duration> ahead) {
+        KafkaCluster real = kafka;
+        return Decorator.of(
+                KafkaCluster.class,
+                (method, arguments) -> method.getName().equals("clock")
+                        ? (InstantSource) () -> Instant.now().plus(ahead.get())
+                        : method.invoke(real, arguments));
+    }
+
+    private void awaitReleaseWhateverInterrupts() {
+        boolean released = false;
+        while (!released) {
+            try {
+                released = release.await(1, TimeUnit.MINUTES);
+            } catch (InterruptedException e) {
+                interrupts.incrementAndGet();
+            }
+        }
+    }
+
+    @Test
     void K_14_whatever_a_thousand_handlers_throw_costs_no_thread_and_each_event_has_its_letter() throws Exception {
         topics(1, Map.of());
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
@@ -263,7 +340,11 @@ class LongAndFailingHandlersIT {
     }
 
     private ConsumerRunnerBuilder builder() {
-        return ConsumerRunner.builder(kafka, group)
+        return builder(kafka);
+    }
+
+    private ConsumerRunnerBuilder builder(KafkaCluster cluster) {
+        return ConsumerRunner.builder(cluster, group)
                 .afterRetries(AfterRetries.deadLetter("dlq.events"))
                 .listener(new RunnerListener() {
                     @Override
