@@ -2,6 +2,7 @@ package dev.eventbus.it.inbox;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.stream.Collectors.toMap;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -11,11 +12,14 @@ import dev.eventbus.Event;
 import dev.eventbus.EventType;
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
+import dev.eventbus.consumer.Delivery;
 import dev.eventbus.consumer.RunnerHealth.Status;
+import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.TransactionalDelivery;
 import dev.eventbus.consumer.inbox.InboxPurge;
 import dev.eventbus.consumer.inbox.InboxPurge.Reads;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.embedded.KafkaServer;
 import dev.eventbus.embedded.PostgresServer;
 import dev.eventbus.embedded.ServersExtension;
@@ -29,9 +33,16 @@ import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
+import java.util.Queue;
 import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.IntStream;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -80,6 +91,42 @@ class InboxRunnerIT {
         awaitCommitted(group, copies);
         assertThat(effects()).containsExactly("evt-1");
         assertThat(scene.records("dlq.events")).isEmpty();
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void D_03_thousands_of_events_that_are_read_again_from_the_beginning_add_no_effect(boolean inBatches)
+            throws Exception {
+        int events = 3_000;
+        int users = 50;
+        for (int n = 0; n < events; n++) {
+            send("evt-" + n, "user-" + n % users);
+        }
+        scene.flush();
+        String group = scene.group("ledger");
+        JdbcInbox inbox = inBatches ? scene.inbox().batching(100) : scene.inbox();
+        try (ConsumerRunner first = ledger(group, inbox).start()) {
+            Eventually.holds(() -> scene.committed(group, "asset.events") == events, first::health);
+        }
+        assertThat(effects()).hasSize(events).doesNotHaveDuplicates();
+
+        setToBeginning(group);
+        Queue<Outcome> repeats = new ConcurrentLinkedQueue<>();
+        ConsumerRunner second = scene.start(ledger(group, inbox, repeats));
+        Eventually.holds(() -> scene.committed(group, "asset.events") == events, second::health);
+        assertThat(effects()).hasSize(events).doesNotHaveDuplicates();
+        assertThat(repeats).as("each was met once more").hasSize(events).containsOnly(Outcome.DONE);
+        assertThat(scene.endOffsets("dlq.events")).isZero();
+    }
+
+    private void setToBeginning(String group) throws Exception {
+        String topic = scene.kafka().physicalTopic("asset.events");
+        try (Admin admin = scene.kafka().admin()) {
+            Map<TopicPartition, OffsetAndMetadata> beginning = IntStream.range(0, 3)
+                    .boxed()
+                    .collect(toMap(n -> new TopicPartition(topic, n), n -> new OffsetAndMetadata(0)));
+            admin.alterConsumerGroupOffsets(group, beginning).all().get();
+        }
     }
 
     @Test
@@ -332,9 +379,20 @@ class InboxRunnerIT {
     }
 
     private ConsumerRunner ledger(String group, JdbcInbox inbox) {
+        return ledger(group, inbox, new ConcurrentLinkedQueue<>());
+    }
+
+    /** @param repeats gets what is known of each event that comes again */
+    private ConsumerRunner ledger(String group, JdbcInbox inbox, Queue<Outcome> repeats) {
         return ConsumerRunner.builder(scene.kafka(), group)
                 .inTransaction(inbox, ASSET_UPDATED, InboxRunnerIT::book)
                 .afterRetries(AfterRetries.deadLetter("dlq.events"))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void repeated(String type, Delivery delivery, Outcome known) {
+                        repeats.add(known);
+                    }
+                })
                 .build();
     }
 
