@@ -1,7 +1,11 @@
 package dev.eventbus.consumer;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
@@ -12,6 +16,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -117,6 +122,43 @@ class H2FaultsTest {
     void a_server_that_is_not_there_is_not_the_events_fault() {
         assertThat(blamesTheEvent(() -> DriverManager.getConnection("jdbc:h2:tcp://127.0.0.1:1/none")))
                 .isFalse();
+    }
+
+    @Test
+    void a_database_that_may_only_be_read_is_not_the_events_fault(@TempDir Path folder) throws SQLException {
+        String file = "jdbc:h2:file:" + folder.resolve("orders");
+        try (Connection connection = DriverManager.getConnection(file)) {
+            execute(connection, "CREATE TABLE account (id int PRIMARY KEY, n int)");
+        }
+        assertNotTheEventsFault(90097, () -> {
+            try (Connection connection = DriverManager.getConnection(file + ";ACCESS_MODE_DATA=r")) {
+                execute(connection, "INSERT INTO account VALUES (1, 0)");
+            }
+        });
+    }
+
+    @Test
+    void files_that_cannot_be_read_or_written_are_not_the_events_fault(@TempDir Path folder) throws IOException {
+        Path noFolder = Files.writeString(folder.resolve("no-folder"), "a file");
+        assertNotTheEventsFault(90031, () -> DriverManager.getConnection("jdbc:h2:file:" + noFolder.resolve("orders")));
+    }
+
+    @Test
+    void a_database_that_was_closed_with_its_session_is_not_the_events_fault() throws SQLException {
+        String closesWithItsLast = "jdbc:h2:mem:" + UUID.randomUUID();
+        try (Connection connection = DriverManager.getConnection(closesWithItsLast)) {
+            assertNotTheEventsFault(90121, () -> {
+                execute(connection, "SHUTDOWN");
+                execute(connection, "SELECT 1");
+            });
+        }
+    }
+
+    private static void assertNotTheEventsFault(int code, Work work) {
+        assertThatThrownBy(work::run).isInstanceOfSatisfying(SQLException.class, said -> {
+            assertThat(said.getErrorCode()).as("%s", said).isEqualTo(code);
+            assertThat(FailurePolicy.isInfrastructure(said)).isTrue();
+        });
     }
 
     private static boolean blamesTheEvent(Work work) {

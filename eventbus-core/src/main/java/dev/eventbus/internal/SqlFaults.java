@@ -57,7 +57,8 @@ public final class SqlFaults {
             "25006/1792", // read-only transaction
             "40001/1213", // deadlock
             "HY000/1020", // the row has changed since the snapshot: innodb_snapshot_isolation
-            "HY000/1021", // disk full
+            "HY000/1021", // disk full, as temporary tables and logs say it
+            "HY000/1114", // disk full, as InnoDB says it: the table is full
             "HY000/1205", // lock wait time-out
             "HY000/1290", // the server is read-only: --read-only, --super-read-only
             "HY000/1836", // the server is in read-only mode

@@ -2,6 +2,7 @@ package dev.eventbus.it.consumer;
 
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static java.util.concurrent.TimeUnit.SECONDS;
+import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.AfterRetries;
 import dev.eventbus.consumer.ConsumerRunner;
@@ -11,6 +12,8 @@ import io.github.resilience4j.retry.RetryConfig;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
@@ -42,6 +45,25 @@ enum Blame {
             bus.advance(Duration.ofSeconds(1));
             return bus.deadLetters().isEmpty() ? THE_INFRASTRUCTURE : THE_EVENT;
         }
+    }
+
+    /**
+     * Runs a handler that does this, and fails unless the infrastructure is blamed.
+     *
+     * @param said SQLSTATE and code of the failure, so that it is this row of the table that is tried
+     */
+    static void assertInfrastructureBlamedFor(String said, Work work) {
+        List<String> heard = new ArrayList<>();
+        Blame blame = forFailureOf(() -> {
+            try {
+                work.run();
+            } catch (SQLException e) {
+                heard.add(e.getSQLState() + "/" + e.getErrorCode());
+                throw e;
+            }
+        });
+        assertThat(heard).containsExactly(said);
+        assertThat(blame).isEqualTo(THE_INFRASTRUCTURE);
     }
 
     /** Printed, so that a run shows what servers and drivers really say. */

@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.embedded.EmbeddedMariaDb;
+import dev.eventbus.faults.wire.LoopbackProxy;
 import dev.eventbus.it.Eventually;
 import dev.eventbus.it.MariaDbExtension;
 import java.sql.Connection;
@@ -15,8 +16,10 @@ import java.sql.DriverManager;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -29,7 +32,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @ExtendWith(MariaDbExtension.class)
 class MariaDbFaultsIT {
 
-    private static final String LONG =
+    static final String LONG =
             "SELECT count(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c";
 
     private final EmbeddedMariaDb mariaDb;
@@ -91,9 +94,9 @@ class MariaDbFaultsIT {
     @ValueSource(
             strings = {
                 "'HY000' SET MYSQL_ERRNO = 1021", // disk full
-                "'HY000' SET MYSQL_ERRNO = 1290", // read-only server
-                "'08S01' SET MYSQL_ERRNO = 1053", // shutdown in progress
-                "'08004' SET MYSQL_ERRNO = 1040" // too many connections
+                "'HY000' SET MYSQL_ERRNO = 1836", // a server whose InnoDB is read-only
+                "'HY000' SET MYSQL_ERRNO = 3572", // NOWAIT, as MySQL says it
+                "'HY000' SET MYSQL_ERRNO = 4031" // an idle session that MySQL has ended
             })
     void what_cannot_be_brought_about_here_is_raised(String signal) {
         assertThat(blame("SIGNAL SQLSTATE " + signal)).isEqualTo(THE_INFRASTRUCTURE);
@@ -151,6 +154,21 @@ class MariaDbFaultsIT {
     }
 
     @Test
+    void a_row_that_has_changed_since_the_snapshot_is_not_the_events_fault() {
+        assertThat(Blame.forFailureOf(() -> {
+                    try (Connection one = connect();
+                            Connection other = connect()) {
+                        execute(one, "SET innodb_snapshot_isolation = ON");
+                        one.setAutoCommit(false);
+                        execute(one, "SELECT n FROM account");
+                        execute(other, "UPDATE account SET n = n + 1 WHERE id = 1");
+                        execute(one, "UPDATE account SET n = n + 1 WHERE id = 1");
+                    }
+                }))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
     void F11_a_read_only_transaction_is_not_the_events_fault() {
         assertThat(blame("SET SESSION TRANSACTION READ ONLY", "UPDATE account SET n = 1"))
                 .isEqualTo(THE_INFRASTRUCTURE);
@@ -200,6 +218,31 @@ class MariaDbFaultsIT {
     }
 
     @Test
+    void a_connection_that_breaks_or_falls_silent_is_not_the_events_fault() {
+        String address = url.replaceFirst("jdbc:mariadb://([^/]+)/.*", "$1");
+        for (Consumer<LoopbackProxy> damage :
+                List.<Consumer<LoopbackProxy>>of(LoopbackProxy::reset, LoopbackProxy::blackHole)) {
+            assertThat(Blame.forFailureOf(() -> {
+                        try (LoopbackProxy proxy = LoopbackProxy.open().forwardTo(address);
+                                Connection connection = DriverManager.getConnection(
+                                        url.replace(address, proxy.address()) + "?socketTimeout=200",
+                                        mariaDb.user(),
+                                        mariaDb.password())) {
+                            damage.accept(proxy);
+                            execute(connection, "SELECT 1");
+                        }
+                    }))
+                    .isEqualTo(THE_INFRASTRUCTURE);
+        }
+    }
+
+    @Test
+    void a_password_that_was_changed_is_not_the_events_fault() {
+        assertThat(Blame.forFailureOf(() -> DriverManager.getConnection(url, mariaDb.user(), "not the password")))
+                .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
     void a_server_that_is_not_there_is_not_the_events_fault() {
         assertThat(Blame.forFailureOf(() -> DriverManager.getConnection("jdbc:mariadb://127.0.0.1:1/none", "u", "p")))
                 .isEqualTo(THE_INFRASTRUCTURE);
@@ -221,7 +264,7 @@ class MariaDbFaultsIT {
         return number(connection, "SELECT connection_id()");
     }
 
-    private static String runs(long id) {
+    static String runs(long id) {
         return "SELECT count(*) FROM information_schema.processlist WHERE command = 'Query' AND id = " + id;
     }
 

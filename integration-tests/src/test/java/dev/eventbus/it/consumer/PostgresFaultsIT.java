@@ -3,6 +3,7 @@ package dev.eventbus.it.consumer;
 import static dev.eventbus.it.Events.ASSET_UPDATED;
 import static dev.eventbus.it.consumer.Blame.THE_EVENT;
 import static dev.eventbus.it.consumer.Blame.THE_INFRASTRUCTURE;
+import static dev.eventbus.it.consumer.Blame.assertInfrastructureBlamedFor;
 import static dev.eventbus.it.consumer.Blame.execute;
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -122,7 +123,7 @@ class PostgresFaultsIT {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"53100", "53300", "57P01", "57P02", "57P03", "57P05", "58030"})
+    @ValueSource(strings = {"53000", "53100", "57P02", "57P03", "58000", "58030"})
     void what_cannot_be_brought_about_here_is_raised(String state) {
         assertThat(blame("DO $$ BEGIN RAISE 'as if' USING ERRCODE = '" + state + "'; END $$"))
                 .isEqualTo(THE_INFRASTRUCTURE);
@@ -161,6 +162,30 @@ class PostgresFaultsIT {
                     Eventually.holds(() -> !isThere(pid), () -> "the session is still there");
                 })))
                 .isEqualTo(THE_INFRASTRUCTURE);
+    }
+
+    @Test
+    void a_session_that_was_ended_because_it_was_idle_is_not_the_events_fault() {
+        assertInfrastructureBlamedFor("57P05/0", () -> {
+            try (Connection connection = connect()) {
+                int pid = pid(connection);
+                execute(connection, "SET idle_session_timeout = '20ms'");
+                Eventually.holds(() -> !isThere(pid), () -> "the session is still there");
+                execute(connection, "SELECT 1");
+            }
+        });
+    }
+
+    @Test
+    void a_user_without_a_connection_left_and_a_database_that_is_not_there_are_not_the_events_fault()
+            throws SQLException {
+        String user = postgres.uniqueName("one");
+        try (Connection admin = connect()) {
+            execute(admin, "CREATE ROLE \"%s\" LOGIN PASSWORD 'secret' CONNECTION LIMIT 0".formatted(user));
+            assertInfrastructureBlamedFor("53300/0", () -> DriverManager.getConnection(url, user, "secret"));
+            execute(admin, "DROP ROLE \"%s\"".formatted(user));
+        }
+        assertInfrastructureBlamedFor("3D000/0", () -> connect(url.replaceFirst("/[^/]*$", "/nothing")));
     }
 
     @Test
