@@ -95,7 +95,7 @@ public final class ConsumerRunner implements AutoCloseable {
      * @throws IllegalStateException if it was started, stepped or closed before
      */
     public ConsumerRunner start() {
-        verifyInbox();
+        settings.routes().verifyInbox();
         lock.lock();
         try {
             if (state != State.NEW) {
@@ -244,20 +244,13 @@ public final class ConsumerRunner implements AutoCloseable {
                 throw new IllegalStateException("%s is %s and cannot be stepped".formatted(this, state));
             }
             if (poll == null) {
-                verifyInbox();
+                settings.routes().verifyInbox();
                 state = State.STEPPED;
                 poll = new PollLoop(settings, null);
             }
             return poll;
         } finally {
             lock.unlock();
-        }
-    }
-
-    private void verifyInbox() {
-        JdbcInbox inbox = settings.routes().inbox();
-        if (inbox != null) {
-            inbox.verify();
         }
     }
 
@@ -320,6 +313,11 @@ public final class ConsumerRunner implements AutoCloseable {
 
         GuardedListener(RunnerListener guarded) {
             this.guarded = guarded;
+        }
+
+        @Override
+        public void received(String topic, int partition, int records) {
+            tell(() -> guarded.received(topic, partition, records));
         }
 
         @Override

@@ -159,6 +159,7 @@ final class RecordSource {
                 LOG.info("{} reads from Kafka again", settings.group());
                 fault = null;
             }
+            received(records);
             return records;
         } catch (NoOffsetForPartitionException e) {
             LOG.info("{} has no offset for {} and begins at the earliest event", settings.group(), e.partitions());
@@ -175,6 +176,16 @@ final class RecordSource {
             }
         }
         return ConsumerRecords.empty();
+    }
+
+    private void received(ConsumerRecords<byte[], byte[]> records) {
+        for (TopicPartition one : records.partitions()) {
+            settings.listener()
+                    .received(
+                            kafka.logicalTopic(one.topic()),
+                            one.partition(),
+                            records.records(one).size());
+        }
     }
 
     /** Whether the last call of Kafka failed, so that the next one should wait a little. */

@@ -155,6 +155,13 @@ final class Routes {
         return inbox;
     }
 
+    /** Throws {@link dev.eventbus.StartRefusedException} if there is an inbox that cannot be used. */
+    void verifyInbox() {
+        if (inbox != null) {
+            inbox.verify();
+        }
+    }
+
     /** The inbox of the routes that have one. */
     JdbcInbox requireInbox() {
         return Objects.requireNonNull(inbox, "a route to effects once without an inbox");

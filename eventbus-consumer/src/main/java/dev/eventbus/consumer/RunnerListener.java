@@ -29,6 +29,11 @@ public interface RunnerListener {
         return this;
     }
 
+    /**
+     * Kafka's client has handed over records of a logical topic's partition, whatever becomes of them. What is read again is heard again.
+     */
+    default void received(String topic, int partition, int records) {}
+
     /** A handler has succeeded; with an inbox, its transaction has committed. */
     default void handled(String eventType, Delivery delivery, Duration took) {}
 

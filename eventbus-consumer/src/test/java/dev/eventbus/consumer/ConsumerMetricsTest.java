@@ -98,6 +98,7 @@ class ConsumerMetricsTest extends SteppedRunner {
                         "eventbus.consumer.paused.partitions GAUGE partitions {group}",
                         "eventbus.consumer.process TIMER seconds {event.type,group,topic}",
                         "eventbus.consumer.rebalances COUNTER rebalances {group,kind}",
+                        "eventbus.consumer.received COUNTER messages {group,topic}",
                         "eventbus.consumer.retries COUNTER attempts {group,topic}",
                         "eventbus.consumer.skipped COUNTER events {group,topic}",
                         "eventbus.consumer.waiting.keys GAUGE keys {group}",
@@ -105,8 +106,26 @@ class ConsumerMetricsTest extends SteppedRunner {
                         "eventbus.dlq.published COUNTER messages {group,reason,topic}");
         assertThat(count("eventbus.consumer.duplicates", "topic", TOPIC)).isEqualTo(1);
         assertThat(count("eventbus.dlq.published", "reason", "MALFORMED_JSON")).isEqualTo(1);
+        assertThat(count("eventbus.consumer.received", "topic", TOPIC))
+                .as("whatever became of them")
+                .isEqualTo(6);
         assertThat(count("eventbus.consumer.skipped", "topic", TOPIC)).isEqualTo(1);
         assertThat(count("eventbus.consumer.rebalances", "kind", "assigned")).isEqualTo(1);
+    }
+
+    @Test
+    void what_is_read_again_is_received_again() {
+        ConsumerRunner runner = runner(kafka).listener(metrics).build();
+        kafka.assign(P0);
+        runner.runOnce();
+        kafka.event(P0, "alice", "a1");
+        kafka.event(P0, "bob", "b1");
+        settle(runner);
+        assertThat(count("eventbus.consumer.received", "topic", TOPIC)).isEqualTo(2);
+        kafka.consumer.seek(P0, 0);
+        kafka.event(P0, "alice", "a1");
+        settle(runner);
+        assertThat(count("eventbus.consumer.received", "topic", TOPIC)).isGreaterThanOrEqualTo(3);
     }
 
     @Test

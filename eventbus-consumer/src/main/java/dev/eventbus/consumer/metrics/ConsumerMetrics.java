@@ -124,6 +124,11 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     }
 
     @Override
+    public void received(String topic, int partition, int records) {
+        counter("eventbus.consumer.received", "messages", TOPIC, topic).increment(records);
+    }
+
+    @Override
     public void handled(String eventType, Delivery delivery, Duration took) {
         timers.computeIfAbsent(
                         new Handled(delivery.topic(), eventType),
