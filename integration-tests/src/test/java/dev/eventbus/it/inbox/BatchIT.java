@@ -20,11 +20,13 @@ import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
@@ -37,6 +39,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Transactions that many events share, on a real PostgreSQL and a real Kafka: each event's effect once, in its key's order. */
@@ -79,14 +82,51 @@ class BatchIT {
                     .as("effects doubled")
                     .isEmpty();
             assertThat(booked(scene)).isEqualTo(USERS * EVENTS_A_USER - 1);
-            assertThat(scene.strings("""
-                            SELECT event FROM
-                              (SELECT event, n, lag(n) OVER (PARTITION BY owner ORDER BY ord) AS before FROM ledger) AS seen
-                            WHERE before > n
-                            """))
-                    .as("effects before their predecessor's")
-                    .isEmpty();
+            assertThat(disordered(scene)).isEmpty();
             assertThat(scene.records("dlq.events")).hasSize(1);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"ONE_BY_ONE,true", "ONE_BY_ONE,false", "LIST,true", "LIST,false"})
+    void K_20_a_batch_whose_commit_is_still_on_its_way_holds_up_its_own_keys_until_that_is_decided(
+            Handlers handlers, boolean arrives, KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = scene(kafka, postgres)) {
+            String group = scene.group("ledger");
+            CompletableFuture<Connection> onItsWay = new CompletableFuture<>();
+            DataSource cutOff = HookedDataSource.over(scene.database(), (real, method, arguments, rest) -> {
+                if (method.equals("commit") && !onItsWay.isDone() && bookedBy(real) > 1 && onItsWay.complete(real)) {
+                    throw new SQLException("no answer", "08006");
+                }
+                return real == onItsWay.getNow(null) ? null : rest.call(); // what the client does now reaches nobody
+            });
+            publish(scene, 0, 1);
+            ConsumerRunner runner =
+                    scene.start(builder(scene, group, JdbcInbox.postgres(cutOff).batching(50), handlers)
+                            .concurrency(2) // so that there are enough keys for each
+                            .build());
+            try (Connection server = onItsWay.get(60, TimeUnit.SECONDS)) {
+                long held = bookedBy(server);
+                publish(scene, 1, 2);
+                Eventually.holds(
+                        () -> booked(scene) == 2 * (USERS - held),
+                        () -> count(scene) + ", held: " + held + "; " + runner.health());
+                assertThat(scene.committed(group, "asset.events")).isLessThan(2 * USERS);
+                if (arrives) {
+                    server.commit();
+                } else {
+                    server.rollback();
+                }
+            }
+            Eventually.holds(() -> scene.committed(group, "asset.events") == 2 * USERS, runner::health);
+            assertThat(scene.strings("SELECT event FROM ledger"))
+                    .hasSize(2 * USERS)
+                    .doesNotHaveDuplicates();
+            assertThat(disordered(scene)).isEmpty();
+            assertThat(scene.strings("SELECT event_id FROM eventbus_attempt WHERE failures > 0"))
+                    .as("attempts used")
+                    .isEmpty();
+            assertThat(scene.endOffsets("dlq.events")).isZero();
         }
     }
 
@@ -128,16 +168,27 @@ class BatchIT {
         }
     }
 
+    /** Effects before their predecessor's. */
+    private static List<String> disordered(Scene scene) throws SQLException {
+        return scene.strings("""
+                SELECT event FROM
+                  (SELECT event, n, lag(n) OVER (PARTITION BY owner ORDER BY ord) AS before FROM ledger) AS seen
+                WHERE before > n
+                """);
+    }
+
     private ConsumerRunner runner(Scene scene, String group, JdbcInbox inbox, Handlers handlers) {
+        return builder(scene, group, inbox, handlers).concurrency(8).build();
+    }
+
+    private ConsumerRunnerBuilder builder(Scene scene, String group, JdbcInbox inbox, Handlers handlers) {
         ConsumerRunnerBuilder builder = ConsumerRunner.builder(scene.kafka(), group);
         if (handlers == Handlers.LIST) {
             builder.inTransactionBatch(inbox, ASSET_UPDATED, this::bookAll);
         } else {
             builder.inTransaction(inbox, ASSET_UPDATED, (event, tx) -> book(event, tx.connection()));
         }
-        return builder.concurrency(8)
-                .afterRetries(AfterRetries.deadLetter("dlq.events"))
-                .build();
+        return builder.afterRetries(AfterRetries.deadLetter("dlq.events"));
     }
 
     private void bookAll(List<Event<AssetUpdated>> events, TransactionalBatch tx) throws SQLException {
@@ -190,6 +241,16 @@ class BatchIT {
 
     private static long booked(Scene scene) throws SQLException {
         return scene.count("SELECT count(*) FROM ledger");
+    }
+
+    /** What a transaction has booked itself. */
+    private static long bookedBy(Connection transaction) throws SQLException {
+        try (PreparedStatement count = transaction.prepareStatement(
+                        "SELECT count(*) FROM ledger WHERE xmin = pg_current_xact_id()::xid");
+                ResultSet row = count.executeQuery()) {
+            row.next();
+            return row.getLong(1);
+        }
     }
 
     private static String count(Scene scene) {
