@@ -51,6 +51,7 @@ final class Certificates {
     private static void keytool(String verb, Path store, List<String> options) throws Exception {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "keytool").toString());
+        command.addAll(List.of("-J-XX:+UseSerialGC", "-J-XX:TieredStopAtLevel=1")); // it lives for half a second
         command.addAll(List.of(verb, "-keystore", store.toString(), "-storetype", "PKCS12", "-storepass", PASSWORD));
         command.addAll(options);
         Process keytool = new ProcessBuilder(command).redirectErrorStream(true).start();

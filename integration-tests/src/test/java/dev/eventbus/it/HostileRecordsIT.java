@@ -29,12 +29,15 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Records that somebody has made who may write to the topic, and means ill; and what a wire does to good ones. */
 @ExtendWith(ServersExtension.class)
+@Execution(ExecutionMode.CONCURRENT)
 class HostileRecordsIT {
 
     private static final String MARK = "corrupt-me";

@@ -37,9 +37,12 @@ import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** What becomes of parked keys whose topic is changed under them. */
 @ExtendWith(ServersExtension.class)
+@Execution(ExecutionMode.CONCURRENT)
 class ChangedTopicsIT {
 
     private static final int USERS = 12;

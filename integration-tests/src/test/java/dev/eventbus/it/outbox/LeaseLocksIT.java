@@ -23,9 +23,12 @@ import java.sql.Statement;
 import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** A process that has locked one lease row and stands still: its shard waits, the relays go on with all others. */
 @ExtendWith(ServersExtension.class)
+@Execution(ExecutionMode.CONCURRENT)
 class LeaseLocksIT {
 
     private static final Duration LEASE = Duration.ofSeconds(6);

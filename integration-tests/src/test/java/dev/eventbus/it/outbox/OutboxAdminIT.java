@@ -42,10 +42,13 @@ import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.common.config.ConfigResource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.postgresql.ds.PGSimpleDataSource;
 
 /** What a person does with an outbox, and what a relay tells a person, on real servers. */
 @ExtendWith(ServersExtension.class)
+@Execution(ExecutionMode.CONCURRENT)
 class OutboxAdminIT {
 
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";
