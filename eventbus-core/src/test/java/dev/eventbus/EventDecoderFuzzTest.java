@@ -20,6 +20,8 @@ import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -28,6 +30,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * size of the record allows. And whatever the event: what is written is read.
  */
 @Timeout(120)
+@Execution(ExecutionMode.CONCURRENT)
 class EventDecoderFuzzTest {
 
     private static final long SEED = 20_261_121;

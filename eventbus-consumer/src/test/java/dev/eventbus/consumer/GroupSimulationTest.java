@@ -24,6 +24,8 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.slf4j.LoggerFactory;
 
 /**
@@ -32,6 +34,7 @@ import org.slf4j.LoggerFactory;
  * of a hand-over of another, and a member may die in the middle of its own. The invariants I1 to I5, I7 and I8 are judged from what
  * has truly happened.
  */
+@Execution(ExecutionMode.CONCURRENT)
 class GroupSimulationTest {
 
     private static final Logger LOG = (Logger) LoggerFactory.getLogger("dev.eventbus.consumer");

@@ -28,11 +28,14 @@ import org.apache.kafka.clients.producer.Producer;
 import org.h2.jdbcx.JdbcDataSource;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /**
  * A process that dies before or after any of its calls to the database, the dead-letter topic and the group's offsets, while an event
  * is failing for the last time; its successor reads everything again, and what the event depends on has recovered.
  */
+@Execution(ExecutionMode.CONCURRENT)
 class InboxCrashPointsTest {
 
     private static final Set<String> EDGES = Set.of("prepareStatement", "commit", "send", "commitSync", "commitAsync");

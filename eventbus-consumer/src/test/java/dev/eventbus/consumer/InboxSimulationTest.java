@@ -28,6 +28,8 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.slf4j.LoggerFactory;
 
 /**
@@ -36,6 +38,7 @@ import org.slf4j.LoggerFactory;
  * Handlers fail as chance has it, so what has died would often succeed when it is read again. What has truly happened is told by the
  * database and by the letters that Kafka has.
  */
+@Execution(ExecutionMode.CONCURRENT)
 class InboxSimulationTest {
 
     private static final Logger LOG = (Logger) LoggerFactory.getLogger("dev.eventbus.consumer");

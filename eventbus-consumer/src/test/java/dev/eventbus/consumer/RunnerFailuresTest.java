@@ -21,8 +21,11 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** What becomes of failures, stepped round by round in virtual time. */
+@Execution(ExecutionMode.CONCURRENT)
 class RunnerFailuresTest extends SteppedRunner {
 
     @Test

@@ -19,8 +19,11 @@ import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.UnknownServerException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** One topic in trouble, and what the others notice of it. */
+@Execution(ExecutionMode.CONCURRENT)
 class RelayTopicsTest {
 
     private final TestDatabase database = new TestDatabase();

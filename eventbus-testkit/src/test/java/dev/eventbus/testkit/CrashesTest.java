@@ -19,8 +19,11 @@ import javax.sql.DataSource;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** What is there after a runner has crashed at a point, and what its successor makes of it. */
+@Execution(ExecutionMode.CONCURRENT)
 class CrashesTest {
 
     private static final String GROUP = "ledger";

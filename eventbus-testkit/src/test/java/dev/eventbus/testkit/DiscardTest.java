@@ -19,8 +19,11 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** What a person gives up: whatever a key waits for, fenced against the runner that handles it, and told why where nothing is. */
+@Execution(ExecutionMode.CONCURRENT)
 class DiscardTest extends RedriveStage {
 
     @AfterEach

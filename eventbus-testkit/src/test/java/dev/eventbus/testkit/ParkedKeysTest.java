@@ -45,8 +45,11 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Parked keys, in virtual time and H2: their events wait in order, and nobody else does. */
+@Execution(ExecutionMode.CONCURRENT)
 class ParkedKeysTest {
 
     record Booking(String user, int n) {}

@@ -22,8 +22,11 @@ import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Letters that cannot go the straight way, and runs that are cut short: told, counted, and never in the way of others. */
+@Execution(ExecutionMode.CONCURRENT)
 class RedriveLimitsTest extends RedriveStage {
 
     // ---- refused by the database

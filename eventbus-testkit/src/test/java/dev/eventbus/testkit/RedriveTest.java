@@ -32,8 +32,11 @@ import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Redrives, in virtual time and H2. */
+@Execution(ExecutionMode.CONCURRENT)
 class RedriveTest extends RedriveStage {
 
     @Test

@@ -23,8 +23,11 @@ import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Interleavings that a seed decides. */
+@Execution(ExecutionMode.CONCURRENT)
 class SeededBusTest {
 
     private static final String GROUP = "calculator";
