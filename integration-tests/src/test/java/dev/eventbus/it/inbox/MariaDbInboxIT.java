@@ -158,6 +158,7 @@ class MariaDbInboxIT {
                 run(other, "UPDATE crossing SET n = 1 WHERE id > 1"); // so much that it is not the victim
                 assertThatThrownBy(() -> inbox().runAll(List.of(mark("a"), mark("b")), (lender, results) -> {
                             lender.lend(transaction -> {
+                                run(transaction, "SET innodb_lock_wait_timeout = 3"); // so long waits what comes behind
                                 run(transaction, "UPDATE crossing SET n = 2 WHERE id = 1");
                                 Future<?> crosses = others().submit(() -> {
                                     run(other, "UPDATE crossing SET n = 1 WHERE id = 1");

@@ -17,9 +17,11 @@ import java.time.Duration;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 
 @Tag("mariadb")
 @ExtendWith(MariaDbExtension.class)
+@Isolated("sets the time zone of the process")
 class MariaDbOutboxStoreIT extends MariaDbOutboxContract {
 
     private final EmbeddedMariaDb mariaDb;

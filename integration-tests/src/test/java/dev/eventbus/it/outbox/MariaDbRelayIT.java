@@ -29,10 +29,13 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /** Order and no loss from MariaDB to Kafka. */
 @Tag("mariadb")
 @ExtendWith({ServersExtension.class, MariaDbExtension.class})
+@Execution(ExecutionMode.CONCURRENT)
 class MariaDbRelayIT {
 
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";

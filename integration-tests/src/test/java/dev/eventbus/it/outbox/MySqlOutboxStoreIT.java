@@ -9,12 +9,14 @@ import java.util.UUID;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /**
  * On a MySQL that somebody else runs: {@code -Deventbus.mysql.url=jdbc:mysql://host:port/}, {@code eventbus.mysql.user} and
  * {@code eventbus.mysql.password}, of a user who may create databases and set global variables.
  */
 @Tag("mysql")
+@Isolated("sets the time zone of the process")
 class MySqlOutboxStoreIT extends MariaDbOutboxContract {
 
     private final String name = "eventbus_" + UUID.randomUUID().toString().substring(0, 8);
