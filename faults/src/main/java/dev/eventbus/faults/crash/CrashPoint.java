@@ -33,9 +33,12 @@ public final class CrashPoint {
         AFTER_DELETE,
         /** A publisher's row is in its transaction, and the rest is not. */
         PUBLISHED,
-        /** All of a publisher's transaction is done but its commit. */
+        /**
+         * All of a transaction is done but its commit: a publisher's, a person's who unblocks or discards, or the one in which a relay blocks
+         * a key.
+         */
         BEFORE_COMMIT,
-        /** A publisher's transaction is committed and nobody has been told. */
+        /** Such a transaction is committed and nobody has been told. */
         AFTER_COMMIT,
         /** A redriver knows what is parked and has written nothing. */
         REDRIVE_PLANNED,
@@ -43,7 +46,9 @@ public final class CrashPoint {
         REDRIVE_HANDED_OVER,
         /** All of it is done and noted, and nobody has been told. */
         REDRIVE_NOTED,
-        /** A key is to be blocked and its shard is not locked yet. Here the JVM lingers instead, so that its parent can freeze it. */
+        /** The producer has said that a record was refused, and the relay does not know. */
+        REFUSED,
+        /** A key is to be blocked and its shard is not locked yet. */
         BEFORE_BLOCK
     }
 
@@ -58,24 +63,33 @@ public final class CrashPoint {
     /** Longer than a parent takes to freeze it, however busy the machine is; over when it is thawed. */
     private static final Duration LINGERS_FOR = Duration.ofSeconds(5);
 
+    /** What happens there. */
+    private enum End {
+        HALT,
+        /** Until somebody thaws it. */
+        FREEZE,
+        /** One thread only and for a while, so that the parent can freeze all at a moment of its choice. */
+        LINGER
+    }
+
     private final Place place;
     private final AtomicInteger left;
-    private final boolean freezes;
+    private final End end;
 
-    private CrashPoint(Place place, int times, boolean freezes) {
+    private CrashPoint(Place place, int times, End end) {
         this.place = place;
         this.left = new AtomicInteger(times);
-        this.freezes = freezes;
+        this.end = end;
     }
 
     /**
-     * As the system property says, such as {@code AFTER_SEND:10}, at the tenth record, or {@code AFTER_SEND:10:FREEZE}; without it
-     * nowhere.
+     * As the system property says, such as {@code AFTER_SEND:10}, at the tenth record, or {@code AFTER_SEND:10:FREEZE}, or {@code
+     * BEFORE_BLOCK:1:LINGER}; without it nowhere.
      */
     public static CrashPoint ofThisJvm() {
         String[] parts = System.getProperty(PROPERTY, Place.NOWHERE.name()).split(":");
         int times = parts.length == 1 ? 1 : Integer.parseInt(parts[1]);
-        return new CrashPoint(Place.valueOf(parts[0]), times, parts.length == 3);
+        return new CrashPoint(Place.valueOf(parts[0]), times, parts.length == 3 ? End.valueOf(parts[2]) : End.HALT);
     }
 
     /** The caller is at a place; does not return if it is the one. */
@@ -83,13 +97,13 @@ public final class CrashPoint {
         if (here != place || left.decrementAndGet() != 0) {
             return;
         }
-        if (place == Place.BEFORE_BLOCK) {
-            linger();
-        } else if (freezes) {
-            System.out.println(HaltPoint.FREEZES);
-            Signals.send("STOP", ProcessHandle.current().pid());
-        } else {
-            Runtime.getRuntime().halt(AS_BY_SIGKILL);
+        switch (end) {
+            case LINGER -> linger();
+            case FREEZE -> {
+                System.out.println(HaltPoint.FREEZES);
+                Signals.send("STOP", ProcessHandle.current().pid());
+            }
+            case HALT -> Runtime.getRuntime().halt(AS_BY_SIGKILL);
         }
     }
 
@@ -101,7 +115,7 @@ public final class CrashPoint {
         }
     }
 
-    /** A data source whose connections halt at a DELETE of acknowledged rows, or linger at a transaction. */
+    /** A data source whose connections halt at a DELETE of acknowledged rows, or in a transaction. */
     public DataSource in(DataSource real) {
         return Decorator.of(DataSource.class, (method, arguments) -> {
             Object result = method.invoke(real, arguments);
@@ -112,9 +126,16 @@ public final class CrashPoint {
     private Connection in(Connection real) {
         return Decorator.of(Connection.class, (method, arguments) -> {
             if (method.getName().equals("setAutoCommit") && arguments[0].equals(false)) {
-                reached(Place.BEFORE_BLOCK); // the one thing for which a relay begins a transaction
+                reached(Place.BEFORE_BLOCK); // a relay begins one for nothing else, unless its rows are locked
+            }
+            boolean commits = method.getName().equals("commit");
+            if (commits) {
+                reached(Place.BEFORE_COMMIT);
             }
             Object result = method.invoke(real, arguments);
+            if (commits) {
+                reached(Place.AFTER_COMMIT);
+            }
             boolean delete = result instanceof PreparedStatement
                     && String.valueOf(arguments[0]).contains("DELETE FROM \"eventbus_outbox\"");
             return delete ? in((PreparedStatement) result) : result;
@@ -151,9 +172,7 @@ public final class CrashPoint {
             reached(Place.BEFORE_SEND);
             Callback callback = (Callback) arguments[1];
             Callback counting = (metadata, error) -> {
-                if (error == null) {
-                    reached(Place.AFTER_ACK);
-                }
+                reached(error == null ? Place.AFTER_ACK : Place.REFUSED);
                 callback.onCompletion(metadata, error);
             };
             Object result = method.invoke(real, arguments[0], counting);

@@ -31,15 +31,9 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
-import java.util.SplittableRandom;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.IntStream;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.AlterConfigOp;
-import org.apache.kafka.clients.admin.ConfigEntry;
-import org.apache.kafka.common.config.ConfigResource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.parallel.Execution;
@@ -55,36 +49,6 @@ class OutboxAdminIT {
 
     private static Event<AssetUpdated> asset(String id, String user) {
         return Event.of(ASSET_UPDATED, id, Instant.EPOCH, AssetUpdated.amount(user, 1));
-    }
-
-    private static Event<AssetUpdated> large(String id, String user) {
-        StringBuilder ballast = new StringBuilder();
-        new SplittableRandom(1).ints(20_000, 'a', 'z').forEach(letter -> ballast.append((char) letter));
-        return Event.of(
-                ASSET_UPDATED,
-                id,
-                Instant.EPOCH,
-                new AssetUpdated(user, null, null, null, ballast.toString(), null, null, null));
-    }
-
-    /** Sets how large a batch the topic takes. */
-    private static void maxMessageBytes(Scene scene, String topic, int bytes) throws Exception {
-        ConfigResource resource =
-                new ConfigResource(ConfigResource.Type.TOPIC, scene.kafka().physicalTopic(topic));
-        try (Admin admin = scene.kafka().admin()) {
-            admin.incrementalAlterConfigs(Map.of(
-                            resource,
-                            List.of(new AlterConfigOp(
-                                    new ConfigEntry("max.message.bytes", String.valueOf(bytes)),
-                                    AlterConfigOp.OpType.SET))))
-                    .all()
-                    .get();
-            Eventually.holds( // the controller tells the broker a moment later
-                    () -> admin.describeConfigs(List.of(resource)).all().get().values().stream()
-                            .allMatch(config ->
-                                    config.get("max.message.bytes").value().equals(String.valueOf(bytes))),
-                    () -> "it is not set");
-        }
     }
 
     private static List<String> ids(Scene scene, String key) {
@@ -111,12 +75,12 @@ class OutboxAdminIT {
     void a_key_that_the_broker_refused_goes_on_in_order_once_it_is_unblocked(KafkaServer kafka, PostgresServer postgres)
             throws Exception {
         try (Scene scene = Scene.create(kafka, postgres, "asset.events:1")) {
-            maxMessageBytes(scene, "asset.events", 5_000);
+            RecordLimit.set(scene, "asset.events", 5_000);
             OutboxRelay relay = scene.startRelay();
             publish(
                     scene,
                     asset("evt-1", "bob"),
-                    large("too-large", "bob"),
+                    RecordLimit.large("too-large", "bob"),
                     asset("evt-3", "bob"),
                     asset("evt-4", "eve"));
             Eventually.holds(() -> scene.count(PENDING) == 2, relay::health);
@@ -128,7 +92,7 @@ class OutboxAdminIT {
             publish(scene, asset("evt-5", "bob"), asset("evt-6", "eve"));
             Eventually.holds(() -> scene.count(PENDING) == 3, relay::health);
 
-            maxMessageBytes(scene, "asset.events", 100_000);
+            RecordLimit.set(scene, "asset.events", 100_000);
             assertThat(admin(scene).unblock("asset.events", "bob")).isTrue();
             Eventually.holds(() -> scene.count(PENDING) == 0, relay::health);
             assertThat(ids(scene, "bob")).containsExactly("evt-1", "too-large", "evt-3", "evt-5");
@@ -141,7 +105,7 @@ class OutboxAdminIT {
     void a_discarded_event_is_handed_back_and_the_rest_of_its_key_flows(KafkaServer kafka, PostgresServer postgres)
             throws Exception {
         try (Scene scene = Scene.create(kafka, postgres, "asset.events:1")) {
-            maxMessageBytes(scene, "asset.events", 5_000);
+            RecordLimit.set(scene, "asset.events", 5_000);
             OutboxRelay relay = scene.startRelay();
             List<String> heard = new CopyOnWriteArrayList<>();
             OutboxAdmin admin = admin(scene).listener(new RelayListener() {
@@ -150,7 +114,7 @@ class OutboxAdminIT {
                     heard.add(eventId + " " + topic + " " + reason);
                 }
             });
-            publish(scene, large("too-large", "bob"), asset("evt-2", "bob"));
+            publish(scene, RecordLimit.large("too-large", "bob"), asset("evt-2", "bob"));
             Eventually.holds(() -> admin.blocked().size() == 1, relay::health);
             assertThatThrownBy(() -> admin.discard("evt-2", "because"))
                     .isInstanceOf(IllegalStateException.class)
@@ -298,17 +262,17 @@ class OutboxAdminIT {
             KafkaServer kafka, PostgresServer postgres) throws Exception {
         Duration lease = Duration.ofSeconds(2);
         try (Scene scene = Scene.create(kafka, postgres, "asset.events:1")) {
-            maxMessageBytes(scene, "asset.events", 5_000);
-            try (RelayProcess zombie = RelayProcess.startToCrash(scene, lease, "BEFORE_BLOCK");
+            RecordLimit.set(scene, "asset.events", 5_000);
+            try (RelayProcess zombie = RelayProcess.startToCrash(scene, lease, "BEFORE_BLOCK:1:LINGER");
                     OutboxRelay successor = OutboxRelay.builder(scene.outbox(), scene.database(), scene.kafka())
                             .lease(lease)
                             .build()) {
                 Eventually.holds(() -> zombie.owned().size() == Shards.COUNT, () -> zombie);
-                publish(scene, asset("evt-1", "bob"), large("evt-2", "bob"), asset("evt-3", "bob"));
+                publish(scene, asset("evt-1", "bob"), RecordLimit.large("evt-2", "bob"), asset("evt-3", "bob"));
                 Eventually.holds(zombie::lingers, () -> zombie);
                 zombie.freeze();
 
-                maxMessageBytes(scene, "asset.events", 100_000);
+                RecordLimit.set(scene, "asset.events", 100_000);
                 successor.start();
                 Eventually.holds(() -> scene.count(PENDING) == 0, successor::health);
                 Set<Integer> before = zombie.owned();
@@ -362,18 +326,18 @@ class OutboxAdminIT {
         try (Scene scene = Scene.create(kafka, postgres, "asset.events:3")) {
             OutboxRelay relay = scene.startRelay();
             OutboxAdmin admin = admin(scene);
-            maxMessageBytes(scene, "asset.events", 5_000);
+            RecordLimit.set(scene, "asset.events", 5_000);
             for (int round = 0; round < 30; round++) {
                 int now = round;
                 publish(
                         scene,
                         IntStream.range(0, 10)
                                 .mapToObj(i -> now % 10 == 0 && i == 0
-                                        ? large("user-%d:%03d".formatted(i, now), "user-" + i)
+                                        ? RecordLimit.large("user-%d:%03d".formatted(i, now), "user-" + i)
                                         : asset("user-%d:%03d".formatted(i, now), "user-" + i))
                                 .toArray(Event<?>[]::new));
                 if (round == 15) {
-                    maxMessageBytes(scene, "asset.events", 100_000);
+                    RecordLimit.set(scene, "asset.events", 100_000);
                 }
                 admin.unblock("asset.events", "user-0");
             }

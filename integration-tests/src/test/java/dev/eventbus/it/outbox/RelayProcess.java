@@ -143,7 +143,7 @@ public final class RelayProcess implements AutoCloseable {
         return blocked.get();
     }
 
-    /** Whether it has come to {@link CrashPoint.Place#BEFORE_BLOCK}. */
+    /** Whether it has come to a place at which it lingers. */
     boolean lingers() {
         return lingering;
     }

@@ -26,8 +26,6 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.AlterConfigOp;
-import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.ListOffsetsOptions;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -35,7 +33,6 @@ import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.ProducerFencedException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -135,7 +132,7 @@ class StrictRelayIT {
             scene.inTransaction(tx -> scene.outbox().within(tx).publishAll(List.of(events)));
             scene.execute(
                     "UPDATE eventbus_outbox SET payload = (SELECT convert_to(string_agg(md5(i::text), ''), 'UTF8') FROM generate_series(1, 2000) i) WHERE id = 'user-7:10'");
-            lowerLimit(scene, 20_000);
+            RecordLimit.set(scene, "asset.events", 20_000);
             try (Running strict = Running.start(scene)) {
                 Eventually.holds(() -> scene.count(PENDING) == 21, strict.relay()::health);
                 Eventually.holds(
@@ -151,21 +148,6 @@ class StrictRelayIT {
                 scene.inTransaction(tx -> scene.outbox().within(tx).publish(event("user-8", 31)));
                 Eventually.holds(() -> scene.count(PENDING) == 21, strict.relay()::health);
             }
-        }
-    }
-
-    private static void lowerLimit(Scene scene, int bytes) throws Exception {
-        ConfigResource topic =
-                new ConfigResource(ConfigResource.Type.TOPIC, scene.kafka().physicalTopic("asset.events"));
-        AlterConfigOp lower = new AlterConfigOp(
-                new ConfigEntry("max.message.bytes", String.valueOf(bytes)), AlterConfigOp.OpType.SET);
-        try (Admin admin = scene.kafka().admin()) {
-            admin.incrementalAlterConfigs(Map.of(topic, List.of(lower))).all().get();
-            Eventually.holds(
-                    () -> admin.describeConfigs(List.of(topic)).all().get().values().stream()
-                            .allMatch(config ->
-                                    config.get("max.message.bytes").value().equals(String.valueOf(bytes))),
-                    () -> "the limit is the old one");
         }
     }
 
