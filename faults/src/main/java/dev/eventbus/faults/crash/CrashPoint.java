@@ -21,6 +21,8 @@ public final class CrashPoint {
         NOWHERE,
         /** The shards are this relay's and nothing has been read. */
         LEASES_TAKEN,
+        /** A shard is this relay's, in mode STRICT, and whoever had it before is not shut out yet. */
+        BEFORE_SHUT_OUT,
         /** Rows are read; this record was not given to the producer. */
         BEFORE_SEND,
         /** The producer has the record, the broker perhaps. */
@@ -166,6 +168,9 @@ public final class CrashPoint {
 
     private Producer<?, ?> in(Producer<?, ?> real) {
         return Decorator.of(Producer.class, (method, arguments) -> {
+            if (method.getName().equals("initTransactions")) {
+                reached(Place.BEFORE_SHUT_OUT);
+            }
             if (!method.getName().equals("send") || arguments.length != 2) {
                 return method.invoke(real, arguments);
             }
