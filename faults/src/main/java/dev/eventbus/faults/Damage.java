@@ -10,6 +10,7 @@ import dev.eventbus.faults.wire.LoopbackProxy.Way;
 import dev.eventbus.faults.wire.PostgresWire;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.concurrent.Callable;
@@ -93,7 +94,9 @@ final class Damage {
             case ACLS -> {
                 return cluster.revoke(fault);
             }
-            case DATABASE -> database(fault);
+            case DATABASE -> {
+                return database(fault);
+            }
             case NETWORK_TO_BROKER -> {
                 return networkToBroker(fault, servers.toBroker(1 + fault.target()));
             }
@@ -104,7 +107,7 @@ final class Damage {
                 return networkToDatabase(fault, servers.toDatabase(Role.values()[fault.target()]));
             }
         }
-        return true;
+        throw new IllegalArgumentException("nothing is done to " + fault.kind().on);
     }
 
     private boolean process(Fault fault, Fleet.Instance instance) throws Exception {
@@ -153,12 +156,36 @@ final class Damage {
         }
     }
 
-    private void database(Fault fault) throws Exception {
+    /** Returns whether there was a session, and the server that ends all others then serves again. */
+    private boolean killBackend() throws Exception {
+        try (Connection connection = servers.connect();
+                PreparedStatement any = connection.prepareStatement(WorkloadSql.anyBackend())) {
+            any.setString(1, "postgres");
+            try (ResultSet row = any.executeQuery()) {
+                boolean killed = row.next()
+                        && ProcessHandle.of(row.getLong(1))
+                                .map(ProcessHandle::destroyForcibly)
+                                .orElse(false);
+                if (!killed) { // there is none, or it has just ended
+                    return false;
+                }
+            }
+            await(DATABASE_STOPS_WITHIN, () -> !connection.isValid(1));
+        }
+        Comeback.of("the database", new Database(servers), Comeback.WITHIN);
+        return true;
+    }
+
+    private boolean database(Fault fault) throws Exception {
         switch (fault.kind()) {
             case TERMINATE_SESSIONS -> terminateSessions(fault.dice());
+            case KILL_BACKEND -> {
+                return killBackend();
+            }
             case FREEZE_DATABASE -> lasting(fault, servers.postgres()::pause, servers.postgres()::resume);
             default -> stopDatabase(fault);
         }
+        return true;
     }
 
     private void stopDatabase(Fault fault) throws Exception {

@@ -23,6 +23,8 @@ enum FaultKind {
     KILL_REDRIVER(2, On.REDRIVER, 200, 3_000),
     FREEZE_REDRIVER(2, On.REDRIVER, 500, 5_000),
     TERMINATE_SESSIONS(5, On.DATABASE, 0, 0),
+    /** The process of one session, after which the server ends all and recovers. */
+    KILL_BACKEND(2, On.DATABASE, 0, 0),
     STOP_DATABASE(2, On.DATABASE, 100, 2_000),
     FREEZE_DATABASE(2, On.DATABASE, 500, 5_000),
     KILL_BROKER(3, On.BROKERS, 500, 4_000),

@@ -149,4 +149,13 @@ final class WorkloadSql {
                 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = ? AND random() * 100 < ?
                 """;
     }
+
+    /** Parameter: database. Result: the process of one of its sessions, or none. */
+    static String anyBackend() {
+        return """
+                SELECT pid FROM pg_stat_activity
+                WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = ?
+                ORDER BY random() LIMIT 1
+                """;
+    }
 }
