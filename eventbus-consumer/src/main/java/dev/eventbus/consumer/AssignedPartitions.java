@@ -148,6 +148,11 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         partition.stoppedBecause(why);
     }
 
+    /** Whether one of those that this runner has now is stopped. */
+    boolean isAnyStopped() {
+        return current.values().stream().anyMatch(partition -> partition.stoppedBecause() != null);
+    }
+
     /**
      * What was to be read next is gone.
      *

@@ -208,6 +208,7 @@ final class BatchCall implements LaneWorkers.Work {
 
         @Override
         public List<Progress> advance() {
+            HandlerCall.startAfresh();
             ParkedKeys keys = router.parkedKeys();
             try (AtWork.Step ignored = call.atWork(members.get(0).record)) {
                 return keys == null

@@ -13,6 +13,7 @@ import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.DrainLoop;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.Fatal;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.internal.NamedThreads;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
@@ -22,9 +23,6 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
@@ -54,7 +52,6 @@ import org.slf4j.LoggerFactory;
 public final class ConsumerRunner implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(ConsumerRunner.class);
-    private static final Duration IDLE_THREAD_LIVES = Duration.ofSeconds(60);
 
     private enum State {
         NEW,
@@ -275,14 +272,7 @@ public final class ConsumerRunner implements AutoCloseable {
             return yours;
         }
         int threads = settings.concurrency() + (settings.routes().inbox() == null ? 0 : DrainLoop.MOST_AT_ONCE);
-        ThreadPoolExecutor ours = new ThreadPoolExecutor(
-                threads,
-                threads,
-                IDLE_THREAD_LIVES.toSeconds(),
-                TimeUnit.SECONDS,
-                new LinkedBlockingQueue<>(),
-                new NamedThreads("handler " + settings.group()));
-        ours.allowCoreThreadTimeOut(true);
+        ExecutorService ours = NamedThreads.pool("handler " + settings.group(), threads);
         pool = ours;
         return ours;
     }
@@ -306,7 +296,7 @@ public final class ConsumerRunner implements AutoCloseable {
                                         .formatted(settings.concurrency() + DrainLoop.MOST_AT_ONCE + 2));
     }
 
-    /** Keeps what a listener throws away from the engine. */
+    /** Keeps what a listener throws away from the engine, and what it does to its thread's interrupt flag. */
     static final class GuardedListener implements RunnerListener {
 
         private final RunnerListener guarded;
@@ -386,7 +376,7 @@ public final class ConsumerRunner implements AutoCloseable {
         }
 
         private static void tell(Runnable what) {
-            try {
+            try (InterruptFlag ignored = InterruptFlag.kept()) {
                 what.run();
             } catch (Throwable e) {
                 Fatal.rethrow(e);

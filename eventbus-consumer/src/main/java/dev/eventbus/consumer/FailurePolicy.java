@@ -7,6 +7,7 @@ import dev.eventbus.consumer.internal.Backoff;
 import dev.eventbus.consumer.internal.CrashWatch;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.internal.Fatal;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.internal.SqlFaults;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.SQLException;
@@ -244,7 +245,7 @@ final class FailurePolicy {
 
     /** A classifier that fails has no opinion; its failure is kept with the handler's. */
     private FailureKind saidByUser(Throwable failure) {
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) {
             FailureKind said = classify.apply(failure);
             return said == null ? FailureKind.RETRY : said;
         } catch (Throwable e) {
@@ -284,7 +285,7 @@ final class FailurePolicy {
 
     /** Null if the predicate throws, as one does that looks into a message where there is none; what it threw is kept with the failure. */
     private @Nullable Boolean asked(Throwable cause, @Nullable Throwable failure) {
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) {
             return retry.getExceptionPredicate().test(cause);
         } catch (Throwable e) {
             Fatal.rethrow(e);

@@ -19,6 +19,7 @@ import dev.eventbus.consumer.internal.HandlerMdc;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.internal.Fatal;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -69,6 +70,7 @@ final class HandlerCall implements LaneWorkers.Work {
 
     @Override
     public Progress advance(InFlight record) {
+        startAfresh();
         try (AtWork.Step ignored = atWork(record)) {
             return watched(record);
         }
@@ -274,8 +276,10 @@ final class HandlerCall implements LaneWorkers.Work {
         Event<?> event = record.event();
         if (event == null) {
             String topic = kafka.logicalTopic(record.record().topic());
-            event = routes.decode(
-                    record.record(), type -> listener.doubledKeys(type, new Delivered(group, topic, record)));
+            try (InterruptFlag ignored = InterruptFlag.kept()) { // a codec is the user's
+                event = routes.decode(
+                        record.record(), type -> listener.doubledKeys(type, new Delivered(group, topic, record)));
+            }
             record.event(event);
         }
         return event;
@@ -360,6 +364,11 @@ final class HandlerCall implements LaneWorkers.Work {
     @SuppressWarnings("unchecked") // a route's handler takes the payload class that the decoder has bound
     static Event<Object> asHandled(Event<?> event) {
         return (Event<Object>) event;
+    }
+
+    /** Before a worker begins something: an interrupt that somebody has left behind is none of a record's. */
+    static void startAfresh() {
+        Thread.interrupted();
     }
 
     void inUserCode(@Nullable Event<?> event, Delivered delivery, UserCode code) throws Exception {

@@ -148,6 +148,7 @@ final class Parking {
     }
 
     private Came begin(ParkedKey key, ParkedEvent event) throws SQLException {
+        HandlerCall.startAfresh();
         remember(event, event.record());
         try {
             return DeadAgain.isLetterDue(key, event) ? sendLetter(key, event, null) : run(key, event);

@@ -180,10 +180,11 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     /** The last thing: commits what has ended, leaves the group, closes what was opened. */
     void end() {
+        boolean asked = closing;
         try {
             leave();
         } finally {
-            health = fatal == null ? RunnerHealth.of(Status.STOPPED) : RunnerHealth.of(fatal);
+            health = RunnerHealth.ended(fatal, asked);
             settings.listener().observed(health);
         }
     }
@@ -367,9 +368,7 @@ final class PollLoop implements AssignedPartitions.Loop {
         }
         healthDue = now.plus(HEALTH_PERIOD);
         List<String> problems = problems();
-        Status status = fatal != null
-                        || source.isReplaced()
-                        || assigned.all().stream().anyMatch(p -> p.stoppedBecause() != null)
+        Status status = fatal != null || source.isReplaced() || assigned.isAnyStopped()
                 ? Status.DOWN
                 : closing ? Status.STOPPING : problems.isEmpty() ? Status.UP : Status.DEGRADED;
         health = new RunnerHealth(

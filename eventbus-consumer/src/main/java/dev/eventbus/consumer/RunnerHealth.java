@@ -45,6 +45,9 @@ public record RunnerHealth(
 
     static final Parked NOTHING_PARKED = new Parked(0, 0);
 
+    private static final String INTERRUPTED =
+            "the runner's thread was interrupted by somebody else's code, and has ended: nothing more is read; close this runner and build a new one";
+
     private static final String BUG = "the last round failed with";
 
     /**
@@ -113,6 +116,20 @@ public record RunnerHealth(
     /** Of a runner whose JVM has failed. */
     static RunnerHealth of(VirtualMachineError broken) {
         return new RunnerHealth(Status.DOWN, List.of(text(broken)), List.of(), 0, 0, null, NOTHING_PARKED);
+    }
+
+    /**
+     * Of a runner whose thread ends.
+     *
+     * @param fatal null if the JVM is well
+     * @param asked whether it was closed, or else its thread was interrupted
+     */
+    static RunnerHealth ended(@Nullable VirtualMachineError fatal, boolean asked) {
+        return fatal != null
+                ? of(fatal)
+                : asked
+                        ? of(Status.STOPPED)
+                        : new RunnerHealth(Status.DOWN, List.of(INTERRUPTED), List.of(), 0, 0, null, NOTHING_PARKED);
     }
 
     static String text(VirtualMachineError broken) {

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>Called on the runner's own threads, several at a time: be thread-safe and quick. What a listener throws is logged and
- * changes nothing. A repeat after a crash is heard again.
+ * changes nothing, nor does an interrupt flag that it leaves set. A repeat after a crash is heard again.
  */
 public interface RunnerListener {
 

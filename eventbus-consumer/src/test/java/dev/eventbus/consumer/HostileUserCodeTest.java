@@ -3,9 +3,12 @@ package dev.eventbus.consumer;
 import static dev.eventbus.consumer.MockKafka.ASSET;
 import static dev.eventbus.consumer.MockKafka.LETTERS;
 import static dev.eventbus.consumer.MockKafka.P0;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.eventbus.Codec;
+import dev.eventbus.EventType;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import io.github.resilience4j.retry.RetryConfig;
 import java.time.Duration;
@@ -22,6 +25,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
+import org.apache.kafka.common.errors.InterruptException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -286,6 +290,143 @@ class HostileUserCodeTest extends SteppedRunner {
         } finally {
             runner.close(Duration.ofSeconds(5));
             threads.shutdownNow();
+        }
+    }
+
+    /** As a listener does that waits for an answer: it restores a flag that nobody has set. */
+    @Test
+    void what_is_not_ours_leaves_no_interrupt_behind() {
+        List<String> interrupted = new CopyOnWriteArrayList<>();
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .on(
+                        EventType.of("NOTE", String.class, Codec.<String>reading((topic, bytes) -> {
+                                    note(interrupted, "codec");
+                                    return new String(bytes, UTF_8);
+                                }))
+                                .topic(MockKafka.TOPIC)
+                                .key(text -> text),
+                        (event, delivery) -> {
+                            note(interrupted, "handler");
+                            handled.add(event.payload());
+                            if (delivery.attempt() < 3) {
+                                throw new IllegalStateException("no luck");
+                            }
+                        })
+                .retry(RetryConfig.custom()
+                        .maxAttempts(3)
+                        .intervalFunction(attempt -> {
+                            note(interrupted, "interval");
+                            return 100L;
+                        })
+                        .retryOnException(e -> {
+                            note(interrupted, "predicate");
+                            return true;
+                        })
+                        .build())
+                .classify(e -> {
+                    note(interrupted, "classifier");
+                    return FailureKind.RETRY;
+                })
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .listener(new RunnerListener() {
+                    @Override
+                    public void handled(String eventType, Delivery delivery, Duration took) {
+                        note(interrupted, "handled");
+                        throw new IllegalStateException("a listener's");
+                    }
+
+                    @Override
+                    public void retried(String eventType, Delivery delivery, Throwable cause, Duration delay) {
+                        note(interrupted, "retried");
+                    }
+
+                    @Override
+                    public void rebalanced(int assigned, int revoked, int lost) {
+                        note(interrupted, "rebalanced");
+                    }
+
+                    @Override
+                    public void observed(RunnerHealth health) {
+                        note(interrupted, "observed");
+                    }
+                })
+                .build();
+        kafka.assign(P0);
+        runner.runOnce();
+        assertThat(Thread.currentThread().isInterrupted()).isFalse();
+        kafka.record(P0, "alice", "a1");
+        kafka.record(P0, "bob", "b1");
+        settle(runner);
+        jump(runner);
+        jump(runner);
+        assertThat(handled).hasSize(6).contains("a1", "b1");
+        assertThat(interrupted).isEmpty();
+        assertThat(Thread.currentThread().isInterrupted()).isFalse();
+        assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    /** Notes who begins with the flag set, and leaves it so. */
+    private static void note(List<? super String> interrupted, String who) {
+        if (Thread.currentThread().isInterrupted()) {
+            interrupted.add(who);
+        }
+        Thread.currentThread().interrupt();
+    }
+
+    @Test
+    void an_executor_that_leaves_the_flag_set_does_not_reach_the_poll() {
+        MockKafka real = MockKafka.create().ticking();
+        ExecutorService pool = Executors.newFixedThreadPool(2);
+        List<Boolean> flags = new CopyOnWriteArrayList<>();
+        ConsumerRunner runner = ConsumerRunner.builder(real, "g")
+                .on(ASSET, (event, delivery) -> handled.add(event.id()))
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .executor(task -> {
+                    pool.execute(task);
+                    Thread.currentThread().interrupt();
+                })
+                .build();
+        try {
+            real.assign(P0);
+            runner.start();
+            real.event(P0, "alice", "a1");
+            await(() -> real.committed(P0) == 1);
+            real.consumer.schedulePollTask(
+                    () -> flags.add(Thread.currentThread().isInterrupted()));
+            await(() -> !flags.isEmpty());
+            assertThat(flags).containsExactly(false);
+        } finally {
+            runner.close(Duration.ofSeconds(5));
+            pool.shutdownNow();
+        }
+    }
+
+    @Test
+    void a_runner_whose_thread_was_interrupted_is_down_and_not_closed() {
+        MockKafka real = MockKafka.create().ticking();
+        List<RunnerHealth> observed = new CopyOnWriteArrayList<>();
+        ConsumerRunner runner = runner(real)
+                .listener(new RunnerListener() {
+                    @Override
+                    public void observed(RunnerHealth health) {
+                        observed.add(health);
+                    }
+                })
+                .build();
+        try {
+            real.consumer.schedulePollTask(() -> {
+                Thread.currentThread().interrupt();
+                throw new InterruptException("as a client does");
+            });
+            runner.start();
+            await(() -> runner.health().status() == Status.DOWN);
+            assertThat(runner.health().problems())
+                    .singleElement()
+                    .asString()
+                    .contains("interrupted", "build a new one");
+            assertThat(observed.get(observed.size() - 1).status()).isEqualTo(Status.DOWN);
+        } finally {
+            runner.close(Duration.ofSeconds(5));
         }
     }
 

@@ -184,7 +184,7 @@ public final class RunLoop {
             }
             woken = false;
         } catch (InterruptedException e) {
-            LOG.info("{} was interrupted and stops", name);
+            LOG.warn("{} ends: its thread was interrupted", name);
             state = State.STOPPING;
         } finally {
             lock.unlock();

@@ -1,6 +1,7 @@
 package dev.eventbus.outbox;
 
 import dev.eventbus.internal.Fatal;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.outbox.sql.OutboxRow;
 import java.time.Duration;
 import java.time.Instant;
@@ -11,7 +12,7 @@ import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Tells the listener, and keeps what it throws away from the relay. One thread only. */
+/** Tells the listener, and keeps what it throws away from the relay, and what it does to its thread's interrupt flag. One thread only. */
 final class RelayEvents {
 
     private static final Logger LOG = LoggerFactory.getLogger(RelayEvents.class);
@@ -103,7 +104,7 @@ final class RelayEvents {
     }
 
     private void tell(Consumer<RelayListener> event) {
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) {
             event.accept(listener);
         } catch (RuntimeException | Error e) {
             Fatal.rethrow(e);

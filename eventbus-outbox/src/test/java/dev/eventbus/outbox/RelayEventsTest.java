@@ -40,6 +40,19 @@ class RelayEventsTest {
     }
 
     @Test
+    void a_listener_that_leaves_the_interrupt_flag_set_does_not_end_the_relay() {
+        RelayEvents events = new RelayEvents(new RelayListener() {
+            @Override
+            public void relayed(int relayed) {
+                Thread.currentThread().interrupt();
+                throw new IllegalStateException("on purpose");
+            }
+        });
+        events.relayed(1);
+        assertThat(Thread.interrupted()).isFalse();
+    }
+
+    @Test
     void a_listener_that_does_not_fit_its_library_keeps_no_event_from_being_told_once_and_deleted() {
         TestDatabase database = new TestDatabase();
         FakeKafka kafka = new FakeKafka();

@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
@@ -138,7 +139,7 @@ public final class InboxPurge {
     }
 
     private Duration pass() {
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) { // the database's driver and transactions are the user's
             runOnce();
         } catch (SQLException e) {
             LOG.warn("{}: {}", reads.group(), refusal(e));

@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.internal;
 
 import dev.eventbus.internal.Fatal;
+import dev.eventbus.internal.InterruptFlag;
 import io.github.resilience4j.core.IntervalBiFunction;
 import io.github.resilience4j.core.functions.Either;
 import io.github.resilience4j.retry.RetryConfig;
@@ -45,7 +46,7 @@ public final class Backoff {
     /** The policy's delay after the given attempt (1 for the first), within 0 and the cap; our own if the policy fails. */
     public Duration afterAttempt(int attempt, Throwable cause) {
         Long millis;
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) {
             millis = interval.apply(attempt, Either.left(cause));
         } catch (Throwable e) {
             Fatal.rethrow(e);
@@ -87,7 +88,7 @@ public final class Backoff {
 
     /** One that knows exceptions of its own only says nothing of another. */
     private long asked(int attempt, Throwable cause) {
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) {
             Long millis = interval.apply(attempt, Either.left(cause));
             return millis == null ? 0 : millis;
         } catch (Throwable e) {

@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.internal;
 
 import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -216,10 +217,12 @@ public final class DrainLoop {
     /** A turn that has ended in between only makes room for what was found last. */
     private Duration look() {
         LookTimes.Look look = times.begin();
-        if (look == LookTimes.Look.NONE) {
-            turns.fill();
-        } else {
-            drainDue(look == LookTimes.Look.ALL);
+        try (InterruptFlag ignored = InterruptFlag.kept()) { // the database's driver and transactions are the user's
+            if (look == LookTimes.Look.NONE) {
+                turns.fill();
+            } else {
+                drainDue(look == LookTimes.Look.ALL);
+            }
         }
         return times.ended(look);
     }

@@ -4,6 +4,7 @@ import dev.eventbus.consumer.internal.DrainLoop.Lent;
 import dev.eventbus.consumer.internal.DrainLoop.Turn;
 import dev.eventbus.consumer.internal.DrainLoop.Work;
 import dev.eventbus.consumer.parking.ParkedKey;
+import dev.eventbus.internal.InterruptFlag;
 import java.nio.ByteBuffer;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -172,7 +173,7 @@ final class DrainTurns {
     /** To the user's executor, which may refuse a turn, drop it or begin it late. */
     private boolean submit(Taken mine) {
         Executor executor = Objects.requireNonNull(lent.executor());
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) {
             executor.execute(() -> turn(mine));
             refusedSince = null;
             return true;

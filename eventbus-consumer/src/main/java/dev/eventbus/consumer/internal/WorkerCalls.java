@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.internal;
 
+import dev.eventbus.internal.InterruptFlag;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -69,7 +70,7 @@ public final class WorkerCalls {
             return;
         }
         waiting.incrementAndGet();
-        try {
+        try (InterruptFlag ignored = InterruptFlag.kept()) {
             executor.execute(this::run);
             refusal = null;
         } catch (RuntimeException | Error e) { // it is the user's: it may throw anything
