@@ -152,11 +152,18 @@ public final class ConsumerRunner implements AutoCloseable {
      * Takes nothing more, waits for running handlers, commits what has ended and leaves the group. For a fifth of the limit at most
      * it still starts what was read before an event that has ended, so that the next owner need not repeat that one. What still
      * runs when three fifths are over is interrupted, and has not failed: the next owner repeats it. A second call waits for the first.
+     * A thread that was interrupted before closes in order all the same; an interrupt that comes meanwhile ends the waiting.
      *
      * @param limit for all of it
      */
     public void close(Duration limit) {
         Duration within = Checks.atMostAYear(Checks.positive("limit", limit));
+        try (InterruptFlag ignored = InterruptFlag.putOff()) {
+            closeWithin(within);
+        }
+    }
+
+    private void closeWithin(Duration within) {
         PollLoop loop;
         RunLoop runs;
         ExecutorService own;
@@ -212,7 +219,10 @@ public final class ConsumerRunner implements AutoCloseable {
         }
         runs.stop();
         if (!runs.isLoopThread() && !runs.awaitStopped(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
-            LOG.warn("runner {} has not ended within {}; it ends when Kafka's client lets it", settings.group(), limit);
+            LOG.warn(
+                    "{} has not ended {}; it ends when Kafka's client lets it",
+                    this,
+                    Thread.currentThread().isInterrupted() ? "when its close was interrupted" : "within " + limit);
         }
         if (own != null) {
             own.shutdown();

@@ -338,6 +338,29 @@ class RebalanceTest {
         assertThat(kafka.committed(P1)).isEqualTo(1);
     }
 
+    /** As one that a pool has given up closes what it has opened. */
+    @Test
+    void a_thread_that_was_interrupted_before_closes_in_order_all_the_same() throws Exception {
+        gate("a1");
+        start();
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+        AtomicBoolean stillInterrupted = new AtomicBoolean();
+        Thread closer = new Thread(() -> {
+            Thread.currentThread().interrupt();
+            runner.close(Duration.ofSeconds(20));
+            stillInterrupted.set(Thread.currentThread().isInterrupted());
+        });
+        closer.start();
+        await(() -> closer.getState() == Thread.State.TIMED_WAITING || !closer.isAlive());
+        open("a1");
+        closer.join(20_000);
+        assertThat(ended).containsExactly("a1");
+        assertThat(kafka.committed(P0)).isEqualTo(1);
+        assertThat(runner.health().status()).isEqualTo(Status.STOPPED);
+        assertThat(stillInterrupted).isTrue();
+    }
+
     @Test
     void a_handler_that_is_interrupted_at_close_has_not_failed() throws Exception {
         gate("a1");

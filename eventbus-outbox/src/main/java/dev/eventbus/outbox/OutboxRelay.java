@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import dev.eventbus.ErrorCode;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.internal.LeaseWatch;
 import dev.eventbus.topics.KafkaCluster;
@@ -226,12 +227,18 @@ public final class OutboxRelay implements AutoCloseable {
     /**
      * Ends: reads and sends no more, awaits what is on its way, deletes what Kafka has, gives the leases back so that another relay
      * takes over at once, and closes its producer and connection. Says in the log what was left. Any thread; a second call
-     * waits for the first.
+     * waits for the first. A thread that was interrupted before closes in order all the same, and finds its flag set afterwards.
      *
      * @param limit for all of it; what is not answered by then, or before the leases run out, is sent again by the next relay
      */
     public void close(Duration limit) {
         Duration within = Checks.atMostAYear(limit);
+        try (InterruptFlag ignored = InterruptFlag.putOff()) {
+            closeWithin(within);
+        }
+    }
+
+    private void closeWithin(Duration within) {
         if (!closed.compareAndSet(false, true)) {
             if (started.get() && !loop.isLoopThread()) {
                 loop.awaitStopped(within);
@@ -254,7 +261,9 @@ public final class OutboxRelay implements AutoCloseable {
             }
         }
         if (!ended) {
-            LOG.warn("The relay has not ended within {}; it ends by itself once its database answers.", within);
+            LOG.warn(
+                    "The relay has not ended {}; it ends by itself once its database answers.",
+                    Thread.currentThread().isInterrupted() ? "when its close was interrupted" : "within " + within);
         }
     }
 

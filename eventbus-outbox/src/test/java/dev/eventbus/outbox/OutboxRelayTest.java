@@ -376,6 +376,20 @@ class OutboxRelayTest {
     }
 
     @Test
+    void a_thread_that_was_interrupted_before_closes_in_order_all_the_same() {
+        relay.start();
+        database.publish(event("evt-1", "bob"));
+        Eventually.isTrue(() -> kafka.log.size() == 1);
+        Thread.currentThread().interrupt();
+        relay.close();
+        assertThat(Thread.interrupted()).isTrue();
+        assertThat(database.strings("SELECT COUNT(owner) FROM \"eventbus_relay_lease\""))
+                .as("given back by the time that it returns")
+                .containsExactly("0");
+        assertThat(database.ids()).isEmpty();
+    }
+
+    @Test
     void close_keeps_its_limit_when_kafka_does_not_answer() {
         kafka.answer = FakeKafka.Answer.HOLD;
         relay.start();

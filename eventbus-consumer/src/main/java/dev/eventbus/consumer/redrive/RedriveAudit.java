@@ -5,6 +5,7 @@ import dev.eventbus.consumer.inbox.ParkingStore;
 import dev.eventbus.consumer.parking.RedriveSql;
 import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.InterruptFlag;
 import java.sql.PreparedStatement;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
@@ -68,14 +69,9 @@ final class RedriveAudit {
     RedriveResult end(Tally tally, long planned, String state) {
         RedriveResult result = tally.result(id, planned);
         LOG.info("{} {}: {}", id, state, result);
-        boolean interrupted = Thread.interrupted();
-        try {
+        try (InterruptFlag ignored = InterruptFlag.putOff()) {
             if (parking != null) {
                 note(parking, result, state);
-            }
-        } finally {
-            if (interrupted) {
-                Thread.currentThread().interrupt();
             }
         }
         return result;

@@ -1,6 +1,7 @@
 package dev.eventbus.outbox.metrics;
 
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.Outbox;
 import dev.eventbus.outbox.OutboxAdmin;
@@ -286,7 +287,9 @@ public final class OutboxMetrics implements RelayListener, AutoCloseable {
     public void close() {
         loop.stop();
         if (!loop.isLoopThread()) {
-            loop.awaitStopped(Duration.ofSeconds(2));
+            try (InterruptFlag ignored = InterruptFlag.putOff()) {
+                loop.awaitStopped(Duration.ofSeconds(2));
+            }
         }
         synchronized (this) {
             closed = true;
