@@ -117,13 +117,21 @@ record Found(
         return standing() == Standing.READY;
     }
 
+    /** What letters without their values, which tell their event from no other of its id, have in common with the whole ones of it. */
+    static String anyOfId(String identity) {
+        return identity.substring(0, identity.lastIndexOf(' ') + 1);
+    }
+
     /** What tells this event from others; two of one id and different payloads are two. */
     String identity() {
         return mark.eventId() + ' ' + KeyHash.of(mark.payloadHash());
     }
 
-    /** Which of two letters of one event counts: the one of the later round. */
-    boolean isNewerThan(Found other) {
+    /** Which of two letters of one event counts: one that is whole, since it alone can be redriven; else that of the later round. */
+    boolean countsBefore(Found other) {
+        if ((omitted == null) != (other.omitted == null)) {
+            return omitted == null;
+        }
         int rounds = Integer.compare(origin().redrives(), other.origin().redrives());
         int order = rounds != 0
                 ? rounds

@@ -116,7 +116,7 @@ final class Planning {
     private boolean takeRounds(ConsumerRecord<byte[], byte[]> record) {
         Found found = Found.of(record, source.group());
         if (found != null) {
-            rounds.readAgain(found, byIdentity.keySet());
+            rounds.readAgain(found);
         }
         return true;
     }
@@ -134,7 +134,7 @@ final class Planning {
         Found known = byIdentity.get(found.identity());
         if (known != null) {
             copies++;
-            byIdentity.put(found.identity(), (found.isNewerThan(known) ? found : known).firstSeenAs(known));
+            byIdentity.put(found.identity(), (found.countsBefore(known) ? found : known).firstSeenAs(known));
         } else if (haveRoom()) {
             byIdentity.put(found.identity(), found);
         } else {

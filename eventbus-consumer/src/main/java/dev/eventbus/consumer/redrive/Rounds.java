@@ -1,11 +1,13 @@
 package dev.eventbus.consumer.redrive;
 
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 
 /**
- * How often events were redriven of which any letter says so, selected or not. Of those that are not listed only so many are
+ * How often events were redriven of which any letter says so, selected or not. A letter without its value says so of every event of its
+ * id. Of those that are not listed only so many are
  * remembered; when that is not enough, the letters must be read a second time, and then only listed events count. One thread.
  */
 final class Rounds {
@@ -13,6 +15,9 @@ final class Rounds {
     private final int most;
     private final Map<String, Integer> byIdentity = new HashMap<>();
     private boolean complete = true;
+
+    /** What is still counted in the second reading. */
+    private Set<String> counting = Set.of();
 
     /** @param most events that are remembered though they are not listed */
     Rounds(int most) {
@@ -29,7 +34,7 @@ final class Rounds {
         if (redrives == 0) {
             return;
         }
-        String identity = found.identity();
+        String identity = nameOf(found);
         if (byIdentity.size() < most || byIdentity.containsKey(identity) || listed.contains(identity)) {
             byIdentity.merge(identity, redrives, Math::max);
         } else {
@@ -37,16 +42,19 @@ final class Rounds {
         }
     }
 
-    /** The same in the second reading: of listed events alone. */
-    void readAgain(Found found, Set<String> listed) {
-        if (listed.contains(found.identity())) {
-            byIdentity.merge(found.identity(), found.origin().redrives(), Math::max);
+    /** The same in the second reading, of what {@link #keepOnly} was told. */
+    void readAgain(Found found) {
+        String identity = nameOf(found);
+        if (counting.contains(identity)) {
+            byIdentity.merge(identity, found.origin().redrives(), Math::max);
         }
     }
 
     /** What must be known before the second reading; nothing else is kept. */
     void keepOnly(Set<String> listed) {
-        byIdentity.keySet().retainAll(listed);
+        counting = new HashSet<>(listed);
+        listed.forEach(identity -> counting.add(Found.anyOfId(identity)));
+        byIdentity.keySet().retainAll(counting);
     }
 
     /** Whether a letter had to be passed over that may be of a listed event. */
@@ -55,7 +63,11 @@ final class Rounds {
     }
 
     int of(String identity) {
-        return byIdentity.getOrDefault(identity, 0);
+        return Math.max(byIdentity.getOrDefault(identity, 0), byIdentity.getOrDefault(Found.anyOfId(identity), 0));
+    }
+
+    private static String nameOf(Found found) {
+        return found.lacksValue() ? Found.anyOfId(found.identity()) : found.identity();
     }
 
     int size() {
