@@ -2,6 +2,7 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
+import dev.eventbus.consumer.internal.AloneRuns;
 import dev.eventbus.consumer.internal.WorkerCalls;
 import dev.eventbus.internal.Fatal;
 import java.time.Duration;
@@ -89,7 +90,7 @@ final class LaneWorkers {
 
     private final int concurrency;
     private final Work work;
-    private final AloneTurn alone;
+    private final AloneRuns alone;
     private final InstantSource clock;
     private final Consumer<? super VirtualMachineError> fatal;
 
@@ -106,9 +107,6 @@ final class LaneWorkers {
 
     /** Lanes whose letters have ended since the poll thread looked; it calls for their workers. */
     private final AtomicInteger woken = new AtomicInteger();
-
-    /** Since when a record runs alone; 0 while none does. Set before the look at who runs; the others look here once they run. */
-    private volatile long aloneSince;
 
     /** Since when suspects wait for everything else to come to rest; null while none waits. */
     private volatile @Nullable Instant suspectsSince;
@@ -130,7 +128,7 @@ final class LaneWorkers {
                 executor == null ? null : new WorkerCalls(executor, concurrency, clock, this::work, this::workerLeft);
         this.concurrency = concurrency;
         this.work = work;
-        this.alone = work.alone();
+        this.alone = new AloneRuns(work.alone());
         this.clock = clock;
         this.fatal = fatal;
     }
@@ -183,7 +181,7 @@ final class LaneWorkers {
 
     /** Whether records that may end the process run or wait, at all. */
     private boolean haveSuspects() {
-        return aloneSince != 0 || !suspects.isEmpty();
+        return alone.isAny() || !suspects.isEmpty();
     }
 
     /** Any thread: whether these keep all others waiting now. */
@@ -268,22 +266,26 @@ final class LaneWorkers {
         while (!broken && (workOnSuspect() || workOnOther())) {}
     }
 
-    /** False if no suspect waits, or others still run. */
+    /** False if no suspect waits, or others still run. It is noted before the look at who runs; the others look for it once they run. */
     private boolean workOnSuspect() {
-        if (suspects.isEmpty() || running.get() > 0 || !alone.tryTake()) {
+        AloneTurn.Taken turn = suspects.isEmpty() || doOthersRun(0) ? null : alone.tryBegin();
+        if (turn == null) {
             return false;
         }
-        aloneSince = System.nanoTime() | 1;
         running.incrementAndGet();
         try {
-            return workOn(running.get() > 1 ? null : suspects.poll(), true);
+            return workOn(doOthersRun(1) ? null : suspects.poll(), true);
         } finally {
+            alone.end(turn);
             running.decrementAndGet();
-            aloneSince = 0;
             suspectsSince = suspects.isEmpty() ? null : clock.instant();
-            alone.giveBack();
             woken.addAndGet(concurrency); // all the others may go on
         }
+    }
+
+    /** Whether more run than so many and the suspects that nobody waits for any more. */
+    private boolean doOthersRun(int ours) {
+        return running.get() - alone.overdue() > ours;
     }
 
     /** False if nothing is ready, or a suspect comes first. */
@@ -308,9 +310,7 @@ final class LaneWorkers {
     }
 
     private boolean mayOthersStart() {
-        long since = aloneSince;
-        boolean mayBeside = since != 0 && System.nanoTime() - since > AloneTurn.AT_MOST.toNanos();
-        return mayBeside || since == 0 && (suspects.isEmpty() || isTurnOfOthers());
+        return !alone.holdOthers() && (suspects.isEmpty() || isTurnOfOthers());
     }
 
     /** What never comes to rest, here or in a runner beside this one, must not hold all keys: they take turns of a minute. */
@@ -320,7 +320,7 @@ final class LaneWorkers {
     }
 
     private boolean maySomethingStart() {
-        return !broken && (!suspects.isEmpty() && running.get() == 0 || mayOthersStart() && !isIdle());
+        return !broken && (!suspects.isEmpty() && !doOthersRun(0) || mayOthersStart() && !isIdle());
     }
 
     /** One turn of a lane; time ends it only where others run beside it, so that a run in one thread is repeatable. */

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.LaneWorkers.Progress;
+import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
+import dev.eventbus.internal.RunLoop;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.time.Instant;
@@ -22,12 +24,14 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
@@ -147,6 +151,103 @@ class LaneWorkersTest {
         List<List<String>> steps = stepsOf(keys);
         assertThat(steps.indexOf(List.of("by itself"))).isEqualTo(1);
         assertThat(steps).hasSizeBetween(22, 24);
+    }
+
+    /** Each ends in its second step, which it runs alone; the one that hangs when it is let go. */
+    private record Suspects(
+            AloneTurn turn, Set<String> asked, Set<String> begun, List<String> ended, CountDownLatch hangs)
+            implements LaneWorkers.Work {
+
+        @Override
+        public Progress advance(InFlight record) {
+            String key = OfOneLetter.keyOf(record);
+            if (key.startsWith("suspect") && asked.add(key)) {
+                return Progress.ALONE;
+            }
+            begun.add(key);
+            if (key.equals("suspect that hangs")) {
+                awaitOpen(hangs);
+            }
+            ended.add(key);
+            return Progress.ENDED;
+        }
+
+        @Override
+        public AloneTurn alone() {
+            return turn;
+        }
+    }
+
+    private static void awaitOpen(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(60, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private static void give(LaneWorkers workers, String... keys) {
+        Partition partition = partition();
+        for (int i = 0; i < keys.length; i++) {
+            KeyLane lane = new KeyLane(partition, ByteBuffer.wrap(keys[i].getBytes(UTF_8)));
+            if (lane.add(partition.register(record(i, keys[i])))) {
+                workers.ready(lane);
+            }
+        }
+    }
+
+    @Test
+    void a_suspect_takes_over_the_turn_of_another_runners_after_a_minute() {
+        AtomicLong nanos = new AtomicLong();
+        Suspects work = new Suspects(
+                new AloneTurn(nanos::get), new HashSet<>(), new HashSet<>(), new ArrayList<>(), new CountDownLatch(1));
+        AloneTurn.Taken ofAnother = Objects.requireNonNull(work.turn().tryTake());
+        LaneWorkers workers = new LaneWorkers(null, 1, work, () -> NOW, e -> {});
+        give(workers, "suspect", "bob");
+        workers.runHere();
+        assertThat(work.ended()).isEmpty();
+        nanos.addAndGet(AloneTurn.AT_MOST.toNanos() + 1);
+        workers.runHere();
+        assertThat(work.ended()).containsExactly("suspect", "bob");
+        work.turn().giveBack(ofAnother);
+        assertThat(work.turn().holdsOthers()).isFalse();
+    }
+
+    @Test
+    void a_suspect_that_does_not_return_keeps_neither_suspects_nor_others_for_more_than_a_minute() {
+        AtomicLong nanos = new AtomicLong();
+        Suspects work = new Suspects(
+                new AloneTurn(nanos::get),
+                ConcurrentHashMap.newKeySet(),
+                ConcurrentHashMap.newKeySet(),
+                new CopyOnWriteArrayList<>(),
+                new CountDownLatch(1));
+        ExecutorService pool = Executors.newFixedThreadPool(3);
+        try {
+            LaneWorkers workers = new LaneWorkers(pool, 3, work, () -> NOW, e -> {});
+            give(workers, "suspect that hangs", "suspect 2", "suspect 3");
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+                        workers.hire();
+                        return work.begun().contains("suspect that hangs");
+                    }))
+                    .isTrue();
+            nanos.addAndGet(AloneTurn.AT_MOST.toNanos() + 1);
+            give(workers, "bob");
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+                        workers.hire();
+                        return work.ended().size() == 3;
+                    }))
+                    .isTrue();
+            assertThat(work.ended()).containsExactlyInAnyOrder("suspect 2", "suspect 3", "bob");
+            work.hangs().countDown();
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> workers.running() == 0))
+                    .isTrue();
+            assertThat(work.ended()).contains("suspect that hangs");
+            assertThat(work.turn().holdsOthers()).isFalse();
+        } finally {
+            work.hangs().countDown();
+            pool.shutdownNow();
+        }
     }
 
     @Test

@@ -3,7 +3,8 @@ package dev.eventbus.consumer.inbox;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,37 +37,53 @@ public final class AttemptStore {
     /** The turn of an event that must run with nothing beside it: one at a time of all that share this, and since when. For the engine; thread-safe. */
     public static final class AloneTurn {
 
-        /** How long an event may keep all others waiting. */
+        /** How long an event may keep all others waiting; then the next may take its turn over. */
         public static final Duration AT_MOST = Duration.ofSeconds(60);
 
-        private final Semaphore permit = new Semaphore(1);
+        /** Who has the turn, or had it; identity counts. */
+        public final class Taken {
 
-        /** Local time; 0 while nobody has it. */
-        private volatile long since;
+            private final long since = nanos.getAsLong();
 
-        /** False if somebody has it. */
-        public boolean tryTake() {
-            boolean ours = permit.tryAcquire();
-            if (ours) {
-                since = System.nanoTime() | 1;
+            private Taken() {}
+
+            /** Whether nobody waits for it any more. */
+            public boolean isOverdue() {
+                return nanos.getAsLong() - since > AT_MOST.toNanos();
             }
-            return ours;
         }
 
-        public void giveBack() {
-            since = 0;
-            permit.release();
+        private final LongSupplier nanos;
+        private final AtomicReference<@Nullable Taken> taken = new AtomicReference<>();
+
+        public AloneTurn() {
+            this(System::nanoTime);
+        }
+
+        /** @param nanos local time, as of {@link System#nanoTime()} */
+        public AloneTurn(LongSupplier nanos) {
+            this.nanos = nanos;
+        }
+
+        /** Null if somebody has it, and not yet for so long that it may be taken over. */
+        public @Nullable Taken tryTake() {
+            Taken before = taken.get();
+            if (before != null && !before.isOverdue()) {
+                return null;
+            }
+            Taken ours = new Taken();
+            return taken.compareAndSet(before, ours) ? ours : null;
+        }
+
+        /** Nothing happens if it has been taken over meanwhile. */
+        public void giveBack(Taken ours) {
+            taken.compareAndSet(ours, null);
         }
 
         /** Whether somebody has it, and not yet for so long that others may run beside him. */
         public boolean holdsOthers() {
-            return holdsOthers(System.nanoTime());
-        }
-
-        /** As {@link #holdsOthers()}, at a local time. */
-        public boolean holdsOthers(long now) {
-            long taken = since;
-            return taken != 0 && now - taken <= AT_MOST.toNanos();
+            Taken now = taken.get();
+            return now != null && !now.isOverdue();
         }
     }
 

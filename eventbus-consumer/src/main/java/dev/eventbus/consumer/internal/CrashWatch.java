@@ -1,6 +1,7 @@
 package dev.eventbus.consumer.internal;
 
 import dev.eventbus.consumer.inbox.AttemptStore;
+import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.internal.Fatal;
@@ -174,7 +175,8 @@ public final class CrashWatch {
             of.drop();
             return null;
         }
-        if (!attempts.alone().tryTake()) {
+        AloneTurn.Taken turn = attempts.alone().tryTake();
+        if (turn == null) {
             return null;
         }
         of.alone = true;
@@ -182,7 +184,7 @@ public final class CrashWatch {
             return begin(of, mark) == Verdict.RUN ? handler.run() : convicted.run();
         } finally {
             of.alone = false;
-            attempts.alone().giveBack();
+            attempts.alone().giveBack(turn);
         }
     }
 

@@ -12,7 +12,9 @@ import dev.eventbus.consumer.internal.CrashWatch.Suspicion;
 import dev.eventbus.consumer.internal.CrashWatch.Verdict;
 import dev.eventbus.it.inbox.HookedDataSource;
 import java.sql.SQLException;
+import java.util.Objects;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicLong;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -54,20 +56,33 @@ class CrashWatchNotesTest {
 
     @Test
     void an_event_that_runs_alone_holds_the_others_for_a_minute_and_no_longer() {
-        AloneTurn turn = attempts.alone();
-        assertThat(watch.holdsOthers()).isFalse();
-        long before = System.nanoTime();
-        assertThat(turn.tryTake()).isTrue();
-        long after = System.nanoTime() + 1;
-        assertThat(watch.holdsOthers()).isTrue();
-        assertThat(turn.holdsOthers(before + AloneTurn.AT_MOST.toNanos())).isTrue();
-        assertThat(turn.holdsOthers(after + AloneTurn.AT_MOST.toNanos() + 1)).isFalse();
-        assertThat(turn.tryTake()).as("it still runs").isFalse();
-        turn.giveBack();
-        assertThat(watch.holdsOthers()).isFalse();
-        assertThat(turn.tryTake()).isTrue();
-        assertThat(watch.holdsOthers()).as("the next one is held anew").isTrue();
-        turn.giveBack();
+        AtomicLong nanos = new AtomicLong(Long.MAX_VALUE - 1); // soon negative
+        AloneTurn turn = new AloneTurn(nanos::get);
+        assertThat(turn.holdsOthers()).isFalse();
+        AloneTurn.Taken first = Objects.requireNonNull(turn.tryTake());
+        nanos.addAndGet(AloneTurn.AT_MOST.toNanos());
+        assertThat(turn.holdsOthers()).isTrue();
+        assertThat(turn.tryTake()).as("it still runs").isNull();
+        nanos.incrementAndGet();
+        assertThat(turn.holdsOthers()).isFalse();
+        turn.giveBack(first);
+        assertThat(turn.tryTake()).isNotNull();
+        assertThat(turn.holdsOthers()).as("the next one is held anew").isTrue();
+    }
+
+    @Test
+    void a_turn_that_is_not_given_back_is_taken_over_after_a_minute_and_its_late_return_ends_nothing() {
+        AtomicLong nanos = new AtomicLong();
+        AloneTurn turn = new AloneTurn(nanos::get);
+        AloneTurn.Taken hangs = Objects.requireNonNull(turn.tryTake());
+        nanos.addAndGet(AloneTurn.AT_MOST.toNanos() + 1);
+        AloneTurn.Taken next = Objects.requireNonNull(turn.tryTake());
+        assertThat(turn.holdsOthers()).isTrue();
+        turn.giveBack(hangs);
+        assertThat(turn.holdsOthers()).isTrue();
+        assertThat(turn.tryTake()).isNull();
+        turn.giveBack(next);
+        assertThat(turn.holdsOthers()).isFalse();
     }
 
     @Test
