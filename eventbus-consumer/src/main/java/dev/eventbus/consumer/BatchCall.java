@@ -16,6 +16,7 @@ import dev.eventbus.consumer.inbox.MarkResult;
 import dev.eventbus.consumer.inbox.Outcome;
 import dev.eventbus.consumer.internal.AtWork;
 import dev.eventbus.consumer.internal.ParkedKeys;
+import dev.eventbus.consumer.internal.SparseLog;
 import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.nio.ByteBuffer;
@@ -55,6 +56,7 @@ final class BatchCall implements LaneWorkers.Work {
     private final FailureRouter router;
     private final KafkaCluster kafka;
     private final String group;
+    private final SparseLog sparse = new SparseLog(LOG);
 
     /** When a key has failed last. */
     private final Map<Key, Instant> failing = new ConcurrentHashMap<>();
@@ -159,14 +161,23 @@ final class BatchCall implements LaneWorkers.Work {
             this.route = route;
             this.delivery = delivery;
         }
+
+        boolean isOf(Set<Key> keys) {
+            Key key = keyOf(record);
+            return key != null && keys.contains(key);
+        }
     }
 
     /** A record that must wait stands before one of its key that was about to run. */
     private static final class PredecessorWaits extends Exception {
         private static final long serialVersionUID = 1;
 
-        PredecessorWaits() {
+        private final transient Set<Key> keys;
+
+        /** @param keys of those that must wait */
+        PredecessorWaits(Set<Key> keys) {
             super(null, null, false, false);
+            this.keys = keys;
         }
     }
 
@@ -238,32 +249,55 @@ final class BatchCall implements LaneWorkers.Work {
             return ended;
         }
 
+        /** Nothing has run where a predecessor waits; the events of its key run by themselves then, and the others together. */
         private List<Progress> inTransaction() throws Exception {
+            try {
+                return inTransaction(members);
+            } catch (PredecessorWaits waits) {
+                List<Member> others =
+                        members.stream().filter(member -> !member.isOf(waits.keys)).toList();
+                List<Progress> came = new ArrayList<>(others.isEmpty() ? List.of() : inTransaction(others));
+                for (int i = 0; i < members.size(); i++) {
+                    if (members.get(i).isOf(waits.keys)) {
+                        came.add(i, Progress.BY_ITSELF);
+                    }
+                }
+                return came;
+            }
+        }
+
+        private List<Progress> inTransaction(List<Member> together) throws Exception {
             List<Mark> marks = new ArrayList<>();
-            for (Member member : members) {
+            for (Member member : together) {
                 Mark mark = Mark.of(group, member.event.id(), member.record.record());
                 member.record.mark(mark);
                 marks.add(mark);
             }
-            List<MarkResult> results = routes.requireInbox().runAll(marks, this::handleOurs);
-            boolean[] ends = ends(results);
+            List<MarkResult> results = routes.requireInbox()
+                    .runAll(marks, (lender, decided) -> handleOurs(together, lender, decided));
+            boolean[] ends = ends(together, results);
             List<Progress> came = new ArrayList<>();
             for (int i = 0; i < ends.length; i++) {
-                came.add(ends[i] ? ended(members.get(i), results.get(i)) : Progress.BY_ITSELF);
+                came.add(ends[i] ? ended(together.get(i), results.get(i)) : Progress.BY_ITSELF);
             }
             return came;
         }
 
-        private void handleOurs(Lender lender, List<MarkResult> results) throws Exception {
-            boolean[] ends = ends(results);
+        private void handleOurs(List<Member> together, Lender lender, List<MarkResult> results) throws Exception {
+            boolean[] ends = ends(together, results);
             List<Member> ours = new ArrayList<>();
+            Set<Key> waiting = new HashSet<>();
             for (int i = 0; i < ends.length; i++) {
                 if (results.get(i) instanceof MarkResult.Decided) {
-                    if (!ends[i]) {
-                        throw new PredecessorWaits();
+                    Key key = ends[i] ? null : keyOf(together.get(i).record);
+                    if (key != null) { // one without a key waits for nobody
+                        waiting.add(key);
                     }
-                    ours.add(members.get(i));
+                    ours.add(together.get(i));
                 }
+            }
+            if (!waiting.isEmpty()) {
+                throw new PredecessorWaits(waiting);
             }
             if (batching.handler() != null) {
                 lender.lend(transaction -> handle(ours, transaction));
@@ -275,11 +309,11 @@ final class BatchCall implements LaneWorkers.Work {
         }
 
         /** Which end in this step: ours, and repeats, unless one that must wait stands before them in their lane. */
-        private boolean[] ends(List<MarkResult> results) {
+        private static boolean[] ends(List<Member> together, List<MarkResult> results) {
             boolean[] ends = new boolean[results.size()];
             Set<Key> waiting = new HashSet<>();
             for (int i = 0; i < ends.length; i++) {
-                Key key = keyOf(members.get(i).record);
+                Key key = keyOf(together.get(i).record);
                 ends[i] = (results.get(i) instanceof MarkResult.Decided || isRepeat(results.get(i)))
                         && (key == null || !waiting.contains(key));
                 if (!ends[i] && key != null) {
@@ -336,8 +370,10 @@ final class BatchCall implements LaneWorkers.Work {
                         members.size(), new Progress.Stops("a handler ended a transaction of several events"));
             }
             if (!(cause instanceof PredecessorWaits)) {
-                LOG.warn(
-                        "{} events that were handled together failed with {}, and nothing of it was committed; each runs by itself now, without having used an attempt",
+                sparse.warn(
+                        kafka.clock().instant(),
+                        cause.getClass().getName(),
+                        "{} events that were handled together failed with {}, and nothing of it was committed; each runs by itself now, without having used an attempt{}",
                         members.size(),
                         cause.getClass().getName());
             }

@@ -8,6 +8,10 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import dev.eventbus.Event;
 import dev.eventbus.StartRefusedException;
 import dev.eventbus.consumer.MockKafka.Asset;
@@ -38,6 +42,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.slf4j.LoggerFactory;
 
 /** A runner whose events share transactions: what is promised for one event by itself holds for each of a batch. */
 class RunnerBatchTest {
@@ -176,13 +181,45 @@ class RunnerBatchTest {
         ConsumerRecord<byte[], byte[]> a1 = kafka.event(P0, "alice", "a1");
         kafka.event(P0, "alice", "a2");
         kafka.event(P0, "bob", "b1");
+        kafka.event(P0, "carol", "c1");
         inbox.run(Mark.of("ledger", "a1", a1), transaction -> {
             settle(runner);
-            assertThat(ledger()).containsExactly("b1");
+            assertThat(ledger()).containsExactly("b1", "c1");
+            assertThat(transactions).as("those of other keys stay together").hasSize(1);
         });
         kafka.advance(Backoff.HELD_ELSEWHERE);
         settle(runner);
-        assertThat(ledger()).containsExactly("b1", "a2");
+        assertThat(ledger()).containsExactly("b1", "c1", "a2");
+    }
+
+    private static final class OnPurpose extends IllegalStateException {
+        private static final long serialVersionUID = 1;
+    }
+
+    @Test
+    void batches_that_fail_write_one_line_a_second() {
+        Logger logger = (Logger) LoggerFactory.getLogger(BatchCall.class);
+        ListAppender<ILoggingEvent> lines = new ListAppender<>();
+        lines.start();
+        logger.setLevel(Level.WARN);
+        logger.addAppender(lines);
+        try {
+            ConsumerRunner runner =
+                    assigned(ConsumerRunner.builder(kafka, "ledger").inTransaction(inbox, ASSET, (event, tx) -> {
+                        throw new OnPurpose();
+                    }));
+            for (int i = 0; i < 5; i++) {
+                kafka.event(P0, "one" + i, "a" + i);
+                kafka.event(P0, "two" + i, "b" + i);
+                settle(runner);
+            }
+            assertThat(lines.list)
+                    .filteredOn(line -> line.getFormattedMessage().contains(OnPurpose.class.getName()))
+                    .hasSize(1);
+        } finally {
+            logger.detachAppender(lines);
+            logger.setLevel(null);
+        }
     }
 
     @ParameterizedTest
