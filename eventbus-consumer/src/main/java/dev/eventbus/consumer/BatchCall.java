@@ -3,10 +3,10 @@ package dev.eventbus.consumer;
 import dev.eventbus.Event;
 import dev.eventbus.consumer.InFlight.Delivered;
 import dev.eventbus.consumer.LaneWorkers.Progress;
+import dev.eventbus.consumer.Routes.Batched;
 import dev.eventbus.consumer.Routes.Batching;
 import dev.eventbus.consumer.Routes.Route;
 import dev.eventbus.consumer.SharedTurn.Together;
-import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
 import dev.eventbus.consumer.inbox.BatchWork.Lender;
 import dev.eventbus.consumer.inbox.HandlerTransactionException;
@@ -102,7 +102,7 @@ final class BatchCall implements LaneWorkers.Work {
         if (routes.lettersOf(topic) != null) {
             return null;
         }
-        try {
+        try (AtWork.Step ignored = call.atWork(record)) {
             Event<?> event = call.decoded(record);
             Route route = routes.of(event);
             if (routes.skips(record.record(), group, route)) {
@@ -110,7 +110,8 @@ final class BatchCall implements LaneWorkers.Work {
                 return null;
             }
             return new Member(record, event, route, new Delivered(group, topic, record));
-        } catch (RuntimeException | StackOverflowError e) { // by itself that is dealt with
+        } catch (Throwable e) { // by itself that is dealt with
+            Fatal.rethrow(e);
             record.runsByItself();
             return null;
         }
@@ -197,6 +198,12 @@ final class BatchCall implements LaneWorkers.Work {
         }
 
         @Override
+        public boolean prepares(InFlight record) {
+            Member member = member(record);
+            return member != null && isOfThisKind(member.route);
+        }
+
+        @Override
         public int room() {
             return batching.most() - members.size();
         }
@@ -254,8 +261,9 @@ final class BatchCall implements LaneWorkers.Work {
             try {
                 return inTransaction(members);
             } catch (PredecessorWaits waits) {
-                List<Member> others =
-                        members.stream().filter(member -> !member.isOf(waits.keys)).toList();
+                List<Member> others = members.stream()
+                        .filter(member -> !member.isOf(waits.keys))
+                        .toList();
                 List<Progress> came = new ArrayList<>(others.isEmpty() ? List.of() : inTransaction(others));
                 for (int i = 0; i < members.size(); i++) {
                     if (members.get(i).isOf(waits.keys)) {
@@ -273,8 +281,8 @@ final class BatchCall implements LaneWorkers.Work {
                 member.record.mark(mark);
                 marks.add(mark);
             }
-            List<MarkResult> results = routes.requireInbox()
-                    .runAll(marks, (lender, decided) -> handleOurs(together, lender, decided));
+            List<MarkResult> results =
+                    routes.requireInbox().runAll(marks, (lender, decided) -> handleOurs(together, lender, decided));
             boolean[] ends = ends(together, results);
             List<Progress> came = new ArrayList<>();
             for (int i = 0; i < ends.length; i++) {
@@ -378,18 +386,6 @@ final class BatchCall implements LaneWorkers.Work {
                         cause.getClass().getName());
             }
             return Collections.nCopies(members.size(), Progress.BY_ITSELF);
-        }
-    }
-
-    /** A batch as its handler sees it. */
-    record Batched(String group, int attempt, @Nullable Connection transaction) implements TransactionalBatch {
-
-        @Override
-        public Connection connection() {
-            if (transaction == null) {
-                throw new IllegalStateException("a batch handler without an inbox has no transaction");
-            }
-            return transaction;
         }
     }
 }

@@ -102,6 +102,9 @@ final class LaneWorkers {
     /** Lanes whose first record must run alone; while one waits here nothing else is started. */
     private final Queue<KeyLane> suspects = new ConcurrentLinkedQueue<>();
 
+    /** Shared turns whose workers prepare a record. */
+    final SharedTurn.Left left = new SharedTurn.Left();
+
     private final Queue<Report> reports = new ConcurrentLinkedQueue<>();
     private final AtomicInteger running = new AtomicInteger();
 
@@ -214,7 +217,7 @@ final class LaneWorkers {
     }
 
     private boolean isIdle() {
-        return ready.isEmpty() && first.isEmpty();
+        return ready.isEmpty() && first.isEmpty() && !left.isAnyLate();
     }
 
     private @Nullable KeyLane nextReady() {
@@ -263,7 +266,11 @@ final class LaneWorkers {
     // ---- one turn
 
     private void work() {
-        while (!broken && (workOnSuspect() || workOnOther())) {}
+        try {
+            while (!broken && (workOnSuspect() || workOnOther())) {}
+        } catch (VirtualMachineError e) {
+            fatal.accept(startNothingAfter(e));
+        }
     }
 
     /** False if no suspect waits, or others still run. It is noted before the look at who runs; the others look for it once they run. */
@@ -292,19 +299,15 @@ final class LaneWorkers {
     private boolean workOnOther() {
         running.incrementAndGet();
         try {
-            return workOn(mayOthersStart() ? nextReady() : null, false);
+            return mayOthersStart() && (left.runLate() || workOn(nextReady(), false));
         } finally {
             running.decrementAndGet();
         }
     }
 
     private boolean workOn(@Nullable KeyLane lane, boolean alone) {
-        try {
-            if (lane != null) {
-                turn(lane, alone);
-            }
-        } catch (VirtualMachineError e) {
-            fatal.accept(startNothingAfter(e));
+        if (lane != null) {
+            turn(lane, alone);
         }
         return lane != null;
     }

@@ -179,7 +179,7 @@ final class Parking {
 
     private Came run(ParkedKey key, ParkedEvent event) throws SQLException {
         InFlight record = inFlight(event);
-        try {
+        try (AtWork.Step ignored = call.atWork(record)) {
             call.decoded(record);
         } catch (DecodeException e) {
             return routes.ignores(e) ? skip(key, event, e) : failed(key, event, new Failure.Undecodable(e));

@@ -84,6 +84,18 @@ final class Routes {
         }
     }
 
+    /** A batch as its handler sees it. */
+    record Batched(String group, int attempt, @Nullable Connection transaction) implements TransactionalBatch {
+
+        @Override
+        public Connection connection() {
+            if (transaction == null) {
+                throw new IllegalStateException("a batch handler without an inbox has no transaction");
+            }
+            return transaction;
+        }
+    }
+
     /** What is skipped and counted instead of being dead-lettered. */
     record Ignored(Set<String> types, boolean allOthers) {
 

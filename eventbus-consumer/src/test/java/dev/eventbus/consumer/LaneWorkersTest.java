@@ -20,10 +20,12 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Queue;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
@@ -35,6 +37,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
@@ -246,6 +249,85 @@ class LaneWorkersTest {
             assertThat(work.turn().holdsOthers()).isFalse();
         } finally {
             work.hangs().countDown();
+            pool.shutdownNow();
+        }
+    }
+
+    /** All share one step, but one is prepared for ever. */
+    private static final class Prepared implements LaneWorkers.Work {
+
+        final CountDownLatch hangs = new CountDownLatch(1);
+        final CountDownLatch isPrepared = new CountDownLatch(1);
+        final List<String> ended = new CopyOnWriteArrayList<>();
+
+        @Override
+        public Progress advance(InFlight record) {
+            ended.add(OfOneLetter.keyOf(record));
+            return Progress.ENDED;
+        }
+
+        @Override
+        public SharedTurn.Together together(InFlight first) {
+            List<InFlight> taken = new ArrayList<>(List.of(first));
+            return new SharedTurn.Together() {
+                @Override
+                public boolean prepares(InFlight record) {
+                    if (OfOneLetter.keyOf(record).equals("hangs")) {
+                        isPrepared.countDown();
+                        awaitOpen(hangs);
+                    }
+                    return true;
+                }
+
+                @Override
+                public boolean takes(InFlight record) {
+                    return taken.add(record);
+                }
+
+                @Override
+                public int room() {
+                    return 100 - taken.size();
+                }
+
+                @Override
+                public List<Progress> advance() {
+                    taken.forEach(Prepared.this::advance);
+                    return Collections.nCopies(taken.size(), Progress.ENDED);
+                }
+            };
+        }
+    }
+
+    @Test
+    void a_record_that_is_prepared_for_ever_holds_none_of_those_collected_before_it() throws InterruptedException {
+        Prepared work = new Prepared();
+        ExecutorService pool = Executors.newFixedThreadPool(2);
+        try {
+            Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
+            LaneWorkers workers = new LaneWorkers(tasks::add, 2, work, () -> NOW, e -> {});
+            give(workers, "a", "b", "hangs", "c", "d");
+            pool.execute(tasks.remove()); // it finds all of them, and comes as far as the one that hangs
+            assertThat(work.isPrepared.await(20, TimeUnit.SECONDS)).isTrue();
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+                        workers.hire();
+                        Stream.generate(tasks::poll).takeWhile(Objects::nonNull).forEach(pool::execute);
+                        return work.ended.size() == 4;
+                    }))
+                    .isTrue();
+            assertThat(work.ended).containsExactlyInAnyOrder("a", "b", "c", "d");
+            work.hangs.countDown();
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+                        workers.hire();
+                        Stream.generate(tasks::poll).takeWhile(Objects::nonNull).forEach(pool::execute);
+                        return work.ended.size() == 5 && workers.running() == 0;
+                    }))
+                    .isTrue();
+            for (int i = 0; i < 5; i++) {
+                assertThat(workers.nextReport()).isInstanceOf(Report.Ended.class);
+            }
+            assertThat(workers.nextReport()).isNull();
+        } finally {
+            work.hangs.countDown();
             pool.shutdownNow();
         }
     }

@@ -8,8 +8,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.Codec;
 import dev.eventbus.EventType;
+import dev.eventbus.internal.RunLoop;
 import io.github.resilience4j.retry.RetryConfig;
 import java.net.ConnectException;
+import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.common.errors.SerializationException;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.serialization.Deserializer;
@@ -54,6 +59,48 @@ class RunnerWithCodecTest extends SteppedRunner {
         jump(runner);
         assertThat(handled).containsExactly("alice says no", "alice says yes");
         assertThat(kafka.committed(P0)).isEqualTo(2);
+    }
+
+    /** As a registry does that neither answers nor refuses. */
+    @Test
+    void a_codec_that_does_not_return_holds_its_own_key_only_and_is_told() {
+        CountDownLatch never = new CountDownLatch(1);
+        EventType<String> hanging = EventType.of("NOTE", String.class, Codec.<String>reading((topic, bytes) -> {
+                    String text = new String(bytes, UTF_8);
+                    if (text.equals("hangs")) {
+                        RunLoop.await(Duration.ofSeconds(60), () -> never.getCount() == 0);
+                    }
+                    return text;
+                }))
+                .topic(TOPIC)
+                .key(text -> text);
+        Set<String> seen = ConcurrentHashMap.newKeySet();
+        ConsumerRunner runner = ConsumerRunner.builder(kafka, "g")
+                .onBatch(hanging, 200, (events, batch) -> events.forEach(event -> seen.add(event.payload())))
+                .concurrency(4)
+                .afterRetries(AfterRetries.deadLetter(LETTERS))
+                .build();
+        for (int i = 0; i < 40; i++) {
+            String key = i == 20 ? "hangs" : "k" + i;
+            kafka.record(P0, key, key);
+        }
+        try {
+            kafka.assign(P0);
+            runner.start();
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> seen.size() == 39))
+                    .isTrue();
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> {
+                        kafka.advance(Duration.ofSeconds(10));
+                        return runner.health().problems().stream().anyMatch(one -> one.startsWith("EB-3004 1 records"));
+                    }))
+                    .isTrue();
+            never.countDown();
+            assertThat(RunLoop.await(Duration.ofSeconds(20), () -> seen.size() == 40))
+                    .isTrue();
+        } finally {
+            never.countDown();
+            runner.close(Duration.ofSeconds(5));
+        }
     }
 
     @ParameterizedTest

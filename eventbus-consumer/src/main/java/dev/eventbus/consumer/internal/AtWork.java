@@ -11,7 +11,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The steps that are under way, so that one that does not end is seen: a handler that hangs, or a database that does not answer. Thread-safe.
+ * The steps that are under way, so that one that does not end is seen: a handler or a codec that hangs, or a database that does not answer. Thread-safe.
  */
 public final class AtWork {
 
@@ -68,7 +68,7 @@ public final class AtWork {
         }
         return oldest == null
                 ? null
-                : ("%s %d records have been at work for more than %d s, %s@%d since %s: their handlers do not return, or the inbox's database does not"
+                : ("%s %d records have been at work for more than %d s, %s@%d since %s: their handlers or codecs do not return, or the inbox's database does not"
                                 + " answer. Their keys wait, and so does a hand-over of their partitions; nothing is lost. Take a thread dump, and"
                                 + " give what it shows a time-out")
                         .formatted(
@@ -84,7 +84,7 @@ public final class AtWork {
         if (!step.named) {
             step.named = true;
             LOG.warn(
-                    "{} {}@{} has been at work for more than {} s, in its handler or in the inbox's database; its key waits for it, and so does a hand-over of its partition",
+                    "{} {}@{} has been at work for more than {} s, in its handler, its codec or the inbox's database; its key waits for it, and so does a hand-over of its partition",
                     ErrorCode.AT_WORK_FOR_LONG.id(),
                     partition(step),
                     step.record.offset(),

@@ -24,7 +24,7 @@ class AtWorkTest {
         assertThat(atWork.look(NOON.plusSeconds(60))).as("not longer yet").isNull();
         assertThat(atWork.look(NOON.plusSeconds(61)))
                 .startsWith(
-                        "EB-3004 1 records have been at work for more than 60 s, asset.events-2@7 since 2030-01-01T12:00:00Z: their handlers do not return, or the inbox's database does not answer.");
+                        "EB-3004 1 records have been at work for more than 60 s, asset.events-2@7 since 2030-01-01T12:00:00Z: their handlers or codecs do not return, or the inbox's database does not answer.");
         assertThat(atWork.look(NOON.plusSeconds(121)))
                 .startsWith("EB-3004 2 records")
                 .contains("asset.events-2@7");
