@@ -157,9 +157,9 @@ public enum ErrorCode {
             "Mend the producer; then redrive or discard the letter."),
     AT_WORK_FOR_LONG(
             3004,
-            "A handler does not return, or the inbox's database does not answer it: told in health() and, once, in the log.",
+            "A handler or a codec does not return, or the inbox's database does not answer it: told in health() and, once, in the log.",
             "Its key waits for it, and so does a hand-over of its partition. Nothing is lost.",
-            "Take a thread dump and see what it waits for. Give what the handler calls a time-out, and the inbox's driver a socketTimeout."),
+            "Take a thread dump and see what it waits for. Give what it calls a time-out, and the inbox's driver a socketTimeout."),
     HANDLER_ENDED_TRANSACTION(
             3021,
             "A handler ended the transaction that holds the mark of its event.",

@@ -26,6 +26,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -189,6 +190,7 @@ final class BatchCall implements LaneWorkers.Work {
         private final boolean once;
         private final List<Member> members = new ArrayList<>();
         private final Set<String> ids = new HashSet<>();
+        private final Map<InFlight, Member> prepared = new IdentityHashMap<>();
 
         Step(Member first) {
             this.batching = first.route.batching();
@@ -200,7 +202,11 @@ final class BatchCall implements LaneWorkers.Work {
         @Override
         public boolean prepares(InFlight record) {
             Member member = member(record);
-            return member != null && isOfThisKind(member.route);
+            if (member == null || !isOfThisKind(member.route)) {
+                return false;
+            }
+            prepared.put(record, member);
+            return true;
         }
 
         @Override
@@ -210,9 +216,9 @@ final class BatchCall implements LaneWorkers.Work {
 
         @Override
         public boolean takes(InFlight record) {
-            Member member = room() == 0 ? null : member(record);
+            Member member = prepared.remove(record);
             return member != null
-                    && isOfThisKind(member.route)
+                    && room() > 0
                     && (!once || ids.add(member.event.id())) // the inbox tells a repeat only from what is committed
                     && members.add(member);
         }
@@ -243,7 +249,7 @@ final class BatchCall implements LaneWorkers.Work {
 
         /** Their keys may have been parked since they were taken. */
         private List<Progress> handle() throws Exception {
-            if (!members.stream().allMatch(member -> call.mayShare(member.record.record()))) {
+            if (call.wasInterrupted() || !members.stream().allMatch(member -> call.mayShare(member.record.record()))) {
                 return Collections.nCopies(members.size(), Progress.BY_ITSELF);
             }
             return once ? inTransaction() : atLeastOnce();

@@ -131,6 +131,9 @@ final class HandlerCall implements LaneWorkers.Work {
         if (held != null) {
             return held;
         }
+        if (interrupted) { // the time to close is over, and a codec may have kept that from it
+            return Progress.LET_GO;
+        }
         Delivered delivery = new Delivered(group, topic, record);
         return route instanceof Route.Once once
                 ? handleOnce(record, event, once, delivery)

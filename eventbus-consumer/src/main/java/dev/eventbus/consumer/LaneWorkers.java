@@ -16,6 +16,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -225,8 +226,6 @@ final class LaneWorkers {
         return lane != null ? lane : ready.poll();
     }
 
-    // ---- what a shared turn needs
-
     /** A ready lane that nobody has had in hand yet; null if there is none. */
     @Nullable
     KeyLane takeReady() {
@@ -263,14 +262,8 @@ final class LaneWorkers {
         running.addAndGet(records);
     }
 
-    // ---- one turn
-
     private void work() {
-        try {
-            while (!broken && (workOnSuspect() || workOnOther())) {}
-        } catch (VirtualMachineError e) {
-            fatal.accept(startNothingAfter(e));
-        }
+        while (!broken && (workOnSuspect() || workOnOther())) {}
     }
 
     /** False if no suspect waits, or others still run. It is noted before the look at who runs; the others look for it once they run. */
@@ -281,7 +274,7 @@ final class LaneWorkers {
         }
         running.incrementAndGet();
         try {
-            return workOn(doOthersRun(1) ? null : suspects.poll(), true);
+            return guarded(() -> workOn(doOthersRun(1) ? null : suspects.poll(), turn));
         } finally {
             alone.end(turn);
             running.decrementAndGet();
@@ -299,17 +292,27 @@ final class LaneWorkers {
     private boolean workOnOther() {
         running.incrementAndGet();
         try {
-            return mayOthersStart() && (left.runLate() || workOn(nextReady(), false));
+            return guarded(() -> mayOthersStart() && (left.runLate() || workOn(nextReady(), null)));
         } finally {
             running.decrementAndGet();
         }
     }
 
-    private boolean workOn(@Nullable KeyLane lane, boolean alone) {
+    private boolean workOn(@Nullable KeyLane lane, AloneTurn.@Nullable Taken alone) {
         if (lane != null) {
             turn(lane, alone);
         }
         return lane != null;
+    }
+
+    /** Once the JVM itself has failed nothing begins any more, so that is known before a turn is given back. */
+    private boolean guarded(BooleanSupplier work) {
+        try {
+            return work.getAsBoolean();
+        } catch (VirtualMachineError e) {
+            fatal.accept(startNothingAfter(e));
+            return false;
+        }
     }
 
     private boolean mayOthersStart() {
@@ -327,7 +330,7 @@ final class LaneWorkers {
     }
 
     /** One turn of a lane; time ends it only where others run beside it, so that a run in one thread is repeatable. */
-    private void turn(KeyLane lane, boolean alone) {
+    private void turn(KeyLane lane, AloneTurn.@Nullable Taken alone) {
         long began = System.nanoTime();
         InFlight record = lane.begin();
         SharedTurn.Together together = record == null ? null : work.together(record);
@@ -342,7 +345,8 @@ final class LaneWorkers {
                 return;
             }
             InFlight ended = record;
-            boolean over = alone || n >= RECORDS_A_TURN || calls != null && System.nanoTime() - began > NANOS_A_TURN;
+            boolean over =
+                    alone != null || n >= RECORDS_A_TURN || calls != null && System.nanoTime() - began > NANOS_A_TURN;
             boolean later = over && lane.nextLater();
             record = over ? null : lane.next();
             reports.add(new Report.Ended(lane, ended));

@@ -184,6 +184,9 @@ final class Parking {
         } catch (DecodeException e) {
             return routes.ignores(e) ? skip(key, event, e) : failed(key, event, new Failure.Undecodable(e));
         }
+        if (call.wasInterrupted()) {
+            return Came.NOTHING;
+        }
         Mark mark = Mark.of(group, event.eventId(), record.record());
         try (AtWork.Step ignored = call.atWork(record)) {
             Came came = crashes.run(

@@ -332,6 +332,7 @@ final class PollLoop implements AssignedPartitions.Loop {
             throw e;
         }
         ready.forEach(workers::ready);
+        source.received(records);
         return records.count();
     }
 

@@ -159,7 +159,6 @@ final class RecordSource {
                 LOG.info("{} reads from Kafka again", settings.group());
                 fault = null;
             }
-            received(records);
             return records;
         } catch (NoOffsetForPartitionException e) {
             LOG.info("{} has no offset for {} and begins at the earliest event", settings.group(), e.partitions());
@@ -178,7 +177,8 @@ final class RecordSource {
         return ConsumerRecords.empty();
     }
 
-    private void received(ConsumerRecords<byte[], byte[]> records) {
+    /** Tells of records that have been taken in. */
+    void received(ConsumerRecords<byte[], byte[]> records) {
         for (TopicPartition one : records.partitions()) {
             settings.listener()
                     .received(

@@ -130,6 +130,13 @@ final class SharedTurn {
     }
 
     private void runCollected() {
+        if (!shares.stream()
+                .allMatch(share ->
+                        share.lane().partition().mayStay(share.records().get(0)))) {
+            // handed over meanwhile: what may stay begins again
+            shares.forEach(share -> beginsAgain(share.lane(), workers::takeBack));
+            return;
+        }
         int records = records();
         workers.runsMore(records - 1);
         try {

@@ -410,7 +410,8 @@ class StrictRelayTest {
         Eventually.isTrue(() -> {
             kafka.advance(Duration.ofSeconds(1));
             pass.look();
-            return kafka.ids().contains("flows") && pass.health().waitingTopics().isEmpty();
+            return kafka.ids().contains("flows")
+                    && pass.health().waitingTopics().isEmpty();
         });
         assertThat(kafka.ids()).doesNotContain("first");
     }

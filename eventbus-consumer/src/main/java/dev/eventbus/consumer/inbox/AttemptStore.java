@@ -3,6 +3,8 @@ package dev.eventbus.consumer.inbox;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -44,8 +46,14 @@ public final class AttemptStore {
         public final class Taken {
 
             private final long since = nanos.getAsLong();
+            private final boolean beside = !out.isEmpty();
 
             private Taken() {}
+
+            /** Whether somebody from whom a turn was taken over still ran then: who runs now need not be who ends the process. */
+            public boolean isBeside() {
+                return beside;
+            }
 
             /** Whether nobody waits for it any more. */
             public boolean isOverdue() {
@@ -55,6 +63,9 @@ public final class AttemptStore {
 
         private final LongSupplier nanos;
         private final AtomicReference<@Nullable Taken> taken = new AtomicReference<>();
+
+        /** All who have not come back. */
+        private final Set<Taken> out = ConcurrentHashMap.newKeySet();
 
         public AloneTurn() {
             this(System::nanoTime);
@@ -72,11 +83,16 @@ public final class AttemptStore {
                 return null;
             }
             Taken ours = new Taken();
-            return taken.compareAndSet(before, ours) ? ours : null;
+            if (!taken.compareAndSet(before, ours)) {
+                return null;
+            }
+            out.add(ours);
+            return ours;
         }
 
-        /** Nothing happens if it has been taken over meanwhile. */
+        /** Whoever has taken it over meanwhile keeps it. */
         public void giveBack(Taken ours) {
+            out.remove(ours);
             taken.compareAndSet(ours, null);
         }
 

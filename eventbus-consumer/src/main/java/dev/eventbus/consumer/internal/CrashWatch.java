@@ -21,7 +21,8 @@ import org.slf4j.LoggerFactory;
  *       running when it ended: they are watched. The start of a watched record's handler is noted in the inbox's database, and
  *       taken off when the handler returns.
  *   <li>A watched record that has such a start already was running when a process ended that watched it: a suspect, of which
- *       there are as many as handlers ran then. A suspect runs alone, each time with one more start.
+ *       there are as many as handlers ran then. A suspect runs alone, each time with one more start; with none more beside a suspect that
+ *       has taken longer than a minute and still runs.
  *   <li>A suspect that was started alone five times and never came back is what ends the process. Its handler runs no more.
  * </ol>
  *
@@ -70,6 +71,10 @@ public final class CrashWatch {
 
         private Suspected suspected = Suspected.NO;
         private boolean alone;
+
+        /** Whether what was alone before it, for more than a minute, still ran when it began. */
+        private boolean beside;
+
         private boolean startNoted;
         private int failuresNoted;
 
@@ -90,9 +95,10 @@ public final class CrashWatch {
             failuresNoted = 0;
         }
 
-        /** Whether the next step of the record runs with nothing beside it. */
-        public void runsAlone(boolean now) {
-            alone = now;
+        /** @param turn in which the next step of the record runs with nothing beside it; null if that has others beside it */
+        public void runsAlone(AloneTurn.@Nullable Taken turn) {
+            alone = turn != null;
+            beside = turn != null && turn.isBeside();
         }
 
         /** So many attempts are noted already. */
@@ -141,7 +147,7 @@ public final class CrashWatch {
         if (!of.alone) {
             return Verdict.RUN_ALONE;
         }
-        if (of.startNoted) {
+        if (of.startNoted || of.beside) {
             return Verdict.RUN;
         }
         int before = attempts.startedAlone(mark, MAX_STARTS).starts();
@@ -179,11 +185,11 @@ public final class CrashWatch {
         if (turn == null) {
             return null;
         }
-        of.alone = true;
+        of.runsAlone(turn);
         try {
             return begin(of, mark) == Verdict.RUN ? handler.run() : convicted.run();
         } finally {
-            of.alone = false;
+            of.runsAlone(null);
             attempts.alone().giveBack(turn);
         }
     }

@@ -86,10 +86,34 @@ class CrashWatchNotesTest {
     }
 
     @Test
+    void a_suspect_beside_one_that_hangs_counts_no_start_so_that_it_is_not_convicted_of_what_that_one_does()
+            throws SQLException {
+        attempts.started(MARK); // by the process that has ended
+        AtomicLong nanos = new AtomicLong();
+        for (int restart = 0; restart < 10; restart++) {
+            AloneTurn turn = new AloneTurn(nanos::get);
+            AloneTurn.Taken hangs = Objects.requireNonNull(turn.tryTake());
+            nanos.addAndGet(AloneTurn.AT_MOST.toNanos() + 1);
+            AloneTurn.Taken next = Objects.requireNonNull(turn.tryTake());
+            assertThat(next.isBeside()).isTrue();
+            CrashWatch.Suspicion innocent = new CrashWatch.Suspicion();
+            innocent.watch();
+            assertThat(watch.begin(innocent, MARK)).isEqualTo(Verdict.RUN_ALONE);
+            innocent.runsAlone(next);
+            assertThat(watch.begin(innocent, MARK)).as("restart %d", restart).isEqualTo(Verdict.RUN);
+            turn.giveBack(next);
+            assertThat(Objects.requireNonNull(turn.tryTake()).isBeside())
+                    .as("it hangs still")
+                    .isTrue();
+            turn.giveBack(hangs);
+        }
+    }
+
+    @Test
     void a_suspect_whose_return_could_not_be_noted_is_not_counted_once_more() throws SQLException {
         attempts.started(MARK); // by the process that has ended
         suspicion.watch();
-        suspicion.runsAlone(true);
+        suspicion.runsAlone(new AloneTurn().tryTake());
         assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.RUN);
         for (int tries = 0; tries < 10; tries++) {
             failsUnnoted();
