@@ -45,6 +45,7 @@ class ErrorCodeTest {
             "EB-2022 EVENT_INVALID",
             "EB-2023 PAYLOAD_UNWRITABLE",
             "EB-2024 DATABASE_REFUSED",
+            "EB-2025 HEADERS_NOT_CARRIED",
             "EB-3001 RECORD_UNREADABLE",
             "EB-3004 AT_WORK_FOR_LONG",
             "EB-3021 HANDLER_ENDED_TRANSACTION",

@@ -289,6 +289,9 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress undecodable(InFlight record, DecodeException e, String topic) {
+        if (interrupted) { // that may be why
+            return Progress.LET_GO;
+        }
         if (routes.ignores(e) || routes.skips(record.record(), group, null)) {
             listener.skipped(e.eventType(), new Delivered(group, topic, record));
             return Progress.ENDED;

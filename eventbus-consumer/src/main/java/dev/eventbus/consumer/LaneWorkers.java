@@ -263,7 +263,7 @@ final class LaneWorkers {
     }
 
     private void work() {
-        while (!broken && (workOnSuspect() || workOnOther())) {}
+        while (!broken && guarded(() -> workOnSuspect() || workOnOther())) {}
     }
 
     /** False if no suspect waits, or others still run. It is noted before the look at who runs; the others look for it once they run. */
@@ -292,7 +292,7 @@ final class LaneWorkers {
     private boolean workOnOther() {
         running.incrementAndGet();
         try {
-            return guarded(() -> mayOthersStart() && (left.runLate() || workOn(nextReady(), null)));
+            return guarded(() -> !broken && mayOthersStart() && (left.runLate() || workOn(nextReady(), null)));
         } finally {
             running.decrementAndGet();
         }

@@ -182,6 +182,9 @@ final class Parking {
         try (AtWork.Step ignored = call.atWork(record)) {
             call.decoded(record);
         } catch (DecodeException e) {
+            if (call.wasInterrupted()) { // that may be why
+                return Came.NOTHING;
+            }
             return routes.ignores(e) ? skip(key, event, e) : failed(key, event, new Failure.Undecodable(e));
         }
         if (call.wasInterrupted()) {

@@ -177,7 +177,7 @@ final class RecordSource {
         return ConsumerRecords.empty();
     }
 
-    /** Tells of records that have been taken in. */
+    /** Tells of records that were read. */
     void received(ConsumerRecords<byte[], byte[]> records) {
         for (TopicPartition one : records.partitions()) {
             settings.listener()

@@ -56,7 +56,11 @@ final class SharedTurn {
     }
 
     /** A lane, and those of its records that are in the step. */
-    private record Share(KeyLane lane, List<InFlight> records) {}
+    private record Share(KeyLane lane, List<InFlight> records) {
+        InFlight last() {
+            return records.get(records.size() - 1);
+        }
+    }
 
     /** Turns of one runner whose workers prepare a record. Thread-safe. */
     static final class Left {
@@ -130,9 +134,7 @@ final class SharedTurn {
     }
 
     private void runCollected() {
-        if (!shares.stream()
-                .allMatch(share ->
-                        share.lane().partition().mayStay(share.records().get(0)))) {
+        if (!shares.stream().allMatch(share -> share.lane().partition().mayStay(share.last()))) {
             // handed over meanwhile: what may stay begins again
             shares.forEach(share -> beginsAgain(share.lane(), workers::takeBack));
             return;

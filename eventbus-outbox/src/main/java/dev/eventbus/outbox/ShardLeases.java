@@ -213,10 +213,10 @@ final class ShardLeases {
         return refused;
     }
 
-    /** Other relays that have no shard although they should. */
+    /** Other relays that have no shard although they should have several: the only one of a relay may be locked. */
     private SortedSet<String> idle(SortedSet<String> alive, List<Lease> leases) {
         return alive.stream()
-                .filter(other -> !other.equals(owner()) && share(alive, other) > 0)
+                .filter(other -> !other.equals(owner()) && share(alive, other) > 1)
                 .filter(other -> leases.stream().noneMatch(seen -> other.equals(seen.owner())))
                 .collect(Collectors.toCollection(TreeSet::new));
     }

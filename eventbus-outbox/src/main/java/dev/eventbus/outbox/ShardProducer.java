@@ -137,9 +137,9 @@ final class ShardProducer {
                 problem = e;
                 fenced |= isFenced(e);
             }
-            List<Outcome> outcomes =
-                    fenced ? new ArrayList<>() : blamed(); // what fails behind a fence is nobody's fault
-            boolean aborted = !fenced && abort(producer);
+            boolean shutOut = fenced;
+            boolean aborted = !shutOut && abort(producer);
+            List<Outcome> outcomes = shutOut ? new ArrayList<>() : blamed(); // behind a fence it is nobody's fault
             if (fenced || !failures.isEmpty()) {
                 problem = null;
             }

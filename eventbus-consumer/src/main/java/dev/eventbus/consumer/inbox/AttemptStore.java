@@ -153,6 +153,15 @@ public final class AttemptStore {
         change(mark, known -> new Attempts(failures, Math.max(0, known.starts() - 1)));
     }
 
+    /**
+     * The event's handler has come back and failed, and its start was not noted.
+     *
+     * @param failures attempts that it has used by now
+     */
+    public void failedUncounted(Mark mark, int failures) throws SQLException {
+        change(mark, known -> new Attempts(failures, known.starts()));
+    }
+
     /** The event has ended: nothing of it needs to be known any more. */
     public void ended(Mark mark) throws SQLException {
         transactions.runOurs((connection, watch) -> {

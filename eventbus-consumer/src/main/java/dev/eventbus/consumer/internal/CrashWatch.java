@@ -26,7 +26,8 @@ import org.slf4j.LoggerFactory;
  *   <li>A suspect that was started alone five times and never came back is what ends the process. Its handler runs no more.
  * </ol>
  *
- * <p>So an innocent event that runs beside such a one is never convicted: alone it comes back. Without a crash nothing is noted
+ * <p>So an innocent event that runs beside such a one is not convicted: alone it comes back. Only one that takes longer than a minute each
+ * time is counted for what ends the process beside it. Without a crash nothing is noted
  * but failures. Runs on the thread that runs the record's lane.
  */
 public final class CrashWatch {
@@ -147,8 +148,11 @@ public final class CrashWatch {
         if (!of.alone) {
             return Verdict.RUN_ALONE;
         }
-        if (of.startNoted || of.beside) {
+        if (of.startNoted) {
             return Verdict.RUN;
+        }
+        if (of.beside) {
+            return attempts.of(mark).starts() >= MAX_STARTS ? Verdict.CONVICTED : Verdict.RUN;
         }
         int before = attempts.startedAlone(mark, MAX_STARTS).starts();
         if (before >= MAX_STARTS) {
@@ -218,9 +222,12 @@ public final class CrashWatch {
         try {
             if (ended && (!of.isNone() || of.failuresNoted > 0)) {
                 attempts.ended(mark);
-            } else if (!ended && (of.startNoted || used > of.failuresNoted)) {
+            } else if (!ended && of.startNoted) {
                 attempts.failed(mark, used);
                 of.startNoted = false;
+                of.failuresNoted = used;
+            } else if (!ended && used > of.failuresNoted) {
+                attempts.failedUncounted(mark, used);
                 of.failuresNoted = used;
             }
         } catch (Throwable e) {

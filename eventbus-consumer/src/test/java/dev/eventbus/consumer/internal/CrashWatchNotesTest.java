@@ -110,6 +110,27 @@ class CrashWatchNotesTest {
     }
 
     @Test
+    void nor_is_a_start_taken_off_that_was_not_counted_and_one_without_starts_left_is_convicted_beside_another_too()
+            throws SQLException {
+        attempts.started(MARK);
+        for (int start = 1; start < CrashWatch.MAX_STARTS; start++) {
+            attempts.startedAlone(MARK, CrashWatch.MAX_STARTS);
+        }
+        AtomicLong nanos = new AtomicLong();
+        AloneTurn turn = new AloneTurn(nanos::get);
+        assertThat(turn.tryTake()).isNotNull(); // and never comes back
+        nanos.addAndGet(AloneTurn.AT_MOST.toNanos() + 1);
+        suspicion.watch();
+        suspicion.runsAlone(turn.tryTake());
+        assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.CONVICTED);
+
+        attempts.failed(MARK, 0); // one start less
+        assertThat(watch.begin(suspicion, MARK)).isEqualTo(Verdict.RUN);
+        watch.after(suspicion, MARK, false, 1);
+        assertThat(attempts.of(MARK).starts()).isEqualTo(CrashWatch.MAX_STARTS - 1);
+    }
+
+    @Test
     void a_suspect_whose_return_could_not_be_noted_is_not_counted_once_more() throws SQLException {
         attempts.started(MARK); // by the process that has ended
         suspicion.watch();

@@ -27,7 +27,7 @@ public final class LeaseWatch {
             "eventbus_relay_lease has rows for %d of %d shards: events of the others wait in the outbox, and nobody sends them. INSERT INTO eventbus_relay_lease (shard) each that is missing of 0 to 15.";
 
     private static final String FAR_AHEAD =
-            "The leases of shards %s run for longer than a relay takes one, so the database's clock went back. An owner that lives sets them right within seconds; these were not. Their events wait in the outbox and lose nothing until that time. If their owner %s is no more: UPDATE eventbus_relay_lease SET owner = NULL, lease_until = NULL of these shards, and DELETE its row from eventbus_relay_member.";
+            "The leases of shards %s run for longer than a relay takes one, so the database's clock went back, or their owner takes them for longer than this relay does. An owner that lives sets them right within seconds; these were not. Their events wait in the outbox and lose nothing until that time. If their owner %s is no more: UPDATE eventbus_relay_lease SET owner = NULL, lease_until = NULL of these shards, and DELETE its row from eventbus_relay_member.";
 
     /** No relay takes a lease for longer, and it renews it well before it has run for half of its time. */
     public static final Duration LONGEST = Duration.ofMinutes(5);
@@ -66,7 +66,7 @@ public final class LeaseWatch {
      * @param leases before this relay took any
      * @param taken shards that it took
      * @param refused free shards that it could not take
-     * @param idle other relays that have no shard although they should
+     * @param idle other relays that have no shard although they should have several
      */
     public void looked(List<Lease> leases, Set<Integer> taken, Set<Integer> refused, SortedSet<String> idle) {
         present = leases.size();

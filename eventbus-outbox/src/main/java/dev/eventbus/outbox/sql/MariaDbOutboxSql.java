@@ -202,16 +202,16 @@ public record MariaDbOutboxSql(TableNames names) implements OutboxSql {
     private static final String NAMED = """
             FROM JSON_TABLE(?, '$[*]' COLUMNS (shard smallint PATH '$[0]', seq bigint PATH '$[1]',
                                                id varchar(128) CHARACTER SET utf8mb4 PATH '$[2]')) AS named
-            STRAIGHT_JOIN `eventbus_outbox` event FORCE INDEX (PRIMARY)
-              ON event.shard = named.shard AND event.seq = named.seq AND event.id = named.id
+            STRAIGHT_JOIN `eventbus_outbox` FORCE INDEX (PRIMARY) ON `eventbus_outbox`.shard = named.shard
+              AND `eventbus_outbox`.seq = named.seq AND `eventbus_outbox`.id = named.id
             """;
 
-    private static final String FIND = "SELECT event.shard, event.seq\n" + NAMED;
+    private static final String FIND = "SELECT `eventbus_outbox`.shard, `eventbus_outbox`.seq\n" + NAMED;
 
     @Override
     public PreparedStatement delete(Connection connection, Collection<RowKey> rows) throws SQLException {
         String sql = names.in("""
-                DELETE event
+                DELETE `eventbus_outbox`
                 """ + NAMED);
         return bind(connection.prepareStatement(sql), rows);
     }
