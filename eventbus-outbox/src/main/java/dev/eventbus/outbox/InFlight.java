@@ -1,8 +1,8 @@
 package dev.eventbus.outbox;
 
+import dev.eventbus.outbox.internal.LockedRows;
 import dev.eventbus.outbox.internal.Room;
 import dev.eventbus.outbox.sql.OutboxRow;
-import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import dev.eventbus.outbox.sql.RowKey;
 import java.time.Duration;
 import java.time.Instant;
@@ -31,7 +31,6 @@ import java.util.stream.Stream;
 final class InFlight {
 
     private static final Duration STUCK_AFTER = Duration.ofMillis(100);
-    private static final long RETRY_LOCKED_AFTER = Duration.ofSeconds(1).toNanos();
 
     /** A partition that had nothing to acknowledge for so long may be another of its name, which does not know the producer. */
     private static final long COLD_AFTER = Duration.ofSeconds(1).toNanos();
@@ -99,15 +98,11 @@ final class InFlight {
 
     private final List<OutboxRow> acked = new ArrayList<>();
 
-    /** Rows that Kafka has and somebody keeps locked, and those of their keys behind them. They take no room from others. */
-    private final List<OutboxRow> locked = new ArrayList<>();
+    /** Of which a DELETE is under way. */
+    private List<OutboxRow> deleting = List.of();
 
-    private final Set<OrderKey> lockedKeys = new HashSet<>();
-    private long retryLockedAt;
+    private final LockedRows locked;
     private final Room room = new Room();
-
-    /** What locked rows take, so that they are not read without end either. */
-    private final Room lockedRoom = new Room();
 
     private static final class Flight {
         final OutboxRow row;
@@ -125,6 +120,7 @@ final class InFlight {
     InFlight(SendMode mode, LongSupplier nanoTime) {
         this.mode = mode;
         this.nanoTime = nanoTime;
+        this.locked = new LockedRows(nanoTime);
     }
 
     void add(OutboxRow row, String physicalTopic, int partition) {
@@ -149,7 +145,7 @@ final class InFlight {
     /** Shards of which something is in flight that is not locked. */
     Set<Integer> shards() {
         Set<RowKey> moving = new HashSet<>(flights.keySet());
-        locked.forEach(row -> moving.remove(row.key()));
+        locked.stream().forEach(row -> moving.remove(row.key()));
         return moving.stream().map(RowKey::shard).collect(Collectors.toSet());
     }
 
@@ -177,17 +173,8 @@ final class InFlight {
         if (!stuck.isEmpty()) {
             stuck.retainAll(silentFor(STUCK_AFTER).topics());
         }
-        stuck.addAll(heldUp());
+        stuck.addAll(locked.heldUp());
         return stuck;
-    }
-
-    /** Topics of which so many rows are locked that no more are read until somebody's transaction ends. */
-    Set<String> heldUp() {
-        Set<String> heldUp = locked.isEmpty() ? new HashSet<>() : new HashSet<>(lockedRoom.full());
-        if (!locked.isEmpty() && !lockedRoom.isFreeBeside(heldUp, 0)) {
-            locked.forEach(row -> heldUp.add(row.event().topic()));
-        }
-        return heldUp;
     }
 
     Collection<Lane> lanes() {
@@ -238,7 +225,7 @@ final class InFlight {
         lane.alone = false;
         lane.since = nanoTime.getAsLong();
         lane.ackedAt = OptionalLong.of(lane.since);
-        if (lockedKeys.contains(row.orderKey())) {
+        if (locked.hold(row.orderKey())) {
             lock(row);
         } else {
             acked.add(row);
@@ -246,62 +233,74 @@ final class InFlight {
         return OptionalLong.of(lane.since - flight.handedOverAt);
     }
 
-    /** Rows that Kafka has and whose DELETE has not committed. */
+    /** Rows that Kafka has, and of which no DELETE is under way. */
     List<OutboxRow> awaitingDelete() {
         return Collections.unmodifiableList(acked);
     }
 
+    /** Of how many rows a DELETE is under way. */
+    int deleting() {
+        return deleting.size();
+    }
+
+    /** A DELETE of all that awaits one begins. Another one only after {@link #deleted} or {@link #notDeleted}. */
+    List<OutboxRow> beginDelete() {
+        deleting = List.copyOf(acked);
+        acked.clear();
+        return deleting;
+    }
+
+    /** The DELETE has failed, or it is not known whether it has: what it was of awaits another. */
+    void notDeleted() {
+        acked.addAll(0, deleting);
+        deleting = List.of();
+    }
+
     /**
-     * The DELETE of all that awaited it has committed, but for some that stay since somebody keeps them or one before them locked: these
+     * The DELETE has committed, but for some rows that stay since somebody keeps them or one before them locked: these
      * await another, and so does all of their keys from now on. What is sent again of a key is then always its end, and in order.
      */
     void deleted(List<OutboxRow> butLocked) {
         Set<RowKey> kept = butLocked.stream().map(OutboxRow::key).collect(Collectors.toSet());
-        acked.stream().filter(row -> !kept.contains(row.key())).forEach(this::forget);
-        acked.clear();
-        retryLockedAt = locked.isEmpty() ? nanoTime.getAsLong() + RETRY_LOCKED_AFTER : retryLockedAt;
+        deleting.stream().filter(row -> !kept.contains(row.key())).forEach(this::forget);
+        deleting = List.of();
         butLocked.forEach(this::lock);
+        acked.stream().filter(row -> locked.hold(row.orderKey())).forEach(this::lock);
+        acked.removeIf(row -> locked.hold(row.orderKey()));
     }
 
     private void lock(OutboxRow row) {
         locked.add(row);
-        lockedKeys.add(row.orderKey());
         room.giveBack(row.event().topic(), row.bytes());
-        lockedRoom.take(row.event().topic(), row.bytes());
     }
 
     /** The shard is another's now, who sends and deletes what was locked of it. */
     void forgetLocked(int shard) {
-        List<OutboxRow> others =
-                locked.stream().filter(row -> row.key().shard() == shard).toList();
-        others.forEach(row -> {
-            flights.remove(row.key());
-            lockedRoom.giveBack(row.event().topic(), row.bytes());
-        });
-        locked.removeAll(others);
-        lockedKeys.clear();
-        locked.forEach(row -> lockedKeys.add(row.orderKey()));
+        locked.takeOf(shard).forEach(row -> flights.remove(row.key()));
     }
 
     /** What was locked awaits its DELETE again, if it is time. */
     void retryLocked(boolean now) {
-        if (now || nanoTime.getAsLong() - retryLockedAt >= 0) {
-            locked.forEach(row -> room.take(row.event().topic(), row.bytes()));
-            lockedRoom.clear();
-            acked.addAll(0, locked);
-            locked.clear();
-            lockedKeys.clear();
+        if (now || locked.isRetryDue()) {
+            List<OutboxRow> again = locked.takeAll();
+            again.forEach(row -> room.take(row.event().topic(), row.bytes()));
+            acked.addAll(0, again);
         }
     }
 
     /** Rows that Kafka has and whose DELETE would wait for somebody's lock. */
-    int locked() {
-        return locked.size();
+    LockedRows locked() {
+        return locked;
+    }
+
+    /** Rows that Kafka has and that may still be there. */
+    Stream<OutboxRow> notYetDeleted() {
+        return Stream.of(deleting.stream(), acked.stream(), locked.stream()).flatMap(rows -> rows);
     }
 
     /** Ids of later events of a row's key that Kafka has. */
     List<String> ackedBehind(OutboxRow row) {
-        return Stream.concat(acked.stream(), locked.stream())
+        return notYetDeleted()
                 .filter(other -> other.orderKey().equals(row.orderKey())
                         && other.key().seq() > row.key().seq())
                 .map(other -> other.event().id())
@@ -353,10 +352,9 @@ final class InFlight {
         lanes.clear();
         flights.clear();
         acked.clear();
+        deleting = List.of();
         locked.clear();
-        lockedKeys.clear();
         room.clear();
-        lockedRoom.clear();
     }
 
     /** Takes back everything that is not acknowledged; for a producer that has stopped, so every partition is cold again. */

@@ -1,6 +1,7 @@
 package dev.eventbus.outbox;
 
 import dev.eventbus.outbox.EventSender.Refused;
+import dev.eventbus.outbox.internal.DeleteAside;
 import dev.eventbus.outbox.internal.WriterWatch;
 import dev.eventbus.outbox.sql.FetchWindow;
 import dev.eventbus.outbox.sql.FloorTracker;
@@ -9,6 +10,7 @@ import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import dev.eventbus.outbox.sql.OutboxStore;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -41,6 +43,7 @@ final class OutboxFeed {
     private final TopicBreakers breakers;
     private final BlockedKeys blockedKeys;
     private final WriterWatch writers;
+    private final AckDeletes deletes;
 
     /** Whether the last page had more old events than there was time to ask about; they are read again. */
     private boolean oldLeft;
@@ -51,12 +54,6 @@ final class OutboxFeed {
     /** Shards of which rows may be left that the last fetch did not read. */
     private final Set<Integer> unread = new HashSet<>();
 
-    /** Whether rows are locked, or a DELETE has failed, perhaps since it waited for somebody's lock. */
-    private boolean carefully;
-
-    /** Whether the connection is another than that of the last DELETE, which may have been committed without our knowing. */
-    private boolean reconnected;
-
     /** The parts of one relay that work on the same rows. */
     record Parts(
             ShardLeases leases,
@@ -66,7 +63,7 @@ final class OutboxFeed {
             TopicBreakers breakers,
             TopicPartitions partitions) {}
 
-    OutboxFeed(OutboxStore store, Parts parts, BlockedKeys blockedKeys, RelayEvents events) {
+    OutboxFeed(OutboxStore store, Parts parts, BlockedKeys blockedKeys, DeleteAside aside, RelayEvents events) {
         this.store = store;
         this.leases = parts.leases();
         this.sink = parts.sink();
@@ -78,6 +75,11 @@ final class OutboxFeed {
         this.floors = new FloorTracker(parts.leases().lease().dividedBy(5), System::nanoTime);
         this.writers = new WriterWatch(store.sql(), System::nanoTime);
         this.events = events;
+        this.deletes = new AckDeletes(store, aside, parts, floors, events);
+    }
+
+    AckDeletes deletes() {
+        return deletes;
     }
 
     BlockedKeys blockedKeys() {
@@ -87,14 +89,14 @@ final class OutboxFeed {
     /** Nothing that the last connection said counts any more, and its last DELETE may or may not have committed. */
     void connectionLost() {
         floors.reset();
-        reconnected = true;
+        deletes.connectionLost();
         blockedKeys.refreshSoon();
         leases.checkSoon();
     }
 
     /**
      * Gives up what is under way if the leases ran out. Comes before settling, or topics that are others' now would be told to wait, and
-     * between it and {@link #delete}: later acks do not count.
+     * between it and {@link #deletes()}: later acks do not count.
      */
     void giveUpIfOverdue() {
         if (leases.giveUpIfOverdue()) {
@@ -106,48 +108,6 @@ final class OutboxFeed {
             sender.standBy();
             events.shardsChanged(Set.of());
         }
-    }
-
-    /**
-     * Deletes what Kafka has acknowledged. Returns how many rows that were. On a new connection all that is in flight is given up if a
-     * row of it is gone: the database may have come back without it, and a fetch would pass over another of its number.
-     *
-     * @param last whether no other time will come, so that no lock is waited for
-     */
-    int delete(Connection connection, boolean last) throws SQLException {
-        carefully |= last;
-        inFlight.retryLocked(reconnected || last);
-        int deleted = deleteAcknowledged(connection);
-        if (reconnected && store.count(connection, inFlight.keys()) < inFlight.size()) {
-            LOG.warn(
-                    "Rows of events in flight are gone since the database was lost, so what is not acknowledged is read again.");
-            sender.abandon();
-        }
-        reconnected = false;
-        return deleted;
-    }
-
-    private int deleteAcknowledged(Connection connection) throws SQLException {
-        List<OutboxRow> acked = inFlight.awaitingDelete();
-        if (acked.isEmpty()) {
-            return 0;
-        }
-        boolean careful = carefully;
-        carefully = !careful; // if this fails, the other way is next
-        var deleted = careful ? store.deleteUnlocked(connection, acked) : store.delete(connection, acked);
-        int count = acked.size() - deleted.locked().size();
-        inFlight.deleted(deleted.locked());
-        carefully = inFlight.locked() > 0;
-        floors.began(deleted.transaction());
-        if (deleted.rows() < count) {
-            floors.doubtAll(); // of their numbers there may be other rows, as after a restore
-        }
-        if (deleted.rows() < count && !reconnected) {
-            leases.checkSoon();
-            events.deletedByOthers(count - deleted.rows(), count);
-        }
-        events.relayed(count);
-        return count;
     }
 
     /** Keeps the leases; first, so that what fails afterwards costs none. Returns whether there are shards to be read that were not before. */
@@ -179,7 +139,7 @@ final class OutboxFeed {
         return gained;
     }
 
-    /** Says what is settled, and gives back what is drained; comes after {@link #delete}. */
+    /** Says what is settled, and gives back what is drained; comes after {@link #deletes()}. */
     void handOver(Connection connection) throws SQLException {
         partitions.tellSettled(connection, leases.owner());
         if (giveBackDrained(connection)) {
@@ -266,7 +226,7 @@ final class OutboxFeed {
             return new Look(false, false);
         }
         Set<String> leftOut = inFlight.stuck();
-        boolean allRead = floors.leaveOut(inFlight.heldUp()).containsAll(leftOut);
+        boolean allRead = floors.leaveOut(inFlight.locked().heldUp()).containsAll(leftOut);
         if (!inFlight.room().isFreeBeside(leftOut, 0)) {
             return new Look(true, true);
         }
@@ -298,7 +258,7 @@ final class OutboxFeed {
         boolean mustSettle =
                 !leftOut.isEmpty() || floors.leavesSome() || writerProblem().isPresent();
         if (mustSettle && floors.lacksTransaction()) {
-            floors.began(store.newTransaction(connection));
+            floors.began(floors.mark(), store.newTransaction(connection));
         }
         long before = System.nanoTime();
         OutboxStore.Fetched fetched = store.fetch(connection, window);
@@ -314,8 +274,23 @@ final class OutboxFeed {
         return new Look(moved, !unread.isEmpty());
     }
 
+    /**
+     * What keeps events, in words.
+     *
+     * @param sends whether this relay sends events; if not, what keeps them from being sent is others' business
+     */
+    List<String> problems(boolean sends) {
+        List<String> problems = new ArrayList<>();
+        if (sends) {
+            problems.addAll(blockedKeys.problems());
+            writerProblem().ifPresent(problems::add);
+        }
+        deletes.problem().ifPresent(problems::add);
+        return problems;
+    }
+
     /** Whose transaction makes each look longer, if one does. */
-    Optional<String> writerProblem() {
+    private Optional<String> writerProblem() {
         return writers.problem();
     }
 

@@ -32,12 +32,13 @@ import org.slf4j.LoggerFactory;
  * runs out.
  *
  * <p>Defaults: lease 10 s, renewed every 3 s, when it also evens out with other relays; at most 500 rows of a shard
- * per read, 2,000 rows or 8 MiB in flight; it looks 0.5 ms after a publish through the same {@link JdbcOutbox}, then in steps
+ * per read, 4,000 rows or 8 MiB in flight; it looks 0.5 ms after a publish through the same {@link JdbcOutbox}, then in steps
  * that double up to 100 ms, at once after {@link Outbox#committed()}, otherwise every 2 to 100 ms; after a look that found events it pauses for twice as long as that took, at most 10 ms; each
  * shard from the beginning every 30 s.
  *
- * <p>One thread works, whichever runs {@link #start()}'s loop or {@link #runOnce()}; beside the loop a second one waits for Kafka. It keeps one connection of the data source
- * while it works and gives it back on {@link #close()}. The listener is called on that thread.
+ * <p>One thread works, whichever runs {@link #start()}'s loop or {@link #runOnce()}; beside the loop a second one waits for Kafka, and
+ * from the first backlog on a third one deletes while the first reads on. It keeps one connection of the data source
+ * while it works, and a second one while there is a backlog, if the data source has one, and gives them back on {@link #close()}. The listener is called on the first thread.
  *
  * <p>On failure: nothing is lost and no key is overtaken. A database or a cluster that cannot be reached, a missing topic, a
  * wrong password: it goes on trying, {@link #health()} says what is wrong and how to mend it, and the rows wait. A crash or a

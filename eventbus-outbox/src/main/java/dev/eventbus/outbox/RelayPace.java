@@ -151,7 +151,7 @@ final class RelayPace {
     }
 
     boolean isTimeToDelete() {
-        return inFlight.missingToHalfAcked() <= 0 || isCompanyOver();
+        return inFlight.deleting() == 0 && (inFlight.missingToHalfAcked() <= 0 || isCompanyOver());
     }
 
     private boolean isCompanyOver() {
@@ -164,11 +164,13 @@ final class RelayPace {
      * @param more whether rows are known to be left that can be read now
      */
     Duration rest(boolean more) {
-        boolean toDelete = !inFlight.awaitingDelete().isEmpty();
+        boolean deletes = inFlight.deleting() > 0; // whose end ends the rest
+        boolean toDelete = !deletes && !inFlight.awaitingDelete().isEmpty();
         if (toDelete && isTimeToDelete() || more && isTimeToRead()) {
             return Duration.ZERO;
         }
-        enough = more ? Math.max(1, inFlight.missingToHalfAcked()) : 1;
+        int missing = deletes ? Integer.MAX_VALUE : inFlight.missingToHalfAcked();
+        enough = more ? Math.max(1, missing) : 1;
         if (reported.get() >= enough) {
             return Duration.ZERO;
         }

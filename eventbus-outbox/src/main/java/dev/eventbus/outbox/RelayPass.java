@@ -4,6 +4,8 @@ import dev.eventbus.StartRefusedException;
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.KafkaSink.SendFault;
 import dev.eventbus.outbox.internal.ClusterWatch;
+import dev.eventbus.outbox.internal.DeleteAside;
+import dev.eventbus.outbox.internal.Outage;
 import dev.eventbus.outbox.internal.TopicLookup;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.LeaseStore;
@@ -44,7 +46,6 @@ final class RelayPass {
 
     private final KafkaCluster kafka;
     private final RelayConnection connection;
-    private final Duration lease;
     private final ShardLeases leases;
     private final KafkaSink sink;
     private final InFlight inFlight;
@@ -73,7 +74,6 @@ final class RelayPass {
         RelayEvents events = new RelayEvents(settings.listener());
         this.kafka = kafka;
         this.connection = new RelayConnection(dataSource, store.sql(), settings.lease());
-        this.lease = settings.lease();
         this.leases = new ShardLeases(
                 new LeaseStore(store.sql(), settings.owner(), settings.lease()), settings.lease(), System::nanoTime);
         this.inFlight = new InFlight(settings.mode(), System::nanoTime);
@@ -89,6 +89,7 @@ final class RelayPass {
                 store,
                 new OutboxFeed.Parts(leases, sink, sender, inFlight, breakers, partitions),
                 new BlockedKeys(store, leases, settings.maxRelayStop(), events),
+                new DeleteAside(store, new RelayConnection(dataSource, store.sql(), settings.lease()), signals.wake()),
                 events);
         this.database = new Outage(kafka.clock());
         this.cluster = new Outage(kafka.clock());
@@ -100,6 +101,7 @@ final class RelayPass {
 
     /** A round of the relay's own thread. Returns how long to rest. */
     Duration run() {
+        feed.deletes().mayWorkAside();
         round(!hasMore() && pace.due());
         return database.mustWait() ? REST_WITHOUT_DATABASE : pace.rest(hasMore());
     }
@@ -199,16 +201,16 @@ final class RelayPass {
             long began = System.nanoTime();
             boolean gained = feed.keepLeases(open);
             feed.block(open);
-            int relayed = 0;
+            int relayed = feed.deletes().settle();
             boolean readsOn = hasMore() && pace.isTimeToRead(); // after the DELETE company is awaited anew
             if (look || pace.isTimeToDelete()) {
-                relayed = feed.delete(open, false);
+                relayed += feed.deletes().delete(open, hasMore());
                 pace.statementEnded();
             }
             gained |= feed.keepLeases(open); // if what was to be deleted was gone, somebody else may have them
             feed.handOver(open);
             boolean read = look || gained || readsOn || hasMore() && pace.isTimeToRead();
-            if (read && leases.areValid() && openProducer()) {
+            if (read && !feed.deletes().isAwaited() && leases.areValid() && openProducer()) {
                 int before = inFlight.size();
                 OutboxFeed.Look found = feed.fetch(open);
                 more = found.more();
@@ -319,13 +321,13 @@ final class RelayPass {
             return !inFlight.anyHandedOver();
         });
         feed.giveUpIfOverdue();
-        int left = inFlight.size() - inFlight.awaitingDelete().size() - inFlight.locked();
-        sink.close(Duration.ofNanos(inFlight.anyHandedOver() ? 0 : Math.max(0, deadline - System.nanoTime())));
+        long onTheirWay = inFlight.size() - inFlight.notYetDeleted().count();
+        sink.close(inFlight.anyHandedOver() ? Duration.ZERO : until(deadline));
         try {
             if (connection.isOpen()) {
                 Connection open = connection.get();
                 feed.block(open);
-                feed.delete(open, true);
+                feed.deletes().end(open, until(deadline));
                 leases.leave(open);
             }
         } catch (SQLException e) {
@@ -333,17 +335,22 @@ final class RelayPass {
             LOG.warn("{} Leases not given back run out by themselves.", DatabaseFault.explain(e));
         }
         connection.close();
+        feed.deletes().close(until(deadline));
         watch.close();
         feed.ended();
         LOG.info(
                 "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not deleted; they are sent again.",
                 leases.owner(),
-                left,
-                inFlight.awaitingDelete().size() + inFlight.locked());
+                onTheirWay,
+                inFlight.notYetDeleted().count());
+    }
+
+    private static Duration until(long deadline) {
+        return Duration.ofNanos(Math.max(0, deadline - System.nanoTime()));
     }
 
     RelayHealth health() {
-        return health.askingFor(connection.openingFor(), lease);
+        return health.askingFor(connection.openingFor(), connection.lease());
     }
 
     private RelayHealth healthNow() {
@@ -359,15 +366,7 @@ final class RelayPass {
         problems.addAll(breakers.problems());
         problems.addAll(partitions.problems());
         problems.addAll(leases.problems());
-        if (sends) {
-            problems.addAll(feed.blockedKeys().problems());
-            feed.writerProblem().ifPresent(problems::add);
-        }
-        if (inFlight.locked() > 0) {
-            problems.add(
-                    "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked. Other events go on, but of a topic with very many of these. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
-                            .formatted(inFlight.locked()));
-        }
+        problems.addAll(feed.problems(sends));
         Optional<Instant> nextRetry = Stream.of(
                         database.nextRetry(),
                         sends ? cluster.nextRetry() : Optional.<Instant>empty(),
@@ -384,7 +383,7 @@ final class RelayPass {
         boolean up = database.problem().isEmpty()
                 && reached
                 && watch.problem().isEmpty()
-                && inFlight.heldUp().isEmpty()
+                && inFlight.locked().heldUp().isEmpty()
                 && !leases.lackShards();
         return new RelayHealth(
                 up,

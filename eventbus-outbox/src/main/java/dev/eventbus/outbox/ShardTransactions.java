@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import dev.eventbus.internal.NamedThreads;
 import dev.eventbus.outbox.ShardProducer.Handed;
 import dev.eventbus.outbox.ShardProducer.Report;
+import dev.eventbus.outbox.internal.Outage;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.Shards;

@@ -2,6 +2,7 @@ package dev.eventbus.outbox;
 
 import dev.eventbus.ErrorCode;
 import dev.eventbus.KafkaAccessException;
+import dev.eventbus.outbox.internal.Outage;
 import dev.eventbus.topics.ClusterProbe;
 import dev.eventbus.topics.KafkaCluster;
 import java.time.Duration;

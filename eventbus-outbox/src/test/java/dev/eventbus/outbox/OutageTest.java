@@ -2,6 +2,7 @@ package dev.eventbus.outbox;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.outbox.internal.Outage;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.concurrent.atomic.AtomicReference;

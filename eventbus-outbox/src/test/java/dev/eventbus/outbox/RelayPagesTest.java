@@ -53,7 +53,7 @@ class RelayPagesTest {
 
     @Test
     void a_page_has_something_of_every_shard_that_had_more_than_fitted() {
-        database.publish(events(4_000, 400));
+        database.publish(events(6_000, 400));
         pass.look(); // nothing is known of the shards yet
         int before = kafka.log.size();
         Set<Integer> sent = shards(kafka.log);

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.Event;
 import dev.eventbus.EventRecords;
+import dev.eventbus.outbox.internal.Room;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -69,18 +70,18 @@ class RelayTopicsTest {
     }
 
     @Test
-    void a_topic_has_at_most_fifteen_hundred_rows_in_flight() {
+    void a_topic_has_at_most_three_quarters_of_the_rows_in_flight() {
         kafka.answer = FakeKafka.Answer.HOLD;
-        database.publish(IntStream.range(0, 2_600)
+        database.publish(IntStream.range(0, 4_000)
                 .mapToObj(i -> event("evt-" + i, "user-" + i % 100))
                 .toArray(Event<?>[]::new));
         run();
-        assertThat(pass.health().inFlight()).isEqualTo(1_500);
+        assertThat(pass.health().inFlight()).isEqualTo(Room.MAX_ROWS_PER_TOPIC);
         for (int i = 0; i < 20; i++) {
             kafka.producer().ackAll();
             run();
         }
-        assertThat(kafka.ids()).hasSize(2_600).doesNotHaveDuplicates();
+        assertThat(kafka.ids()).hasSize(4_000).doesNotHaveDuplicates();
         assertThat(database.ids()).isEmpty();
     }
 
@@ -134,12 +135,12 @@ class RelayTopicsTest {
     @Test
     void the_relays_own_rounds_read_on_beside_a_topic_that_hangs() {
         kafka.answer = FakeKafka.Answer.HOLD;
-        database.publish(IntStream.range(0, 2_600)
+        database.publish(IntStream.range(0, 4_000)
                 .mapToObj(i -> event("hangs-" + i, "user-" + i % 100))
                 .toArray(Event<?>[]::new));
         Eventually.isTrue(() -> {
             pass.run();
-            return pass.health().inFlight() == 1_500;
+            return pass.health().inFlight() == Room.MAX_ROWS_PER_TOPIC;
         });
         database.publish(event(HOUSING_UPDATED, "flows", "user-2"));
         Eventually.isTrue(() -> {

@@ -2,6 +2,7 @@ package dev.eventbus.outbox.internal;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -9,7 +10,7 @@ import java.util.stream.Stream;
 /** How much is in flight, in rows and bytes, of each topic and in all, and how much more may be. One thread only. */
 public final class Room {
 
-    public static final int MAX_ROWS = 2_000;
+    public static final int MAX_ROWS = 4_000;
     public static final long MAX_BYTES = 8 * 1024 * 1024;
 
     /** The rest is there for other topics. */
@@ -32,41 +33,58 @@ public final class Room {
         }
     }
 
-    private final Map<String, Load> loads = new HashMap<>();
-    private Load all = Load.NONE;
+    /** Changed with each row that comes and goes. */
+    private static final class Count {
+        int rows;
+        long bytes;
+
+        void change(int byRows, long byBytes) {
+            rows += byRows;
+            bytes += byBytes;
+        }
+
+        Load load() {
+            return new Load(rows, bytes);
+        }
+    }
+
+    private final Map<String, Count> counts = new HashMap<>();
+    private final Count all = new Count();
 
     /** A row has come in. */
     public void take(String topic, int bytes) {
-        change(topic, new Load(1, bytes));
+        change(topic, 1, bytes);
     }
 
     /** A row has left. */
     public void giveBack(String topic, int bytes) {
-        change(topic, new Load(-1, -bytes));
+        change(topic, -1, -bytes);
     }
 
-    private void change(String topic, Load by) {
-        loads.merge(topic, by, Load::plus);
-        all = all.plus(by);
+    private void change(String topic, int rows, int bytes) {
+        counts.computeIfAbsent(topic, any -> new Count()).change(rows, bytes);
+        all.change(rows, bytes);
     }
 
     public void clear() {
-        loads.clear();
-        all = Load.NONE;
+        counts.clear();
+        all.change(-all.rows, -all.bytes);
     }
 
     /** What is in flight of some topics. */
     public Load of(Set<String> topics) {
         return topics.stream()
-                .map(topic -> loads.getOrDefault(topic, Load.NONE))
+                .map(counts::get)
+                .filter(Objects::nonNull)
+                .map(Count::load)
                 .reduce(Load.NONE, Load::plus);
     }
 
     /** Topics that have all that one may have. */
     public Set<String> full() {
-        return loads.entrySet().stream()
-                .filter(load -> load.getValue().rows() >= MAX_ROWS_PER_TOPIC
-                        || load.getValue().bytes() >= MAX_BYTES_PER_TOPIC)
+        return counts.entrySet().stream()
+                .filter(count ->
+                        count.getValue().rows >= MAX_ROWS_PER_TOPIC || count.getValue().bytes >= MAX_BYTES_PER_TOPIC)
                 .map(Map.Entry::getKey)
                 .collect(Collectors.toSet());
     }
@@ -74,13 +92,13 @@ public final class Room {
     /** How many more rows there is room for, whatever their topics, but for those of some topics. */
     public int rowsBeside(Set<String> excluded) {
         int largest = othersThan(excluded).mapToInt(Load::rows).max().orElse(0);
-        return Math.max(0, Math.min(MAX_ROWS - all.rows(), MAX_ROWS_PER_TOPIC - largest));
+        return Math.max(0, Math.min(MAX_ROWS - all.rows, MAX_ROWS_PER_TOPIC - largest));
     }
 
     /** How many more bytes there is room for, whatever their topics, but for those of some topics. */
     public long bytesBeside(Set<String> excluded) {
         long largest = othersThan(excluded).mapToLong(Load::bytes).max().orElse(0);
-        return Math.max(0, Math.min(MAX_BYTES - all.bytes(), MAX_BYTES_PER_TOPIC - largest));
+        return Math.max(0, Math.min(MAX_BYTES - all.bytes, MAX_BYTES_PER_TOPIC - largest));
     }
 
     /** Whether a part of what one topic may have is free: half of it, say, or, as 0, anything. */
@@ -91,8 +109,8 @@ public final class Room {
     }
 
     private Stream<Load> othersThan(Set<String> excluded) {
-        return loads.entrySet().stream()
-                .filter(load -> !excluded.contains(load.getKey()))
-                .map(Map.Entry::getValue);
+        return counts.entrySet().stream()
+                .filter(count -> !excluded.contains(count.getKey()))
+                .map(count -> count.getValue().load());
     }
 }

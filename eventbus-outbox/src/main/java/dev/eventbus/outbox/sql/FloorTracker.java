@@ -82,6 +82,9 @@ public final class FloorTracker {
 
     private long candidateXid;
 
+    /** How often all that was settled was doubted. */
+    private int doubts;
+
     /** @param quick a fetch that takes no longer keeps nobody waiting */
     public FloorTracker(Duration quick, LongSupplier nanoTime) {
         this.quickNanos = quick.toNanos();
@@ -253,6 +256,7 @@ public final class FloorTracker {
         forgetAll();
         settled = OptionalLong.empty();
         candidate = OptionalLong.empty();
+        doubts++;
     }
 
     public void forget(int shard) {
@@ -274,10 +278,23 @@ public final class FloorTracker {
         return candidate.isEmpty() && head.isPresent() && !head.equals(settled);
     }
 
-    /** A transaction began after the last fetch; 0 for none. */
-    public void began(long transaction) {
-        if (candidate.isEmpty() && head.isPresent() && transaction > 0) {
-            candidate = head;
+    /**
+     * What is known before a transaction begins.
+     *
+     * @param head the last sequence number given out
+     * @param doubts how often it was doubted whether such numbers count
+     */
+    public record Mark(OptionalLong head, int doubts) {}
+
+    /** To be taken before a transaction begins that {@link #began} is told of. */
+    public Mark mark() {
+        return new Mark(head, doubts);
+    }
+
+    /** A transaction began after a mark; 0 for none. */
+    public void began(Mark before, long transaction) {
+        if (candidate.isEmpty() && before.head().isPresent() && before.doubts() == doubts && transaction > 0) {
+            candidate = before.head();
             candidateXid = transaction;
         }
     }

@@ -12,7 +12,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The one connection of a relay: kept while it works, set up for it, and given back as it was. One thread only, except
+ * A connection of a relay: kept while it works, set up for it, and given back as it was. One thread only, except
  * {@link #openingFor()}.
  */
 public final class RelayConnection {
@@ -41,6 +41,11 @@ public final class RelayConnection {
         this.dataSource = dataSource;
         this.sql = sql;
         this.lease = lease;
+    }
+
+    /** For so long may a statement take, and a transaction in which nothing happens. */
+    public Duration lease() {
+        return lease;
     }
 
     public boolean isOpen() {

@@ -53,7 +53,7 @@ class WriterWatchTest {
             floors.doubt();
             floors.fetched(OptionalLong.of(xmin), OptionalLong.of(1_000), Map.of());
             writers.look(connection, floors);
-            floors.began(200);
+            floors.began(floors.mark(), 200);
         }
     }
 

@@ -36,7 +36,7 @@ class FloorTrackerTest {
         Map<Integer, Long> seen = new HashMap<>();
         plan.forEach(floor -> seen.put(floor.shard(), Long.MAX_VALUE));
         floors.read(seen.keySet(), took.toNanos());
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(107, 1_000, seen);
         return plan.stream()
                 .filter(floor -> floor.seq() == BEGINNING)
@@ -51,7 +51,7 @@ class FloorTrackerTest {
     @Test
     void the_head_is_the_floor_once_every_transaction_before_a_later_one_has_ended() {
         fetched(100, 40, Map.of(3, Long.MAX_VALUE));
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(106, 50, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).as("a writer below 107 still runs").isEqualTo(BEGINNING);
         fetched(107, 60, Map.of(3, Long.MAX_VALUE));
@@ -60,15 +60,35 @@ class FloorTrackerTest {
 
     @Test
     void a_transaction_before_the_first_fetch_proves_nothing() {
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(200, 40, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(BEGINNING);
+    }
+
+    @Test
+    void a_transaction_that_began_before_the_last_fetch_settles_only_what_was_given_out_before_it_began() {
+        fetched(100, 40, Map.of());
+        FloorTracker.Mark before = floors.mark();
+        fetched(100, 50, Map.of()); // beside it; a writer with a later id may have been given 45
+        floors.began(before, 107);
+        fetched(107, 60, Map.of(3, Long.MAX_VALUE));
+        assertThat(floors.floor(3)).isEqualTo(40);
+    }
+
+    @Test
+    void a_transaction_that_began_before_all_was_doubted_settles_nothing() {
+        fetched(100, 40, Map.of());
+        FloorTracker.Mark before = floors.mark();
+        floors.doubtAll();
+        floors.began(before, 107);
+        fetched(107, 60, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
     }
 
     @Test
     void a_fetch_that_was_cut_raises_the_floor_only_to_what_it_returned() {
         fetched(100, 40, Map.of());
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(107, 60, Map.of(3, 25L, 4, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(25);
         assertThat(floors.floor(4)).isEqualTo(40);
@@ -78,7 +98,7 @@ class FloorTrackerTest {
     @Test
     void once_the_head_is_settled_each_fetch_raises_the_floor_to_what_it_returned() {
         fetched(100, 1_000, Map.of(3, 20L));
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(107, 1_000, Map.of(3, 40L));
         fetched(107, 1_000, Map.of(3, 60L));
         assertThat(floors.floor(3)).isEqualTo(60);
@@ -89,7 +109,7 @@ class FloorTrackerTest {
     @Test
     void what_is_settled_outlives_a_floor_that_is_forgotten() {
         fetched(100, 1_000, Map.of());
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(107, 1_000, Map.of(3, 40L));
         floors.forgetAll();
         fetched(107, 1_000, Map.of(3, 30L));
@@ -114,7 +134,7 @@ class FloorTrackerTest {
     @Test
     void what_was_awaited_before_a_doubt_is_awaited_after_it() {
         fetched(100, 40, Map.of());
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         nanos += Duration.ofSeconds(30).toNanos();
         floors.doubt();
         assertThat(floors.awaited()).isEqualTo(107);
@@ -265,7 +285,7 @@ class FloorTrackerTest {
     void floors_rise_above_what_is_left_out_until_further_notice_and_are_forgotten_when_it_is_not() {
         floors.leaveOut(Set.of("asset.events"));
         fetched(100, 40, Map.of());
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(107, 41, Map.of(0, 10L));
         assertThat(floors.leaveOut(Set.of("asset.events", "house.events"))).hasSize(2);
         assertThat(floors.floor(0)).isGreaterThan(BEGINNING);
@@ -278,7 +298,7 @@ class FloorTrackerTest {
         assertThat(floors.lacksTransaction()).as("no head yet").isFalse();
         fetched(100, 40, Map.of());
         assertThat(floors.lacksTransaction()).isTrue();
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         assertThat(floors.lacksTransaction()).as("waited for").isFalse();
         fetched(107, 40, Map.of());
         assertThat(floors.lacksTransaction()).as("settled").isFalse();
@@ -289,9 +309,9 @@ class FloorTrackerTest {
     @Test
     void a_later_transaction_does_not_put_the_proof_off() {
         fetched(100, 40, Map.of());
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         fetched(105, 50, Map.of(3, Long.MAX_VALUE));
-        floors.began(120);
+        floors.began(floors.mark(), 120);
         fetched(107, 60, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(40);
     }
@@ -299,9 +319,9 @@ class FloorTrackerTest {
     @Test
     void a_floor_never_falls_unless_it_is_forgotten() {
         fetched(100, 40, Map.of());
-        floors.began(101);
+        floors.began(floors.mark(), 101);
         fetched(101, 60, Map.of(3, Long.MAX_VALUE, 4, Long.MAX_VALUE));
-        floors.began(102);
+        floors.began(floors.mark(), 102);
         fetched(102, 70, Map.of(3, 10L));
         assertThat(floors.floor(3)).isEqualTo(40);
         floors.forget(3);
@@ -312,7 +332,7 @@ class FloorTrackerTest {
     @Test
     void a_head_that_falls_makes_every_number_worthless() {
         fetched(100, 40, Map.of());
-        floors.began(101);
+        floors.began(floors.mark(), 101);
         fetched(101, 60, Map.of(3, Long.MAX_VALUE));
         fetched(102, 5, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).as("numbers are given out again").isEqualTo(BEGINNING);
@@ -323,7 +343,7 @@ class FloorTrackerTest {
     @Test
     void a_new_connection_makes_every_number_worthless() {
         fetched(100, 40, Map.of());
-        floors.began(107);
+        floors.began(floors.mark(), 107);
         floors.reset();
         fetched(500, 60, Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
@@ -332,7 +352,7 @@ class FloorTrackerTest {
     @Test
     void a_database_without_such_numbers_has_no_floor() {
         floors.fetched(OptionalLong.empty(), OptionalLong.empty(), Map.of(3, Long.MAX_VALUE));
-        floors.began(0);
+        floors.began(floors.mark(), 0);
         floors.fetched(OptionalLong.empty(), OptionalLong.empty(), Map.of(3, Long.MAX_VALUE));
         assertThat(floors.floor(3)).isEqualTo(BEGINNING);
     }

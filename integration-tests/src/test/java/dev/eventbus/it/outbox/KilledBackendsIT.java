@@ -40,7 +40,7 @@ class KilledBackendsIT {
     private static final String PENDING = "SELECT count(*) FROM eventbus_outbox";
 
     /** What one relay may have in flight, and so may repeat. */
-    private static final int IN_FLIGHT = 2_000;
+    private static final int IN_FLIGHT = 4_000;
 
     private static final int MANY = 5_000;
 

@@ -48,7 +48,7 @@ class RelayInstancesIT {
     static final Duration LEASE = Duration.ofSeconds(4);
 
     /** What a crash may repeat: all that one relay may have in flight. */
-    static final int IN_FLIGHT = 2_000;
+    static final int IN_FLIGHT = 4_000;
 
     /** So many that a relay which repeats all that it has read, or all that there is, is seen. */
     static final int MANY = 5_000;

@@ -1,4 +1,4 @@
-package dev.eventbus.outbox;
+package dev.eventbus.outbox.internal;
 
 import java.time.Duration;
 import java.time.Instant;
@@ -8,19 +8,19 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Something the relay cannot do without and that does not work now: it is tried again, less and less often. One thread only. */
-final class Outage {
+public final class Outage {
 
     /** How long the relay waits before it tries a thing that failed again: doubled each time, up to a cap. */
-    record Backoff(Duration first, Duration cap) {
+    public record Backoff(Duration first, Duration cap) {
 
         /** @param failures in a row, 1 or more */
-        Duration after(int failures) {
+        public Duration after(int failures) {
             Duration wait = first.multipliedBy(1L << Math.min(failures - 1, 30));
             return wait.compareTo(cap) > 0 ? cap : wait;
         }
 
         /** Whether it is not time yet. A clock that was set back meanwhile makes nobody wait for longer than the cap. */
-        boolean mustWait(Instant now, Instant retryAt) {
+        public boolean mustWait(Instant now, Instant retryAt) {
             return now.isBefore(retryAt) && !retryAt.isAfter(now.plus(cap));
         }
     }
@@ -33,12 +33,12 @@ final class Outage {
     private String problem = "";
     private Instant retryAt = Instant.MIN;
 
-    Outage(InstantSource clock) {
+    public Outage(InstantSource clock) {
         this.clock = clock;
     }
 
     /** @param what failed, what becomes of the events, and the fix */
-    void failed(String what) {
+    public void failed(String what) {
         failures++;
         retryAt = clock.instant().plus(BACKOFF.after(failures));
         if (!problem.equals(what)) {
@@ -47,7 +47,7 @@ final class Outage {
         problem = what;
     }
 
-    void succeeded() {
+    public void succeeded() {
         if (failures > 0) {
             LOG.info("Works again after {} failures: {}", failures, problem);
         }
@@ -56,15 +56,15 @@ final class Outage {
         retryAt = Instant.MIN;
     }
 
-    boolean mustWait() {
+    public boolean mustWait() {
         return failures > 0 && BACKOFF.mustWait(clock.instant(), retryAt);
     }
 
-    Optional<String> problem() {
+    public Optional<String> problem() {
         return failures == 0 ? Optional.empty() : Optional.of(problem);
     }
 
-    Optional<Instant> nextRetry() {
+    public Optional<Instant> nextRetry() {
         return failures == 0 ? Optional.empty() : Optional.of(retryAt);
     }
 }

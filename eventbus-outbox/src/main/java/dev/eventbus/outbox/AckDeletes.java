@@ -1,0 +1,188 @@
+package dev.eventbus.outbox;
+
+import dev.eventbus.internal.RunLoop;
+import dev.eventbus.outbox.internal.DeleteAside;
+import dev.eventbus.outbox.sql.FloorTracker;
+import dev.eventbus.outbox.sql.OutboxRow;
+import dev.eventbus.outbox.sql.OutboxStore;
+import dev.eventbus.outbox.sql.OutboxStore.Deleted;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Takes out of the outbox what Kafka has: on the relay's connection, or aside, while more is read. Never both at once, and never two: what
+ * is sent again after a crash is then always the end of its key. One thread only.
+ */
+final class AckDeletes {
+
+    private static final Logger LOG = LoggerFactory.getLogger(AckDeletes.class);
+
+    private final OutboxStore store;
+    private final DeleteAside aside;
+    private final OutboxFeed.Parts parts;
+    private final InFlight inFlight;
+    private final FloorTracker floors;
+    private final RelayEvents events;
+
+    /** Whether rows are locked, or a DELETE has failed, perhaps since it waited for somebody's lock. */
+    private boolean carefully;
+
+    /** Whether the connection is another than that of the last DELETE, which may have been committed without our knowing. */
+    private boolean reconnected;
+
+    /** Whether what is begun in one call may end in a later one, since calls follow each other by themselves. */
+    private boolean mayWorkAside;
+
+    /** Before the DELETE that is under way. */
+    private FloorTracker.Mark before;
+
+    AckDeletes(OutboxStore store, DeleteAside aside, OutboxFeed.Parts parts, FloorTracker floors, RelayEvents events) {
+        this.store = store;
+        this.aside = aside;
+        this.parts = parts;
+        this.inFlight = parts.inFlight();
+        this.floors = floors;
+        this.events = events;
+        this.before = floors.mark();
+    }
+
+    /** The last DELETE may or may not have committed. */
+    void connectionLost() {
+        reconnected = true;
+        aside.drop();
+    }
+
+    /** From now on each call is followed by another by itself, or by {@link #end}. */
+    void mayWorkAside() {
+        mayWorkAside = true;
+    }
+
+    /** Whether nothing may be read: what may still be deleted is not known to be in flight, or it must be deleted first. */
+    boolean isAwaited() {
+        return aside.isUnderWay() && (reconnected || inFlight.deleting() == 0);
+    }
+
+    /**
+     * Notes what was deleted aside since the last call. Returns how many rows that were.
+     *
+     * @throws SQLException if that has failed, or it is not known whether it has; they are deleted here next
+     */
+    int settle() throws SQLException {
+        try {
+            Optional<Deleted> ended = aside.take();
+            return ended.isEmpty() || inFlight.deleting() == 0 ? 0 : deleted(ended.get());
+        } catch (SQLException | RuntimeException | Error e) {
+            inFlight.notDeleted();
+            throw e;
+        }
+    }
+
+    /**
+     * Deletes what Kafka has acknowledged, or begins to, unless something is being deleted aside. Returns how many rows are deleted.
+     *
+     * @param backlog whether there is more to read meanwhile
+     */
+    int delete(Connection connection, boolean backlog) throws SQLException {
+        if (aside.isUnderWay() || backlog && beginAside()) {
+            return 0;
+        }
+        return deleteHere(connection, false);
+    }
+
+    private boolean beginAside() {
+        if (!mayWorkAside || carefully || reconnected || !inFlight.locked().isEmpty()) {
+            return false;
+        }
+        FloorTracker.Mark mark = floors.mark();
+        List<OutboxRow> acked = inFlight.beginDelete();
+        if (acked.isEmpty() || !aside.begin(acked)) {
+            inFlight.notDeleted();
+            return false;
+        }
+        before = mark;
+        carefully = true; // if this fails, the other way is next
+        return true;
+    }
+
+    /**
+     * On a new connection all that is in flight is given up if a row of it is gone: the database may have come back without it, and a
+     * fetch would pass over another of its number.
+     *
+     * @param last whether no other time will come, so that no lock is waited for
+     */
+    private int deleteHere(Connection connection, boolean last) throws SQLException {
+        carefully |= last;
+        inFlight.retryLocked(reconnected || last);
+        int deleted = inFlight.awaitingDelete().isEmpty() ? 0 : deleteAcknowledged(connection);
+        if (reconnected && store.count(connection, inFlight.keys()) < inFlight.size()) {
+            LOG.warn(
+                    "Rows of events in flight are gone since the database was lost, so what is not acknowledged is read again.");
+            parts.sender().abandon();
+        }
+        reconnected = false;
+        return deleted;
+    }
+
+    private int deleteAcknowledged(Connection connection) throws SQLException {
+        boolean careful = carefully;
+        carefully = !careful; // if this fails, the other way is next
+        before = floors.mark();
+        List<OutboxRow> acked = inFlight.beginDelete();
+        try {
+            return deleted(careful ? store.deleteUnlocked(connection, acked) : store.delete(connection, acked));
+        } catch (SQLException | RuntimeException | Error e) {
+            inFlight.notDeleted();
+            throw e;
+        }
+    }
+
+    private int deleted(Deleted deleted) {
+        int count = inFlight.deleting() - deleted.locked().size();
+        inFlight.deleted(deleted.locked());
+        carefully = !inFlight.locked().isEmpty();
+        floors.began(before, deleted.transaction());
+        if (deleted.rows() < count) {
+            floors.doubtAll(); // of their numbers there may be other rows, as after a restore
+        }
+        if (deleted.rows() < count && !reconnected) {
+            parts.leases().checkSoon();
+            events.deletedByOthers(count - deleted.rows(), count);
+        }
+        events.relayed(count);
+        return count;
+    }
+
+    /** What cannot be deleted, in words. */
+    Optional<String> problem() {
+        return inFlight.locked().isEmpty()
+                ? Optional.empty()
+                : Optional.of(
+                        "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked. Other events go on, but of a topic with very many of these. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
+                                .formatted(inFlight.locked().size()));
+    }
+
+    /** Deletes what is left, after what is being deleted aside if that ends in time; no lock is waited for. */
+    void end(Connection connection, Duration limit) throws SQLException {
+        RunLoop.await(limit, () -> !aside.isUnderWay() || aside.hasEnded());
+        try {
+            settle();
+        } catch (SQLException e) {
+            LOG.warn("What Kafka has was not deleted aside; it is tried once more", e);
+        }
+        if (!aside.isUnderWay()) {
+            deleteHere(connection, true);
+        }
+    }
+
+    /** Ends what works aside; a DELETE that is under way ends by itself. */
+    void close(Duration limit) {
+        if (!aside.close(limit)) {
+            LOG.warn("A DELETE is still under way, and its connection is given back once the database answers.");
+        }
+    }
+}
