@@ -2,6 +2,7 @@ package dev.eventbus.outbox;
 
 import dev.eventbus.outbox.EventSender.Refused;
 import dev.eventbus.outbox.internal.DeleteAside;
+import dev.eventbus.outbox.internal.PageSize;
 import dev.eventbus.outbox.internal.WriterWatch;
 import dev.eventbus.outbox.sql.FetchWindow;
 import dev.eventbus.outbox.sql.FloorTracker;
@@ -44,6 +45,7 @@ final class OutboxFeed {
     private final BlockedKeys blockedKeys;
     private final WriterWatch writers;
     private final AckDeletes deletes;
+    private final PageSize pageSize = new PageSize();
 
     /** Whether the last page had more old events than there was time to ask about; they are read again. */
     private boolean oldLeft;
@@ -262,6 +264,7 @@ final class OutboxFeed {
         }
         long before = System.nanoTime();
         OutboxStore.Fetched fetched = store.fetch(connection, window);
+        pageSize.read(fetched);
         floors.read(fetched.seenUpTo().keySet(), System.nanoTime() - before);
         boolean allTaken = accept(connection, fetched.rows());
         boolean moved = tried || fetched.isCut() || !fetched.rows().isEmpty() || floors.moved(fetched.head());
@@ -299,18 +302,15 @@ final class OutboxFeed {
      * together, and lies on the same pages of the table.
      */
     private FetchWindow window(Set<String> leftOut, List<Integer> ready, int sharing) {
-        int room = inFlight.room().rowsBeside(leftOut);
         List<FetchWindow.Floor> inTurn = floors.inTurn(ready, firstShard);
+        long bytes = inFlight.room().bytesBeside(leftOut);
+        var page = pageSize.next(!floors.knowsHead(), inTurn, inFlight.room().rowsBeside(leftOut), bytes);
         int shares = Math.max(1, Math.min(sharing, inTurn.size()));
-        return new FetchWindow(
-                inTurn,
-                inFlight.keys().stream()
-                        .filter(row -> row.seq() > floors.floor(row.shard()))
-                        .toList(),
-                leftOut,
-                Math.min(sink.rowsPerShard(), (room + shares - 1) / shares),
-                room,
-                inFlight.room().bytesBeside(leftOut));
+        int share = Math.min(sink.rowsPerShard(), (page.rows() + shares - 1) / shares);
+        var known = inFlight.keys().stream()
+                .filter(row -> row.seq() > floors.floor(row.shard()))
+                .toList();
+        return new FetchWindow(inTurn, known, leftOut, null, share, page.rows(), bytes, page.mostRowBytes());
     }
 
     /** Of a topic whose time has come and which the broker knows, one event is tried, of a ready shard if it can be. If it has none, it is well. */

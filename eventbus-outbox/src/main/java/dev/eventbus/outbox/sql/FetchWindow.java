@@ -19,6 +19,9 @@ import org.jspecify.annotations.Nullable;
  * @param rowsPerShard most rows of one shard
  * @param rows most rows in all
  * @param bytes no row is returned once the rows before it have this many bytes of payload and headers
+ * @param mostRowBytes if above 0, a row that has more bytes than this cuts its shard: it and what comes behind it is left for the next
+ *     fetch. If as many rows of that size are no more than {@code bytes}, a database need not add up what it reads: PostgreSQL does
+ *     not, and gives such a row without payload and headers; H2 and MariaDB keep their sum
  */
 public record FetchWindow(
         List<Floor> floors,
@@ -27,12 +30,13 @@ public record FetchWindow(
         @Nullable String onlyTopic,
         int rowsPerShard,
         int rows,
-        long bytes) {
+        long bytes,
+        int mostRowBytes) {
 
     /** Every sequence number. */
     public static final Long ALL = Long.MAX_VALUE;
 
-    /** Looks at all topics but those left out. */
+    /** Looks at all topics but those left out, at rows of any size. */
     public FetchWindow(
             List<Floor> floors,
             Collection<RowKey> inFlight,
@@ -40,12 +44,12 @@ public record FetchWindow(
             int rowsPerShard,
             int rows,
             long bytes) {
-        this(floors, inFlight, excludedTopics, null, rowsPerShard, rows, bytes);
+        this(floors, inFlight, excludedTopics, null, rowsPerShard, rows, bytes, 0);
     }
 
     /** Looks at the first row of a topic. */
     public static FetchWindow firstOf(String topic, List<Floor> floors, Collection<RowKey> inFlight) {
-        return new FetchWindow(floors, inFlight, List.of(), topic, 1, 1, 1);
+        return new FetchWindow(floors, inFlight, List.of(), topic, 1, 1, 1, 0);
     }
 
     /** Looks beside these rows, in their shards. */
@@ -55,14 +59,31 @@ public record FetchWindow(
                 floors.stream().filter(floor -> shards.contains(floor.shard())).toList();
         List<RowKey> known = Stream.concat(inFlight.stream(), fetched.stream().map(OutboxRow::key))
                 .toList();
-        return new FetchWindow(
-                reached, known, excludedTopics, onlyTopic, mostOfAShard, mostOfAShard * reached.size(), bytes);
+        int most = mostOfAShard * reached.size();
+        return new FetchWindow(reached, known, excludedTopics, onlyTopic, mostOfAShard, most, bytes, mostRowBytes);
     }
 
     /** Rows of {@code shard} at or below {@code seq} are not looked at. */
     public record Floor(int shard, long seq) {}
 
-    /** Whether the last row is the last only because there was no room for another. */
+    /** By shard the first row that is larger than one may be in this window. */
+    Map<Integer, Long> tooLarge(List<OutboxRow> found) {
+        if (mostRowBytes == 0) {
+            return Map.of();
+        }
+        Map<Integer, Long> tooLarge = new HashMap<>();
+        for (OutboxRow row : found) {
+            if (row.bytes() > mostRowBytes) {
+                tooLarge.putIfAbsent(row.key().shard(), row.key().seq());
+            }
+        }
+        return tooLarge;
+    }
+
+    /**
+     * Whether the last row is the last only because there was no room for another. Rows that are too large count as if they had been given
+     * whole, so a page of them may be said to have seen less than it has.
+     */
     private boolean isPageCut(List<OutboxRow> fetched) {
         return fetched.size() >= rows
                 || fetched.stream().mapToLong(OutboxRow::bytes).sum() >= bytes;

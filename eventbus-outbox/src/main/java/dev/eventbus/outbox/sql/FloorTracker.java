@@ -268,6 +268,11 @@ public final class FloorTracker {
         return candidate.isPresent() ? candidateXid : 0;
     }
 
+    /** Whether a fetch has told its head on this connection. */
+    public boolean knowsHead() {
+        return head.isPresent();
+    }
+
     /** Whether anything has been settled on this connection. */
     public boolean isSettled() {
         return settled.isPresent();

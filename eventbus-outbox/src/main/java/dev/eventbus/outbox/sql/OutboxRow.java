@@ -1,7 +1,12 @@
 package dev.eventbus.outbox.sql;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import dev.eventbus.EncodedEvent;
+import java.sql.ResultSet;
+import java.sql.SQLException;
 import java.time.Instant;
+import java.util.Map;
+import java.util.Objects;
 
 /**
  * An event as it was read from the outbox.
@@ -22,4 +27,54 @@ public record OutboxRow(RowKey key, EncodedEvent event, Instant createdAt, int b
 
     /** Events of one topic and key stay in order. */
     public record OrderKey(String topic, String key) {}
+
+    /**
+     * Reads the rows of one page, in the columns of {@link OutboxSql#fetch}. What is mostly the same in a row and the one before it is
+     * then the same string, which knows its hash.
+     */
+    static final class Reader {
+
+        private final OutboxSql sql;
+        private String topic = "";
+        private String type = "";
+        private String contentType = "";
+
+        Reader(OutboxSql sql) {
+            this.sql = sql;
+        }
+
+        OutboxRow read(ResultSet row, int shard) throws SQLException {
+            Map<String, String> headers = Map.of();
+            String unreadable = "";
+            try {
+                headers = OutboxJson.readHeaders(row.getString(10));
+            } catch (JsonProcessingException e) {
+                unreadable = "column headers is no JSON object of strings";
+            }
+            topic = same(topic, row.getString(6));
+            type = same(type, row.getString(8));
+            contentType = same(contentType, row.getString(11));
+            EncodedEvent event = new EncodedEvent(
+                    row.getString(5),
+                    type,
+                    topic,
+                    Objects.requireNonNullElse(row.getString(7), ""),
+                    row.getBytes(9),
+                    contentType,
+                    row.getString(12),
+                    row.getString(13),
+                    headers);
+            return new OutboxRow(
+                    new RowKey(shard, row.getLong(4), event.id()),
+                    event,
+                    Objects.requireNonNull(sql.instant(row, 14)),
+                    row.getInt(15),
+                    sql.place(row),
+                    unreadable);
+        }
+
+        private static String same(String last, String read) {
+            return last.equals(read) ? last : read;
+        }
+    }
 }

@@ -1,6 +1,5 @@
 package dev.eventbus.outbox.sql;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import dev.eventbus.EncodedEvent;
 import dev.eventbus.outbox.sql.OutboxRow.OrderKey;
 import java.sql.Connection;
@@ -107,6 +106,7 @@ public final class OutboxStore {
      * @param seenUpTo as {@link FetchWindow#seenUpTo} has it; without the shards of which rows were left for the next fetch
      * @param nextShard as {@link FetchWindow#next} has it, of all that was read
      * @param isCut whether there are shards of which rows were left
+     * @param tooLarge by shard the first row that was larger than {@link FetchWindow#mostRowBytes}, so that rows were left from it on
      * @param snapshotXmin every transaction below it has ended; empty where the database has no such number
      * @param head the last sequence number given out, hence at or above every row that this fetch could see
      */
@@ -115,16 +115,17 @@ public final class OutboxStore {
             Map<Integer, Long> seenUpTo,
             int nextShard,
             boolean isCut,
+            Map<Integer, Long> tooLarge,
             OptionalLong snapshotXmin,
             OptionalLong head) {
 
-        private Fetched before(Map<OrderKey, Long> missed, Map<Integer, Long> lookedUpTo) {
+        private Fetched before(Map<OrderKey, Long> missed, Map<Integer, Long> shardsCutAt) {
             Set<Integer> cut = new HashSet<>();
             List<OutboxRow> kept = new ArrayList<>();
             for (OutboxRow row : rows) {
                 int shard = row.key().shard();
                 if (row.key().seq() < missed.getOrDefault(row.orderKey(), Long.MAX_VALUE)
-                        && row.key().seq() < lookedUpTo.getOrDefault(shard, Long.MAX_VALUE)) {
+                        && row.key().seq() < shardsCutAt.getOrDefault(shard, Long.MAX_VALUE)) {
                     kept.add(row);
                 } else {
                     cut.add(shard);
@@ -132,7 +133,7 @@ public final class OutboxStore {
             }
             Map<Integer, Long> seen = new HashMap<>(seenUpTo);
             seen.keySet().removeAll(cut);
-            return new Fetched(kept, seen, nextShard, !cut.isEmpty(), snapshotXmin, head);
+            return new Fetched(kept, seen, nextShard, isCut || !cut.isEmpty(), tooLarge, snapshotXmin, head);
         }
     }
 
@@ -170,55 +171,31 @@ public final class OutboxStore {
     }
 
     private Fetched read(Connection connection, FetchWindow window) throws SQLException {
+        OptionalLong xmin = OptionalLong.empty();
+        OptionalLong head = OptionalLong.empty();
+        List<OutboxRow> rows = new ArrayList<>();
+        OutboxRow.Reader reader = new OutboxRow.Reader(sql);
         try (PreparedStatement fetch = sql.fetch(connection, window);
                 ResultSet result = fetch.executeQuery()) {
-            OptionalLong xmin = OptionalLong.empty();
-            OptionalLong head = OptionalLong.empty();
-            List<OutboxRow> rows = new ArrayList<>();
             while (result.next()) {
                 int shard = result.getInt(3);
                 if (result.wasNull()) {
                     xmin = optionalLong(result, 1);
                     head = optionalLong(result, 2);
                 } else {
-                    rows.add(row(result, shard));
+                    rows.add(reader.read(result, shard));
                 }
             }
-            window.checkOrder(rows);
-            return new Fetched(rows, window.seenUpTo(rows), window.next(rows), false, xmin, head);
         }
+        window.checkOrder(rows);
+        Map<Integer, Long> large = window.tooLarge(rows);
+        Fetched read = new Fetched(rows, window.seenUpTo(rows), window.next(rows), false, large, xmin, head);
+        return large.isEmpty() ? read : read.before(Map.of(), large);
     }
 
     private static OptionalLong optionalLong(ResultSet result, int column) throws SQLException {
         long value = result.getLong(column);
         return result.wasNull() ? OptionalLong.empty() : OptionalLong.of(value);
-    }
-
-    private OutboxRow row(ResultSet row, int shard) throws SQLException {
-        Map<String, String> headers = Map.of();
-        String unreadable = "";
-        try {
-            headers = OutboxJson.readHeaders(row.getString(10));
-        } catch (JsonProcessingException e) {
-            unreadable = "column headers is no JSON object of strings";
-        }
-        EncodedEvent event = new EncodedEvent(
-                row.getString(5),
-                row.getString(8),
-                row.getString(6),
-                Objects.requireNonNullElse(row.getString(7), ""),
-                row.getBytes(9),
-                row.getString(11),
-                row.getString(12),
-                row.getString(13),
-                headers);
-        return new OutboxRow(
-                new RowKey(shard, row.getLong(4), event.id()),
-                event,
-                Objects.requireNonNull(sql.instant(row, 14)),
-                row.getInt(15),
-                sql.place(row),
-                unreadable);
     }
 
     /**

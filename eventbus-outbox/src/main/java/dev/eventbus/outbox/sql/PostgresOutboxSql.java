@@ -67,9 +67,13 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
         return "this session commits asynchronously (synchronous_commit = off). A crash could undo your transaction after its event was relayed; nothing was written. Set synchronous_commit to local, on or higher for this role or session.";
     }
 
-    /** Without the {@code OFFSET} all blocked keys might be hashed at each fetch: the plan is made once, when there is none. */
+    /**
+     * Without the {@code OFFSET} all blocked keys might be hashed at each fetch: the plan is made once, when there is none. A sum keeps
+     * every row of the page until it has seen the last one, so where each row is bounded there is none.
+     */
     @Override
     public PreparedStatement fetch(Connection connection, FetchWindow window) throws SQLException {
+        boolean eachIsBounded = window.mostRowBytes() > 0;
         String sql = names.in("""
                 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS snapshot_xmin,
                        coalesce(pg_sequence_last_value(pg_get_serial_sequence(?, 'seq')::regclass), 0) AS head,
@@ -78,11 +82,11 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                        NULL::varchar AS content_type, NULL::varchar AS traceparent, NULL::varchar AS tracestate,
                        NULL::timestamptz AS created_at, NULL::integer AS bytes, NULL::tid AS place
                 UNION ALL
-                SELECT NULL, NULL, page.shard, page.seq, page.id, page.aggregatetype, page.aggregateid, page.type, page.payload,
-                       page.headers, page.content_type, page.traceparent, page.tracestate, page.created_at,
-                       page.bytes, page.place
+                SELECT NULL, NULL, page.shard, page.seq, page.id, page.aggregatetype, page.aggregateid, page.type,
+                       CASE WHEN page.has_room THEN page.payload END, CASE WHEN page.has_room THEN page.headers END,
+                       page.content_type, page.traceparent, page.tracestate, page.created_at, page.bytes, page.place
                 FROM (
-                  SELECT o.*, sum(o.bytes) OVER (ROWS UNBOUNDED PRECEDING) - o.bytes AS bytes_before
+                  SELECT o.*, %s ?::bigint AS has_room
                   FROM unnest(?::smallint[], ?::bigint[]) AS owned (shard, floor)
                   CROSS JOIN LATERAL (
                     SELECT o.ctid AS place, o.*,
@@ -100,19 +104,21 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                     ORDER BY o.seq
                     LIMIT ?) o
                   LIMIT ?) page
-                WHERE page.bytes_before < ?
-                """);
+                WHERE %s
+                """.formatted(
+                        eachIsBounded ? "o.bytes <=" : "sum(o.bytes) OVER (ROWS UNBOUNDED PRECEDING) - o.bytes <",
+                        eachIsBounded ? "true" : "page.has_room"));
         PreparedStatement fetch = connection.prepareStatement(sql);
         fetch.setString(1, names.qualifiedEvents());
-        fetch.setArray(2, PostgresDeleteSql.shards(connection, window.floors(), FetchWindow.Floor::shard));
-        fetch.setArray(3, PostgresDeleteSql.longs(connection, window.floors(), FetchWindow.Floor::seq));
-        fetch.setArray(4, PostgresDeleteSql.strings(connection, window.excludedTopics(), topic -> topic));
-        fetch.setString(5, window.onlyTopic());
-        fetch.setArray(6, PostgresDeleteSql.shards(connection, window.inFlight(), RowKey::shard));
-        fetch.setArray(7, PostgresDeleteSql.longs(connection, window.inFlight(), RowKey::seq));
-        fetch.setInt(8, window.rowsPerShard());
-        fetch.setInt(9, window.rows());
-        fetch.setLong(10, window.bytes());
+        fetch.setLong(2, eachIsBounded ? window.mostRowBytes() : window.bytes());
+        fetch.setArray(3, PostgresDeleteSql.shards(connection, window.floors(), FetchWindow.Floor::shard));
+        fetch.setArray(4, PostgresDeleteSql.longs(connection, window.floors(), FetchWindow.Floor::seq));
+        fetch.setArray(5, PostgresDeleteSql.strings(connection, window.excludedTopics(), topic -> topic));
+        fetch.setString(6, window.onlyTopic());
+        fetch.setArray(7, PostgresDeleteSql.shards(connection, window.inFlight(), RowKey::shard));
+        fetch.setArray(8, PostgresDeleteSql.longs(connection, window.inFlight(), RowKey::seq));
+        fetch.setInt(9, window.rowsPerShard());
+        fetch.setInt(10, window.rows());
         return fetch;
     }
 

@@ -220,7 +220,7 @@ class FloorTrackerTest {
         List<OutboxRow> rows = shard < 0
                 ? List.of()
                 : List.of(new OutboxRow(new RowKey(shard, 1, "evt-1"), event, Instant.EPOCH, 0, "", ""));
-        return new OutboxStore.Fetched(rows, Map.of(), 0, false, OptionalLong.empty(), OptionalLong.empty());
+        return new OutboxStore.Fetched(rows, Map.of(), 0, false, Map.of(), OptionalLong.empty(), OptionalLong.empty());
     }
 
     @Test

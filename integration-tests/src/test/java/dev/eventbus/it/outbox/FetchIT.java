@@ -79,6 +79,30 @@ class FetchIT {
         }
     }
 
+    /** Most pages are of small rows only, which the database does not add up. */
+    @Test
+    void large_events_among_small_ones_are_relayed_whole_once_and_in_order(KafkaServer kafka, PostgresServer postgres)
+            throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.events:3")) {
+            int events = 10_000;
+            scene.inTransaction(tx -> {
+                for (int i = 0; i < events; i++) {
+                    scene.outbox().within(tx).publish(SerialisedWriters.event("user-" + i % 100, i / 100 + 1));
+                }
+            });
+            scene.execute(
+                    "UPDATE eventbus_outbox SET headers = '{\"note\":\"' || repeat('x', 100000) || '\"}' WHERE seq % 999 = 0");
+            long large = scene.count("SELECT count(*) FROM eventbus_outbox WHERE octet_length(headers) > 100000");
+            assertEachOnceInOrder(scene, scene.startRelay(), events);
+            List<ConsumerRecord<byte[], byte[]>> records = scene.records("asset.events");
+            assertThat(records).allMatch(record -> record.value() != null);
+            assertThat(records.stream().filter(record -> record.headers().lastHeader("note") != null))
+                    .hasSize((int) large)
+                    .allMatch(record -> record.headers().lastHeader("note").value().length == 100_000);
+            assertThat(large).isEqualTo(events / 999);
+        }
+    }
+
     /** Numbers begin again, as after a restore, while the relay believes that it has seen them all. */
     @Test
     void sequence_numbers_that_are_given_out_again_are_read_at_once(KafkaServer kafka, PostgresServer postgres)

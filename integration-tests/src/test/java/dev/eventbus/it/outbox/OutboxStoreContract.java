@@ -21,9 +21,12 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
@@ -227,6 +230,118 @@ abstract class OutboxStoreContract {
                 .toArray(Event<?>[]::new));
         List<OutboxRow> page = fetch(List.of(), List.of(), 500, 2_000, 30_000);
         assertThat(page).hasSize(3).allSatisfy(row -> assertThat(row.bytes()).isGreaterThan(10_000));
+    }
+
+    private static final int MOST = 1_000;
+
+    /** Of rows that are each no larger than {@link #MOST}. */
+    private static FetchWindow ofSmallRows(Collection<RowKey> inFlight) {
+        return new FetchWindow(allShards(), inFlight, List.of(), null, 500, 2_000, 2_000 * MOST, MOST);
+    }
+
+    private static Event<Payload> large(String id, String user) {
+        return event(ASSET, id, user, "x".repeat(10 * MOST));
+    }
+
+    @Test
+    void a_row_that_is_too_large_for_a_page_cuts_its_shard_and_no_other() throws SQLException {
+        publish(event("bob:1", "bob"), large("bob:2", "bob"), event("bob:3", "bob"), event("alice:1", "alice"));
+        assertThat(Shards.of("bob")).isNotEqualTo(Shards.of("alice"));
+        OutboxStore.Fetched fetched = store.fetch(relay, ofSmallRows(List.of()));
+        assertThat(ids(fetched.rows())).containsExactlyInAnyOrder("bob:1", "alice:1");
+        assertThat(fetched.isCut()).isTrue();
+        assertThat(fetched.seenUpTo()).hasSize(Shards.COUNT - 1).doesNotContainKey(Shards.of("bob"));
+
+        List<RowKey> inFlight = fetched.rows().stream().map(OutboxRow::key).toList();
+        List<OutboxRow> next = fetch(inFlight, List.of(), 500, 2_000, 2_000 * MOST);
+        assertThat(ids(next)).containsExactly("bob:2", "bob:3");
+        assertThat(fetched.tooLarge())
+                .isEqualTo(Map.of(Shards.of("bob"), next.get(0).key().seq()));
+        assertThat(next.get(0).event().value()).hasSizeGreaterThan(10 * MOST);
+        assertThat(next.get(0).bytes()).isGreaterThan(10 * MOST);
+    }
+
+    @Test
+    void a_shard_whose_first_row_is_too_large_is_left_whole() throws SQLException {
+        publish(large("bob:1", "bob"), event("bob:2", "bob"), large("bob:3", "bob"), event("alice:1", "alice"));
+        OutboxStore.Fetched fetched = store.fetch(relay, ofSmallRows(List.of()));
+        assertThat(ids(fetched.rows())).containsExactly("alice:1");
+        assertThat(fetched.isCut()).isTrue();
+        assertThat(fetched.seenUpTo()).doesNotContainKey(Shards.of("bob"));
+        assertThat(fetched.tooLarge())
+                .isEqualTo(Map.of(
+                        Shards.of("bob"),
+                        fetch().stream()
+                                .filter(row -> row.key().id().equals("bob:1"))
+                                .mapToLong(row -> row.key().seq())
+                                .findFirst()
+                                .orElseThrow()));
+    }
+
+    @Test
+    void headers_count_for_whether_a_row_is_too_large() throws SQLException {
+        publish(event("evt-1", "bob").withHeader("note", "x".repeat(MOST)), event("evt-2", "bob"));
+        assertThat(store.fetch(relay, ofSmallRows(List.of())))
+                .matches(page -> page.rows().isEmpty() && page.isCut());
+        assertThat(fetch().get(0).event().headers()).containsEntry("note", "x".repeat(MOST));
+    }
+
+    @Test
+    void where_every_row_is_too_large_nothing_is_returned_and_nothing_seen() throws SQLException {
+        publish(IntStream.range(0, 40)
+                .mapToObj(i -> large("evt-" + i, "user-" + i))
+                .toArray(Event<?>[]::new));
+        OutboxStore.Fetched fetched = store.fetch(relay, ofSmallRows(List.of()));
+        List<OutboxRow> all = fetch();
+        assertThat(all).hasSize(40);
+        assertThat(fetched.rows()).isEmpty();
+        assertThat(fetched.isCut()).isTrue();
+        assertThat(fetched.tooLarge())
+                .containsOnlyKeys(all.stream().map(row -> row.key().shard()).toList());
+        assertThat(fetched.seenUpTo())
+                .doesNotContainKeys(fetched.tooLarge().keySet().toArray(Integer[]::new));
+    }
+
+    /** Read above the floors that {@code seenUpTo} allows, so that a floor above a row that was left would lose it. */
+    @Test
+    void pages_of_small_rows_and_of_any_return_every_row_once_and_in_order_whatever_their_sizes() throws SQLException {
+        Random random = new Random(7);
+        int[] sizes = IntStream.range(0, 1_500)
+                .map(i -> random.nextInt(random.nextInt(20) == 0 ? 20 * MOST : MOST / 2))
+                .toArray();
+        publish(IntStream.range(0, 1_500)
+                .mapToObj(i -> event(ASSET, "evt-" + i, "user-" + i % 50, "x".repeat(sizes[i])))
+                .toArray(Event<?>[]::new));
+        Map<Integer, Long> floors = new TreeMap<>();
+        List<OutboxRow> read = new ArrayList<>();
+        int cut = 0;
+        for (boolean small = true; read.size() < 1_500; small = !small) {
+            List<FetchWindow.Floor> from = IntStream.range(0, Shards.COUNT)
+                    .mapToObj(shard -> new FetchWindow.Floor(shard, floors.getOrDefault(shard, Long.MIN_VALUE)))
+                    .toList();
+            int rows = 50 + random.nextInt(100);
+            List<RowKey> inFlight = read.stream().map(OutboxRow::key).toList();
+            OutboxStore.Fetched page = store.fetch(
+                    relay, new FetchWindow(from, inFlight, List.of(), null, 20, rows, rows * MOST, small ? MOST : 0));
+            for (OutboxRow row : page.rows()) {
+                int size = sizes[Integer.parseInt(row.event().id().substring("evt-".length()))];
+                assertThat(row.event().value()).as("given whole").hasSizeGreaterThan(size);
+            }
+            int most = small ? MOST : Integer.MAX_VALUE;
+            assertThat(page.rows()).allMatch(row -> row.bytes() <= most);
+            cut += page.isCut() ? 1 : 0;
+            read.addAll(page.rows());
+            page.seenUpTo().forEach((shard, seen) -> floors.merge(shard, seen, Math::max));
+        }
+        assertThat(cut).isGreaterThan(5);
+        Map<Integer, Long> last = new TreeMap<>();
+        assertThat(read)
+                .doesNotHaveDuplicates()
+                .allSatisfy(row -> assertThat(row.key().seq())
+                        .isGreaterThan(Objects.requireNonNullElse(
+                                last.put(row.key().shard(), row.key().seq()), Long.MIN_VALUE)));
+        assertThat(fetch(read.stream().map(OutboxRow::key).toList(), List.of(), 500, 2_000, 1 << 20))
+                .isEmpty();
     }
 
     @Test
