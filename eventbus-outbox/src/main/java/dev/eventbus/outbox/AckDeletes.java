@@ -22,6 +22,8 @@ final class AckDeletes {
 
     private static final Logger LOG = LoggerFactory.getLogger(AckDeletes.class);
 
+    private static final Duration TOLD_AFTER = Duration.ofSeconds(3);
+
     private final OutboxStore store;
     private final DeleteAside aside;
     private final OutboxFeed.Parts parts;
@@ -32,11 +34,14 @@ final class AckDeletes {
     /** Whether rows are locked, or a DELETE has failed, perhaps since it waited for somebody's lock. */
     private boolean carefully;
 
-    /** Whether the connection is another than that of the last DELETE, which may have been committed without our knowing. */
-    private boolean reconnected;
+    /** Whether the last DELETE may have been committed without our knowing. */
+    private boolean uncertain;
 
     /** Whether what is begun in one call may end in a later one, since calls follow each other by themselves. */
     private boolean mayWorkAside;
+
+    /** Local time at which the last DELETE aside began. */
+    private long begunAt;
 
     /** Before the DELETE that is under way. */
     private FloorTracker.Mark before;
@@ -53,7 +58,7 @@ final class AckDeletes {
 
     /** The last DELETE may or may not have committed. */
     void connectionLost() {
-        reconnected = true;
+        uncertain = true;
         aside.drop();
     }
 
@@ -64,19 +69,25 @@ final class AckDeletes {
 
     /** Whether nothing may be read: what may still be deleted is not known to be in flight, or it must be deleted first. */
     boolean isAwaited() {
-        return aside.isUnderWay() && (reconnected || inFlight.deleting() == 0);
+        return uncertain || aside.isUnderWay() && inFlight.deleting() == 0;
     }
 
     /**
-     * Notes what was deleted aside since the last call. Returns how many rows that were.
-     *
-     * @throws SQLException if that has failed, or it is not known whether it has; they are deleted here next
+     * Notes what was deleted aside since the last call. Returns how many rows that were; what has failed, or may have, is deleted on the
+     * relay's connection next. If the database is gone, that one says so.
      */
-    int settle() throws SQLException {
+    int settle() {
         try {
             Optional<Deleted> ended = aside.take();
             return ended.isEmpty() || inFlight.deleting() == 0 ? 0 : deleted(ended.get());
-        } catch (SQLException | RuntimeException | Error e) {
+        } catch (SQLException e) {
+            LOG.info(
+                    "What Kafka has was perhaps not deleted on the second connection, and is on the first: {}",
+                    e.toString());
+            inFlight.notDeleted();
+            uncertain = true;
+            return 0;
+        } catch (RuntimeException | Error e) {
             inFlight.notDeleted();
             throw e;
         }
@@ -95,7 +106,7 @@ final class AckDeletes {
     }
 
     private boolean beginAside() {
-        if (!mayWorkAside || carefully || reconnected || !inFlight.locked().isEmpty()) {
+        if (!mayWorkAside || carefully || uncertain || !inFlight.locked().isEmpty()) {
             return false;
         }
         FloorTracker.Mark mark = floors.mark();
@@ -105,6 +116,7 @@ final class AckDeletes {
             return false;
         }
         before = mark;
+        begunAt = System.nanoTime();
         carefully = true; // if this fails, the other way is next
         return true;
     }
@@ -117,14 +129,14 @@ final class AckDeletes {
      */
     private int deleteHere(Connection connection, boolean last) throws SQLException {
         carefully |= last;
-        inFlight.retryLocked(reconnected || last);
+        inFlight.retryLocked(uncertain || last);
         int deleted = inFlight.awaitingDelete().isEmpty() ? 0 : deleteAcknowledged(connection);
-        if (reconnected && store.count(connection, inFlight.keys()) < inFlight.size()) {
+        if (uncertain && store.count(connection, inFlight.keys()) < inFlight.size()) {
             LOG.warn(
                     "Rows of events in flight are gone since the database was lost, so what is not acknowledged is read again.");
             parts.sender().abandon();
         }
-        reconnected = false;
+        uncertain = false;
         return deleted;
     }
 
@@ -149,7 +161,7 @@ final class AckDeletes {
         if (deleted.rows() < count) {
             floors.doubtAll(); // of their numbers there may be other rows, as after a restore
         }
-        if (deleted.rows() < count && !reconnected) {
+        if (deleted.rows() < count && !uncertain) {
             parts.leases().checkSoon();
             events.deletedByOthers(count - deleted.rows(), count);
         }
@@ -159,6 +171,12 @@ final class AckDeletes {
 
     /** What cannot be deleted, in words. */
     Optional<String> problem() {
+        Duration since = Duration.ofNanos(System.nanoTime() - begunAt);
+        if (aside.isUnderWay() && !aside.hasEnded() && since.compareTo(TOLD_AFTER) > 0) {
+            return Optional.of(
+                    "The database has not answered a DELETE of events that Kafka has for %d s, so no more are deleted, and soon none are sent. If it does not answer before the lease's length is over, they are deleted on the other connection. See what holds it up, and the network between."
+                            .formatted(since.toSeconds()));
+        }
         return inFlight.locked().isEmpty()
                 ? Optional.empty()
                 : Optional.of(
@@ -169,20 +187,13 @@ final class AckDeletes {
     /** Deletes what is left, after what is being deleted aside if that ends in time; no lock is waited for. */
     void end(Connection connection, Duration limit) throws SQLException {
         RunLoop.await(limit, () -> !aside.isUnderWay() || aside.hasEnded());
-        try {
-            settle();
-        } catch (SQLException e) {
-            LOG.warn("What Kafka has was not deleted aside; it is tried once more", e);
-        }
+        settle();
         if (!aside.isUnderWay()) {
             deleteHere(connection, true);
         }
     }
 
-    /** Ends what works aside; a DELETE that is under way ends by itself. */
     void close(Duration limit) {
-        if (!aside.close(limit)) {
-            LOG.warn("A DELETE is still under way, and its connection is given back once the database answers.");
-        }
+        aside.close(limit);
     }
 }

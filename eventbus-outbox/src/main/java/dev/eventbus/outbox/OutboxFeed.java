@@ -213,9 +213,9 @@ final class OutboxFeed {
         return unread.stream().anyMatch(sink::isReadyFor);
     }
 
-    /** Whether the last fetch left whole shards to later ones, which had none before it. */
-    boolean leavesShards() {
-        return floors.leavesSome();
+    /** Whether the last fetch left to later ones whole shards, which had none before it, or events that were larger than it expected. */
+    boolean leavesSome() {
+        return floors.leavesSome() || pageSize.leavesSome();
     }
 
     /** Reads the next rows of all owned shards that the sink is ready for in one statement and gives them to the sender. */
@@ -304,6 +304,7 @@ final class OutboxFeed {
     private FetchWindow window(Set<String> leftOut, List<Integer> ready, int sharing) {
         List<FetchWindow.Floor> inTurn = floors.inTurn(ready, firstShard);
         long bytes = inFlight.room().bytesBeside(leftOut);
+        // A database without a head adds up what it reads anyway.
         var page = pageSize.next(!floors.knowsHead(), inTurn, inFlight.room().rowsBeside(leftOut), bytes);
         int shares = Math.max(1, Math.min(sharing, inTurn.size()));
         int share = Math.min(sink.rowsPerShard(), (page.rows() + shares - 1) / shares);

@@ -143,10 +143,10 @@ final class RelayPass {
         return relayed;
     }
 
-    /** A round that looks, and further ones while it left whole shards to them. */
+    /** A round that looks, and further ones while it left shards or large events to them. */
     private int roundOfAll() {
         int relayed = round(true);
-        for (int i = 1; i < Shards.COUNT && hasMore() && feed.leavesShards(); i++) {
+        for (int i = 1; i < Shards.COUNT && hasMore() && feed.leavesSome(); i++) {
             relayed += round(true);
         }
         return relayed;
@@ -327,15 +327,16 @@ final class RelayPass {
             if (connection.isOpen()) {
                 Connection open = connection.get();
                 feed.block(open);
-                feed.deletes().end(open, until(deadline));
+                feed.deletes().end(open, until(deadline).dividedBy(2));
                 leases.leave(open);
             }
         } catch (SQLException e) {
             connection.drop(e);
             LOG.warn("{} Leases not given back run out by themselves.", DatabaseFault.explain(e));
+        } finally {
+            connection.close();
+            feed.deletes().close(until(deadline));
         }
-        connection.close();
-        feed.deletes().close(until(deadline));
         watch.close();
         feed.ended();
         LOG.info(

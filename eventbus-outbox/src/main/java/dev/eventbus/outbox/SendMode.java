@@ -5,7 +5,7 @@ public enum SendMode {
 
     /**
      * One producer for all shards, with events on their way all the time: fast, and order holds for every reader. A failed send ends
-     * the producer at once; what was on its way is sent again, so a fault repeats up to 2,000 events.
+     * the producer at once; what was on its way is sent again, so a fault repeats up to 4,000 events.
      */
     PIPELINED,
 

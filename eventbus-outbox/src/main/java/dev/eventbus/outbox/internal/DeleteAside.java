@@ -9,6 +9,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicReference;
@@ -44,8 +45,13 @@ public final class DeleteAside {
     private final RunLoop loop;
     private final AtomicReference<State> state = new AtomicReference<>(State.CLOSED);
 
-    /** Whether a connection is wanted; stays so while none can be had. */
     private volatile boolean wanted;
+
+    /** {@link System#nanoTime()} before which no connection is asked for, since the last time there was none. */
+    private volatile long notBefore = System.nanoTime();
+
+    /** Whether the thread of its own has ended, whatever ended it. */
+    private volatile boolean over;
 
     /** Whether the connection is not to be used again. */
     private volatile boolean dropped;
@@ -67,7 +73,7 @@ public final class DeleteAside {
         this.store = store;
         this.connection = connection;
         this.ended = ended;
-        this.loop = new RunLoop("eventbus-relay-delete", this::pass, connection::close);
+        this.loop = new RunLoop("eventbus-relay-delete", this::pass, this::end);
     }
 
     /**
@@ -84,13 +90,17 @@ public final class DeleteAside {
             want();
             return false;
         }
-        task = new FutureTask<>(() -> delete(rows));
+        FutureTask<Deleted> next = new FutureTask<>(() -> delete(rows));
+        task = next;
+        if (over) {
+            next.cancel(false);
+        }
         loop.wake();
         return true;
     }
 
     private void want() {
-        if (!wanted) {
+        if (!wanted && !over && System.nanoTime() - notBefore >= 0) {
             wanted = true;
             if (!started) {
                 started = true;
@@ -132,6 +142,8 @@ public final class DeleteAside {
                 throw error;
             }
             throw new IllegalStateException("a DELETE has failed", e.getCause());
+        } catch (CancellationException e) {
+            throw new SQLException("the thread that was to delete has ended", e);
         } catch (InterruptedException e) {
             throw new AssertionError("it is done, so nobody waits", e);
         }
@@ -143,10 +155,27 @@ public final class DeleteAside {
         loop.wake();
     }
 
-    /** Ends, after the DELETE that may be under way, and gives the connection back. Returns whether all that was in time. */
-    public boolean close(Duration limit) {
+    /**
+     * Ends, after the DELETE that may be under way, and gives the connection back; waits for that, but not for a data source that is
+     * being asked for one.
+     */
+    public void close(Duration limit) {
         loop.stop();
-        return loop.awaitStopped(limit);
+        boolean asks = connection.openingFor().isPresent();
+        if (!loop.awaitStopped(asks ? Duration.ZERO : limit) && isUnderWay() && !hasEnded()) {
+            LOG.warn("A DELETE is still under way, and its connection is given back once the database answers.");
+        }
+    }
+
+    private void end() {
+        over = true;
+        connection.close();
+        state.set(State.CLOSED);
+        FutureTask<Deleted> begun = task;
+        if (begun != null) {
+            begun.cancel(false);
+        }
+        ended.run();
     }
 
     private Duration pass() {
@@ -159,7 +188,7 @@ public final class DeleteAside {
             dropped = false;
         }
         if (wanted && !open()) {
-            return RETRY_AFTER;
+            return UNTIL_WOKEN;
         }
         Duration idle = Duration.ofNanos(System.nanoTime() - usedAt);
         return idle.compareTo(IDLE_LIMIT) >= 0 && closeUnlessBusy() ? UNTIL_WOKEN : IDLE_LIMIT;
@@ -187,13 +216,15 @@ public final class DeleteAside {
             connection.get();
             usedAt = System.nanoTime();
             state.compareAndSet(State.CLOSED, State.OPEN);
-            wanted = false;
             return true;
         } catch (SQLException | RuntimeException e) {
+            notBefore = System.nanoTime() + RETRY_AFTER.toNanos();
             LOG.info(
                     "The relay deletes on the connection that it reads on, since it got no second one; that takes longer, and nothing else: {}",
                     e.toString());
             return false;
+        } finally {
+            wanted = false;
         }
     }
 

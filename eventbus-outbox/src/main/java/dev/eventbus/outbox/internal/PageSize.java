@@ -56,6 +56,11 @@ public final class PageSize {
         return new Page(bounded, (int) Math.min(bytes / bounded, Integer.MAX_VALUE));
     }
 
+    /** Whether a row had no room that none has been read for since. */
+    public boolean leavesSome() {
+        return !tooLarge.isEmpty();
+    }
+
     /** A page has been read. */
     public void read(Fetched page) {
         tooLarge.entrySet()

@@ -42,7 +42,7 @@ class KilledBackendsIT {
     /** What one relay may have in flight, and so may repeat. */
     private static final int IN_FLIGHT = 4_000;
 
-    private static final int MANY = 5_000;
+    private static final int MANY = 20_000;
 
     private final EmbeddedPostgres postgres = EmbeddedPostgres.start();
     private final Scene scene;
@@ -145,6 +145,20 @@ class KilledBackendsIT {
     @EnumSource
     void a_relay_whose_backend_ends_while_it_drains_goes_on_by_itself_and_repeats_no_more_than_was_in_flight(How how)
             throws Exception {
+        drainAcrossTheEndOf(how, "ASC", 1);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void the_same_with_the_backend_that_it_deletes_on(How how) throws Exception {
+        drainAcrossTheEndOf(how, "DESC", 2);
+    }
+
+    /**
+     * @param order in which its sessions were begun, of which the first is ended
+     * @param sessions that it must have by then
+     */
+    private void drainAcrossTheEndOf(How how, String order, int sessions) throws Exception {
         publish(IntStream.range(0, MANY)
                 .mapToObj(i -> SerialisedWriters.event("user-" + i % 20, i / 20 + 1))
                 .toArray(Event<?>[]::new));
@@ -159,7 +173,7 @@ class KilledBackendsIT {
                     @Override
                     public void relayed(int events) {
                         if (!leftAtItsEnd.isDone()) {
-                            endItsBackend(how, leftAtItsEnd);
+                            endItsBackend(how, order, sessions, leftAtItsEnd);
                         }
                     }
                 })
@@ -175,15 +189,18 @@ class KilledBackendsIT {
     }
 
     /** On the relay's thread, so that it has more to drain when it goes on. The result is how many rows there were. */
-    private void endItsBackend(How how, CompletableFuture<Long> left) {
+    private void endItsBackend(How how, String order, int sessions, CompletableFuture<Long> left) {
         try {
             long pending = scene.count(PENDING);
-            for (String backend : scene.strings(
-                    "SELECT pid FROM pg_stat_activity WHERE application_name = 'draining' ORDER BY backend_start LIMIT 1")) {
-                how.end(Long.parseLong(backend), scene);
+            List<String> backends = scene.strings(
+                    "SELECT pid FROM pg_stat_activity WHERE application_name = 'draining' ORDER BY backend_start "
+                            + order);
+            if (backends.size() >= sessions) {
+                how.end(Long.parseLong(backends.get(0)), scene);
                 left.complete(pending);
+            } else if (pending == 0) {
+                left.completeExceptionally(new AssertionError("it has no such session"));
             }
-            left.completeExceptionally(new AssertionError("it has no session"));
         } catch (SQLException | AssertionError e) {
             left.completeExceptionally(e);
         }

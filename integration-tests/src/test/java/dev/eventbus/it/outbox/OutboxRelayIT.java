@@ -361,6 +361,27 @@ class OutboxRelayIT {
         }
     }
 
+    @Test
+    void a_pass_of_ones_own_relays_all_that_was_published_however_much_larger_one_event_is_than_those_before(
+            KafkaServer kafka, PostgresServer postgres) throws Exception {
+        try (Scene scene = Scene.create(kafka, postgres, "asset.events:3");
+                OutboxRelay relay = OutboxRelay.builder(scene.outbox(), scene.database(), scene.kafka())
+                        .build()) {
+            scene.inTransaction(tx -> scene.outbox().within(tx).publish(asset("small", "bob")));
+            assertThat(relay.runOnce()).isEqualTo(1);
+            scene.inTransaction(tx -> {
+                for (int i = 0; i < 20; i++) {
+                    scene.outbox().within(tx).publish(asset("small-" + i, "user-" + i));
+                    scene.outbox().within(tx).publish(asset("large-" + i, "user-" + i));
+                }
+            });
+            scene.execute(
+                    "UPDATE eventbus_outbox SET headers = json_build_object('x', repeat('y', 6000)) WHERE id LIKE 'large-%'");
+            assertThat(relay.runOnce()).isEqualTo(40);
+            assertThat(scene.count("SELECT count(*) FROM eventbus_outbox")).isZero();
+        }
+    }
+
     private static int closedPort() throws IOException {
         try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             return socket.getLocalPort();
