@@ -174,7 +174,7 @@ final class AckDeletes {
         Duration since = Duration.ofNanos(System.nanoTime() - begunAt);
         if (aside.isUnderWay() && !aside.hasEnded() && since.compareTo(TOLD_AFTER) > 0) {
             return Optional.of(
-                    "The database has not answered a DELETE of events that Kafka has for %d s, so no more are deleted, and soon none are sent. If it does not answer before the lease's length is over, they are deleted on the other connection. See what holds it up, and the network between."
+                    "The database has not answered a DELETE of events that Kafka has for %d s, so no more are deleted, and soon none are sent. If it does not answer within a few times the lease's length, they are deleted on the other connection. See what holds it up, and the network between."
                             .formatted(since.toSeconds()));
         }
         return inFlight.locked().isEmpty()
@@ -184,16 +184,25 @@ final class AckDeletes {
                                 .formatted(inFlight.locked().size()));
     }
 
-    /** Deletes what is left, after what is being deleted aside if that ends in time; no lock is waited for. */
-    void end(Connection connection, Duration limit) throws SQLException {
-        RunLoop.await(limit, () -> !aside.isUnderWay() || aside.hasEnded());
+    /**
+     * Deletes what is left, after what is being deleted aside if that ends in time; no lock is waited for.
+     *
+     * @return whether nothing is under way any more; if something is, the leases must not be given back: their next owner would read a part
+     *     of what goes
+     */
+    boolean end(Connection connection, Duration limit) throws SQLException {
+        RunLoop.await(
+                limit,
+                () -> !aside.isUnderWay() || aside.hasEnded() || !parts.leases().areValid());
         settle();
-        if (!aside.isUnderWay()) {
+        if (!aside.isUnderWay() && parts.leases().areValid()) {
             deleteHere(connection, true);
         }
+        return !aside.isUnderWay();
     }
 
     void close(Duration limit) {
         aside.close(limit);
+        settle();
     }
 }

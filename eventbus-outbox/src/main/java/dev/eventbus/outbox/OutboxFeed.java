@@ -169,7 +169,7 @@ final class OutboxFeed {
      * Kafka does not acknowledge in time is given up with the whole producer. Returns whether any was given back.
      */
     private boolean giveBackDrained(Connection connection) throws SQLException {
-        if (leases.leaving().isEmpty()) {
+        if (leases.leaving().isEmpty() || deletes.isAwaited()) {
             return false;
         }
         if (inFlight.shardsHandedOver().stream().anyMatch(leases::isDrainOverdue)) {

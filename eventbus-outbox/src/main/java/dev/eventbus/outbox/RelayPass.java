@@ -321,28 +321,28 @@ final class RelayPass {
             return !inFlight.anyHandedOver();
         });
         feed.giveUpIfOverdue();
-        long onTheirWay = inFlight.size() - inFlight.notYetDeleted().count();
         sink.close(inFlight.anyHandedOver() ? Duration.ZERO : until(deadline));
         try {
             if (connection.isOpen()) {
                 Connection open = connection.get();
                 feed.block(open);
-                feed.deletes().end(open, until(deadline).dividedBy(2));
-                leases.leave(open);
+                if (feed.deletes().end(open, until(deadline).dividedBy(2))) {
+                    leases.leave(open);
+                }
             }
         } catch (SQLException e) {
             connection.drop(e);
             LOG.warn("{} Leases not given back run out by themselves.", DatabaseFault.explain(e));
         } finally {
             connection.close();
+            watch.close();
             feed.deletes().close(until(deadline));
+            feed.ended();
         }
-        watch.close();
-        feed.ended();
         LOG.info(
                 "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not deleted; they are sent again.",
                 leases.owner(),
-                onTheirWay,
+                inFlight.size() - inFlight.notYetDeleted().count(),
                 inFlight.notYetDeleted().count());
     }
 

@@ -163,19 +163,23 @@ public final class DeleteAside {
         loop.stop();
         boolean asks = connection.openingFor().isPresent();
         if (!loop.awaitStopped(asks ? Duration.ZERO : limit) && isUnderWay() && !hasEnded()) {
-            LOG.warn("A DELETE is still under way, and its connection is given back once the database answers.");
+            LOG.warn(
+                    "A DELETE is still under way. The leases run out by themselves, and its connection is given back once the database answers.");
         }
     }
 
     private void end() {
         over = true;
-        connection.close();
-        state.set(State.CLOSED);
-        FutureTask<Deleted> begun = task;
-        if (begun != null) {
-            begun.cancel(false);
+        try {
+            connection.close();
+        } finally {
+            state.set(State.CLOSED);
+            FutureTask<Deleted> begun = task;
+            if (begun != null) {
+                begun.cancel(false);
+            }
+            ended.run();
         }
-        ended.run();
     }
 
     private Duration pass() {
@@ -195,37 +199,40 @@ public final class DeleteAside {
     }
 
     private Deleted delete(List<OutboxRow> rows) throws SQLException {
+        State then = State.CLOSED;
         try {
             Deleted deleted = store.delete(connection.get(), rows);
             usedAt = System.nanoTime();
-            state.set(State.OPEN);
+            then = State.OPEN;
             return deleted;
         } catch (SQLException e) {
             connection.drop(e);
-            state.set(State.CLOSED);
             throw e;
-        } catch (RuntimeException | Error e) {
-            connection.close();
-            state.set(State.CLOSED);
-            throw e;
+        } finally {
+            if (then == State.CLOSED) {
+                notBefore = System.nanoTime() + RETRY_AFTER.toNanos();
+                connection.close();
+            }
+            state.set(then);
         }
     }
 
     private boolean open() {
+        boolean got = false;
         try {
             connection.get();
             usedAt = System.nanoTime();
             state.compareAndSet(State.CLOSED, State.OPEN);
-            return true;
+            got = true;
         } catch (SQLException | RuntimeException e) {
-            notBefore = System.nanoTime() + RETRY_AFTER.toNanos();
             LOG.info(
                     "The relay deletes on the connection that it reads on, since it got no second one; that takes longer, and nothing else: {}",
                     e.toString());
-            return false;
         } finally {
+            notBefore = got ? notBefore : System.nanoTime() + RETRY_AFTER.toNanos();
             wanted = false;
         }
+        return got;
     }
 
     /** Closes the connection unless a DELETE is to run on it. Returns whether there is none now. */
