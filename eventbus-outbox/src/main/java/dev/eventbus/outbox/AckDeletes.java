@@ -6,11 +6,14 @@ import dev.eventbus.outbox.sql.FloorTracker;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxStore;
 import dev.eventbus.outbox.sql.OutboxStore.Deleted;
+import dev.eventbus.outbox.sql.RowKey;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -36,6 +39,9 @@ final class AckDeletes {
 
     /** Whether the last DELETE may have been committed without our knowing. */
     private boolean uncertain;
+
+    /** Of the last DELETE that has committed. If a crash of the database has undone any, then this one. */
+    private Set<RowKey> lastDeleted = Set.of();
 
     /** Whether what is begun in one call may end in a later one, since calls follow each other by themselves. */
     private boolean mayWorkAside;
@@ -69,7 +75,7 @@ final class AckDeletes {
 
     /** Whether nothing may be read: what may still be deleted is not known to be in flight, or it must be deleted first. */
     boolean isAwaited() {
-        return uncertain || aside.isUnderWay() && inFlight.deleting() == 0;
+        return uncertain || aside.isUnderWay() && inFlight.deleting().isEmpty();
     }
 
     /**
@@ -79,7 +85,7 @@ final class AckDeletes {
     int settle() {
         try {
             Optional<Deleted> ended = aside.take();
-            return ended.isEmpty() || inFlight.deleting() == 0 ? 0 : deleted(ended.get());
+            return ended.isEmpty() || inFlight.deleting().isEmpty() ? 0 : deleted(ended.get());
         } catch (SQLException e) {
             LOG.info(
                     "What Kafka has was perhaps not deleted on the second connection, and is on the first: {}",
@@ -129,6 +135,13 @@ final class AckDeletes {
      */
     private int deleteHere(Connection connection, boolean last) throws SQLException {
         carefully |= last;
+        if (uncertain && !lastDeleted.isEmpty() && store.count(connection, lastDeleted) > 0) {
+            LOG.warn(
+                    "Rows that were deleted are there again, as after a crash of the database, so all that is in flight is read again with them: what comes twice comes in order.");
+            parts.sender().abandon();
+            inFlight.clear();
+            floors.doubtAll();
+        }
         inFlight.retryLocked(uncertain || last);
         int deleted = inFlight.awaitingDelete().isEmpty() ? 0 : deleteAcknowledged(connection);
         if (uncertain && store.count(connection, inFlight.keys()) < inFlight.size()) {
@@ -154,7 +167,9 @@ final class AckDeletes {
     }
 
     private int deleted(Deleted deleted) {
-        int count = inFlight.deleting() - deleted.locked().size();
+        int count = inFlight.deleting().size() - deleted.locked().size();
+        lastDeleted = inFlight.deleting().stream().map(OutboxRow::key).collect(Collectors.toSet());
+        deleted.locked().forEach(row -> lastDeleted.remove(row.key()));
         inFlight.deleted(deleted.locked());
         carefully = !inFlight.locked().isEmpty();
         floors.began(before, deleted.transaction());

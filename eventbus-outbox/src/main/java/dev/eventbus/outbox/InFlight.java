@@ -238,9 +238,9 @@ final class InFlight {
         return Collections.unmodifiableList(acked);
     }
 
-    /** Of how many rows a DELETE is under way. */
-    int deleting() {
-        return deleting.size();
+    /** Of which rows a DELETE is under way. */
+    List<OutboxRow> deleting() {
+        return deleting;
     }
 
     /** A DELETE of all that awaits one begins. Another one only after {@link #deleted} or {@link #notDeleted}. */

@@ -227,7 +227,7 @@ public final class OutboxRelay implements AutoCloseable {
 
     /**
      * Ends: reads and sends no more, awaits what is on its way, deletes what Kafka has, gives the leases back so that another relay
-     * takes over at once, and closes its producer and connections. Says in the log what was left. Any thread; a second call
+     * takes over at once, and closes its producer and connections. If the database does not answer a DELETE by then, the leases run out by themselves. Says in the log what was left. Any thread; a second call
      * waits for the first. A thread that was interrupted before closes in order all the same, and finds its flag set afterwards.
      *
      * @param limit for all of it; what is not answered by then, or before the leases run out, is sent again by the next relay

@@ -151,7 +151,7 @@ final class RelayPace {
     }
 
     boolean isTimeToDelete() {
-        return inFlight.deleting() == 0 && (inFlight.missingToHalfAcked() <= 0 || isCompanyOver());
+        return inFlight.deleting().isEmpty() && (inFlight.missingToHalfAcked() <= 0 || isCompanyOver());
     }
 
     private boolean isCompanyOver() {
@@ -164,7 +164,7 @@ final class RelayPace {
      * @param more whether rows are known to be left that can be read now
      */
     Duration rest(boolean more) {
-        boolean deletes = inFlight.deleting() > 0; // whose end ends the rest
+        boolean deletes = !inFlight.deleting().isEmpty(); // whose end ends the rest
         boolean toDelete = !deletes && !inFlight.awaitingDelete().isEmpty();
         if (toDelete && isTimeToDelete() || more && isTimeToRead()) {
             return Duration.ZERO;

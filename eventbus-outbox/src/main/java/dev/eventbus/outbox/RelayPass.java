@@ -314,15 +314,15 @@ final class RelayPass {
     /** Ends: no more is read or sent; what is on its way is awaited and deleted; everything opened is closed. */
     void end(Duration limit) {
         long deadline = System.nanoTime() + limit.toNanos();
-        sender.takeBackWaiting();
-        RunLoop.await(limit.dividedBy(2), () -> {
-            feed.giveUpIfOverdue();
-            sender.settle();
-            return !inFlight.anyHandedOver();
-        });
-        feed.giveUpIfOverdue();
-        sink.close(inFlight.anyHandedOver() ? Duration.ZERO : until(deadline));
         try {
+            sender.takeBackWaiting();
+            RunLoop.await(limit.dividedBy(2), () -> {
+                feed.giveUpIfOverdue();
+                sender.settle();
+                return !inFlight.anyHandedOver();
+            });
+            feed.giveUpIfOverdue();
+            sink.close(inFlight.anyHandedOver() ? Duration.ZERO : until(deadline));
             if (connection.isOpen()) {
                 Connection open = connection.get();
                 feed.block(open);

@@ -340,6 +340,33 @@ class RelayPassTest {
     }
 
     @Test
+    void a_row_that_a_crash_of_the_database_brings_back_is_not_left_behind_a_later_one_of_its_key() {
+        AtomicBoolean broken = new AtomicBoolean();
+        RelayPass fragile = pass(breakable(broken, new ArrayList<>()), "fragile");
+        database.publish(event("evt-1", "bob"));
+        database.update("CREATE TABLE before_the_delete AS SELECT * FROM \"eventbus_outbox\"");
+        fragile.look();
+        fragile.look();
+        assertThat(database.ids()).isEmpty();
+        database.publish(event("evt-2", "bob"));
+        fragile.look();
+        assertThat(kafka.ids()).containsExactly("evt-1", "evt-2");
+        assertThat(database.ids()).as("Kafka has it, and it is not deleted yet").containsExactly("evt-2");
+        // what was committed asynchronously is undone
+        database.update("INSERT INTO \"eventbus_outbox\" OVERRIDING SYSTEM VALUE SELECT * FROM before_the_delete");
+        broken.set(true);
+        fragile.look();
+        broken.set(false);
+        for (int i = 0; i < 6; i++) {
+            kafka.advance(Duration.ofSeconds(1));
+            fragile.look();
+        }
+        assertThat(kafka.ids()).containsExactly("evt-1", "evt-2", "evt-1", "evt-2");
+        assertThat(database.ids()).isEmpty();
+        fragile.end(Duration.ofMillis(20));
+    }
+
+    @Test
     void a_delete_whose_answer_was_lost_is_repeated_before_the_next_fetch() {
         AtomicBoolean broken = new AtomicBoolean();
         List<String> statements = new ArrayList<>();

@@ -18,7 +18,7 @@ import java.util.Set;
  * P7: what stands on the topic or on the dead-letter topic once more, and whether the faults explain it.
  *
  * <p>A relay that ends, or whose send fails, repeats what it has sent and not yet deleted: after a stall up to {@value #MOST_IN_HAND}
- * rows, over many faults no more than is published in a second each. What lived while there was no fault is not repeated, but for a
+ * rows, since publishers wait before there are more, over many faults no more than is published in a second each. What lived while there was no fault is not repeated, but for a
  * handful when the machine itself holds a relay up for longer than its lease.
  */
 public final class Repeats {

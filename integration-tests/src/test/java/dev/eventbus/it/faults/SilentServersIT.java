@@ -172,7 +172,7 @@ class SilentServersIT {
     void a_database_that_dies_with_all_that_may_be_on_its_way_loses_nothing_and_repeats_no_more(FaultyKafka kafka)
             throws Exception {
         int events = 5_000; // so many that a relay which repeats everything is seen
-        int inFlight = 500; // of one shard
+        int inFlight = 3_000; // of one topic
         try (EmbeddedPostgres postgres = EmbeddedPostgres.start();
                 FaultyBus bus =
                         FaultyBus.create(kafka, postgres, "asset.events:1").startWarm("bob")) {

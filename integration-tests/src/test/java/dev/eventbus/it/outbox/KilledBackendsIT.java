@@ -150,7 +150,8 @@ class KilledBackendsIT {
 
     @ParameterizedTest
     @EnumSource
-    void the_same_with_the_backend_that_it_deletes_on(How how) throws Exception {
+    void a_relay_whose_backend_that_it_deletes_on_ends_goes_on_by_itself_and_repeats_no_more_than_was_in_flight(How how)
+            throws Exception {
         drainAcrossTheEndOf(how, "DESC", 2);
     }
 

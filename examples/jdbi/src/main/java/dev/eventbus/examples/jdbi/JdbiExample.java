@@ -82,7 +82,7 @@ public final class JdbiExample {
         pool.setJdbcUrl(url);
         pool.setUsername(postgres.user());
         pool.setPassword(postgres.password());
-        pool.setMaximumPoolSize(12); // the runner's 10, the relay's and the publisher's
+        pool.setMaximumPoolSize(13); // the runner's 10, the relay's two and the publisher's
         return pool;
     }
 

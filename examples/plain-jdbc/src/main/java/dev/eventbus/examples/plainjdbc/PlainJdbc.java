@@ -83,7 +83,7 @@ public final class PlainJdbc {
         pool.setJdbcUrl(url);
         pool.setUsername(postgres.user());
         pool.setPassword(postgres.password());
-        pool.setMaximumPoolSize(12); // the runner's 10, the relay's and the publisher's
+        pool.setMaximumPoolSize(13); // the runner's 10, the relay's two and the publisher's
         return pool;
     }
 
