@@ -31,12 +31,14 @@ import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The contracts of the inbox on a real MariaDB, and what only MariaDB has. */
 @Tag("mariadb")
 @ExtendWith(MariaDbExtension.class)
+@Isolated("changes a setting of the whole server, with which others would be refused")
 class MariaDbInboxIT {
 
     private static DataSource database;
