@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -28,11 +29,12 @@ final class ClusterDamage {
     /** A few of a hundred events are larger. */
     private static final String LOW_LIMIT = "2048";
 
-    private static final int QUIET_LOOKS = 4;
-    private static final long LOOKS_EVERY_MILLIS = 500;
+    /** Until a key that is blocked has waited for somebody to unblock it. */
+    private static final long SEEN_WITHIN_MILLIS = 2_000;
 
     private final Servers servers;
     private final OutboxAdmin outbox;
+    private final AtomicInteger unblocked = new AtomicInteger();
 
     ClusterDamage(Servers servers) {
         this.servers = servers;
@@ -76,13 +78,15 @@ final class ClusterDamage {
 
     /** Returns whether a key had to wait for a person. */
     boolean lowerLimit(Fault fault) throws InterruptedException {
+        int before = unblocked.get();
         isGiven(limit(AlterConfigOp.OpType.SET));
         try {
             Damage.pause(fault.forMillis());
         } finally {
             insist("the old limit of records", limit(AlterConfigOp.OpType.DELETE));
         }
-        return unblock() > 0;
+        Damage.pause(SEEN_WITHIN_MILLIS);
+        return unblocked.get() > before;
     }
 
     private static Order limit(AlterConfigOp.OpType type) {
@@ -93,36 +97,13 @@ final class ClusterDamage {
                 .get(ANSWERS_WITHIN_SECONDS, TimeUnit.SECONDS);
     }
 
-    /** As a person does who hears of it, until no more keys are blocked for a while. Returns how many were. */
-    private int unblock() throws InterruptedException {
-        int unblocked = 0;
-        long start = System.nanoTime();
-        for (int quiet = 0; quiet < QUIET_LOOKS; quiet++) {
-            try {
-                int now = unblockNow();
-                unblocked += now;
-                quiet = now > 0 ? 0 : quiet;
-            } catch (SQLException e) { // another fault's doing
-                quiet = 0;
-                System.err.println("not unblocked: " + e);
-            }
-            if (System.nanoTime() - start > Comeback.WITHIN.toNanos()) {
-                throw new IllegalStateException("keys are blocked again and again");
-            }
-            TimeUnit.MILLISECONDS.sleep(LOOKS_EVERY_MILLIS);
-        }
-        return unblocked;
-    }
-
     /** Only those that a record limit explains: others have no reason, and are left for the verdict. */
-    int unblockNow() throws SQLException {
-        int unblocked = 0;
+    void unblock() throws SQLException {
         for (BlockedKey blocked : outbox.blocked()) {
             if (blocked.error().contains("RecordTooLarge") && outbox.unblock(blocked.topic(), blocked.key())) {
-                unblocked++;
+                unblocked.incrementAndGet();
             }
         }
-        return unblocked;
     }
 
     private boolean isGiven(Order order) throws InterruptedException {

@@ -24,6 +24,9 @@ final class CrashTour {
 
     private static final Duration REACHED_WITHIN = Duration.ofSeconds(120);
 
+    /** A consumer that comes has then got its share. */
+    private static final Duration HANDS_OVER_WITHIN = Duration.ofSeconds(8);
+
     /**
      * A place at which a JVM halts.
      *
@@ -138,11 +141,16 @@ final class CrashTour {
         return true;
     }
 
-    /** Nothing is handed over in a group that nobody leaves or joins. */
+    /**
+     * Nothing is handed over in a group that nobody leaves or joins. One alone does so: two that take turns hand over to each other,
+     * and nothing to a third.
+     */
     private boolean comeAndGo(Fleet.Instance consumer) throws IOException, InterruptedException {
-        while (!handedOver.await(5, TimeUnit.SECONDS)) {
-            consumer.leave();
-            consumer.start();
+        synchronized (handedOver) {
+            while (!handedOver.await(HANDS_OVER_WITHIN.toSeconds(), TimeUnit.SECONDS)) {
+                consumer.leave();
+                consumer.start();
+            }
         }
         return true;
     }

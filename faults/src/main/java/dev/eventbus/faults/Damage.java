@@ -59,12 +59,9 @@ final class Damage {
         }
     }
 
-    /** Keys wait for a person if a record was too large; what was refused in the last moment is found later. */
+    /** As a person does who hears of keys that wait since a record was too large. */
     void unblock() throws SQLException {
-        int unblocked = cluster.unblockNow();
-        if (unblocked > 0) {
-            System.err.println("unblocked late: " + unblocked);
-        }
+        cluster.unblock();
     }
 
     /** Makes a fault and ends it. Returns whether it has met anybody: answers can be lost only while somebody asks. */

@@ -99,7 +99,8 @@ public final class FaultRun {
         fleet.startAll();
         long began = System.currentTimeMillis();
         windows.add(new Window(0, began + STARTS_WITHIN.toMillis()));
-        Sampler sampler = new Sampler(servers, fleet, this::ending);
+        Sampler sampler = new Sampler(servers, this::ending);
+        Attendant attendant = new Attendant(fleet, damage);
         CrashTour tour = new CrashTour(fleet);
         for (int i = 0; i < options.tours(); i++) {
             tour.go();
@@ -123,6 +124,7 @@ public final class FaultRun {
         Duration published = Duration.ofMillis(System.currentTimeMillis() - began);
         Duration drained = drain();
         sampler.close();
+        attendant.close();
         fleet.leave(Role.RELAY, allIsWell); // who still has something in hand writes it now, before the history is read
         fleet.leave(Role.CONSUMER, allIsWell);
         fleet.leave(Role.REDRIVER, allIsWell);
@@ -212,7 +214,6 @@ public final class FaultRun {
         String rest = "not seen";
         while (System.nanoTime() - start < options.drainsWithin().toNanos()) {
             try {
-                damage.unblock();
                 rest = witness.rest();
                 if (rest.isEmpty()) {
                     return Duration.ofNanos(System.nanoTime() - start);

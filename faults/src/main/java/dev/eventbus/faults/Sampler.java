@@ -20,7 +20,7 @@ import org.apache.kafka.common.TopicPartition;
 
 /**
  * Looks every two seconds while faults last: reads the group's offsets and only then the effects, so an event that an offset has
- * passed must have its effect. Faults that hit the sampler itself cost a look. Also starts again what ended by itself.
+ * passed must have its effect. Faults that hit the sampler itself cost a look.
  */
 final class Sampler implements AutoCloseable {
 
@@ -29,7 +29,6 @@ final class Sampler implements AutoCloseable {
     private static final long ENDS_WITHIN_SECONDS = 60;
 
     private final Witness witness;
-    private final Fleet fleet;
     private final Function<String, Ending> endings;
     private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor();
     private final TopicReader reader;
@@ -41,19 +40,17 @@ final class Sampler implements AutoCloseable {
     private int looks; // that saw all
     private int missedLooks;
 
-    Sampler(Servers servers, Fleet fleet, Function<String, Ending> endings) {
+    Sampler(Servers servers, Function<String, Ending> endings) {
         this.endings = endings;
         this.witness = new Witness(servers);
         this.reader = new TopicReader(servers.bootstrapServers());
         this.admin = servers.admin();
-        this.fleet = fleet;
         TopicReader.partitions().forEach(partition -> checked.put(partition, 0L));
         var unused = thread.scheduleWithFixedDelay(this::look, 0, EVERY.toMillis(), TimeUnit.MILLISECONDS);
     }
 
     private void look() {
         try {
-            fleet.revive();
             compare();
         } catch (SQLException | KafkaException | ExecutionException | TimeoutException e) {
             missedLooks++;
