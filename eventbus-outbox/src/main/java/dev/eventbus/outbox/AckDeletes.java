@@ -40,6 +40,9 @@ final class AckDeletes {
     /** Whether the last DELETE may have been committed without our knowing. */
     private boolean uncertain;
 
+    /** Whether rows are locked since such a DELETE, which may still run: then it is its locks, and it may delete them yet. */
+    private boolean mayStillRun;
+
     /** Of the last DELETE that has committed. If a crash of the database has undone any, then this one. */
     private Set<RowKey> lastDeleted = Set.of();
 
@@ -176,7 +179,9 @@ final class AckDeletes {
         if (deleted.rows() < count) {
             floors.doubtAll(); // of their numbers there may be other rows, as after a restore
         }
-        if (deleted.rows() < count && !uncertain) {
+        boolean perhapsOurs = uncertain || mayStillRun;
+        mayStillRun = perhapsOurs && carefully;
+        if (deleted.rows() < count && !perhapsOurs) {
             parts.leases().checkSoon();
             events.deletedByOthers(count - deleted.rows(), count);
         }
@@ -195,7 +200,7 @@ final class AckDeletes {
         return inFlight.locked().isEmpty()
                 ? Optional.empty()
                 : Optional.of(
-                        "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked. Other events go on, but of a topic with very many of these. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
+                        "%d events that Kafka has cannot be deleted from the outbox: somebody keeps their rows, or those before them of their keys, locked; after an outage perhaps a session of this relay's own that the database has not ended yet. Other events go on, but of a topic with very many of these. Find out who keeps locks on the eventbus tables, and end that transaction: if this relay ends before, they are sent again."
                                 .formatted(inFlight.locked().size()));
     }
 

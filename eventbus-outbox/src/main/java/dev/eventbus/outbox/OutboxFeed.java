@@ -205,8 +205,9 @@ final class OutboxFeed {
      *
      * @param moved whether there were rows, or a sequence number was given out since the last look
      * @param more whether rows may be left that there was no room for
+     * @param passedNanos how long it took, if it had to read past events of a topic that is stuck; otherwise 0
      */
-    record Look(boolean moved, boolean more) {}
+    record Look(boolean moved, boolean more, long passedNanos) {}
 
     /** Whether rows that were left can be read now, as far as their shards are concerned. */
     boolean canReadOn() {
@@ -225,12 +226,12 @@ final class OutboxFeed {
         unread.clear();
         unread.addAll(leases.readable());
         if (unread.isEmpty()) {
-            return new Look(false, false);
+            return new Look(false, false, 0);
         }
         Set<String> leftOut = inFlight.stuck();
         boolean allRead = floors.leaveOut(inFlight.locked().heldUp()).containsAll(leftOut);
         if (!inFlight.room().isFreeBeside(leftOut, 0)) {
-            return new Look(true, true);
+            return new Look(true, true, 0);
         }
         // A topic that is let in during this fetch is still left out of its snapshot, so that is for the next one.
         boolean letIn = sender.takeTopicLetIn();
@@ -245,7 +246,7 @@ final class OutboxFeed {
                 leases.readable().stream().filter(sink::isReadyFor).toList();
         boolean tried = tryHalfOpenTopics(connection, ready);
         if (breakers.areWarmingUp() && !letIn) {
-            return new Look(true, false);
+            return new Look(true, false, 0);
         }
         if (blockedKeys.isRefreshDue()) {
             blockedKeys.refresh(connection);
@@ -255,7 +256,7 @@ final class OutboxFeed {
 
         FetchWindow window = window(leftOut, ready, sharing);
         if (window.floors().isEmpty()) {
-            return new Look(tried, true);
+            return new Look(tried, true, 0);
         }
         boolean mustSettle =
                 !leftOut.isEmpty() || floors.leavesSome() || writerProblem().isPresent();
@@ -264,8 +265,9 @@ final class OutboxFeed {
         }
         long before = System.nanoTime();
         OutboxStore.Fetched fetched = store.fetch(connection, window);
+        long nanos = System.nanoTime() - before;
         pageSize.read(fetched);
-        floors.read(fetched.seenUpTo().keySet(), System.nanoTime() - before);
+        floors.read(fetched.seenUpTo().keySet(), nanos);
         boolean allTaken = accept(connection, fetched.rows());
         boolean moved = tried || fetched.isCut() || !fetched.rows().isEmpty() || floors.moved(fetched.head());
         Map<Integer, Long> seen = fetched.seenUpTo();
@@ -274,7 +276,7 @@ final class OutboxFeed {
         floors.fetched(fetched.snapshotXmin(), fetched.head(), allTaken && allRead ? seen : Map.of());
         writers.look(connection, floors);
         firstShard = fetched.nextShard();
-        return new Look(moved, !unread.isEmpty());
+        return new Look(moved, !unread.isEmpty(), allRead ? 0 : nanos);
     }
 
     /**

@@ -13,7 +13,7 @@ import java.util.function.LongSupplier;
  * <p>It <em>looks</em> into the outbox 0.5, 1, 2, 4 … ms after a publish in this process or after the last look, for 250 ms; after a known
  * commit at once; otherwise after 2 to 100 ms, a quarter longer each time that nothing has moved. After a look that found events it
  * pauses for twice as long as that took, at most 10 ms, whatever is known: so under load the next finds several, and the database has time for
- * others.
+ * others. While a topic is stuck whose events each look reads past, it pauses for twenty times as long as one took, at most 5 s.
  *
  * <p>While more rows wait than fit, they are <em>read</em> by the half window, and always <em>deleted</em> by the half window or once all that
  * can come has come: few statements for many rows, and Kafka works on one half while the database works on the other. For 10 ms at
@@ -62,6 +62,11 @@ final class RelayPace {
     private static final int RESTS_TO_A_LOOK = 2;
     private static final long LONGEST_PAUSE = Duration.ofMillis(10).toNanos();
 
+    /** What is stuck is read past at each look, all of it: the database is to do other things for most of the time. */
+    private static final int RESTS_TO_A_PASS = 20;
+
+    private static final long LONGEST_PAUSE_AFTER_A_PASS = Duration.ofSeconds(5).toNanos();
+
     private static final Duration COMPANY = Duration.ofMillis(10);
 
     private final InFlight inFlight;
@@ -91,6 +96,9 @@ final class RelayPace {
     /** Not before this, whatever happens. */
     private long pauseUntil;
 
+    /** Not before this while anything is stuck. */
+    private long passAt;
+
     /** When the last DELETE or fetch ended. */
     private long statementAt;
 
@@ -104,6 +112,7 @@ final class RelayPace {
         this.alertUntil = now;
         this.lookAt = now;
         this.pauseUntil = now;
+        this.passAt = now;
         this.statementAt = now;
     }
 
@@ -183,7 +192,7 @@ final class RelayPace {
         armed.set(false);
         noticePublish();
         long now = nanoTime.getAsLong();
-        if (now - pauseUntil < 0 || !committed && now - lookAt < 0) {
+        if (now - pauseEnd() < 0 || !committed && now - lookAt < 0) {
             return false;
         }
         committed = false; // before the look, so that a commit beside it is not missed
@@ -195,9 +204,11 @@ final class RelayPace {
      *
      * @param moved whether this one saw an event, or a sequence number given out since the one before
      * @param tookNanos how long it took, with the DELETE before it; 0 if it found no event
+     * @param passedNanos how long it took to read past events of a topic that is stuck; 0 if there is none
      */
-    void looked(boolean moved, long tookNanos) {
+    void looked(boolean moved, long tookNanos, long passedNanos) {
         long now = nanoTime.getAsLong();
+        passAt = now + Math.min(RESTS_TO_A_PASS * passedNanos, LONGEST_PAUSE_AFTER_A_PASS);
         pauseUntil = now + Math.min(RESTS_TO_A_LOOK * tookNanos, LONGEST_PAUSE);
         rest = moved ? SHORTEST_REST : Math.min(rest + rest / 4, LONGEST_REST);
         if (now - alertUntil < 0) {
@@ -211,11 +222,17 @@ final class RelayPace {
     /** How long it is until the next look, at most {@link #LONGEST_REST}; a publish or a commit may bring it nearer. */
     private Duration untilNextLook() {
         long now = nanoTime.getAsLong();
-        boolean pauses = lookAt - pauseUntil <= 0;
+        long pauseEnd = pauseEnd();
+        boolean pauses = lookAt - pauseEnd <= 0;
         armed.set(!pauses && !committed && lookAt - now > FIRST_STEP);
         noticePublish();
         long untilLook = committed ? 0 : lookAt - now;
-        return Duration.ofNanos(Math.max(0, Math.max(untilLook, pauseUntil - now)));
+        return Duration.ofNanos(Math.max(0, Math.max(untilLook, pauseEnd - now)));
+    }
+
+    private long pauseEnd() {
+        boolean isPassed = passAt - pauseUntil <= 0 || inFlight.stuck().isEmpty();
+        return isPassed ? pauseUntil : passAt;
     }
 
     /** A publish brings the next look nearer and never puts it off. */

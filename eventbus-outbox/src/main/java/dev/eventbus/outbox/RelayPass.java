@@ -215,10 +215,11 @@ final class RelayPass {
                 OutboxFeed.Look found = feed.fetch(open);
                 more = found.more();
                 pace.statementEnded();
-                pace.looked(found.moved(), inFlight.size() > before ? System.nanoTime() - began : 0);
+                pace.looked(
+                        found.moved(), inFlight.size() > before ? System.nanoTime() - began : 0, found.passedNanos());
             } else if (read) {
                 more = false;
-                pace.looked(false, 0);
+                pace.looked(false, 0, 0);
             }
             refusal = null;
             database.succeeded();
@@ -340,7 +341,7 @@ final class RelayPass {
             feed.ended();
         }
         LOG.info(
-                "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not deleted; they are sent again.",
+                "Relay {} has ended; {} events were on their way without an answer and {} acknowledged ones were not, or perhaps not, deleted; what is still there is sent again.",
                 leases.owner(),
                 inFlight.size() - inFlight.notYetDeleted().count(),
                 inFlight.notYetDeleted().count());
@@ -355,8 +356,7 @@ final class RelayPass {
     }
 
     private RelayHealth healthNow() {
-        boolean sends =
-                !leases.owned().isEmpty(); // if not, what was found before is others' business and may be mended
+        boolean sends = !leases.owned().isEmpty(); // if not, what was found before is others' business
         Optional<String> unreached = sends ? cluster.problem() : Optional.empty();
         List<String> problems = new ArrayList<>();
         database.problem().ifPresent(problems::add);

@@ -32,6 +32,7 @@ class DeletesAsideTest {
     private final TestDatabase database = new TestDatabase();
     private final FakeKafka kafka = new FakeKafka();
     private final List<String> published = new ArrayList<>();
+    private final AtomicInteger deletedByOthers = new AtomicInteger();
     private final Watched watched = new Watched(database.dataSource);
     private final RelayPass pass = new RelayPass(
             database.outbox,
@@ -42,7 +43,12 @@ class DeletesAsideTest {
                     Duration.ofSeconds(10),
                     SendMode.PIPELINED,
                     OutboxRelay.DEFAULT_MAX_RELAY_STOP,
-                    new RelayListener() {}),
+                    new RelayListener() {
+                        @Override
+                        public void deletedByOthers(int rows) {
+                            deletedByOthers.addAndGet(rows);
+                        }
+                    }),
             new OutboxRelay.Signals(this::woken, () -> {}));
 
     /** How many DELETEs aside have ended, however they did. */
@@ -71,6 +77,10 @@ class DeletesAsideTest {
         volatile @Nullable SQLException insteadOfDelete;
         volatile @Nullable SQLException afterDelete;
         volatile @Nullable SQLException insteadOfFetch;
+
+        /** On the first connection. */
+        volatile @Nullable SQLException insteadOfAny;
+
         volatile boolean refusesSecond;
         volatile boolean leavesInterruptFlag;
         final AtomicInteger failed = new AtomicInteger();
@@ -104,6 +114,9 @@ class DeletesAsideTest {
                     throw new SQLException("the pool has one connection", "08001");
                 }
                 openedAside.incrementAndGet();
+            }
+            if (!sql.isEmpty() && !aside) {
+                throwIfAny(insteadOfAny);
             }
             if (sql.contains("THEN DELETE") && !aside) {
                 isForbidden = false;
@@ -142,14 +155,14 @@ class DeletesAsideTest {
         }
 
         private void beforeDelete() throws SQLException, InterruptedException {
-            failed.addAndGet(insteadOfDelete == null ? 0 : 1);
-            throwIfAny(insteadOfDelete);
             if (holds) {
                 held.release();
                 if (!mayGo.tryAcquire(20, TimeUnit.SECONDS)) {
                     throw new AssertionError("the test has forgotten a DELETE");
                 }
             }
+            failed.addAndGet(insteadOfDelete == null ? 0 : 1);
+            throwIfAny(insteadOfDelete);
         }
 
         private static void throwIfAny(@Nullable SQLException exception) throws SQLException {
@@ -261,6 +274,56 @@ class DeletesAsideTest {
         watched.insteadOfDelete = null;
         runUntilEmpty();
         assertThat(kafka.ids()).isEqualTo(published);
+    }
+
+    @Test
+    void a_delete_whose_answer_was_lost_and_that_still_runs_is_nobody_elses() throws Exception {
+        runUntilHeld();
+        watched.insteadOfDelete = new SQLException("the answer is lost", "08006");
+        String first = database.ids().get(0);
+        try (Connection stillRuns = database.begin();
+                PreparedStatement delete = stillRuns.prepareStatement("DELETE FROM %s WHERE id = ?"
+                        .formatted(database.outbox.names().qualifiedEvents()))) {
+            delete.setString(1, first);
+            assertThat(delete.executeUpdate()).isEqualTo(1);
+            watched.letGo();
+            Eventually.isTrue(() -> {
+                round();
+                return pass.health().problems().toString().contains("perhaps a session of this relay's own");
+            });
+            watched.insteadOfDelete = null;
+            stillRuns.commit();
+        }
+        runUntilEmpty();
+        assertThat(deletedByOthers).hasValue(0);
+        assertThat(kafka.ids()).isEqualTo(published);
+    }
+
+    @Test
+    void a_delete_that_is_not_answered_is_told_and_hinders_no_round() {
+        runUntilHeld();
+        Eventually.isTrue(() -> {
+            round();
+            return pass.health()
+                    .problems()
+                    .toString()
+                    .contains("has not answered a DELETE of events that Kafka has for 3 s");
+        });
+        watched.letGo();
+        runUntilEmpty();
+        assertThat(pass.health().problems()).isEmpty();
+        assertThat(kafka.ids()).isEqualTo(published);
+    }
+
+    @Test
+    void an_end_that_fails_on_its_connection_leaves_nothing_open_and_no_thread() {
+        runUntilHeld();
+        watched.letGo();
+        watched.insteadOfAny = new SQLException("the server has gone", "08006");
+        pass.end(Duration.ofSeconds(5));
+        watched.insteadOfAny = null;
+        assertThat(watched.open).hasValue(0);
+        assertThat(database.ids()).isNotEmpty();
     }
 
     @Test

@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.EncodedEvent;
+import dev.eventbus.outbox.internal.Room;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.RowKey;
 import java.time.Duration;
@@ -27,14 +28,14 @@ class RelayPaceTest {
             rests.add(rest.toNanos() / 1_000);
             now += rest.toNanos();
             assertThat(pace.due()).isTrue();
-            pace.looked(false, 0);
+            pace.looked(false, 0, 0);
         }
         return rests;
     }
 
     @Test
     void an_idle_relay_looks_less_and_less_often() {
-        pace.looked(true, 0);
+        pace.looked(true, 0, 0);
         List<Long> rests = restsInMicros(20);
         assertThat(rests).startsWith(2_000L, 2_500L, 3_125L, 3_906L).endsWith(88_817L, 100_000L, 100_000L);
     }
@@ -53,7 +54,7 @@ class RelayPaceTest {
         pace.published();
         restsInMicros(1);
         for (int i = 0; i < 100; i++) {
-            pace.looked(true, 0);
+            pace.looked(true, 0, 0);
         }
         assertThat(pace.rest(false)).isEqualTo(Duration.ofMillis(100));
     }
@@ -92,20 +93,20 @@ class RelayPaceTest {
         assertThat(wakes).isEqualTo(1);
         assertThat(pace.rest(false)).isZero();
         assertThat(pace.due()).isTrue();
-        pace.looked(false, 0);
+        pace.looked(false, 0, 0);
         assertThat(pace.due()).isFalse();
     }
 
     @Test
     void after_a_look_that_took_long_it_rests_twice_as_long_even_if_a_commit_is_known() {
-        pace.looked(true, 700_000);
+        pace.looked(true, 700_000, 0);
         pace.committed();
         assertThat(pace.rest(false)).isEqualTo(Duration.ofNanos(1_400_000));
         now += 1_399_999;
         assertThat(pace.due()).isFalse();
         now += 1;
         assertThat(pace.due()).as("the commit is not forgotten").isTrue();
-        pace.looked(false, 500_000_000);
+        pace.looked(false, 500_000_000, 0);
         pace.committed();
         assertThat(pace.rest(false)).isEqualTo(Duration.ofMillis(10));
     }
@@ -113,7 +114,7 @@ class RelayPaceTest {
     @Test
     void many_commits_during_a_pause_wake_once() {
         restsInMicros(20);
-        pace.looked(false, 3_000_000);
+        pace.looked(false, 3_000_000, 0);
         pace.rest(false);
         pace.committed();
         assertThat(wakes).isEqualTo(1);
@@ -137,7 +138,7 @@ class RelayPaceTest {
         inFlight.handOver(lane);
         inFlight.handOver(lane);
         pace.statementEnded();
-        pace.looked(false, 0);
+        pace.looked(false, 0, 0);
         inFlight.acked(first);
         assertThat(pace.isTimeToDelete()).isFalse();
         assertThat(pace.rest(false)).isLessThanOrEqualTo(Duration.ofMillis(10));
@@ -148,6 +149,36 @@ class RelayPaceTest {
         assertThat(pace.isTimeToDelete()).isFalse();
         inFlight.acked(second);
         assertThat(pace.isTimeToDelete()).isTrue();
+    }
+
+    @Test
+    void while_a_topic_is_stuck_whose_events_a_look_reads_past_it_looks_for_a_twentieth_of_the_time() {
+        OutboxRow last = row(Room.MAX_ROWS_PER_TOPIC);
+        for (int seq = 1; seq < Room.MAX_ROWS_PER_TOPIC; seq++) {
+            inFlight.add(row(seq), "t", 0);
+        }
+        inFlight.add(last, "t", 1);
+        inFlight.lanes().forEach(inFlight::handOver);
+        now += Duration.ofMillis(100).toNanos();
+        assertThat(inFlight.stuck()).isNotEmpty();
+
+        pace.looked(true, 0, Duration.ofMillis(30).toNanos());
+        pace.committed();
+        assertThat(pace.rest(false)).isEqualTo(Duration.ofMillis(600));
+        now += Duration.ofMillis(599).toNanos();
+        assertThat(pace.due()).isFalse();
+        now += Duration.ofMillis(1).toNanos();
+        assertThat(pace.due()).isTrue();
+        pace.looked(true, 0, Duration.ofSeconds(2).toNanos());
+        pace.committed();
+        assertThat(pace.rest(false)).as("others wait so long at most").isEqualTo(Duration.ofSeconds(5));
+
+        inFlight.acked(last);
+        inFlight.beginDelete();
+        inFlight.deleted(List.of());
+        assertThat(inFlight.stuck()).isEmpty();
+        assertThat(pace.rest(false)).isZero();
+        assertThat(pace.due()).isTrue();
     }
 
     private static OutboxRow row(long seq) {
