@@ -21,7 +21,7 @@ record Settings(Map<String, String> values) {
                 "bootstrap.servers", required("KAFKA"), "metadata.max.age.ms", NEW_PARTITIONS_SEEN_WITHIN_MILLIS));
     }
 
-    /** One for the relay, now and then one for what the meters ask, the others for requests. */
+    /** Two for the relay, now and then one for what the meters ask, the others for requests. */
     HikariDataSource database() {
         HikariConfig pool = new HikariConfig();
         pool.setJdbcUrl(required("DATABASE"));
