@@ -349,6 +349,31 @@ class KafkaSideTest extends SteppedRunner {
     }
 
     @Test
+    void keys_that_wait_in_two_partitions_do_not_stop_the_reading_of_a_third() {
+        failing.add("slow");
+        ConsumerRunner runner = runner(kafka).maxInFlight(20, 1 << 20).build();
+        TopicPartition third = new TopicPartition(P0.topic(), 2);
+        kafka.consumer.updateBeginningOffsets(Map.of(third, 0L));
+        kafka.assign(P0, P1, third);
+        runner.runOnce();
+        kafka.consumer.setMaxPollRecords(3);
+        for (TopicPartition stuck : List.of(P0, P1)) {
+            for (int i = 0; i < 20; i++) {
+                kafka.event(stuck, "slow", "s-%d-%d".formatted(stuck.partition(), i));
+            }
+            settle(runner);
+        }
+        for (int i = 0; i < 5; i++) {
+            kafka.event(third, "quick", "q" + i);
+            settle(runner);
+        }
+        assertThat(kafka.consumer.paused()).containsExactlyInAnyOrder(P0, P1);
+        assertThat(handled).containsExactly("q0", "q1", "q2", "q3", "q4");
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("asset.events-1", "partitions that hold less"));
+    }
+
+    @Test
     void a_budget_that_waiting_keys_have_spent_is_a_problem_and_headers_count() {
         ConsumerRunner runner = runner(kafka).maxInFlight(1_000, 500).build();
         kafka.assign(P0);

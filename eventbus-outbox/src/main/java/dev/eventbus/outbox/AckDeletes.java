@@ -43,7 +43,7 @@ final class AckDeletes {
     /** Whether rows are locked since such a DELETE, which may still run: then it is its locks, and it may delete them yet. */
     private boolean mayStillRun;
 
-    /** Of the last DELETE that has committed. If a crash of the database has undone any, then this one. */
+    /** Of the last DELETE that has deleted any. If a crash of the database has undone any, then this one. */
     private Set<RowKey> lastDeleted = Set.of();
 
     /** Whether what is begun in one call may end in a later one, since calls follow each other by themselves. */
@@ -171,8 +171,10 @@ final class AckDeletes {
 
     private int deleted(Deleted deleted) {
         int count = inFlight.deleting().size() - deleted.locked().size();
-        lastDeleted = inFlight.deleting().stream().map(OutboxRow::key).collect(Collectors.toSet());
-        deleted.locked().forEach(row -> lastDeleted.remove(row.key()));
+        if (deleted.rows() > 0) {
+            lastDeleted = inFlight.deleting().stream().map(OutboxRow::key).collect(Collectors.toSet());
+            deleted.locked().forEach(row -> lastDeleted.remove(row.key()));
+        }
         inFlight.deleted(deleted.locked());
         carefully = !inFlight.locked().isEmpty();
         floors.began(before, deleted.transaction());

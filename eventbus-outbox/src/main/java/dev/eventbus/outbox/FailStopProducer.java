@@ -90,8 +90,8 @@ final class FailStopProducer implements KafkaSink {
     /** Written by the relay's thread; read by the one in {@link #hurry()} too. */
     private volatile @Nullable Session session;
 
-    /** The session before; what it says late about a row is a suspicion. */
-    private @Nullable Session retired;
+    /** Of the session before; what it says late about a row is a suspicion. */
+    private @Nullable Queue<Outcome> lateOutcomes;
 
     /** @param onFlush asks for a call of {@link #hurry()} on another thread */
     FailStopProducer(KafkaCluster kafka, int maxEventBytes, Runnable onOutcome, Runnable onFlush) {
@@ -258,9 +258,9 @@ final class FailStopProducer implements KafkaSink {
     @Override
     public Drained drain() {
         List<Outcome> outcomes = new ArrayList<>();
-        Session old = retired;
-        if (old != null) {
-            for (Outcome late = old.outcomes.poll(); late != null; late = old.outcomes.poll()) {
+        Queue<Outcome> lates = lateOutcomes;
+        if (lates != null) {
+            for (Outcome late = lates.poll(); late != null; late = lates.poll()) {
                 if (late instanceof Outcome.Failed failed && SendFault.of(failed.error()) == SendFault.EVENT) {
                     outcomes.add(new Outcome.Failed(failed.row(), failed.error(), false));
                 }
@@ -284,8 +284,8 @@ final class FailStopProducer implements KafkaSink {
     @Override
     public boolean hasOutcome() {
         Session now = session;
-        Session old = retired;
-        return now != null && (now.dead || !now.outcomes.isEmpty()) || old != null && !old.outcomes.isEmpty();
+        Queue<Outcome> late = lateOutcomes;
+        return now != null && (now.dead || !now.outcomes.isEmpty()) || late != null && !late.isEmpty();
     }
 
     @Override
@@ -295,7 +295,7 @@ final class FailStopProducer implements KafkaSink {
             if (!old.dead) {
                 stop(old);
             }
-            retired = old;
+            lateOutcomes = old.outcomes;
             session = null;
         }
     }

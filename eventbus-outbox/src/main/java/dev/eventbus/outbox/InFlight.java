@@ -107,6 +107,7 @@ final class InFlight {
     private static final class Flight {
         final OutboxRow row;
         final Lane lane;
+        boolean isHandedOver;
 
         /** Local time; of no meaning before it is. */
         long handedOverAt;
@@ -201,6 +202,7 @@ final class InFlight {
     /** The next row of a lane goes to the producer. */
     OutboxRow handOver(Lane lane) {
         Flight flight = lane.waiting.remove();
+        flight.isHandedOver = true;
         flight.handedOverAt = nanoTime.getAsLong();
         if (lane.handedOver.isEmpty()) {
             lane.since = flight.handedOverAt;
@@ -209,10 +211,10 @@ final class InFlight {
         return flight.row;
     }
 
-    /** How long a row has been with the producer; 0 if it is not in flight. */
+    /** How long a row has been with the producer; 0 if it is not. */
     long nanosSinceHandOver(OutboxRow row) {
         Flight flight = flights.get(row.key());
-        return flight == null ? 0 : nanoTime.getAsLong() - flight.handedOverAt;
+        return flight == null || !flight.isHandedOver ? 0 : nanoTime.getAsLong() - flight.handedOverAt;
     }
 
     /** Kafka has a row. Returns how long that took; empty for rows that were taken back before, which are left alone. */

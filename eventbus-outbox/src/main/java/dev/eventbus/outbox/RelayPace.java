@@ -13,7 +13,7 @@ import java.util.function.LongSupplier;
  * <p>It <em>looks</em> into the outbox 0.5, 1, 2, 4 … ms after a publish in this process or after the last look, for 250 ms; after a known
  * commit at once; otherwise after 2 to 100 ms, a quarter longer each time that nothing has moved. After a look that found events it
  * pauses for twice as long as that took, at most 10 ms, whatever is known: so under load the next finds several, and the database has time for
- * others. While a topic is stuck whose events each look reads past, it pauses for twenty times as long as one took, at most 5 s.
+ * others. While a topic is stuck whose events each look reads past, it looks for a fifth of the time, at least once a second.
  *
  * <p>While more rows wait than fit, they are <em>read</em> by the half window, and always <em>deleted</em> by the half window or once all that
  * can come has come: few statements for many rows, and Kafka works on one half while the database works on the other. For 10 ms at
@@ -63,9 +63,9 @@ final class RelayPace {
     private static final long LONGEST_PAUSE = Duration.ofMillis(10).toNanos();
 
     /** What is stuck is read past at each look, all of it: the database is to do other things for most of the time. */
-    private static final int RESTS_TO_A_PASS = 20;
+    private static final int RESTS_TO_A_PASS = 4;
 
-    private static final long LONGEST_PAUSE_AFTER_A_PASS = Duration.ofSeconds(5).toNanos();
+    private static final long LONGEST_PAUSE_AFTER_A_PASS = Duration.ofSeconds(1).toNanos();
 
     private static final Duration COMPANY = Duration.ofMillis(10);
 
@@ -219,7 +219,7 @@ final class RelayPace {
         }
     }
 
-    /** How long it is until the next look, at most {@link #LONGEST_REST}; a publish or a commit may bring it nearer. */
+    /** How long it is until the next look, at most {@link #LONGEST_REST}: leases are kept meanwhile. A publish or a commit may bring it nearer. */
     private Duration untilNextLook() {
         long now = nanoTime.getAsLong();
         long pauseEnd = pauseEnd();
@@ -227,7 +227,7 @@ final class RelayPace {
         armed.set(!pauses && !committed && lookAt - now > FIRST_STEP);
         noticePublish();
         long untilLook = committed ? 0 : lookAt - now;
-        return Duration.ofNanos(Math.max(0, Math.max(untilLook, pauseEnd - now)));
+        return Duration.ofNanos(Math.max(0, Math.min(Math.max(untilLook, pauseEnd - now), LONGEST_REST)));
     }
 
     private long pauseEnd() {

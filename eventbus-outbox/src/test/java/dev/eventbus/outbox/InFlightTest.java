@@ -49,6 +49,17 @@ class InFlightTest {
     }
 
     @Test
+    void what_is_not_handed_over_has_not_been_with_the_producer_since_the_machine_started() {
+        nanos.set(Duration.ofDays(40).toNanos());
+        OutboxRow row = row(ASSETS, "bob", 0);
+        inFlight.add(row, ASSETS, 0);
+        assertThat(inFlight.nanosSinceHandOver(row)).isZero();
+        inFlight.lanes().forEach(inFlight::handOver);
+        nanos.addAndGet(7);
+        assertThat(inFlight.nanosSinceHandOver(row)).isEqualTo(7);
+    }
+
+    @Test
     void locked_rows_take_no_room_until_they_are_very_many_and_then_only_their_own_topic_waits() {
         deleted(acked(HOUSES, "one", 1, 1));
         deleted(acked(ASSETS, "bob", 0, Room.MAX_ROWS_PER_TOPIC - 1));

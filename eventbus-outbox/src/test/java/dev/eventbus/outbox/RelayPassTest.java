@@ -367,6 +367,33 @@ class RelayPassTest {
     }
 
     @Test
+    void nor_is_it_after_a_delete_that_found_nothing_to_delete() {
+        AtomicBoolean broken = new AtomicBoolean();
+        RelayPass fragile = pass(breakable(broken, new ArrayList<>()), "fragile");
+        database.publish(event("evt-1", "bob"));
+        database.update("CREATE TABLE before_the_delete AS SELECT * FROM \"eventbus_outbox\"");
+        fragile.look();
+        fragile.look();
+        database.publish(event("evt-a", "alice"));
+        fragile.look();
+        database.update("DELETE FROM \"eventbus_outbox\" WHERE id = 'evt-a'");
+        fragile.look();
+        database.publish(event("evt-2", "bob"));
+        fragile.look();
+        database.update("INSERT INTO \"eventbus_outbox\" OVERRIDING SYSTEM VALUE SELECT * FROM before_the_delete");
+        broken.set(true);
+        fragile.look();
+        broken.set(false);
+        for (int i = 0; i < 6; i++) {
+            kafka.advance(Duration.ofSeconds(1));
+            fragile.look();
+        }
+        assertThat(kafka.ids()).containsExactly("evt-1", "evt-a", "evt-2", "evt-1", "evt-2");
+        assertThat(database.ids()).isEmpty();
+        fragile.end(Duration.ofMillis(20));
+    }
+
+    @Test
     void a_delete_whose_answer_was_lost_is_repeated_before_the_next_fetch() {
         AtomicBoolean broken = new AtomicBoolean();
         List<String> statements = new ArrayList<>();

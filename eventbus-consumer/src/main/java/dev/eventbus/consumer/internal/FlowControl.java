@@ -17,9 +17,10 @@ import org.jspecify.annotations.Nullable;
  * permit and its bytes, and returns them when it ends or is dropped.
  *
  * <p>Reading goes on below 95 % of a budget: near its edge, so that beside a hot key that fills it the other keys move on evenly
- * and not in bursts with long rests between them. A partition also pauses when it is closed,
- * when this user may not read its topic, when it holds half of a budget while there are others to read, and when too many records lie between its lowest unfinished one and the last one read: one key that waits must not let the
- * others run ahead without end, nor stop the reading of all partitions.
+ * and not in bursts with long rests between them. A partition also pauses when it is closed, when this user may not read its topic,
+ * and when too many records lie between its lowest unfinished one and the last one read: one key that waits must not let the others
+ * run ahead without end. Nor must keys that wait stop the reading of all partitions: while there are others, one pauses that holds half
+ * of a budget, and the last fifth of a budget is for partitions that hold less than an even part of that.
  *
  * <p>Poll thread only. Budgets are looked at before each poll, so one poll's worth may lie above them.
  */
@@ -68,6 +69,9 @@ public final class FlowControl {
     /** What one partition may hold of a budget if there are others. */
     private static final double SHARE = 0.5;
 
+    /** What of a budget is shared out evenly, whoever has the rest. */
+    private static final double RESERVE = 0.2;
+
     private final int maxRecords;
     private final long maxBytes;
     private final DeniedTopics denied;
@@ -78,6 +82,9 @@ public final class FlowControl {
 
     /** Partitions whose open span has reached its budget, and has not come down far enough since. */
     private Set<Read> spanFull = Set.of();
+
+    /** Whether only the reserve is left of a budget, and not far more since. */
+    private boolean scarce;
 
     /** Partitions that hold their share of what all may have in flight, and have not come down far enough since. */
     private Set<Read> shareFull = Set.of();
@@ -118,15 +125,17 @@ public final class FlowControl {
 
     /** Pauses and resumes Kafka's reading as the budgets ask, whatever a rebalance has left. */
     public void apply(Consumer<?, ?> consumer, Collection<? extends Read> partitions) {
-        full = full
-                ? records >= maxRecords * RESUME_BELOW || bytes >= maxBytes * RESUME_BELOW
-                : records >= maxRecords || bytes >= maxBytes;
+        full = isTaken(full ? RESUME_BELOW : 1);
+        scarce = isTaken((1 - RESERVE) * (scarce ? RESUME_BELOW : 1));
         Set<TopicPartition> paused = consumer.paused();
         List<TopicPartition> toPause = new ArrayList<>();
         List<TopicPartition> toResume = new ArrayList<>();
         spanFull = partitions.stream().filter(this::isSpanFull).collect(toSet());
+        double share = scarce ? RESERVE / partitions.size() : SHARE;
         shareFull = partitions.size() > 1
-                ? partitions.stream().filter(this::holdsShare).collect(toSet())
+                ? partitions.stream()
+                        .filter(partition -> holds(partition, share))
+                        .collect(toSet())
                 : Set.of();
         for (Read partition : partitions) {
             boolean pause = pausedBecause(partition) != null;
@@ -148,9 +157,13 @@ public final class FlowControl {
         return partition.span() >= most;
     }
 
-    private boolean holdsShare(Read partition) {
-        double share = shareFull.contains(partition) ? SHARE * RESUME_BELOW : SHARE;
-        return partition.inFlight() >= maxRecords * share || partition.bytes() >= maxBytes * share;
+    private boolean isTaken(double part) {
+        return records >= maxRecords * part || bytes >= maxBytes * part;
+    }
+
+    private boolean holds(Read partition, double share) {
+        double most = shareFull.contains(partition) ? share * RESUME_BELOW : share;
+        return partition.inFlight() >= maxRecords * most || partition.bytes() >= maxBytes * most;
     }
 
     /**
@@ -184,11 +197,14 @@ public final class FlowControl {
             return "open span of %d records reached; offset %d holds it up"
                     .formatted(MAX_SPAN, partition.committable());
         }
-        if (shareFull.contains(partition)) {
-            return "it holds half of the budget of %d records or %d bytes in flight".formatted(maxRecords, maxBytes);
-        }
         if (full) {
             return "budget of %d records or %d bytes in flight is spent".formatted(maxRecords, maxBytes);
+        }
+        if (shareFull.contains(partition)) {
+            return (scarce
+                            ? "the rest of the budget of %d records or %d bytes in flight is for partitions that hold less of it"
+                            : "it holds half of the budget of %d records or %d bytes in flight")
+                    .formatted(maxRecords, maxBytes);
         }
         return null;
     }

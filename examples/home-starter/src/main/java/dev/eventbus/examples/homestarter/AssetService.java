@@ -73,7 +73,7 @@ public final class AssetService implements AutoCloseable {
         }
         Item item = new Item(
                 wanted.ownerType() == null ? OwnerType.SELF : wanted.ownerType(), wanted.itemType(), wanted.amount());
-        try (Connection tx = database.getConnection()) {
+        try (Connection tx = database.getConnection()) { // HikariCP rolls back what is not committed
             tx.setAutoCommit(false);
             long revision = AssetStore.lock(tx, user);
             Item before = AssetStore.find(tx, user, itemId);
@@ -93,7 +93,7 @@ public final class AssetService implements AutoCloseable {
     // end: publish
 
     Map<String, Object> delete(String user, String itemId) throws SQLException {
-        try (Connection tx = database.getConnection()) {
+        try (Connection tx = database.getConnection()) { // HikariCP rolls back what is not committed
             tx.setAutoCommit(false);
             long revision = AssetStore.lock(tx, user);
             Item before = AssetStore.find(tx, user, itemId);

@@ -63,7 +63,7 @@ public final class HousingService implements AutoCloseable {
         UpdateType update = home.price() != null
                 ? UpdateType.PRICE_CHANGED
                 : home.location() != null ? UpdateType.LOCATION_CHANGED : UpdateType.TARGET_CHANGED;
-        try (Connection tx = database.getConnection()) {
+        try (Connection tx = database.getConnection()) { // HikariCP rolls back what is not committed
             tx.setAutoCommit(false);
             EventPublisher events = outbox.within(tx);
             events.lockKeys(user); // there is no row of the user's to lock
