@@ -131,12 +131,12 @@ public final class OutboxAdmin {
 
     /** The keys that wait, those that wait for longest first; at most {@link #MOST_KEYS}. */
     public List<BlockedKey> blocked() throws SQLException {
-        return blocked(new Filter(null, null, null, null));
+        return blocked(new Filter(null, null));
     }
 
     /** The key that waits for an event; several, if events of several topics or keys have this id. */
     public List<BlockedKey> blocked(String eventId) throws SQLException {
-        return blocked(new Filter(null, null, Checks.notBlank("eventId", eventId), null));
+        return blocked(new Filter(Checks.notBlank("eventId", eventId), null));
     }
 
     private List<BlockedKey> blocked(Filter wanted) throws SQLException {
@@ -164,16 +164,15 @@ public final class OutboxAdmin {
      * @return whether it was blocked
      */
     public boolean unblock(String topic, String key) throws SQLException {
-        Filter wanted = new Filter(topic, key, null, null);
         Optional<Block> lifted = inTransaction(connection -> {
-            Optional<Block> before = first(connection, wanted);
+            Optional<Block> before = blocks.find(connection, topic, key);
             if (before.isEmpty()) {
                 return before;
             }
             // Found before the lock: it may take a moment, and what is published meanwhile is young.
             Optional<RowKey> newest = blocks.newest(connection, before.get());
             blocks.lock(connection, before.get().event().shard());
-            Optional<Block> now = first(connection, wanted);
+            Optional<Block> now = blocks.find(connection, topic, key);
             if (now.isPresent()) {
                 lift(connection, now.get(), newest);
             }
@@ -189,10 +188,6 @@ public final class OutboxAdmin {
             outbox.committed();
         });
         return lifted.isPresent();
-    }
-
-    private Optional<Block> first(Connection connection, Filter wanted) throws SQLException {
-        return blocks.find(connection, wanted, 1).stream().findFirst();
     }
 
     private void lift(Connection connection, Block block, Optional<RowKey> newest) throws SQLException {
@@ -232,7 +227,7 @@ public final class OutboxAdmin {
     }
 
     private List<Block> blockedFor(String reason) throws SQLException {
-        return inTransaction(connection -> blocks.find(connection, new Filter(null, null, null, reason), MOST_KEYS));
+        return inTransaction(connection -> blocks.find(connection, new Filter(null, reason), MOST_KEYS));
     }
 
     /**
@@ -258,8 +253,7 @@ public final class OutboxAdmin {
      */
     public EncodedEvent discard(String eventId, String reason, Consumer<? super EncodedEvent> keep)
             throws SQLException {
-        List<Block> waiting =
-                inTransaction(connection -> blocks.find(connection, new Filter(null, null, eventId, null), 2));
+        List<Block> waiting = inTransaction(connection -> blocks.find(connection, new Filter(eventId, null), 2));
         if (waiting.size() != 1) {
             throw refused(
                     eventId,
@@ -276,17 +270,17 @@ public final class OutboxAdmin {
      * @throws IllegalStateException if the key does not wait for this event any more; nothing was changed
      */
     public EncodedEvent discard(BlockedKey blocked, String reason) throws SQLException {
-        Filter wanted = new Filter(blocked.topic(), blocked.key(), blocked.eventId(), null);
-        Optional<Block> waiting = inTransaction(connection -> first(connection, wanted));
+        Optional<Block> waiting = inTransaction(connection -> blocks.find(connection, blocked.topic(), blocked.key()))
+                .filter(block -> block.event().id().equals(blocked.eventId()));
         return discard(waiting.orElseThrow(() -> refused(blocked.eventId(), NOT_ANY_MORE)), reason, event -> {});
     }
 
     private EncodedEvent discard(Block block, String reason, Consumer<? super EncodedEvent> keep) throws SQLException {
         Checks.notBlank("reason", reason);
-        Filter wanted = new Filter(block.topic(), block.key(), block.event().id(), null);
         EncodedEvent event = inTransaction(connection -> {
             blocks.lock(connection, block.event().shard());
-            Optional<Block> now = first(connection, wanted);
+            Optional<Block> now = blocks.find(connection, block.topic(), block.key())
+                    .filter(found -> found.event().id().equals(block.event().id()));
             Optional<EncodedEvent> taken = now.isEmpty() ? Optional.empty() : blocks.take(connection, now.get());
             if (taken.isEmpty()) {
                 throw refused(block.event().id(), NOT_ANY_MORE);

@@ -49,7 +49,7 @@ class MariaDbPrivilegesIT {
         try (Scene scene = Scene.create(kafka, pool, JdbcOutbox.mariaDb(), "asset.events:2", "dlq.events:1")) {
             JdbcInbox.mariaDb(scene.database()).createTables();
             scene.execute("CREATE TABLE effect (user varchar(128))");
-            for (String role : Set.of("publisher", "relay", "consumer", "adopter")) {
+            for (String role : Set.of("publisher", "relay", "consumer", "oncall", "adopter")) {
                 scene.execute("CREATE USER '%s_%s'@'%%' IDENTIFIED BY 'secret'".formatted(unique, role));
             }
             for (Grant grant : PrivilegesIT.documented()) {

@@ -58,7 +58,7 @@ class PrivilegesIT {
     PrivilegesIT(KafkaServer kafka, PostgresServer postgres) throws Exception {
         scene = Scene.create(kafka, postgres, "asset.events:2", "dlq.events:1");
         unique = postgres.uniqueName("role");
-        for (String role : List.of("publisher", "relay", "consumer", "adopter")) {
+        for (String role : List.of("publisher", "relay", "consumer", "oncall", "adopter")) {
             scene.execute("CREATE ROLE %s LOGIN PASSWORD 'secret'".formatted(named(role)));
         }
         for (Grant grant : documented()) {
@@ -257,6 +257,46 @@ class PrivilegesIT {
         }
         assertThat(needed).isEqualTo(5);
         assertThat(adoption.call()).isEqualTo(4);
+    }
+
+    @Test
+    void S_18_who_is_on_call_needs_all_of_them_to_look_to_unblock_and_to_discard_and_no_other() throws Exception {
+        OutboxAdmin onCall = OutboxAdmin.of(scene.outbox(), as("oncall"));
+        int needed = 0;
+        for (Grant grant : documented()) {
+            if (grant.role.equals("oncall")) {
+                needed++;
+                without(
+                        grant,
+                        () -> assertThatThrownBy(() -> lookUnblockAndDiscard(onCall))
+                                .as("%s", grant)
+                                .hasMessageEndingWith("permission denied for table " + grant.on));
+            }
+        }
+        assertThat(needed).isEqualTo(8);
+        lookUnblockAndDiscard(onCall);
+        assertThat(scene.strings("SELECT id FROM eventbus_outbox")).containsExactly("evt-1");
+    }
+
+    private void lookUnblockAndDiscard(OutboxAdmin onCall) throws SQLException {
+        scene.execute("TRUNCATE eventbus_outbox, eventbus_blocked_key");
+        publish("evt-1", "evt-2");
+        blockBehindTheFirst();
+        onCall.stats();
+        assertThat(onCall.blocked()).hasSize(1);
+        assertThat(onCall.unblock("asset.events", "bob")).isTrue();
+        blockBehindTheFirst();
+        onCall.discard("evt-2", "nobody needs it");
+    }
+
+    /** As a relay does that has sent the first event and is refused the second. */
+    private void blockBehindTheFirst() throws SQLException {
+        scene.execute("""
+                INSERT INTO eventbus_blocked_key (aggregatetype, aggregateid, shard, seq, event_id, reason, since)
+                SELECT aggregatetype, aggregateid, shard, seq, id, 'REFUSED', clock_timestamp()
+                FROM eventbus_outbox WHERE id = 'evt-2'
+                ON CONFLICT (aggregatetype, aggregateid) DO UPDATE SET reason = 'REFUSED', seq = excluded.seq, event_id = excluded.event_id
+                """);
     }
 
     /**

@@ -19,10 +19,13 @@ public interface AdminSql {
     String lockShard();
 
     /**
-     * Blocked keys, the oldest block first: topic, key, event id, reason, each NULL for any; most rows. Result: {@code aggregatetype,
+     * Blocked keys, the oldest block first: event id, reason, each NULL for any; most rows. Result: {@code aggregatetype,
      * aggregateid, shard, seq, event_id, reason, error, sent_later, since}.
      */
     String blockedKeys();
+
+    /** The block of a key: topic, key. Result as of {@link #blockedKeys}, one row or none. */
+    String blockedKey();
 
     /** The newest event of a key: shard, topic, key. Result: {@code seq, id}, one row or none. */
     String newestOfKey();

@@ -53,11 +53,7 @@ public final class BlockedKeyStore {
             Instant since) {}
 
     /** Which blocks are wanted; a null allows any. */
-    public record Filter(
-            @Nullable String topic,
-            @Nullable String key,
-            @Nullable String eventId,
-            @Nullable String reason) {}
+    public record Filter(@Nullable String eventId, @Nullable String reason) {}
 
     /** Blocks the key of a row, if the row is still there. The caller has locked the shard. Returns whether it is blocked now. */
     public boolean block(
@@ -159,17 +155,26 @@ public final class BlockedKeyStore {
     /** Blocks, the oldest first. */
     public List<Block> find(Connection connection, Filter filter, int most) throws SQLException {
         try (PreparedStatement query = connection.prepareStatement(admin.blockedKeys())) {
-            query.setString(1, filter.topic());
-            query.setString(2, filter.key());
-            query.setString(3, filter.eventId());
-            query.setString(4, filter.reason());
-            query.setInt(5, most);
+            query.setString(1, filter.eventId());
+            query.setString(2, filter.reason());
+            query.setInt(3, most);
             try (ResultSet rows = query.executeQuery()) {
                 List<Block> found = new ArrayList<>();
                 while (rows.next()) {
                     found.add(block(rows));
                 }
                 return found;
+            }
+        }
+    }
+
+    /** The block of a key. */
+    public Optional<Block> find(Connection connection, String topic, String key) throws SQLException {
+        try (PreparedStatement query = connection.prepareStatement(admin.blockedKey())) {
+            query.setString(1, topic);
+            query.setString(2, key);
+            try (ResultSet row = query.executeQuery()) {
+                return row.next() ? Optional.of(block(row)) : Optional.empty();
             }
         }
     }

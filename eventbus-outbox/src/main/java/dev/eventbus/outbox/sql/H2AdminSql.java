@@ -3,6 +3,12 @@ package dev.eventbus.outbox.sql;
 /** H2 2.2 or later in any compatibility mode: for tests and demos. */
 record H2AdminSql(TableNames names) implements AdminSql {
 
+    private static final String BLOCKS = """
+            SELECT aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later, since
+            FROM "eventbus_blocked_key"
+            WHERE reason <> 'UNBLOCKED'
+            """;
+
     @Override
     public String begin() {
         return """
@@ -19,15 +25,16 @@ record H2AdminSql(TableNames names) implements AdminSql {
 
     @Override
     public String blockedKeys() {
-        return names.in("""
-                SELECT aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later, since
-                FROM "eventbus_blocked_key"
-                WHERE reason <> 'UNBLOCKED'
-                  AND aggregatetype = COALESCE(?, aggregatetype) AND aggregateid = COALESCE(?, aggregateid)
+        return names.in(BLOCKS + """
                   AND event_id = COALESCE(?, event_id) AND reason = COALESCE(?, reason)
                 ORDER BY since, aggregatetype, aggregateid
                 LIMIT ?
                 """);
+    }
+
+    @Override
+    public String blockedKey() {
+        return names.in(BLOCKS + "AND aggregatetype = ? AND aggregateid = ?");
     }
 
     @Override

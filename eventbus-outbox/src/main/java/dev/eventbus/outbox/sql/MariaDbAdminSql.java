@@ -10,6 +10,13 @@ import java.util.stream.IntStream;
 /** MariaDB 10.6 and later, and MySQL 8. */
 record MariaDbAdminSql(TableNames names) implements AdminSql {
 
+    private static final String BLOCKS = """
+            SELECT CONVERT(aggregatetype USING utf8mb4), CONVERT(aggregateid USING utf8mb4), shard, seq,
+                   CONVERT(event_id USING utf8mb4), reason, error, sent_later, since
+            FROM `eventbus_blocked_key`
+            WHERE reason <> 'UNBLOCKED'
+            """;
+
     /** Nothing needs to be set up: each statement names its index. */
     @Override
     public String begin() {
@@ -27,17 +34,17 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
 
     @Override
     public String blockedKeys() {
-        return names.in("""
-                SELECT CONVERT(aggregatetype USING utf8mb4), CONVERT(aggregateid USING utf8mb4), shard, seq,
-                       CONVERT(event_id USING utf8mb4), reason, error, sent_later, since
-                FROM `eventbus_blocked_key`
-                WHERE reason <> 'UNBLOCKED'
-                  AND aggregatetype = COALESCE(CONVERT(? USING utf8mb4), aggregatetype)
-                  AND aggregateid = COALESCE(CONVERT(? USING utf8mb4), aggregateid)
+        return names.in(BLOCKS + """
                   AND event_id = COALESCE(CONVERT(? USING utf8mb4), event_id) AND reason = COALESCE(?, reason)
                 ORDER BY since, aggregatetype, aggregateid
                 LIMIT ?
                 """);
+    }
+
+    @Override
+    public String blockedKey() {
+        return names.in(
+                BLOCKS + "AND aggregatetype = CONVERT(? USING utf8mb4) AND aggregateid = CONVERT(? USING utf8mb4)");
     }
 
     @Override

@@ -5,6 +5,12 @@ import java.util.Optional;
 /** PostgreSQL 13 and later. */
 record PostgresAdminSql(TableNames names) implements AdminSql {
 
+    private static final String BLOCKS = """
+            SELECT aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later, since
+            FROM "eventbus_blocked_key"
+            WHERE reason <> 'UNBLOCKED'
+            """;
+
     @Override
     public String begin() {
         return """
@@ -24,15 +30,16 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
 
     @Override
     public String blockedKeys() {
-        return names.in("""
-                SELECT aggregatetype, aggregateid, shard, seq, event_id, reason, error, sent_later, since
-                FROM "eventbus_blocked_key"
-                WHERE reason <> 'UNBLOCKED'
-                  AND aggregatetype = coalesce(?::varchar, aggregatetype) AND aggregateid = coalesce(?::varchar, aggregateid)
+        return names.in(BLOCKS + """
                   AND event_id = coalesce(?::varchar, event_id) AND reason = coalesce(?::varchar, reason)
                 ORDER BY since, aggregatetype, aggregateid
                 LIMIT ?
                 """);
+    }
+
+    @Override
+    public String blockedKey() {
+        return names.in(BLOCKS + "AND aggregatetype = ? AND aggregateid = ?");
     }
 
     @Override
