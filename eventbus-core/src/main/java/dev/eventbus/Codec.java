@@ -29,8 +29,8 @@ import org.jspecify.annotations.Nullable;
  * record's time stamp, and its key is what the type says of the payload, whatever bytes the record's key is.
  *
  * <p>Serializer and deserializer are used by many threads at once, must be configured already, and are not closed. A
- * serializer that writes headers cannot be used: its headers are lost. A deserializer gets a copy of the record's headers, so one that
- * takes headers away leaves them on the record. What it returns must be of the type's payload class; no class is ever taken from data. If it throws, the record
+ * serializer that writes headers cannot be used: its headers are lost. A deserializer gets copies of the record's headers and bytes, so one that
+ * takes headers away or writes into the bytes leaves the record as it is. What it returns must be of the type's payload class; no class is ever taken from data. If it throws, the record
  * is dead-lettered as {@link FailureReason#BAD_VALUE}, unless what it needs is out of reach (a schema registry that does not answer: a
  * {@link SocketException}, an {@link UnknownHostException}, the time-out of a socket or Kafka's {@link RetriableException} among the
  * causes): then the record waits, without using an attempt.
@@ -107,9 +107,10 @@ public final class Codec<P> {
      */
     P read(ConsumerRecord<byte[], byte[]> record, EventType<P> type) {
         Headers headers = new RecordHeaders(record.headers()); // whatever it does to them, a dead letter has them all
+        byte[] value = record.value().clone(); // some hand it on as the payload, which a handler may change
         Object payload;
         try {
-            payload = deserializer.deserialize(record.topic(), headers, record.value());
+            payload = deserializer.deserialize(record.topic(), headers, value);
         } catch (RuntimeException | StackOverflowError e) {
             Throwable outOfReach = outOfReach(e);
             String fault = "its deserializer failed with " + e.getClass().getName();

@@ -349,16 +349,15 @@ final class BatchCall implements LaneWorkers.Work {
             call.inUserCode(
                     member.event,
                     member.delivery,
-                    () -> route.handler().handle(HandlerCall.asHandled(member.event), member.delivery.in(transaction)));
+                    () -> route.handler().handle(call.handedOut(member.record), member.delivery.in(transaction)));
             member.tookNanos = System.nanoTime() - began;
         }
 
         private void handle(List<Member> list, @Nullable Connection transaction) throws Exception {
             long began = System.nanoTime();
             Member first = list.get(0);
-            List<Event<Object>> events = list.stream()
-                    .map(member -> HandlerCall.asHandled(member.event))
-                    .toList();
+            List<Event<Object>> events =
+                    list.stream().map(member -> call.handedOut(member.record)).toList();
             call.inUserCode(
                     first.event, first.delivery, () -> batching.handle(events, new Batched(group, 1, transaction)));
             long each = (System.nanoTime() - began) / list.size();

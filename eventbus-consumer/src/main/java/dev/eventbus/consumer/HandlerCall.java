@@ -19,7 +19,6 @@ import dev.eventbus.consumer.internal.HandlerMdc;
 import dev.eventbus.consumer.internal.ParkedKeys;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.internal.Fatal;
-import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -275,17 +274,12 @@ final class HandlerCall implements LaneWorkers.Work {
         return atWork.look(kafka.clock().instant());
     }
 
+    /** As read once, until a handler has had it: then it is read anew. */
     Event<?> decoded(InFlight record) {
-        Event<?> event = record.event();
-        if (event == null) {
+        return routes.read(record, type -> {
             String topic = kafka.logicalTopic(record.record().topic());
-            try (InterruptFlag ignored = InterruptFlag.kept()) { // a codec is the user's
-                event = routes.decode(
-                        record.record(), type -> listener.doubledKeys(type, new Delivered(group, topic, record)));
-            }
-            record.event(event);
-        }
-        return event;
+            listener.doubledKeys(type, new Delivered(group, topic, record));
+        });
     }
 
     private Progress undecodable(InFlight record, DecodeException e, String topic) {
@@ -305,7 +299,7 @@ final class HandlerCall implements LaneWorkers.Work {
     private Progress handle(InFlight record, Event<?> event, Route.AtLeastOnce route, Delivered delivery) {
         long began = System.nanoTime();
         try {
-            inUserCode(event, delivery, () -> route.handler().handle(asHandled(event), delivery));
+            inUserCode(event, delivery, () -> route.handler().handle(handedOut(record), delivery));
         } catch (Throwable e) {
             return failed(record, e, new Failure.HandlerFailed(e, route.watch()));
         }
@@ -321,7 +315,7 @@ final class HandlerCall implements LaneWorkers.Work {
         try {
             result = inbox.run(mark, transaction -> {
                 ran[0] = true;
-                inUserCode(event, delivery, () -> route.handler().handle(asHandled(event), delivery.in(transaction)));
+                inUserCode(event, delivery, () -> route.handler().handle(handedOut(record), delivery.in(transaction)));
             });
         } catch (Throwable e) {
             return failed(record, e, ran[0] ? new Failure.HandlerFailed(e, route.watch()) : new Failure.NotNoted(e));
@@ -367,8 +361,11 @@ final class HandlerCall implements LaneWorkers.Work {
         return interrupted ? Progress.LET_GO : router.failed(record, failure);
     }
 
+    /** The event for one run of a handler, with the payload that stands in the record. */
     @SuppressWarnings("unchecked") // a route's handler takes the payload class that the decoder has bound
-    static Event<Object> asHandled(Event<?> event) {
+    Event<Object> handedOut(InFlight record) {
+        Event<?> event = decoded(record);
+        record.handedOut();
         return (Event<Object>) event;
     }
 

@@ -6,12 +6,12 @@ import dev.eventbus.consumer.deadletter.Origin;
 import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.consumer.internal.CrashWatch;
+import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.HeldSince;
 import java.sql.Connection;
 import java.time.Duration;
 import java.time.Instant;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.jspecify.annotations.Nullable;
@@ -48,6 +48,9 @@ final class InFlight {
     private Step step = Step.HANDLE;
     private @Nullable Event<?> event;
 
+    /** Whether user code has had the event's payload, which may be another since. */
+    private boolean handedOut;
+
     /** Its type, if it was read before and is not now. */
     private @Nullable String knownType;
 
@@ -76,7 +79,7 @@ final class InFlight {
     private InFlight(ConsumerRecord<byte[], byte[]> record, long slot, CrashWatch.Suspicion suspicion) {
         this.record = record;
         this.slot = slot;
-        this.bytes = bytesOf(record);
+        this.bytes = FlowControl.bytesOf(record);
         this.suspicion = suspicion;
     }
 
@@ -106,18 +109,6 @@ final class InFlight {
         return bytes;
     }
 
-    private static int bytesOf(ConsumerRecord<byte[], byte[]> record) {
-        int bytes = lengthOf(record.key()) + lengthOf(record.value());
-        for (Header header : record.headers()) {
-            bytes += header.key().length() + lengthOf(header.value());
-        }
-        return bytes;
-    }
-
-    private static int lengthOf(byte @Nullable [] bytes) {
-        return bytes == null ? 0 : bytes.length;
-    }
-
     Step step() {
         return step;
     }
@@ -135,6 +126,16 @@ final class InFlight {
 
     void event(Event<?> decoded) {
         event = decoded;
+        handedOut = false;
+    }
+
+    boolean isHandedOut() {
+        return handedOut;
+    }
+
+    /** User code gets the event now. */
+    void handedOut() {
+        handedOut = true;
     }
 
     /** Null until the record was read as an event, and if it is none. */

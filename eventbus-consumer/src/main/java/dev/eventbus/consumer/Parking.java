@@ -225,8 +225,7 @@ final class Parking {
             drained = step.run(key, event, stands, transaction -> {
                 long began = System.nanoTime();
                 ran[0] = true;
-                call.inUserCode(
-                        decoded, delivery, () -> route.handle(HandlerCall.asHandled(decoded), delivery, transaction));
+                call.inUserCode(decoded, delivery, () -> route.handle(call.handedOut(record), delivery, transaction));
                 record.took(Duration.ofNanos((System.nanoTime() - began) | 1));
             });
         } catch (Throwable e) {

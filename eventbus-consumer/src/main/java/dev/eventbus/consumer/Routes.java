@@ -13,6 +13,7 @@ import dev.eventbus.consumer.batch.BatchHandler;
 import dev.eventbus.consumer.batch.TransactionalBatch;
 import dev.eventbus.consumer.deadletter.RedriveHeaders;
 import dev.eventbus.consumer.inbox.JdbcInbox;
+import dev.eventbus.internal.InterruptFlag;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.Connection;
 import java.util.Collection;
@@ -191,13 +192,21 @@ final class Routes {
     }
 
     /**
-     * Reads a record as an event of a known type.
+     * Reads a record as an event of a known type, unless it was read and no handler has had that.
      *
-     * @param doubled hears the type's name if a JSON key stands there twice
+     * @param doubled hears the type's name if a JSON key stands there twice, when it is read first
      * @throws DecodeException if it is none
      */
-    Event<?> decode(ConsumerRecord<byte[], byte[]> record, Consumer<String> doubled) {
-        return decoder.decode(record, doubled);
+    Event<?> read(InFlight record, Consumer<String> doubled) {
+        Event<?> before = record.event();
+        if (before != null && !record.isHandedOut()) {
+            return before;
+        }
+        try (InterruptFlag ignored = InterruptFlag.kept()) { // a codec is the user's
+            Event<?> event = decoder.decode(record.record(), before == null ? doubled : type -> {});
+            record.event(event);
+            return event;
+        }
     }
 
     Route of(Event<?> event) {

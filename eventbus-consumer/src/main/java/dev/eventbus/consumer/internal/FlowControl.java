@@ -9,7 +9,9 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Set;
 import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -94,6 +96,19 @@ public final class FlowControl {
         this.maxRecords = maxRecords;
         this.maxBytes = maxBytes;
         this.denied = denied;
+    }
+
+    /** What a record counts: key, value and headers. */
+    public static int bytesOf(ConsumerRecord<byte[], byte[]> record) {
+        int bytes = lengthOf(record.key()) + lengthOf(record.value());
+        for (Header header : record.headers()) {
+            bytes += header.key().length() + lengthOf(header.value());
+        }
+        return bytes;
+    }
+
+    private static int lengthOf(byte @Nullable [] bytes) {
+        return bytes == null ? 0 : bytes.length;
     }
 
     /** A record of so many bytes was read. */
