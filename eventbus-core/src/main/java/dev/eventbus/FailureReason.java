@@ -30,6 +30,6 @@ public enum FailureReason {
     NOT_RETRYABLE,
     /** The handler failed as often as the retry policy allows. */
     ATTEMPTS_EXHAUSTED,
-    /** The event was running each time the process died. */
+    /** The event was running, or being read, each time the process died. */
     CRASHED_HANDLER
 }

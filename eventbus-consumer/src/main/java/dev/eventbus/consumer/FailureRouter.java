@@ -386,7 +386,9 @@ final class FailureRouter {
 
     private Origin origin(InFlight record, FailureReason reason, @Nullable Throwable cause, Instant now) {
         Event<?> event = record.event();
-        String id = event != null ? event.id() : cause instanceof DecodeException e ? e.eventId() : null;
+        String id = event != null
+                ? event.id()
+                : cause instanceof DecodeException e ? e.eventId() : Mark.idOf(record.record());
         Origin origin = record.origin(group, reason, now, parkedKeys() == null).withEventId(id);
         Instant first = record.firstFailedAt();
         return cause == null ? origin : origin.withFailure(cause, record.attempts(), first == null ? now : first);

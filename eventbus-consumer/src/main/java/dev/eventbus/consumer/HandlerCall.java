@@ -51,7 +51,6 @@ final class HandlerCall implements LaneWorkers.Work {
     private final FailureRouter router;
     private final RunnerListener listener;
     private final @Nullable CrashWatch crashes;
-
     private final AtWork atWork = new AtWork();
 
     /** Set once: handlers have been interrupted because the runner's time to close is over. */
@@ -71,20 +70,16 @@ final class HandlerCall implements LaneWorkers.Work {
     public Progress advance(InFlight record) {
         startAfresh();
         try (AtWork.Step ignored = atWork(record)) {
-            return watched(record);
+            Progress progress = step(record);
+            Event<?> event = record.event();
+            if (crashes != null
+                    && event != null
+                    && (record.attempts() > 0 || !record.suspicion().isNone())) {
+                boolean ended = progress instanceof Progress.Ended;
+                crashes.after(record.suspicion(), markOf(record, event), ended, record.attempts());
+            }
+            return progress;
         }
-    }
-
-    private Progress watched(InFlight record) {
-        Progress progress = step(record);
-        Event<?> event = record.event();
-        if (crashes != null
-                && event != null
-                && (record.attempts() > 0 || !record.suspicion().isNone())) {
-            boolean ended = progress instanceof Progress.Ended;
-            crashes.after(record.suspicion(), markOf(record, event), ended, record.attempts());
-        }
-        return progress;
     }
 
     private Progress step(InFlight record) {
@@ -98,6 +93,10 @@ final class HandlerCall implements LaneWorkers.Work {
         }
         Event<?> event;
         try {
+            Progress held = record.suspicion().isNone() ? null : heldUnread(record);
+            if (held != null) {
+                return held;
+            }
             event = decoded(record);
         } catch (DecodeException e) {
             return undecodable(record, e, topic);
@@ -126,7 +125,7 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress run(InFlight record, Event<?> event, Route route, String topic) {
-        Progress held = record.suspicion().isNone() ? null : held(record, event);
+        Progress held = record.suspicion().isNone() ? null : held(record, record.suspicion(), markOf(record, event));
         if (held != null) {
             return held;
         }
@@ -161,8 +160,7 @@ final class HandlerCall implements LaneWorkers.Work {
     /** Adds the next event of a parked key to it; null if the key is not parked any more, so that the event is live. */
     private @Nullable Progress follow(InFlight record, Event<?> event, ParkedKeys keys) {
         Mark mark = markOf(record, event);
-        byte[] key = record.record().key();
-        boolean room = keys.haveRoom(mark.topic(), key);
+        boolean room = keys.haveRoom(mark.topic(), record.record().key());
         Optional<MarkResult> followed;
         try {
             followed = room
@@ -200,16 +198,15 @@ final class HandlerCall implements LaneWorkers.Work {
         if (parked == null || record.key() == null) {
             return true;
         }
-        if (parked.areKnown()) {
-            return !parked.contains(record.topic(), record.key());
+        if (!parked.areKnown()) {
+            try (AtWork.Step ignored = atWork.begins(record)) {
+                parked.know();
+            } catch (Throwable e) { // whatever the user's transactions throw
+                Fatal.rethrow(e);
+                return false; // by itself that is dealt with
+            }
         }
-        try (AtWork.Step ignored = atWork.begins(record)) {
-            parked.know();
-            return !parked.contains(record.topic(), record.key());
-        } catch (Throwable e) { // whatever the user's transactions throw
-            Fatal.rethrow(e);
-            return false; // by itself that is dealt with
-        }
+        return !parked.contains(record.topic(), record.key());
     }
 
     /** Of a runner with an inbox. */
@@ -222,18 +219,35 @@ final class HandlerCall implements LaneWorkers.Work {
         return new BatchCall(this, routes, router, kafka, group);
     }
 
-    /** Null if the handler may run now. */
-    private @Nullable Progress held(InFlight record, Event<?> event) {
+    /** Null if the record has been read, which is noted meanwhile; throws what decoding throws. */
+    private @Nullable Progress heldUnread(InFlight record) {
+        if (crashes == null || record.isRead() && !record.suspicion().isReading()) {
+            return null;
+        }
+        Mark reading = CrashWatch.readingOf(group, record.record());
+        Progress held = held(record, record.suspicion().reading(), reading);
+        try {
+            if (held == null) {
+                crashes.read(record.suspicion(), reading, () -> decoded(record));
+            }
+            return held;
+        } catch (SQLException e) {
+            return router.failed(record, new Failure.NotNoted(e));
+        }
+    }
+
+    /** Null if the handler may run now, or the record be read. */
+    private @Nullable Progress held(InFlight record, CrashWatch.Suspicion suspicion, Mark mark) {
         if (crashes == null) {
             return null;
         }
         try {
-            CrashWatch.Verdict verdict = crashes.begin(record.suspicion(), markOf(record, event));
+            CrashWatch.Verdict verdict = crashes.begin(suspicion, mark);
             record.failedBefore(record.suspicion().failuresNoted());
             return switch (verdict) {
                 case RUN -> null;
                 case RUN_ALONE -> Progress.ALONE;
-                case CONVICTED -> convicted(crashes, record, markOf(record, event));
+                case CONVICTED -> convicted(crashes, record, mark);
             };
         } catch (SQLException | RuntimeException e) {
             return router.failed(record, new Failure.NotNoted(e));
@@ -242,6 +256,9 @@ final class HandlerCall implements LaneWorkers.Work {
 
     /** Where that stops its partition, a person's restart runs the event once more. */
     private Progress convicted(CrashWatch watch, InFlight record, Mark mark) throws SQLException {
+        if (record.event() == null) {
+            record.mark(Mark.of(group, Mark.idOf(record.record()), record.record()));
+        }
         Progress came = router.failed(record, new Failure.EndedTheProcess(CrashWatch.MAX_STARTS));
         if (came instanceof Progress.Stops) {
             watch.giveOneMore(mark, record.attempts());
@@ -307,13 +324,12 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress handleOnce(InFlight record, Event<?> event, Route.Once route, Delivered delivery) {
-        JdbcInbox inbox = routes.requireInbox();
         Mark mark = markOf(record, event);
         long began = System.nanoTime();
         boolean[] ran = {false};
         MarkResult result;
         try {
-            result = inbox.run(mark, transaction -> {
+            result = routes.requireInbox().run(mark, transaction -> {
                 ran[0] = true;
                 inUserCode(event, delivery, () -> route.handler().handle(handedOut(record), delivery.in(transaction)));
             });
@@ -334,9 +350,8 @@ final class HandlerCall implements LaneWorkers.Work {
     }
 
     private Progress handleLetter(InFlight record, DeadLetterHandler handler, Delivered delivery) {
-        DeadLetter letter = DeadLetter.of(record.record());
         try {
-            inUserCode(null, delivery, () -> handler.handle(letter, delivery));
+            inUserCode(null, delivery, () -> handler.handle(DeadLetter.of(record.record()), delivery));
         } catch (Throwable e) {
             return failed(record, e, new Failure.LetterHandlerFailed(e));
         }

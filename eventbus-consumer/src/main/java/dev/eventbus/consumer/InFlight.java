@@ -129,8 +129,9 @@ final class InFlight {
         handedOut = false;
     }
 
-    boolean isHandedOut() {
-        return handedOut;
+    /** Whether it was read as an event that no user code has had. */
+    boolean isRead() {
+        return event != null && !handedOut;
     }
 
     /** User code gets the event now. */

@@ -179,24 +179,13 @@ final class Parking {
 
     private Came run(ParkedKey key, ParkedEvent event) throws SQLException {
         InFlight record = inFlight(event);
-        try (AtWork.Step ignored = call.atWork(record)) {
-            call.decoded(record);
-        } catch (DecodeException e) {
-            if (call.wasInterrupted()) { // that may be why
-                return Came.NOTHING;
-            }
-            return routes.ignores(e) ? skip(key, event, e) : failed(key, event, new Failure.Undecodable(e));
-        }
-        if (call.wasInterrupted()) {
-            return Came.NOTHING;
-        }
         Mark mark = Mark.of(group, event.eventId(), record.record());
         try (AtWork.Step ignored = call.atWork(record)) {
             Came came = crashes.run(
                     record.suspicion(),
                     mark,
                     () -> step.isFree(key),
-                    () -> handle(key, event, record, mark),
+                    () -> read(key, event, record, mark),
                     () -> convicted(key, event, mark));
             return came == null ? Came.NOTHING : came;
         }
@@ -210,8 +199,27 @@ final class Parking {
         return came;
     }
 
-    private Came handle(ParkedKey key, ParkedEvent event, InFlight record, Mark mark) throws SQLException {
+    /** What it is read with may end the process, too, so that its start is noted by now. */
+    private Came read(ParkedKey key, ParkedEvent event, InFlight record, Mark mark) throws SQLException {
         record.failedBefore(record.suspicion().failuresNoted());
+        Came came = Came.NOTHING;
+        try {
+            call.decoded(record);
+        } catch (DecodeException e) {
+            if (!call.wasInterrupted()) { // else that may be why
+                came = routes.ignores(e) ? skip(key, event, e) : failed(key, event, new Failure.Undecodable(e));
+            }
+        }
+        if (record.event() != null && !call.wasInterrupted()) {
+            return handle(key, event, record, mark);
+        }
+        if (came != Came.SET_ASIDE) {
+            crashes.after(record.suspicion(), mark, came == Came.ENDED, record.attempts());
+        }
+        return came;
+    }
+
+    private Came handle(ParkedKey key, ParkedEvent event, InFlight record, Mark mark) throws SQLException {
         Event<?> decoded = call.decoded(record);
         Route route = routes.of(decoded);
         Delivered delivery = delivered(record);
@@ -359,12 +367,8 @@ final class Parking {
 
     /** The copy goes to the dead-letter topic, then the key waits for a person; if it cannot be sent, only that is tried again. */
     private Came sendLetter(ParkedKey key, ParkedEvent event, @Nullable Throwable cause) throws SQLException {
-        if (!deadAgain.send(
-                key,
-                event,
-                cause,
-                inFlight(event).firstFailedAt(),
-                kafka.clock().instant())) {
+        Instant firstFailed = inFlight(event).firstFailedAt();
+        if (!deadAgain.send(key, event, cause, firstFailed, kafka.clock().instant())) {
             problems.put(key, "a parked event's copy cannot be sent to its dead-letter topic; it is tried again");
             Instant due = kafka.clock().instant().plus(ParkedKeys.LOOKS_AGAIN).truncatedTo(ChronoUnit.MICROS);
             return noted(key, event, new Change(State.WAITING, due, key.redrives()));

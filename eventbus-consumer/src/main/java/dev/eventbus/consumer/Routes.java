@@ -199,7 +199,7 @@ final class Routes {
      */
     Event<?> read(InFlight record, Consumer<String> doubled) {
         Event<?> before = record.event();
-        if (before != null && !record.isHandedOut()) {
+        if (before != null && record.isRead()) {
             return before;
         }
         try (InterruptFlag ignored = InterruptFlag.kept()) { // a codec is the user's

@@ -6,6 +6,7 @@ import static dev.eventbus.consumer.MockKafka.P0;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.Codec;
 import dev.eventbus.EventType;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import dev.eventbus.consumer.inbox.JdbcInbox;
@@ -30,6 +31,7 @@ import java.util.UUID;
 import java.util.function.UnaryOperator;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.header.Header;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -40,6 +42,18 @@ class CrashWatchTest {
 
     private static final EventType<MockKafka.Asset> OTHER =
             EventType.of("OTHER", MockKafka.Asset.class).topic(MockKafka.TOPIC).key(MockKafka.Asset::userId);
+
+    private final EventType<String> coded = EventType.of("CODED", String.class, Codec.<String>reading(this::read))
+            .topic(MockKafka.TOPIC)
+            .key(text -> text);
+
+    /** Each whose reading ends the process, as part of its value. */
+    private final Set<String> deadlyToRead = new HashSet<>();
+
+    private final Set<String> unreadable = new HashSet<>();
+
+    /** Each while whose reading the inbox's table goes away. */
+    private final Set<String> hidingTheTable = new HashSet<>();
 
     private final JdbcDataSource database = new JdbcDataSource();
     private final Set<String> deadly = new HashSet<>();
@@ -279,6 +293,174 @@ class CrashWatchTest {
         assertThat(noted()).isEmpty();
     }
 
+    @Test
+    void a_record_whose_codec_ends_the_process_each_time_is_dead_lettered_with_its_bytes_untouched()
+            throws SQLException {
+        deadlyToRead.add("poison");
+        sendCoded("alice a1", "bob poison", "bob b2", "carol c1");
+        assertThat(crashesOf(this::reading)).isEqualTo(1 + CrashWatch.MAX_STARTS);
+        assertThat(letters).containsExactly("poison CRASHED_HANDLER 6");
+        assertThat(kafka.letters.history())
+                .singleElement()
+                .satisfies(letter -> assertThat(letter.value()).isEqualTo(log[1].value()));
+        assertThat(outcomes()).containsExactly("a1 DONE", "b2 DONE", "c1 DONE", "poison DEAD");
+        assertThat(kafka.committed(P0)).isEqualTo(4);
+    }
+
+    @Test
+    void a_record_without_an_id_whose_codec_ends_the_process_is_set_aside_by_its_place() throws SQLException {
+        deadlyToRead.add("poison");
+        send("bob poison");
+        assertThat(crashesOf(this::reading)).isEqualTo(1 + CrashWatch.MAX_STARTS);
+        assertThat(runs).isEmpty();
+        assertThat(letters).containsExactly("null CRASHED_HANDLER 6");
+        assertThat(outcomes()).containsExactly("asset.events/0/0 DEAD");
+    }
+
+    @Test
+    void records_whose_codec_ends_the_process_are_found_one_after_the_other_also_where_nothing_is_committed_between()
+            throws SQLException {
+        deadlyToRead.addAll(List.of("poison", "venom", "hemlock"));
+        sendCoded("alice poison", "bob venom", "carol hemlock", "dave d1");
+        assertThat(crashesOf(this::reading)).isLessThanOrEqualTo(1 + 3 * CrashWatch.MAX_STARTS);
+        assertThat(letters)
+                .containsExactlyInAnyOrder(
+                        "poison CRASHED_HANDLER 6", "venom CRASHED_HANDLER 6", "hemlock CRASHED_HANDLER 6");
+        assertThat(outcomes()).containsExactly("d1 DONE", "hemlock DEAD", "poison DEAD", "venom DEAD");
+    }
+
+    @Test
+    void a_record_whose_codec_ends_the_process_is_parked_and_redriven_with_as_many_starts_again() throws SQLException {
+        UnaryOperator<ConsumerRunnerBuilder> parking =
+                runner -> reading(runner).afterRetries(AfterRetries.parkKey(inbox, LETTERS));
+        deadlyToRead.add("poison");
+        sendCoded("bob poison", "bob b2", "carol c1");
+        assertThat(crashesOf(parking)).isEqualTo(1 + CrashWatch.MAX_STARTS);
+        assertThat(outcomes()).containsExactly("b2 PARKED", "c1 DONE", "poison PARKED");
+        redrive("bob");
+        assertThat(crashesOf(parking)).isEqualTo(CrashWatch.MAX_STARTS);
+        assertThat(inbox.parking().load("ledger")).singleElement().satisfies(key -> {
+            assertThat(key.state()).isEqualTo(ParkedKey.State.PARKED);
+            assertThat(key.reason()).isEqualTo("CRASHED_HANDLER");
+        });
+        deadlyToRead.clear();
+        redrive("bob");
+        assertThat(process(parking)).isTrue();
+        assertThat(runs).containsExactly("c1", "poison", "b2");
+        assertThat(outcomes()).containsExactly("b2 DONE", "c1 DONE", "poison DONE");
+    }
+
+    @Test
+    void a_codec_that_ends_the_process_stops_its_partition_where_that_is_the_policy_and_is_tried_once_at_each_restart()
+            throws SQLException {
+        UnaryOperator<ConsumerRunnerBuilder> stopping =
+                runner -> reading(runner).afterRetries(AfterRetries.stopPartition(LETTERS));
+        deadlyToRead.add("poison");
+        sendCoded("bob poison", "bob b2");
+        assertThat(crashesOf(stopping)).isEqualTo(1 + CrashWatch.MAX_STARTS);
+        assertThat(process(stopping)).as("a restart reads it once more").isFalse();
+        assertThat(process(stopping)).as("and stops again").isTrue();
+        assertThat(runs).isEmpty();
+        deadlyToRead.clear();
+        assertThat(process(stopping)).isTrue();
+        assertThat(runs).as("its codec is mended").containsExactly("poison", "b2");
+        assertThat(noted()).isEmpty();
+    }
+
+    @Test
+    void records_that_are_read_while_somebody_kills_the_process_are_never_convicted() throws SQLException {
+        sendCoded("alice a1", "bob b1", "carol c1");
+        for (int kills = 0; kills < 12; kills++) {
+            deadlyToRead.add(List.of("a1", "b1", "c1").get(kills % 3));
+            process(this::reading);
+            deadlyToRead.clear();
+        }
+        assertThat(process(this::reading)).isTrue();
+        assertThat(letters).isEmpty();
+        assertThat(outcomes()).containsExactly("a1 DONE", "b1 DONE", "c1 DONE");
+        assertThat(noted()).isEmpty();
+    }
+
+    @Test
+    void a_parked_event_that_cannot_be_read_has_come_back_from_each_of_its_starts() throws SQLException {
+        UnaryOperator<ConsumerRunnerBuilder> parking =
+                runner -> reading(runner).afterRetries(AfterRetries.parkKey(inbox, LETTERS));
+        failing.add("b1");
+        sendCoded("bob b1", "bob b2");
+        assertThat(process(parking)).isTrue();
+        failing.clear();
+        unreadable.add("b1");
+        redrive("bob");
+        assertThat(process(parking)).isTrue();
+        assertThat(inbox.parking().load("ledger"))
+                .singleElement()
+                .satisfies(key -> assertThat(key.reason()).isEqualTo("BAD_VALUE"));
+        assertThat(noted()).allSatisfy(row -> assertThat(row).endsWith(" 0"));
+        unreadable.clear();
+        redrive("bob");
+        assertThat(process(parking)).isTrue();
+        assertThat(outcomes()).containsExactly("b1 DONE", "b2 DONE");
+        assertThat(noted()).isEmpty();
+    }
+
+    @Test
+    void a_record_of_which_the_inbox_cannot_note_that_it_was_read_waits_until_it_can() throws SQLException {
+        deadlyToRead.add("b1");
+        sendCoded("bob b1");
+        assertThat(process(this::reading)).isFalse();
+        deadlyToRead.clear();
+        hidingTheTable.add("b1");
+        kafka = kafka.forNextProcess(log);
+        ConsumerRunner runner = reading(builder()).build();
+        begin(runner);
+        assertThat(runs).isEmpty();
+        assertThat(runner.health().problems())
+                .anySatisfy(problem -> assertThat(problem).contains("cannot note"));
+        execute("ALTER TABLE hidden RENAME TO eventbus_attempt");
+        kafka.setTo(runner.health().nextRetry());
+        SteppedRunner.settle(runner);
+        assertThat(runs).containsExactly("b1");
+        assertThat(noted()).isEmpty();
+        runner.close();
+    }
+
+    private ConsumerRunnerBuilder reading(ConsumerRunnerBuilder builder) {
+        return builder.inTransaction(inbox, coded, (event, delivery) -> handle(event.id(), delivery));
+    }
+
+    private String read(String topic, byte[] bytes) {
+        String text = new String(bytes, UTF_8);
+        if (deadlyToRead.stream().anyMatch(text::contains)) {
+            throw new InternalError("the process ends here");
+        }
+        if (hidingTheTable.removeIf(text::contains)) {
+            execute("ALTER TABLE eventbus_attempt RENAME TO hidden");
+        }
+        if (unreadable.stream().anyMatch(text::contains)) {
+            throw new IllegalStateException("no text");
+        }
+        return text;
+    }
+
+    /** How many processes die until one does not. */
+    private int crashesOf(UnaryOperator<ConsumerRunnerBuilder> handlers) {
+        int crashes = 0;
+        while (!process(handlers)) {
+            crashes++;
+            assertThat(crashes).as("processes that have died").isLessThan(50);
+        }
+        return crashes;
+    }
+
+    /** As {@link #send}, each with its id in a header, too. */
+    private void sendCoded(String... events) {
+        int first = log.length;
+        send(events);
+        for (int i = 0; i < events.length; i++) {
+            log[first + i].headers().add("id", events[i].split(" ")[1].getBytes(UTF_8));
+        }
+    }
+
     /** Runs a process to its end. True if that came in order, false if it died. */
     private boolean process() {
         return process(this::inTransaction);
@@ -358,7 +540,8 @@ class CrashWatchTest {
     }
 
     private static String header(ProducerRecord<byte[], byte[]> letter, String name) {
-        return new String(letter.headers().lastHeader("eventbus-dlq-" + name).value(), UTF_8);
+        Header header = letter.headers().lastHeader("eventbus-dlq-" + name);
+        return header == null ? "null" : new String(header.value(), UTF_8);
     }
 
     private List<String> outcomes() throws SQLException {
@@ -369,6 +552,15 @@ class CrashWatchTest {
     private List<String> noted() throws SQLException {
         return query(
                 "SELECT UTF8TOSTRING(event_id) || ' ' || failures || ' ' || starts FROM eventbus_attempt ORDER BY 1");
+    }
+
+    private void execute(String sql) {
+        try (Connection connection = database.getConnection();
+                Statement statement = connection.createStatement()) {
+            statement.execute(sql);
+        } catch (SQLException e) {
+            throw new AssertionError(e);
+        }
     }
 
     private List<String> query(String sql) throws SQLException {

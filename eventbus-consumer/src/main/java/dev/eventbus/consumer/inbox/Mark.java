@@ -2,14 +2,17 @@ package dev.eventbus.consumer.inbox;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.eventbus.EventHeaders;
 import dev.eventbus.EventLimits;
 import dev.eventbus.EventRecords;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.Utf8;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -52,6 +55,13 @@ public record Mark(String group, String eventId, byte[] payloadHash, String topi
                 ? eventId
                 : EventRecords.placeOf(record);
         return new Mark(group, id, hashOf(record.value()), record.topic(), record.partition(), record.offset());
+    }
+
+    /** The id in the header of a record that is not read; null if there is none that an inbox can hold. */
+    public static @Nullable String idOf(ConsumerRecord<byte[], byte[]> record) {
+        Header header = record.headers().lastHeader(EventHeaders.ID);
+        String id = header == null || header.value() == null ? null : Utf8.decode(header.value());
+        return id == null || problemOf(id, EventLimits.MAX_ID_BYTES) != null ? null : id;
     }
 
     /** Without the hash: one line, safe to print. */

@@ -1,5 +1,7 @@
 package dev.eventbus.consumer.internal;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import dev.eventbus.consumer.inbox.AttemptStore;
 import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
 import dev.eventbus.consumer.inbox.AttemptStore.Attempts;
@@ -7,7 +9,9 @@ import dev.eventbus.consumer.inbox.Mark;
 import dev.eventbus.internal.Fatal;
 import dev.eventbus.topics.KafkaCluster;
 import java.sql.SQLException;
+import java.util.UUID;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.config.ConfigDef;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -29,6 +33,10 @@ import org.slf4j.LoggerFactory;
  * <p>So an innocent event that runs beside such a one is not convicted: alone it comes back. Only one that takes longer than a minute each
  * time is counted for what ends the process beside it. Without a crash nothing is noted
  * but failures. Runs on the thread that runs the record's lane.
+ *
+ * <p>A codec, too, can end the process, before anybody knows which event it was. So the reading of a watched record is noted in the
+ * same way, by its place and by itself: it is over before its handler starts. What is noted of one that is convicted for that stays, so that
+ * it is not read once more if the process ends before its offset is committed.
  */
 public final class CrashWatch {
 
@@ -79,6 +87,9 @@ public final class CrashWatch {
         private boolean startNoted;
         private int failuresNoted;
 
+        /** The same of its being read; null unless that is noted. */
+        private @Nullable Suspicion reading;
+
         /** Whether nothing speaks against the record. */
         public boolean isNone() {
             return suspected == Suspected.NO;
@@ -102,6 +113,23 @@ public final class CrashWatch {
             beside = turn != null && turn.isBeside();
         }
 
+        /** Whether its being read is noted. */
+        public boolean isReading() {
+            return reading != null;
+        }
+
+        /** What is known of the record's being read, which runs alone as the record does. */
+        public Suspicion reading() {
+            Suspicion its = reading == null ? new Suspicion() : reading;
+            if (its.isNone()) {
+                its.watch();
+            }
+            its.alone = alone;
+            its.beside = beside;
+            reading = its;
+            return its;
+        }
+
         /** So many attempts are noted already. */
         public void failedBefore(int failures) {
             failuresNoted = Math.max(failuresNoted, failures);
@@ -121,7 +149,32 @@ public final class CrashWatch {
         this.attempts = attempts;
     }
 
-    /** Before a handler runs: notes its start if need be, and says whether it may. */
+    /** What the reading of a record is noted by: no event's id, of whatever length the topic's name is. */
+    public static Mark readingOf(String group, ConsumerRecord<?, ?> record) {
+        String topic = UUID.nameUUIDFromBytes(record.topic().getBytes(UTF_8)).toString();
+        String id = "reading %s/%d/%d".formatted(topic, record.partition(), record.offset());
+        return new Mark(group, id, new byte[0], record.topic(), record.partition(), record.offset());
+    }
+
+    /**
+     * Reads a record whose reading may begin. If that comes back, whatever comes of it, nothing is noted of it any more; where that fails, it is to
+     * be read again.
+     */
+    public void read(Suspicion of, Mark reading, Runnable read) throws SQLException {
+        RuntimeException unreadable = null;
+        try {
+            read.run();
+        } catch (RuntimeException e) {
+            unreadable = e;
+        }
+        attempts.ended(reading);
+        of.reading = null;
+        if (unreadable != null) {
+            throw unreadable;
+        }
+    }
+
+    /** Before a handler runs, or a record is read: notes its start if need be, and says whether it may. */
     public Verdict begin(Suspicion of, Mark mark) throws SQLException {
         return switch (of.suspected) {
             case NO -> Verdict.RUN;
