@@ -14,6 +14,7 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -195,6 +196,16 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
     @Nullable
     Partition get(TopicPartition id) {
         return current.get(id);
+    }
+
+    /** Up to there all was read, gaps included. */
+    void reached(Map<TopicPartition, OffsetAndMetadata> next) {
+        next.forEach((id, offset) -> {
+            Partition partition = current.get(id);
+            if (partition != null && !partition.isClosed()) {
+                partition.offsets().reached(offset.offset());
+            }
+        });
     }
 
     /** Grows with each partition that comes. */

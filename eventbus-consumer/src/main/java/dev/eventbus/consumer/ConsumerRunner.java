@@ -99,7 +99,7 @@ public final class ConsumerRunner implements AutoCloseable {
                 throw new IllegalStateException("%s is %s; build a new one".formatted(this, state));
             }
             state = State.STARTED;
-            PollLoop loop = new PollLoop(settings, executor());
+            PollLoop loop = new PollLoop(settings, executor(), System::nanoTime);
             RunLoop runs = new RunLoop("runner " + settings.group(), () -> round(loop), loop::end);
             poll = loop;
             thread = runs;
@@ -122,7 +122,7 @@ public final class ConsumerRunner implements AutoCloseable {
         return stepped().round();
     }
 
-    /** How it is doing, as of its last round. */
+    /** How it is doing, as of its last round, or that its rounds have ceased. Cheap; any thread. */
     public RunnerHealth health() {
         lock.lock();
         try {
@@ -253,7 +253,7 @@ public final class ConsumerRunner implements AutoCloseable {
             if (poll == null) {
                 settings.routes().verifyInbox();
                 state = State.STEPPED;
-                poll = new PollLoop(settings, null);
+                poll = new PollLoop(settings, null, System::nanoTime);
             }
             return poll;
         } finally {

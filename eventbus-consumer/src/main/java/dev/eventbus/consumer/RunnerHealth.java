@@ -142,7 +142,7 @@ public record RunnerHealth(
         List<String> others =
                 problems.stream().filter(one -> !one.startsWith(BUG)).toList();
         Status well = status == Status.NEW ? Status.UP : status;
-        return new RunnerHealth(well, others, partitions, running, waitingKeys, nextRetry, parked)
+        return with(well, others)
                 .with(
                         "%s %s, which is a bug: please report it with the log. Events wait in their topics, and the runner keeps trying"
                                 .formatted(BUG, bug.getClass().getName()));
@@ -168,14 +168,18 @@ public record RunnerHealth(
             return this;
         }
         List<String> all = Stream.concat(problems.stream(), Stream.of(problem)).toList();
-        return new RunnerHealth(
-                status == Status.UP ? Status.DEGRADED : status,
-                all,
-                partitions,
-                running,
-                waitingKeys,
-                nextRetry,
-                parked);
+        return with(status == Status.UP ? Status.DEGRADED : status, all);
+    }
+
+    /** What was seen last, and what a person is needed for since. */
+    RunnerHealth down(String problem) {
+        return with(
+                Status.DOWN,
+                Stream.concat(Stream.of(problem), problems.stream()).toList());
+    }
+
+    private RunnerHealth with(Status now, List<String> all) {
+        return new RunnerHealth(now, all, partitions, running, waitingKeys, nextRetry, parked);
     }
 
     static RunnerHealth of(Status status) {

@@ -131,7 +131,7 @@ class GroupSimulationTest {
 
         private Member joining() {
             Member member = group.new Member("m" + joined++, this::meanwhile, calm ? 1_000 : 3);
-            member.runs(new PollLoop(of(member, calm), member.tasks::add));
+            member.runs(new PollLoop(of(member, calm), member.tasks::add, System::nanoTime));
             all.put(member.name, member);
             return member;
         }

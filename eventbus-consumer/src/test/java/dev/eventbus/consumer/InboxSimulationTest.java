@@ -163,7 +163,7 @@ class InboxSimulationTest {
                     SETTINGS.maxRecords(),
                     SETTINGS.maxBytes(),
                     Duration.ofNanos(1));
-            member.runs(new PollLoop(settings, null));
+            member.runs(new PollLoop(settings, null, System::nanoTime));
             return member;
         }
 

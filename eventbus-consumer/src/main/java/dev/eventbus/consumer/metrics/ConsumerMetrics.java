@@ -22,6 +22,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Function;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
@@ -34,8 +35,9 @@ import org.jspecify.annotations.Nullable;
  * ConsumerRunner runner = ConsumerRunner.builder(kafka, "calculator.asset.events").listener(metrics)....build();
  * }</pre>
  *
- * <p>A scrape never waits: gauges show what the runner has published last, a tenth of a second ago. Tags are bounded, since topics and
- * types are those that the runner was given in code, and partitions those that it owns.
+ * <p>A scrape never waits: gauges show what the runner has published last, a tenth of a second ago unless it hands partitions over or its
+ * polling thread is held; once it has said nothing for two minutes its lag is unknown. Tags are bounded, since topics and types are
+ * those that the runner was given in code, and partitions those that it owns.
  *
  * <p>One object for all runners of a group that share a registry: its gauges tell of them together. Thread-safe. {@link #close()} takes
  * the meters out of the registry, for good: what the runner goes on doing is not counted any more.
@@ -50,17 +52,23 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
 
     private record Owned(String topic, int partition) {}
 
+    private record Said(RunnerHealth health, long nanos) {}
+
     private static final String IN_FLIGHT = "eventbus.consumer.in.flight";
+
+    /** No hand-over keeps a runner silent for so long. */
+    static final Duration SILENT = Duration.ofMinutes(2);
 
     private final MeterRegistry registry;
     private final String group;
+    private final LongSupplier nanoTime;
 
     // All below is shared by those of one group's runners.
     private final Map<Handled, Timer> timers;
     private final Map<Named, Counter> counters;
 
     /** What each runner has said last. */
-    private final Map<ConsumerMetrics, RunnerHealth> runners;
+    private final Map<ConsumerMetrics, Said> runners;
 
     /** Guarded by itself. */
     private final Set<Meter> meters;
@@ -70,9 +78,11 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
 
     private final AtomicBoolean closed;
 
-    private ConsumerMetrics(MeterRegistry registry, String group) {
+    /** @param nanoTime as {@link System#nanoTime} */
+    ConsumerMetrics(MeterRegistry registry, String group, LongSupplier nanoTime) {
         this.registry = registry;
         this.group = group;
+        this.nanoTime = nanoTime;
         this.timers = new ConcurrentHashMap<>();
         this.counters = new ConcurrentHashMap<>();
         this.runners = new ConcurrentHashMap<>();
@@ -99,6 +109,7 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     private ConsumerMetrics(ConsumerMetrics beside) {
         this.registry = beside.registry;
         this.group = beside.group;
+        this.nanoTime = beside.nanoTime;
         this.timers = beside.timers;
         this.counters = beside.counters;
         this.runners = beside.runners;
@@ -120,7 +131,7 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
                     "the registry has the meters of group %s already, and would show none of a second ConsumerMetrics; give the first one to each runner of the group, or close it before"
                             .formatted(group));
         }
-        return new ConsumerMetrics(registry, Checks.notBlank("group", group));
+        return new ConsumerMetrics(registry, Checks.notBlank("group", group), System::nanoTime);
     }
 
     @Override
@@ -238,11 +249,12 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
             if (now.status() == Status.STOPPED) {
                 runners.remove(this);
             } else {
-                runners.put(this, now);
+                runners.put(this, new Said(now, nanoTime.getAsLong()));
             }
             Set<Owned> owned = new HashSet<>();
             runners.values()
-                    .forEach(one -> one.partitions().forEach(it -> owned.add(new Owned(it.topic(), it.partition()))));
+                    .forEach(said ->
+                            said.health().partitions().forEach(it -> owned.add(new Owned(it.topic(), it.partition()))));
             if (owned.equals(lags.keySet())) {
                 return;
             }
@@ -261,8 +273,10 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     }
 
     private double lag(Owned partition) {
+        long now = nanoTime.getAsLong();
         return runners.values().stream()
-                .flatMap(now -> now.partitions().stream())
+                .filter(said -> now - said.nanos() <= SILENT.toNanos())
+                .flatMap(said -> said.health().partitions().stream())
                 .filter(one -> one.topic().equals(partition.topic()) && one.partition() == partition.partition())
                 .mapToDouble(PartitionHealth::lag)
                 .filter(lag -> lag >= 0)
@@ -271,12 +285,16 @@ public final class ConsumerMetrics implements RunnerListener, AutoCloseable {
     }
 
     private double sum(ToDoubleFunction<RunnerHealth> figure) {
-        return runners.values().stream().mapToDouble(figure).sum();
+        return runners.values().stream().map(Said::health).mapToDouble(figure).sum();
     }
 
     /** Of what each runner says of the whole group. */
     private double most(ToDoubleFunction<RunnerHealth> figure) {
-        return runners.values().stream().mapToDouble(figure).max().orElse(0);
+        return runners.values().stream()
+                .map(Said::health)
+                .mapToDouble(figure)
+                .max()
+                .orElse(0);
     }
 
     private static double sum(RunnerHealth now, ToDoubleFunction<PartitionHealth> figure) {
