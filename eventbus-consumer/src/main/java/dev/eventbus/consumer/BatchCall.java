@@ -31,6 +31,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -234,25 +235,22 @@ final class BatchCall implements LaneWorkers.Work {
         public List<Progress> advance() {
             HandlerCall.startAfresh();
             ParkedKeys keys = router.parkedKeys();
-            try (AtWork.Step ignored = call.atWork(members.get(0).record)) {
-                return keys == null
-                        ? handle()
-                        : keys.live(
-                                members.stream()
-                                        .map(member -> member.record.record())
-                                        .toList(),
-                                this::handle);
+            List<ConsumerRecord<byte[], byte[]>> records =
+                    members.stream().map(member -> member.record.record()).toList();
+            try (AtWork.Step step = call.atWork(members.get(0).record)) {
+                step.goesOnWith(records.get(0), records.size());
+                return keys == null ? handle(step) : keys.live(records, () -> handle(step));
             } catch (Throwable e) {
                 return failed(e);
             }
         }
 
         /** Their keys may have been parked since they were taken. */
-        private List<Progress> handle() throws Exception {
+        private List<Progress> handle(AtWork.Step step) throws Exception {
             if (call.wasInterrupted() || !members.stream().allMatch(member -> call.mayShare(member.record.record()))) {
                 return Collections.nCopies(members.size(), Progress.BY_ITSELF);
             }
-            return once ? inTransaction() : atLeastOnce();
+            return once ? inTransaction(step) : atLeastOnce();
         }
 
         private List<Progress> atLeastOnce() throws Exception {
@@ -263,14 +261,14 @@ final class BatchCall implements LaneWorkers.Work {
         }
 
         /** Nothing has run where a predecessor waits; the events of its key run by themselves then, and the others together. */
-        private List<Progress> inTransaction() throws Exception {
+        private List<Progress> inTransaction(AtWork.Step step) throws Exception {
             try {
-                return inTransaction(members);
+                return inTransaction(members, step);
             } catch (PredecessorWaits waits) {
                 List<Member> others = members.stream()
                         .filter(member -> !member.isOf(waits.keys))
                         .toList();
-                List<Progress> came = new ArrayList<>(others.isEmpty() ? List.of() : inTransaction(others));
+                List<Progress> came = new ArrayList<>(others.isEmpty() ? List.of() : inTransaction(others, step));
                 for (int i = 0; i < members.size(); i++) {
                     if (members.get(i).isOf(waits.keys)) {
                         came.add(i, Progress.BY_ITSELF);
@@ -280,15 +278,15 @@ final class BatchCall implements LaneWorkers.Work {
             }
         }
 
-        private List<Progress> inTransaction(List<Member> together) throws Exception {
+        private List<Progress> inTransaction(List<Member> together, AtWork.Step step) throws Exception {
             List<Mark> marks = new ArrayList<>();
             for (Member member : together) {
                 Mark mark = Mark.of(group, member.event.id(), member.record.record());
                 member.record.mark(mark);
                 marks.add(mark);
             }
-            List<MarkResult> results =
-                    routes.requireInbox().runAll(marks, (lender, decided) -> handleOurs(together, lender, decided));
+            List<MarkResult> results = routes.requireInbox()
+                    .runAll(marks, (lender, decided) -> handleOurs(together, lender, decided, step));
             boolean[] ends = ends(together, results);
             List<Progress> came = new ArrayList<>();
             for (int i = 0; i < ends.length; i++) {
@@ -297,7 +295,8 @@ final class BatchCall implements LaneWorkers.Work {
             return came;
         }
 
-        private void handleOurs(List<Member> together, Lender lender, List<MarkResult> results) throws Exception {
+        private void handleOurs(List<Member> together, Lender lender, List<MarkResult> results, AtWork.Step step)
+                throws Exception {
             boolean[] ends = ends(together, results);
             List<Member> ours = new ArrayList<>();
             Set<Key> waiting = new HashSet<>();
@@ -318,8 +317,10 @@ final class BatchCall implements LaneWorkers.Work {
                 return;
             }
             for (Member member : ours) {
+                step.goesOnWith(member.record.record(), 1);
                 lender.lend(transaction -> handle(member, transaction));
             }
+            step.goesOnWith(together.get(0).record.record(), together.size());
         }
 
         /** Which end in this step: ours, and repeats, unless one that must wait stands before them in their lane. */

@@ -23,15 +23,19 @@ public final class AtWork {
     /** One step; ended by {@link #close()}. Identity counts. */
     public final class Step implements AutoCloseable {
 
-        private final ConsumerRecord<?, ?> record;
+        private volatile Work work;
 
-        /** When it was seen first, so that workers need not ask for the time. Guarded by the thread that looks, as is the next. */
-        private @Nullable Instant since;
+        private Step(Work work) {
+            this.work = work;
+        }
 
-        private boolean named;
-
-        private Step(ConsumerRecord<?, ?> record) {
-            this.record = record;
+        /**
+         * It is at something else from now on, which takes a time of its own.
+         *
+         * @param first the first of the records, or the only one
+         */
+        public void goesOnWith(ConsumerRecord<?, ?> first, int records) {
+            work = new Work(first, records);
         }
 
         @Override
@@ -40,11 +44,33 @@ public final class AtWork {
         }
     }
 
+    private static final class Work {
+
+        private final ConsumerRecord<?, ?> first;
+        private final int records;
+
+        /** When it was seen first, so that workers need not ask for the time. Guarded by the thread that looks, as is the next. */
+        private @Nullable Instant since;
+
+        private boolean named;
+
+        Work(ConsumerRecord<?, ?> first, int records) {
+            this.first = first;
+            this.records = records;
+        }
+
+        @Override
+        public String toString() {
+            String place = "%s-%d@%d".formatted(first.topic(), first.partition(), first.offset());
+            return records == 1 ? place : "%s (the first of %d that are handled together)".formatted(place, records);
+        }
+    }
+
     private final Set<Step> steps = ConcurrentHashMap.newKeySet();
 
-    /** A step of a record begins; of several records, of the first. */
+    /** A step of a record begins. */
     public Step begins(ConsumerRecord<?, ?> record) {
-        Step step = new Step(record);
+        Step step = new Step(new Work(record, 1));
         steps.add(step);
         return step;
     }
@@ -52,47 +78,37 @@ public final class AtWork {
     /** Always the same thread, often: what takes long, in words; null if nothing does. */
     public @Nullable String look(Instant now) {
         int count = 0;
-        Step oldest = null;
+        Work oldest = null;
         Instant oldestSince = now;
         for (Step step : steps) {
-            Instant since = step.since == null || step.since.isAfter(now) ? now : step.since; // clocks are set back too
-            step.since = since;
+            Work work = step.work;
+            Instant since = work.since == null || work.since.isAfter(now) ? now : work.since; // clocks are set back too
+            work.since = since;
             if (Duration.between(since, now).compareTo(LONG) > 0) {
-                count++;
-                name(step);
+                count += work.records;
+                name(work);
                 if (since.isBefore(oldestSince)) {
-                    oldest = step;
+                    oldest = work;
                     oldestSince = since;
                 }
             }
         }
         return oldest == null
                 ? null
-                : ("%s %d records have been at work for more than %d s, %s@%d since %s: their handlers or codecs do not return, or the inbox's database does not"
+                : ("%s %d records have been at work for more than %d s, %s since %s: their handlers or codecs do not return, or the inbox's database does not"
                                 + " answer. Their keys wait, and so does a hand-over of their partitions; nothing is lost. Take a thread dump, and"
                                 + " give what it shows a time-out")
-                        .formatted(
-                                ErrorCode.AT_WORK_FOR_LONG.id(),
-                                count,
-                                LONG.toSeconds(),
-                                partition(oldest),
-                                oldest.record.offset(),
-                                oldestSince);
+                        .formatted(ErrorCode.AT_WORK_FOR_LONG.id(), count, LONG.toSeconds(), oldest, oldestSince);
     }
 
-    private static void name(Step step) {
-        if (!step.named) {
-            step.named = true;
+    private static void name(Work work) {
+        if (!work.named) {
+            work.named = true;
             LOG.warn(
-                    "{} {}@{} has been at work for more than {} s, in its handler, its codec or the inbox's database; its key waits for it, and so does a hand-over of its partition",
+                    "{} {} has been at work for more than {} s, in its handler, its codec or the inbox's database; its key waits for it, and so does a hand-over of its partition",
                     ErrorCode.AT_WORK_FOR_LONG.id(),
-                    partition(step),
-                    step.record.offset(),
+                    work,
                     LONG.toSeconds());
         }
-    }
-
-    private static String partition(Step step) {
-        return step.record.topic() + "-" + step.record.partition();
     }
 }

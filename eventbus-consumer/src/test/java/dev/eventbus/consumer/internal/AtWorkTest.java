@@ -46,6 +46,30 @@ class AtWorkTest {
     }
 
     @Test
+    void of_records_that_are_handled_together_the_first_is_named_and_all_are_counted() {
+        AtWork.Step hangs = begins(7);
+        hangs.goesOnWith(new ConsumerRecord<>("asset.events", 2, 8, new byte[0], new byte[0]), 200);
+        assertThat(atWork.look(NOON)).isNull();
+        begins(9);
+        assertThat(atWork.look(NOON.plusSeconds(1))).isNull();
+        assertThat(atWork.look(NOON.plusSeconds(62)))
+                .startsWith(
+                        "EB-3004 201 records have been at work for more than 60 s, asset.events-2@8 (the first of 200 that are handled together) since 2030-01-01T12:00:00Z: ");
+    }
+
+    @Test
+    void each_record_of_a_step_has_a_time_of_its_own() {
+        AtWork.Step step = begins(7);
+        for (int i = 0; i < 10; i++) {
+            step.goesOnWith(new ConsumerRecord<>("asset.events", 2, 8 + i, new byte[0], new byte[0]), 1);
+            assertThat(atWork.look(NOON.plusSeconds(30L * i))).isNull();
+        }
+        assertThat(atWork.look(NOON.plusSeconds(400)))
+                .startsWith("EB-3004 1 records")
+                .contains("asset.events-2@17 since 2030-01-01T12:04:30Z");
+    }
+
+    @Test
     void many_short_ones_are_none() {
         for (int i = 0; i < 10; i++) {
             try (AtWork.Step ignored = begins(i)) {
