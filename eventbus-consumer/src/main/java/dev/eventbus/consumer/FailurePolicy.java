@@ -145,8 +145,10 @@ final class FailurePolicy {
         if (failure instanceof Failure.IdConflict) {
             return new Disposition.SetAside(FailureReason.ID_CONFLICT);
         }
-        if (failure instanceof Failure.HeldElsewhere) {
-            return new Disposition.WaitFor(Backoff.HELD_ELSEWHERE);
+        if (failure instanceof Failure.HeldElsewhere held) {
+            int times = record.held().again(held.follows());
+            return new Disposition.WaitFor(
+                    Backoff.heldElsewhere(times, record.record().offset()));
         }
         if (failure instanceof Failure.DeadLetteringFailed || failure instanceof Failure.NotNoted) {
             return waiting(record);

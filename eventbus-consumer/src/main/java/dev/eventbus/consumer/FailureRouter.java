@@ -352,16 +352,16 @@ final class FailureRouter {
         return new Progress.Waits(delay, problem);
     }
 
+    /** The same for all that wait for the same thing, since it is what they are counted and told by: where they stand is not in it. */
     private @Nullable String problemOf(InFlight record, Failure failure, @Nullable Throwable cause) {
         String telling = FailureText.nameOf(FailureText.tellingOf(cause));
         if (failure instanceof Failure.HeldElsewhere held) {
             if (!record.held().isForLong(held.follows(), kafka.clock().instant())) {
                 return null; // the ordinary end of a hand-over
             }
-            String text = held.follows()
-                    ? "%s follows a parked key that is in hand: an event of it runs for long, or a transaction does not end"
-                    : "the mark of %s is held by a transaction that does not end";
-            return text.formatted(record.where());
+            return held.follows()
+                    ? "an event follows a parked key that is in hand: one of that runs for long, or a transaction does not end"
+                    : "the mark of an event is held by a transaction that does not end";
         }
         if (failure instanceof Failure.NotNoted) {
             return "the inbox cannot note that a handler starts (%s)".formatted(telling);

@@ -5,19 +5,28 @@ import static dev.eventbus.consumer.MockKafka.LETTERS;
 import static dev.eventbus.consumer.MockKafka.P0;
 import static dev.eventbus.consumer.SteppedRunner.settle;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.InstanceOfAssertFactories.LONG;
 
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import io.github.resilience4j.retry.RetryConfig;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.UUID;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.slf4j.LoggerFactory;
 
 /** What is told of a record whose mark, or whose parked key, another transaction holds. */
 class HeldElsewhereTest {
@@ -62,9 +71,15 @@ class HeldElsewhereTest {
     }
 
     private Connection holdingMark() throws SQLException {
-        return holding("""
-                INSERT INTO eventbus_inbox
-                VALUES (STRINGTOUTF8('g'), STRINGTOUTF8('a1'), 'DONE', X'00', STRINGTOUTF8('t'), 0, 0, CURRENT_TIMESTAMP)""");
+        return holdingMarks("a1");
+    }
+
+    private Connection holdingMarks(String... ids) throws SQLException {
+        return holding(Stream.of(ids)
+                .map(
+                        "(STRINGTOUTF8('g'), STRINGTOUTF8('%s'), 'DONE', X'00', STRINGTOUTF8('t'), 0, 0, CURRENT_TIMESTAMP)"
+                                ::formatted)
+                .collect(Collectors.joining(", ", "INSERT INTO eventbus_inbox VALUES ", "")));
     }
 
     private void passes(ConsumerRunner runner, Duration time) {
@@ -92,6 +107,53 @@ class HeldElsewhereTest {
             assertThat(runner.health().problems()).isEmpty();
             other.rollback();
         }
+    }
+
+    /** As of an owner that was frozen in the middle of its batches. */
+    @Test
+    void however_many_marks_are_held_they_are_one_problem_and_one_line_a_second_that_names_one() throws SQLException {
+        ConsumerRunner runner = runner(4, AfterRetries.deadLetter(LETTERS));
+        Logger logger = (Logger) LoggerFactory.getLogger(FailureRouter.class);
+        ListAppender<ILoggingEvent> log = new ListAppender<>();
+        log.start();
+        try (Connection other = holdingMarks("a1", "b1", "c1", "d1")) {
+            for (String id : List.of("a1", "b1", "c1", "d1")) {
+                kafka.event(P0, id.substring(0, 1), id);
+            }
+            settle(runner);
+            logger.addAppender(log);
+            passes(runner, Duration.ofSeconds(40));
+            assertThat(runner.health().problems())
+                    .containsExactly(
+                            "the mark of an event is held by a transaction that does not end: 4 keys wait, without using attempts, until it ends");
+            assertThat(log.list)
+                    .singleElement()
+                    .extracting(ILoggingEvent::getFormattedMessage)
+                    .asString()
+                    .contains("ASSET_UPDATED at asset.events/0@");
+            other.rollback();
+        } finally {
+            logger.detachAppender(log);
+        }
+    }
+
+    @Test
+    void a_mark_that_stays_held_is_asked_for_less_and_less() throws SQLException {
+        ConsumerRunner runner = runner(4, AfterRetries.deadLetter(LETTERS));
+        kafka.event(P0, "alice", "a1");
+        List<Long> quarters = new ArrayList<>();
+        try (Connection other = holdingMark()) {
+            settle(runner);
+            for (int times = 0; times < 7; times++) {
+                Instant due = Objects.requireNonNull(runner.health().nextRetry());
+                Duration delay = Duration.between(kafka.clock().instant(), due);
+                quarters.add(Math.round(delay.toMillis() / 250.0));
+                passes(runner, delay);
+            }
+            other.rollback();
+        }
+        assertThat(quarters.get(0)).isEqualTo(1);
+        assertThat(quarters).isSorted().last().asInstanceOf(LONG).isBetween(15L, 20L);
     }
 
     @Test

@@ -21,11 +21,12 @@ public final class Backoff {
     /** Longest delay of an event that waits in the database with its parked key. */
     public static final Duration LONGEST_PARKED = Duration.ofDays(365);
 
-    /** How long a lane whose mark another owner holds waits before it asks again. */
+    /** How long a lane whose mark another owner holds waits before it asks again for the first time. */
     public static final Duration HELD_ELSEWHERE = Duration.ofMillis(250);
 
     private static final long FIRST_WAIT_MILLIS = 200;
     private static final long LONGEST_WAIT_MILLIS = 10_000;
+    private static final long LONGEST_HELD_MILLIS = 5_000;
 
     private static final int PROBED_ATTEMPTS = 1_000;
     private static final int DRAWS = 100;
@@ -68,8 +69,21 @@ public final class Backoff {
      * @param spread any number that differs between records, so that thousands of keys do not come back in one instant
      */
     public static Duration waiting(int times, long spread) {
-        long doubled = FIRST_WAIT_MILLIS << Math.min(Math.max(times, 1) - 1, 10);
-        long most = Math.min(doubled, LONGEST_WAIT_MILLIS);
+        return doubled(FIRST_WAIT_MILLIS, times, LONGEST_WAIT_MILLIS, spread);
+    }
+
+    /**
+     * The delay after a mark or a parked key was found to be held by somebody else the n-th time in a row (1 for the first). Most are free
+     * a moment later; what stays held, by an owner that is frozen, may be thousands.
+     *
+     * @param spread as of {@link #waiting}
+     */
+    public static Duration heldElsewhere(int times, long spread) {
+        return times <= 1 ? HELD_ELSEWHERE : doubled(HELD_ELSEWHERE.toMillis(), times, LONGEST_HELD_MILLIS, spread);
+    }
+
+    private static Duration doubled(long first, int times, long longest, long spread) {
+        long most = Math.min(first << Math.min(Math.max(times, 1) - 1, 10), longest);
         long fraction = Math.floorMod(spread * 0x9E3779B97F4A7C15L >>> 32, 256L);
         return Duration.ofMillis(most - most * fraction / 1024); // 75 to 100 %
     }

@@ -14,6 +14,8 @@ public final class HeldSince {
     /** Whether it is, or may be, the parked key that the record follows; else its mark. */
     private boolean key;
 
+    private int times;
+
     /** Whether nobody holds anything, as far as is known. */
     public boolean isOver() {
         return since == null;
@@ -22,6 +24,16 @@ public final class HeldSince {
     /** Nobody does; what the record waits for now is something else. */
     public void over() {
         since = null;
+        times = 0;
+    }
+
+    /** Somebody was found to do so once more: how often in a row that was, 1 for the first time. */
+    public int again(boolean byKey) {
+        if (key != byKey) {
+            over();
+            key = byKey;
+        }
+        return ++times;
     }
 
     /** Somebody does: whether that is longer than any hand-over takes. */

@@ -67,6 +67,17 @@ class BackoffTest {
     }
 
     @Test
+    void what_somebody_else_holds_is_asked_for_again_soon_and_then_up_to_5_seconds_later() {
+        for (long offset = 0; offset < 100; offset++) {
+            assertThat(Backoff.heldElsewhere(1, offset)).isEqualTo(Duration.ofMillis(250));
+            assertThat(Backoff.heldElsewhere(2, offset)).isBetween(Duration.ofMillis(375), Duration.ofMillis(500));
+            assertThat(Backoff.heldElsewhere(4, offset)).isBetween(Duration.ofMillis(1_500), Duration.ofSeconds(2));
+            assertThat(Backoff.heldElsewhere(6, offset)).isBetween(Duration.ofMillis(3_750), Duration.ofSeconds(5));
+            assertThat(Backoff.heldElsewhere(Integer.MAX_VALUE, offset)).isEqualTo(Backoff.heldElsewhere(6, offset));
+        }
+    }
+
+    @Test
     void a_policy_that_fails_or_has_no_answer_costs_a_delay_of_our_own_and_not_the_event() {
         IllegalStateException bug = new IllegalStateException("a bug in the policy");
         Duration instead = backoff(attempt -> {

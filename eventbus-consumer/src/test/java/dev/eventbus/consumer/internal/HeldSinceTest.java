@@ -33,6 +33,16 @@ class HeldSinceTest {
     }
 
     @Test
+    void how_often_it_was_found_is_counted_anew_once_it_was_over_or_is_held_in_another_way() {
+        assertThat(held.again(false)).isEqualTo(1);
+        assertThat(held.again(false)).isEqualTo(2);
+        held.over();
+        assertThat(held.again(false)).isEqualTo(1);
+        assertThat(held.again(true)).isEqualTo(1);
+        assertThat(held.again(true)).isEqualTo(2);
+    }
+
+    @Test
     void it_counts_anew_for_another_kind_of_holder() {
         isForLong(true, 0);
         assertThat(isForLong(false, 30)).isFalse();
