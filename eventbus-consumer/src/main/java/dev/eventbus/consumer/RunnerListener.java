@@ -17,7 +17,8 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>Called on the runner's own threads, several at a time: be thread-safe and quick. What a listener throws is logged and
- * changes nothing, nor does an interrupt flag that it leaves set. A repeat after a crash is heard again.
+ * changes nothing, nor does an interrupt flag that it leaves set. One that blocks keeps its thread: if that is the polling thread, nothing
+ * is read until it returns, and after a minute {@link ConsumerRunner#health()} says so. A repeat after a crash is heard again.
  */
 public interface RunnerListener {
 
