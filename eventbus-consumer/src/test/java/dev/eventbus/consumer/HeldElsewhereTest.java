@@ -26,9 +26,11 @@ import java.util.stream.Stream;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.slf4j.LoggerFactory;
 
 /** What is told of a record whose mark, or whose parked key, another transaction holds. */
+@Isolated("reads all that is logged")
 class HeldElsewhereTest {
 
     private final JdbcDataSource database = new JdbcDataSource();
