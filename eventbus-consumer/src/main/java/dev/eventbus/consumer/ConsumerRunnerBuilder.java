@@ -276,8 +276,9 @@ public final class ConsumerRunnerBuilder {
 
     /**
      * How much may be queued, running or waiting before reading pauses; looked at before each poll. Of several
-     * partitions each may hold half of it, and the last fifth is for those that hold little, so that keys that wait stop no other
-     * partition. Default 10,000 records and 64 MiB.
+     * partitions each may hold half of it, and the last fifth is for those that hold little, so that keys that wait in a few
+     * partitions do not stop the others; for that it must be ten times {@code max.poll.records} at least. Default 10,000 records and
+     * 64 MiB.
      */
     public ConsumerRunnerBuilder maxInFlight(int records, long bytes) {
         this.maxRecords = Checks.atLeast("maxInFlight records", records, 1);

@@ -147,8 +147,9 @@ final class FailurePolicy {
         }
         if (failure instanceof Failure.HeldElsewhere held) {
             int times = record.held().again(held.follows());
+            long spread = record.record().offset();
             return new Disposition.WaitFor(
-                    Backoff.heldElsewhere(times, record.record().offset()));
+                    held.follows() ? Backoff.keyInHand(times, spread) : Backoff.heldElsewhere(times, spread));
         }
         if (failure instanceof Failure.DeadLetteringFailed || failure instanceof Failure.NotNoted) {
             return waiting(record);

@@ -360,11 +360,11 @@ final class FailureRouter {
                 return null; // the ordinary end of a hand-over
             }
             return held.follows()
-                    ? "an event follows a parked key that is in hand: one of that runs for long, or a transaction does not end"
+                    ? "an event follows a parked key that is in hand: another event of the key runs for long, or a transaction does not end"
                     : "the mark of an event is held by a transaction that does not end";
         }
         if (failure instanceof Failure.NotNoted) {
-            return "the inbox cannot note that a handler starts (%s)".formatted(telling);
+            return "the inbox cannot note that a handler starts or a record is read (%s)".formatted(telling);
         }
         if (failure instanceof Failure.DeadLetteringFailed) {
             return cause instanceof SQLException

@@ -93,7 +93,7 @@ final class HandlerCall implements LaneWorkers.Work {
         }
         Event<?> event;
         try {
-            Progress held = record.suspicion().isNone() ? null : heldUnread(record);
+            Progress held = record.suspicion().isNone() ? null : readUnderWatch(record);
             if (held != null) {
                 return held;
             }
@@ -219,8 +219,8 @@ final class HandlerCall implements LaneWorkers.Work {
         return new BatchCall(this, routes, router, kafka, group);
     }
 
-    /** Null if the record has been read, which is noted meanwhile; throws what decoding throws. */
-    private @Nullable Progress heldUnread(InFlight record) {
+    /** Reads a watched record, which is noted meanwhile; null if it is read. Throws what decoding throws. */
+    private @Nullable Progress readUnderWatch(InFlight record) {
         if (crashes == null || record.isRead() && !record.suspicion().isReading()) {
             return null;
         }

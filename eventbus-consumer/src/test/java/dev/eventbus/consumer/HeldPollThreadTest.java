@@ -139,7 +139,7 @@ class HeldPollThreadTest extends SteppedRunner {
                     .contains(
                             "nothing is polled",
                             "the group gives this runner's partitions to others",
-                            "A listener or an executor(…) that blocks holds it: a thread dump names it");
+                            "A listener or an executor(…) that blocks holds it, or Kafka's client: a thread dump names it");
             assertThat(loop.health().partitions()).as("as they were seen last").isNotEmpty();
             holds = false;
             goesOn.countDown();

@@ -40,10 +40,10 @@ final class AckDeletes {
     /** Whether the last DELETE may have been committed without our knowing. */
     private boolean uncertain;
 
-    /** Whether rows are locked since such a DELETE, which may still run: then it is its locks, and it may delete them yet. */
+    /** Whether a DELETE of unknown end may still run: then the locks are its own, and it may yet delete what is locked. */
     private boolean mayStillRun;
 
-    /** Of the last DELETE that has deleted any. If a crash of the database has undone any, then this one. */
+    /** Of the last DELETE that has deleted any, and of those since. If a crash of the database has undone any, then this one. */
     private Set<RowKey> lastDeleted = Set.of();
 
     /** Whether what is begun in one call may end in a later one, since calls follow each other by themselves. */
@@ -171,10 +171,12 @@ final class AckDeletes {
 
     private int deleted(Deleted deleted) {
         int count = inFlight.deleting().size() - deleted.locked().size();
-        if (deleted.rows() > 0) {
-            lastDeleted = inFlight.deleting().stream().map(OutboxRow::key).collect(Collectors.toSet());
-            deleted.locked().forEach(row -> lastDeleted.remove(row.key()));
+        Set<RowKey> gone = inFlight.deleting().stream().map(OutboxRow::key).collect(Collectors.toSet());
+        deleted.locked().forEach(row -> gone.remove(row.key()));
+        if (deleted.rows() == 0) { // perhaps gone before, perhaps just now: nobody knows which was the last
+            gone.addAll(lastDeleted);
         }
+        lastDeleted = gone;
         inFlight.deleted(deleted.locked());
         carefully = !inFlight.locked().isEmpty();
         floors.began(before, deleted.transaction());

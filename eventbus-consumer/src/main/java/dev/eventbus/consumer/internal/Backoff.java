@@ -27,6 +27,7 @@ public final class Backoff {
     private static final long FIRST_WAIT_MILLIS = 200;
     private static final long LONGEST_WAIT_MILLIS = 10_000;
     private static final long LONGEST_HELD_MILLIS = 5_000;
+    private static final int MOST_DOUBLED_BY_A_KEY = 3;
 
     private static final int PROBED_ATTEMPTS = 1_000;
     private static final int DRAWS = 100;
@@ -73,13 +74,18 @@ public final class Backoff {
     }
 
     /**
-     * The delay after a mark or a parked key was found to be held by somebody else the n-th time in a row (1 for the first). Most are free
+     * The delay after a mark was found to be held by somebody else the n-th time in a row (1 for the first). Most are free
      * a moment later; what stays held, by an owner that is frozen, may be thousands.
      *
      * @param spread as of {@link #waiting}
      */
     public static Duration heldElsewhere(int times, long spread) {
         return times <= 1 ? HELD_ELSEWHERE : doubled(HELD_ELSEWHERE.toMillis(), times, LONGEST_HELD_MILLIS, spread);
+    }
+
+    /** As {@link #heldElsewhere}, if a parked key is in hand: its events have gaps between them, which must be met. */
+    public static Duration keyInHand(int times, long spread) {
+        return heldElsewhere(Math.min(times, MOST_DOUBLED_BY_A_KEY), spread);
     }
 
     private static Duration doubled(long first, int times, long longest, long spread) {

@@ -149,16 +149,16 @@ public final class CrashWatch {
         this.attempts = attempts;
     }
 
-    /** What the reading of a record is noted by: no event's id, of whatever length the topic's name is. */
+    /** What the reading of a record is noted by: no event's id, of whatever length the topic's name is, and no other record's of a topic made again. */
     public static Mark readingOf(String group, ConsumerRecord<?, ?> record) {
         String topic = UUID.nameUUIDFromBytes(record.topic().getBytes(UTF_8)).toString();
-        String id = "reading %s/%d/%d".formatted(topic, record.partition(), record.offset());
+        String id = "reading %s/%d/%d/%d".formatted(topic, record.partition(), record.offset(), record.timestamp());
         return new Mark(group, id, new byte[0], record.topic(), record.partition(), record.offset());
     }
 
     /**
-     * Reads a record whose reading may begin. If that comes back, whatever comes of it, nothing is noted of it any more; where that fails, it is to
-     * be read again.
+     * Reads a record after {@link #begin} has let it. Once that is back, whatever came of it, its note is taken off; where that fails, it is
+     * to be read again.
      */
     public void read(Suspicion of, Mark reading, Runnable read) throws SQLException {
         RuntimeException unreadable = null;
@@ -213,7 +213,7 @@ public final class CrashWatch {
         }
         of.startNoted = true;
         LOG.warn(
-                "{} was running when the process ended; it runs alone now, and has {} such starts left if that happens again",
+                "{} was running, or being read, when the process ended; it runs alone now, and has {} such starts left if that happens again",
                 mark,
                 MAX_STARTS - before - 1);
         return Verdict.RUN;

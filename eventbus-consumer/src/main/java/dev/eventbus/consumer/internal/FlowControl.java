@@ -233,7 +233,7 @@ public final class FlowControl {
         if (records == 0) {
             return IDLE_POLL;
         }
-        Duration busy = full ? FULL_POLL : BUSY_POLL;
+        Duration busy = full || scarce ? FULL_POLL : BUSY_POLL;
         if (next == null || next.isAfter(now.plus(busy))) {
             return busy;
         }

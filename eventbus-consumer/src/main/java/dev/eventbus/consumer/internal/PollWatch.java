@@ -54,7 +54,7 @@ public final class PollWatch {
         return last == null || nanoTime.getAsLong() - last.nanos() <= longest.toNanos()
                 ? null
                 : ("the polling thread \"runner %s\" has not come back since %s: nothing is polled or committed, and after max.poll.interval.ms the group gives"
-                                + " this runner's partitions to others. A listener or an executor(…) that blocks holds it: a thread dump names it. The"
+                                + " this runner's partitions to others. A listener or an executor(…) that blocks holds it, or Kafka's client: a thread dump names it. The"
                                 + " runner goes on by itself once that returns")
                         .formatted(group, last.at());
     }
