@@ -36,6 +36,9 @@ final class ClusterDamage {
     private final OutboxAdmin outbox;
     private final AtomicInteger unblocked = new AtomicInteger();
 
+    /** Whether records are limited, as far as anybody may have heard. */
+    private volatile boolean low;
+
     ClusterDamage(Servers servers) {
         this.servers = servers;
         this.outbox = OutboxAdmin.of(JdbcOutbox.postgres(), servers.dataSource());
@@ -79,11 +82,13 @@ final class ClusterDamage {
     /** Returns whether a key had to wait for a person. */
     boolean lowerLimit(Fault fault) throws InterruptedException {
         int before = unblocked.get();
+        low = true;
         isGiven(limit(AlterConfigOp.OpType.SET));
         try {
             Damage.pause(fault.forMillis());
         } finally {
             insist("the old limit of records", limit(AlterConfigOp.OpType.DELETE));
+            low = false;
         }
         Damage.pause(SEEN_WITHIN_MILLIS);
         return unblocked.get() > before;
@@ -97,8 +102,11 @@ final class ClusterDamage {
                 .get(ANSWERS_WITHIN_SECONDS, TimeUnit.SECONDS);
     }
 
-    /** Only those that a record limit explains: others have no reason, and are left for the verdict. */
+    /** Only those that a record limit explains, once it is taken back: others have no reason, and are left for the verdict. */
     void unblock() throws SQLException {
+        if (low) {
+            return;
+        }
         for (BlockedKey blocked : outbox.blocked()) {
             if (blocked.error().contains("RecordTooLarge") && outbox.unblock(blocked.topic(), blocked.key())) {
                 unblocked.incrementAndGet();
