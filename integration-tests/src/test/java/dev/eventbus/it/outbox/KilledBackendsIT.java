@@ -68,8 +68,11 @@ class KilledBackendsIT {
         },
         KILLED {
             @Override
-            void end(long backend, Scene scene) {
-                Signals.send("KILL", backend);
+            void end(long backend, Scene scene) throws SQLException {
+                try (Connection other = scene.database().getConnection()) {
+                    Signals.send("KILL", backend);
+                    Eventually.holds(() -> !other.isValid(1), () -> "the server has not ended its other sessions");
+                }
             }
         };
 
