@@ -30,6 +30,13 @@ final class TopicBreakers {
 
     private static final Outage.Backoff BACKOFF = new Outage.Backoff(Duration.ofMillis(5), Duration.ofSeconds(30));
 
+    /**
+     * A topic of which nobody has said anything, as after each start of a producer, is asked for at least so often: that costs nothing, and
+     * many starts in a minute, each for an event that was refused, must not keep all others waiting.
+     */
+    private static final Outage.Backoff WITHOUT_ANSWER =
+            new Outage.Backoff(Duration.ofMillis(5), Duration.ofSeconds(1));
+
     /** A topic without an answer is no problem worth telling before this long. */
     private static final Duration SILENCE_TOLD_AFTER = Duration.ofMillis(1_500);
 
@@ -75,6 +82,10 @@ final class TopicBreakers {
     private static final class Breaker {
         Instant since;
         int failures;
+
+        /** How often in a row nobody said anything; no failure of the topic's. */
+        int unanswered;
+
         Instant retryAt = Instant.MIN;
 
         /** {@link System#nanoTime()} of the last failure. */
@@ -131,9 +142,11 @@ final class TopicBreakers {
             breaker.closedAt = null;
             breaker.since = now;
         }
-        breaker.failures++;
+        breaker.failures += definite ? 1 : 0;
+        breaker.unanswered = definite ? 0 : breaker.unanswered + 1;
         breaker.failedAt = System.nanoTime();
-        breaker.retryAt = now.plus(BACKOFF.after(breaker.failures));
+        breaker.retryAt =
+                now.plus(definite ? BACKOFF.after(breaker.failures) : WITHOUT_ANSWER.after(breaker.unanswered));
         Instant toldFrom = breaker.since.plus(SILENCE_TOLD_AFTER);
         if (!definite && now.isBefore(toldFrom) && breaker.retryAt.isAfter(toldFrom)) {
             breaker.retryAt = toldFrom; // so that it is told then, and not after a back-off that has doubled meanwhile
@@ -158,6 +171,7 @@ final class TopicBreakers {
             return false;
         }
         breaker.closedAt = clock.instant();
+        breaker.unanswered = 0;
         breaker.problem = "";
         return true;
     }

@@ -32,4 +32,19 @@ class TopicBreakersTest {
         breakers.failed("asset.events", "does not have the topic", true);
         assertThat(breakers.problems()).containsExactly("does not have the topic");
     }
+
+    @Test
+    void however_many_producers_were_started_in_a_minute_the_next_is_asked_for_its_topics_every_second() {
+        for (int start = 0; start < 20; start++) {
+            breakers.failed("asset.events", "nobody has said anything yet", false);
+            now = now.plusMillis(100);
+            breakers.succeeded("asset.events");
+        }
+        Instant since = now;
+        while (now.isBefore(since.plusSeconds(10))) {
+            Instant next = breakers.failed("asset.events", "nobody has said anything yet", false);
+            assertThat(Duration.between(now, next)).isPositive().isLessThanOrEqualTo(Duration.ofSeconds(1));
+            now = next;
+        }
+    }
 }
