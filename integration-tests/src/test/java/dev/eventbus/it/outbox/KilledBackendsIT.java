@@ -3,6 +3,7 @@ package dev.eventbus.it.outbox;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import com.zaxxer.hikari.HikariDataSource;
 import dev.eventbus.Event;
 import dev.eventbus.embedded.EmbeddedPostgres;
 import dev.eventbus.embedded.KafkaServer;
@@ -13,6 +14,7 @@ import dev.eventbus.it.Scene;
 import dev.eventbus.outbox.OutboxRelay;
 import dev.eventbus.outbox.RelayListener;
 import java.sql.Connection;
+import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -69,7 +71,9 @@ class KilledBackendsIT {
         KILLED {
             @Override
             void end(long backend, Scene scene) throws SQLException {
-                try (Connection other = scene.database().getConnection()) {
+                HikariDataSource pool = scene.database();
+                try (Connection other =
+                        DriverManager.getConnection(pool.getJdbcUrl(), pool.getUsername(), pool.getPassword())) {
                     Signals.send("KILL", backend);
                     Eventually.holds(() -> !other.isValid(1), () -> "the server has not ended its other sessions");
                 }
