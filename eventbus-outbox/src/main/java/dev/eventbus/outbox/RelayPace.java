@@ -13,7 +13,7 @@ import java.util.function.LongSupplier;
  * <p>It <em>looks</em> into the outbox 0.5, 1, 2, 4 … ms after a publish in this process or after the last look, for 250 ms; after a known
  * commit at once; otherwise after 2 to 100 ms, a quarter longer each time that nothing has moved. After a look that found events it
  * pauses for twice as long as that took, at most 10 ms, whatever is known: so under load the next finds several, and the database has time for
- * others. While a topic is stuck whose events each look reads past, it looks for a fifth of the time, at least once a second.
+ * others. While a topic is stuck whose events each look reads past, it pauses for four times as long as that took, at most 1 s.
  *
  * <p>While more rows wait than fit, they are <em>read</em> by the half window, and always <em>deleted</em> by the half window or once all that
  * can come has come: few statements for many rows, and Kafka works on one half while the database works on the other. For 10 ms at
@@ -97,7 +97,7 @@ final class RelayPace {
     private long pauseUntil;
 
     /** Not before this while anything is stuck. */
-    private long passAt;
+    private long readsPastAt;
 
     /** When the last DELETE or fetch ended. */
     private long statementAt;
@@ -112,7 +112,7 @@ final class RelayPace {
         this.alertUntil = now;
         this.lookAt = now;
         this.pauseUntil = now;
-        this.passAt = now;
+        this.readsPastAt = now;
         this.statementAt = now;
     }
 
@@ -208,7 +208,7 @@ final class RelayPace {
      */
     void looked(boolean moved, long tookNanos, long passedNanos) {
         long now = nanoTime.getAsLong();
-        passAt = now + Math.min(RESTS_TO_A_PASS * passedNanos, LONGEST_PAUSE_AFTER_A_PASS);
+        readsPastAt = now + Math.min(RESTS_TO_A_PASS * passedNanos, LONGEST_PAUSE_AFTER_A_PASS);
         pauseUntil = now + Math.min(RESTS_TO_A_LOOK * tookNanos, LONGEST_PAUSE);
         rest = moved ? SHORTEST_REST : Math.min(rest + rest / 4, LONGEST_REST);
         if (now - alertUntil < 0) {
@@ -231,8 +231,9 @@ final class RelayPace {
     }
 
     private long pauseEnd() {
-        boolean isPassed = passAt - pauseUntil <= 0 || inFlight.stuck().isEmpty();
-        return isPassed ? pauseUntil : passAt;
+        boolean nothingToReadPast =
+                readsPastAt - pauseUntil <= 0 || inFlight.stuck().isEmpty();
+        return nothingToReadPast ? pauseUntil : readsPastAt;
     }
 
     /** A publish brings the next look nearer and never puts it off. */
