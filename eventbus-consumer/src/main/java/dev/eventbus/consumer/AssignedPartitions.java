@@ -303,6 +303,17 @@ final class AssignedPartitions implements ConsumerRebalanceListener {
         forget(partition);
     }
 
+    /** What was read of a stopped partition before it was paused counts as unread. */
+    void leaveStopped(
+            org.apache.kafka.clients.consumer.Consumer<byte[], byte[]> consumer, ConsumerRecords<byte[], byte[]> read) {
+        for (TopicPartition id : read.partitions()) {
+            Partition partition = current.get(id);
+            if (partition != null && partition.stoppedBecause() != null) {
+                consumer.seek(id, read.records(id).get(0).offset());
+            }
+        }
+    }
+
     /** What was read was not taken: all of it, and what is unfinished before it, is read again. */
     void readAgain(
             org.apache.kafka.clients.consumer.Consumer<byte[], byte[]> consumer, ConsumerRecords<byte[], byte[]> read) {

@@ -151,7 +151,8 @@ public final class ConsumerRunner implements AutoCloseable {
     /**
      * Takes nothing more, waits for running handlers, commits what has ended and leaves the group. For a fifth of the limit at most
      * it still starts what was read before an event that has ended, so that the next owner need not repeat that one. What still
-     * runs when three fifths are over is interrupted, and has not failed: the next owner repeats it. A second call waits for the first.
+     * runs when three fifths are over is interrupted, if its thread is the runner's own, and has not failed: the next owner repeats it.
+     * A second call waits for the first.
      * A thread that was interrupted before closes in order all the same; an interrupt that comes meanwhile ends the waiting.
      *
      * @param limit for all of it

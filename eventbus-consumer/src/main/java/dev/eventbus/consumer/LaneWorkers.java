@@ -3,6 +3,7 @@ package dev.eventbus.consumer;
 import dev.eventbus.consumer.KeyLane.Report;
 import dev.eventbus.consumer.inbox.AttemptStore.AloneTurn;
 import dev.eventbus.consumer.internal.AloneRuns;
+import dev.eventbus.consumer.internal.SuspectQueue;
 import dev.eventbus.consumer.internal.WorkerCalls;
 import dev.eventbus.internal.Fatal;
 import java.time.Duration;
@@ -101,7 +102,7 @@ final class LaneWorkers {
     private final Deque<KeyLane> first = new ConcurrentLinkedDeque<>();
 
     /** Lanes whose first record must run alone; while one waits here nothing else is started. */
-    private final Queue<KeyLane> suspects = new ConcurrentLinkedQueue<>();
+    private final SuspectQueue<KeyLane> suspects;
 
     /** Shared turns whose workers prepare a record. */
     final SharedTurn.Left left = new SharedTurn.Left();
@@ -111,9 +112,6 @@ final class LaneWorkers {
 
     /** Lanes whose letters have ended since the poll thread looked; it calls for their workers. */
     private final AtomicInteger woken = new AtomicInteger();
-
-    /** Since when suspects wait for everything else to come to rest; null while none waits. */
-    private volatile @Nullable Instant suspectsSince;
 
     /** Whether the JVM has failed: then no handler begins any more. */
     private volatile boolean broken;
@@ -133,6 +131,7 @@ final class LaneWorkers {
         this.concurrency = concurrency;
         this.work = work;
         this.alone = new AloneRuns(work.alone());
+        this.suspects = new SuspectQueue<>(clock);
         this.clock = clock;
         this.fatal = fatal;
     }
@@ -159,9 +158,7 @@ final class LaneWorkers {
         if (calls != null) {
             calls.look(maySomethingStart());
         }
-        if (!suspects.isEmpty() && suspectsSince == null) {
-            suspectsSince = clock.instant(); // one came while the one before left
-        }
+        suspects.keepOnly(lane -> lane.look().state() == KeyLane.State.READY);
         for (int more = woken.getAndSet(0); more > 1; more--) {
             hireOne();
         }
@@ -278,7 +275,7 @@ final class LaneWorkers {
         } finally {
             alone.end(turn);
             running.decrementAndGet();
-            suspectsSince = suspects.isEmpty() ? null : clock.instant();
+            suspects.turnEnded();
             woken.addAndGet(concurrency); // all the others may go on
         }
     }
@@ -316,13 +313,7 @@ final class LaneWorkers {
     }
 
     private boolean mayOthersStart() {
-        return !alone.holdOthers() && (suspects.isEmpty() || isTurnOfOthers());
-    }
-
-    /** What never comes to rest, here or in a runner beside this one, must not hold all keys: they take turns of a minute. */
-    private boolean isTurnOfOthers() {
-        Instant since = suspectsSince;
-        return since != null && Duration.between(since, clock.instant()).abs().dividedBy(AloneTurn.AT_MOST) % 2 == 1;
+        return !alone.holdOthers() && (suspects.isEmpty() || suspects.isTurnOfOthers());
     }
 
     private boolean maySomethingStart() {
@@ -378,7 +369,6 @@ final class LaneWorkers {
             reports.add(new Report.Waits(lane, record, due, waits.problem()));
         } else if (progress instanceof Progress.Alone && lane.comesAgain()) {
             suspects.add(lane);
-            suspectsSince = suspectsSince == null ? clock.instant() : suspectsSince;
         } else if (progress instanceof Progress.Sends sends) {
             lane.sends();
             sends.letter().whenComplete((acknowledged, failure) -> {

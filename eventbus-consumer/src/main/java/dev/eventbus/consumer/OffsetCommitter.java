@@ -8,6 +8,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.consumer.CommitFailedException;
@@ -39,6 +40,9 @@ final class OffsetCommitter {
     /** How long a commit may take that must be there before work goes on. */
     static final Duration LONGEST_SYNC = Duration.ofSeconds(5);
 
+    /** A client that knows no coordinator may keep a commit for ever, in silence. */
+    private static final Duration ANSWERED_WITHIN = Duration.ofSeconds(40);
+
     private static final Logger LOG = LoggerFactory.getLogger(OffsetCommitter.class);
 
     /** Metadata of a commit after which nothing of the partition ran any more: its next owner need suspect nothing. */
@@ -54,10 +58,15 @@ final class OffsetCommitter {
     /** Partitions that came without such a commit. */
     private final Set<Partition> dubious = new HashSet<>();
 
+    /** Of these, those that came with it, but it could not be taken off: the next commit does that. */
+    private final Set<Partition> stillNoted = new HashSet<>();
+
     private Instant due = Instant.MIN;
 
     /** The consumer that has not yet answered a commit. One that is closed may never answer. */
     private @Nullable Consumer<?, ?> asked;
+
+    private Instant askedAt = Instant.MIN;
 
     private @Nullable String problem;
 
@@ -77,6 +86,10 @@ final class OffsetCommitter {
     /** Sends a commit if it is time for one and none is on its way. */
     void commitIfDue(Consumer<?, ?> consumer, Collection<Partition> partitions, Instant now) {
         boolean early = now.isBefore(due) && !due.isAfter(now.plus(PERIOD)); // else the clock was set back
+        if (asked == consumer && problem == null && now.isAfter(askedAt.plus(ANSWERED_WITHIN))) {
+            problem = "offsets cannot be committed (no answer since %s)".formatted(askedAt);
+            LOG.warn("{}; Kafka's client goes on asking, a crash before it is answered repeats more", problem);
+        }
         if (asked == consumer || early) {
             return;
         }
@@ -91,6 +104,7 @@ final class OffsetCommitter {
             return;
         }
         asked = consumer;
+        askedAt = now;
         try {
             consumer.commitAsync(commits, (committed, failure) -> {
                 answered(consumer);
@@ -153,6 +167,7 @@ final class OffsetCommitter {
         if (!fresh.isEmpty()) {
             handedOver.retainAll(assigned.all());
             dubious.retainAll(assigned.all());
+            stillNoted.retainAll(dubious);
             dubious.addAll(fresh.values());
             takeOver(consumer, records, fresh);
         }
@@ -168,14 +183,21 @@ final class OffsetCommitter {
                 if (before == null || before.metadata().equals(HANDED_OVER)) { // nobody, or somebody who told
                     long offset = before == null ? records.records(id).get(0).offset() : before.offset();
                     clean.put(id, new OffsetAndMetadata(offset));
+                    stillNoted.add(partition);
                 }
             });
             if (!clean.isEmpty()) {
                 consumer.commitSync(clean, LONGEST_SYNC);
-                clean.keySet().forEach(id -> dubious.remove(fresh.get(id)));
+                clean.keySet().forEach(id -> noteIsOff(Objects.requireNonNull(fresh.get(id))));
             }
         } catch (KafkaException e) {
             LOG.debug("the notes of {} could not be read or taken off", fresh.keySet(), e);
+        }
+    }
+
+    private void noteIsOff(Partition partition) {
+        if (stillNoted.remove(partition)) {
+            dubious.remove(partition);
         }
     }
 
@@ -242,6 +264,7 @@ final class OffsetCommitter {
     private void ended(Map<Partition, Long> offsets, @Nullable Exception failure) {
         if (failure == null) {
             offsets.forEach(Partition::committed);
+            offsets.keySet().forEach(this::noteIsOff);
             clear();
             return;
         }

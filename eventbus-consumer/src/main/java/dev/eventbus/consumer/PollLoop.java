@@ -131,9 +131,11 @@ final class PollLoop implements AssignedPartitions.Loop {
     }
 
     private int round(Consumer<byte[], byte[]> opened, Instant now) {
-        committer.commitIfDue(opened, assigned.all(), now);
         flow.apply(opened, assigned.all());
-        int read = register(opened, source.poll(opened, flow.pollTimeout(now, timers.next()), this::gap, assigned));
+        Duration timeout = flow.pollTimeout(now, timers.next());
+        ConsumerRecords<byte[], byte[]> polled = source.poll(opened, timeout, this::gap, assigned);
+        committer.commitIfDue(opened, assigned.all(), now); // after the poll, which says what is lost
+        int read = register(opened, polled);
         read += parking == null ? 0 : parking.loop().round();
         if (threads) {
             return read;
@@ -200,10 +202,10 @@ final class PollLoop implements AssignedPartitions.Loop {
         if (!closing) {
             close(OffsetCommitter.LONGEST_SYNC);
         }
-        Duration third = time.third(); // for each of the three things that are waited for
+        Duration third = time.third();
         assigned.closeAll();
         assigned.startNothingMore();
-        pumpUntil(() -> flow.records() == 0, threads ? Duration.ZERO : third);
+        pumpUntil(() -> flow.records() == 0, third);
         commitNow(assigned.all());
         ending = true;
         if (parking != null && !parking.loop().close(third)) {
@@ -222,8 +224,6 @@ final class PollLoop implements AssignedPartitions.Loop {
             LOG.info("{} closed; nothing was left", settings.group());
         }
     }
-
-    // ---- what a hand-over needs
 
     @Override
     public boolean pumpUntil(BooleanSupplier condition, Duration limit) {
@@ -256,8 +256,6 @@ final class PollLoop implements AssignedPartitions.Loop {
         records.forEach(record -> flow.returned(record.bytes()));
         timers.forgetDropped();
     }
-
-    // ---- workers and timers
 
     private int pump() {
         if (closing) { // here, since a hand-over may be under way
@@ -331,6 +329,7 @@ final class PollLoop implements AssignedPartitions.Loop {
     private int register(Consumer<byte[], byte[]> opened, ConsumerRecords<byte[], byte[]> records) {
         List<KeyLane> ready = new ArrayList<>();
         try {
+            assigned.leaveStopped(opened, records);
             committer.takeOver(opened, records, assigned);
             if (parking != null) {
                 parking.owns(assigned.all(), opened);

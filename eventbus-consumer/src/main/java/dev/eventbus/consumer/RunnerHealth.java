@@ -2,21 +2,20 @@ package dev.eventbus.consumer;
 
 import dev.eventbus.consumer.internal.FlowControl;
 import dev.eventbus.consumer.internal.OffsetTracker;
+import dev.eventbus.consumer.redrive.KeyHash;
 import dev.eventbus.topics.KafkaCluster;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.ToLongFunction;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.common.KafkaException;
@@ -255,8 +254,6 @@ public record RunnerHealth(
      */
     static final class PartitionWatch {
 
-        private static final int HASH_DIGITS = 16;
-
         /** The lowest unfinished offset of a partition; its lane once it was looked for and found. */
         private record Sighting(
                 long offset, Instant since, @Nullable KeyLane lane) {}
@@ -278,44 +275,53 @@ public record RunnerHealth(
             List<PartitionHealth> all = new ArrayList<>();
             for (Partition partition : partitions) {
                 String topic = kafka.logicalTopic(partition.id().topic());
-                OptionalLong unread = consumer != null && assignment.contains(partition.id())
-                        ? unread(consumer, partition.id())
-                        : OptionalLong.empty();
+                Consumer<?, ?> reads = assignment.contains(partition.id()) ? consumer : null;
                 all.add(new PartitionHealth(
                         topic,
                         partition.id().partition(),
                         partition.offsets().position(),
                         partition.committed(),
-                        lag(partition, unread),
+                        lag(partition, reads),
                         partition.offsets().span(),
                         partition.inFlight(),
                         flow.pausedBecause(partition),
-                        blocked(partition, topic, before.get(partition), now)));
+                        blocked(partition, topic, lowestOpen(partition, reads), before.get(partition), now)));
             }
             return all;
         }
 
         /** What the client knows without asking the broker. */
-        private static OptionalLong unread(Consumer<?, ?> consumer, TopicPartition partition) {
+        private static long known(@Nullable Consumer<?, ?> reads, ToLongFunction<Consumer<?, ?>> asked) {
             try {
-                return consumer.currentLag(partition);
+                return reads == null ? OffsetTracker.NOTHING : asked.applyAsLong(reads);
             } catch (KafkaException | IllegalStateException e) {
-                return OptionalLong.empty(); // it has no position yet
+                return OffsetTracker.NOTHING; // it has no position yet
             }
         }
 
-        private static long lag(Partition partition, OptionalLong unread) {
+        private static long lag(Partition partition, @Nullable Consumer<?, ?> reads) {
             OffsetTracker offsets = partition.offsets();
             long open = offsets.position() == OffsetTracker.NOTHING ? 0 : offsets.position() - offsets.committable();
-            return unread.isPresent() ? open + unread.getAsLong() : -1;
+            long unread =
+                    known(reads, consumer -> consumer.currentLag(partition.id()).orElse(OffsetTracker.NOTHING));
+            return unread == OffsetTracker.NOTHING ? -1 : open + unread;
+        }
+
+        /** Of a stopped partition what would be read next, if nothing was; {@link OffsetTracker#NOTHING} if none is open. */
+        private static long lowestOpen(Partition partition, @Nullable Consumer<?, ?> reads) {
+            if (partition.offsets().span() > 0) {
+                return partition.offsets().committable();
+            }
+            return partition.stoppedBecause() == null
+                    ? OffsetTracker.NOTHING
+                    : known(reads, consumer -> consumer.position(partition.id(), Duration.ZERO));
         }
 
         private @Nullable BlockedOffset blocked(
-                Partition partition, String topic, @Nullable Sighting before, Instant now) {
-            if (partition.offsets().span() == 0) {
+                Partition partition, String topic, long offset, @Nullable Sighting before, Instant now) {
+            if (offset == OffsetTracker.NOTHING) {
                 return null;
             }
-            long offset = partition.offsets().committable();
             if (before == null || before.offset() != offset) {
                 sightings.put(partition, new Sighting(offset, now, null));
                 return null;
@@ -353,7 +359,7 @@ public record RunnerHealth(
                     record.record().partition(),
                     record.record().offset(),
                     record.eventId(),
-                    key == null ? null : hashOf(key),
+                    key == null ? null : KeyHash.of(key),
                     stateOf(look),
                     record.attempt(),
                     look.due(),
@@ -380,15 +386,6 @@ public record RunnerHealth(
                 }
             }
             return null;
-        }
-
-        private static String hashOf(byte[] key) {
-            try {
-                byte[] hash = MessageDigest.getInstance("SHA-256").digest(key);
-                return HexFormat.of().formatHex(hash).substring(0, HASH_DIGITS);
-            } catch (NoSuchAlgorithmException e) {
-                throw new AssertionError("every Java platform has SHA-256", e);
-            }
         }
     }
 }

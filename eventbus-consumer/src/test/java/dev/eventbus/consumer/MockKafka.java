@@ -104,6 +104,14 @@ class MockKafka implements KafkaCluster {
         consumer.schedulePollTask(() -> consumer.rebalanceLikeKafka(List.of(partitions)));
     }
 
+    /** As {@link #assign}; that poll returns events of theirs already. */
+    void assignReading(TopicPartition... partitions) {
+        consumer.schedulePollTask(() -> {
+            consumer.rebalanceLikeKafka(List.of(partitions));
+            consumer.log.removeIf(consumer::isAddable);
+        });
+    }
+
     /**
      * As {@link #assign}; the latch is down when the hand-over has begun. The poll thread is the only one that asks for the time
      * while all handlers are held, so two more {@link #clockReads} say that the hand-over has closed what goes and waits.

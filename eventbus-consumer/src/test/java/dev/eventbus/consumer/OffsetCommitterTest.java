@@ -61,6 +61,20 @@ class OffsetCommitterTest {
     }
 
     @Test
+    void a_commit_that_is_not_answered_for_long_is_told_until_it_is() {
+        Silent consumer = new Silent();
+        end(0);
+        committer.commitIfDue(consumer, List.of(partition), NOW);
+        committer.commitIfDue(consumer, List.of(partition), NOW.plusSeconds(30));
+        assertThat(committer.problem()).as("a coordinator may take its time").isNull();
+        committer.commitIfDue(consumer, List.of(partition), NOW.plusSeconds(41));
+        assertThat(committer.problem()).contains("offsets cannot be committed", NOW.toString());
+
+        consumer.answer();
+        assertThat(committer.problem()).isNull();
+    }
+
+    @Test
     void a_clean_hand_over_is_noted_only_when_nothing_runs_any_more_of_whatever_epoch() {
         AssignedPartitions assigned = AssignedPartitionsTest.inNoLoop();
         OffsetCommitter noting = new OffsetCommitter(RunnerListener.NONE, WINDOW);
@@ -157,8 +171,15 @@ class OffsetCommitterTest {
         consumer.commits.put(P0, new OffsetAndMetadata(5, OffsetCommitter.HANDED_OVER));
         consumer.failCommitsWith = new TimeoutException("no coordinator");
         Partition taken = takenOver(noting, consumer);
-        assertThat(noting.watched(taken, taken.register(record(5))).suspicion().isNone())
-                .isFalse();
+        InFlight first = taken.register(record(5));
+        assertThat(noting.watched(taken, first).suspicion().isNone()).isFalse();
+
+        consumer.failCommitsWith = null;
+        taken.offsets().ended(first.slot());
+        noting.commitIfDue(consumer, List.of(taken), NOW);
+        assertThat(noting.watched(taken, taken.register(record(6))).suspicion().isNone())
+                .as("that commit has taken it off")
+                .isTrue();
     }
 
     @Test

@@ -246,6 +246,57 @@ class RebalanceTest {
     }
 
     @Test
+    void what_has_ended_while_the_polling_thread_was_held_is_not_committed_once_the_partition_is_lost()
+            throws Exception {
+        MockKafka still = MockKafka.create();
+        runner = runner(still, RunnerListener.NONE);
+        gate("a1");
+        runner.start();
+        still.assign(P0);
+        still.event(P0, "alice", "a1");
+        awaitStarted("a1");
+
+        still.consumer.schedulePollTask(() -> {
+            open("a1");
+            await(() -> ended.contains("a1"));
+            still.advance(OffsetCommitter.PERIOD);
+        });
+        still.lose(P0);
+        int polls = still.consumer.polls.get();
+        await(() -> still.consumer.polls.get() > polls + 5);
+        assertThat(still.committed(P0))
+                .as("another member may have committed more")
+                .isEqualTo(-1);
+    }
+
+    @Test
+    void a_close_by_a_listener_waits_for_running_handlers_too() throws Exception {
+        AtomicBoolean mayClose = new AtomicBoolean();
+        CountDownLatch asked = new CountDownLatch(1);
+        runner = runner(kafka, new RunnerListener() {
+            @Override
+            public void observed(RunnerHealth health) {
+                if (mayClose.compareAndSet(true, false)) {
+                    runner.close(Duration.ofSeconds(20));
+                    asked.countDown();
+                }
+            }
+        });
+        gate("a1");
+        runner.start();
+        kafka.assign(P0);
+        kafka.event(P0, "alice", "a1");
+        awaitStarted("a1");
+        mayClose.set(true);
+        assertThat(asked.await(20, TimeUnit.SECONDS)).isTrue();
+        int reads = kafka.clockReads.get();
+        await(() -> kafka.clockReads.get() > reads + 5 || runner.health().status() == Status.STOPPED);
+        open("a1");
+        await(() -> runner.health().status() == Status.STOPPED);
+        assertThat(kafka.committed(P0)).isEqualTo(1);
+    }
+
+    @Test
     void a_commit_that_fails_in_the_middle_of_a_rebalance_stops_nothing() throws Exception {
         gate("a1");
         start();
@@ -441,6 +492,19 @@ class RebalanceTest {
     }
 
     private ConsumerRunner runner(RetryConfig retry) {
+        return runner(kafka, retry, new RunnerListener() {
+            @Override
+            public void rebalanced(int assigned, int revoked, int lost) {
+                moves.add("+%d -%d !%d".formatted(assigned, revoked, lost));
+            }
+        });
+    }
+
+    private ConsumerRunner runner(MockKafka kafka, RunnerListener listener) {
+        return runner(kafka, RetryConfig.custom().maxAttempts(1).build(), listener);
+    }
+
+    private ConsumerRunner runner(MockKafka kafka, RetryConfig retry, RunnerListener listener) {
         return ConsumerRunner.builder(kafka, "g")
                 .on(ASSET, (event, delivery) -> {
                     started.add(event.id());
@@ -458,12 +522,7 @@ class RebalanceTest {
                 })
                 .retry(retry)
                 .afterRetries(AfterRetries.deadLetter(LETTERS))
-                .listener(new RunnerListener() {
-                    @Override
-                    public void rebalanced(int assigned, int revoked, int lost) {
-                        moves.add("+%d -%d !%d".formatted(assigned, revoked, lost));
-                    }
-                })
+                .listener(listener)
                 .build();
     }
 }

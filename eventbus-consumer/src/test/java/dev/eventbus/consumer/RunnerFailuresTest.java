@@ -9,6 +9,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.FailureReason;
+import dev.eventbus.consumer.RunnerHealth.BlockedOffset.State;
 import dev.eventbus.consumer.RunnerHealth.Status;
 import io.github.resilience4j.retry.RetryConfig;
 import java.io.EOFException;
@@ -17,6 +18,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.jspecify.annotations.Nullable;
@@ -130,8 +132,19 @@ class RunnerFailuresTest extends SteppedRunner {
 
         kafka.assign(P1);
         settle(runner);
-        kafka.assign(P0, P1);
+        kafka.consumer.updateEndOffsets(Map.of(P0, 4L, P1, 1L));
+        kafka.record(P0, 1, "bob", MockKafka.json("bob", "b1"));
+        kafka.assignReading(P0, P1);
         settle(runner);
+        runner.runOnce();
+        assertThat(runner.explain(TOPIC, 0)).hasValueSatisfying(blocked -> {
+            assertThat(blocked.state()).isEqualTo(State.STOPPED);
+            assertThat(blocked.offset()).isEqualTo(1);
+        });
+        assertThat(runner.health().partitions())
+                .filteredOn(partition -> partition.partition() == 0)
+                .singleElement()
+                .satisfies(stopped -> assertThat(stopped.lag()).as("b1, d1, a2").isEqualTo(3));
         kafka.event(P0, "alice", "a3");
         settle(runner);
         assertThat(handled).as("stopped for the runner's life").containsExactly("a1", "c1");

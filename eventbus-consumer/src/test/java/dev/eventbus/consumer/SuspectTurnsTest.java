@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.consumer.LaneWorkers.Progress;
+import dev.eventbus.consumer.internal.OffsetTracker;
 import java.nio.ByteBuffer;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -21,6 +22,7 @@ class SuspectTurnsTest {
     private final LaneWorkers workers = new LaneWorkers(null, 4, this::step, () -> now, e -> {});
     private long offset;
     private boolean suspectRanAlone;
+    private Runnable meanwhile = this::takeTurns;
 
     private Progress step(InFlight record) {
         String key = new String(record.record().key(), UTF_8);
@@ -32,12 +34,12 @@ class SuspectTurnsTest {
         }
         run.add(key);
         if (key.equals("hanging")) {
-            meanwhile();
+            meanwhile.run();
         }
         return Progress.ENDED;
     }
 
-    private void meanwhile() {
+    private void takeTurns() {
         add("suspect");
         add("other-1");
         workers.runHere();
@@ -54,8 +56,12 @@ class SuspectTurnsTest {
     }
 
     private void add(String key) {
+        add(partition, key);
+    }
+
+    private void add(Partition partition, String key) {
         byte[] bytes = key.getBytes(UTF_8);
-        KeyLane lane = new KeyLane(partition, ByteBuffer.wrap(bytes));
+        KeyLane lane = partition.lanes.add(partition, ByteBuffer.wrap(bytes));
         lane.add(partition.register(new ConsumerRecord<>("t", 0, offset++, bytes, bytes)));
         workers.ready(lane);
     }
@@ -66,5 +72,29 @@ class SuspectTurnsTest {
         workers.runHere();
         assertThat(run).containsExactly("hanging", "other-1", "suspect", "other-2");
         assertThat(suspectRanAlone).isTrue();
+    }
+
+    @Test
+    void a_suspect_whose_partition_has_gone_keeps_nobody_waiting() {
+        Partition going = new Partition(new TopicPartition("t", 1), 2);
+        List<String> whileItWaited = new ArrayList<>();
+        List<String> onceItHadGone = new ArrayList<>();
+        meanwhile = () -> {
+            add(going, "suspect");
+            add("other-1");
+            workers.runHere();
+            whileItWaited.addAll(run);
+
+            going.startOnlyUpTo(OffsetTracker.NOTHING);
+            going.dropRefused(lane -> {});
+            workers.hire();
+            workers.runHere();
+            onceItHadGone.addAll(run);
+        };
+        add("hanging");
+        workers.runHere();
+        assertThat(whileItWaited).as("the suspect's turn").containsExactly("hanging");
+        assertThat(onceItHadGone).containsExactly("hanging", "other-1");
+        assertThat(workers.problem()).isNull();
     }
 }
