@@ -5,6 +5,8 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.util.Collection;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
@@ -12,9 +14,9 @@ import java.util.function.ToLongFunction;
 /**
  * How rows are named to PostgreSQL, to be deleted or counted, and lists as values of one parameter each.
  *
- * <p>Each row is looked up by itself, in a subquery with a {@code LIMIT}, whatever the statistics say: a join may be planned as a walk
- * over the whole outbox for each row of the list while they say that the outbox is empty, as they do right after a backlog. Rows are
- * locked in the order of their places: two relays that both think a shard theirs must not wait for each other.
+ * <p>What is looked up by name, is so row by row, in a subquery with a {@code LIMIT}, whatever the statistics say: a join may be planned
+ * as a walk over the whole outbox for each row of the list while they say that the outbox is empty, as they do right after a backlog.
+ * Rows are locked in the order of their places: two relays that both think a shard theirs must not wait for each other.
  */
 record PostgresDeleteSql(TableNames names) {
 
@@ -23,18 +25,37 @@ record PostgresDeleteSql(TableNames names) {
             SELECT count(*), pg_current_xact_id()::text::bigint, set_config('synchronous_commit', 'off', true) FROM gone
             """;
 
-    /** Each row is looked up where it was when it was read, and deleted if it is the one that was read. */
+    /**
+     * Each row is looked up where it was when it was read. All are deleted if all are still those that were read, otherwise none. Both
+     * looks are of one snapshot, which keeps a place from being taken by another row meanwhile; either goes through places in their
+     * order, whatever that of the list, so the rows are compared as a whole: row by row that takes half as long again.
+     */
     PreparedStatement deleteAtPlaces(Connection connection, Collection<OutboxRow> rows) throws SQLException {
-        PreparedStatement delete = connection.prepareStatement(delete(
-                        "unnest(?::smallint[], ?::bigint[], ?::varchar[], ?::tid[]) AS acked (shard, seq, id, place)",
-                        "o.ctid = acked.place AND o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id")
-                + ACKED);
-        bind(delete, rows.stream().map(OutboxRow::key).toList());
-        delete.setArray(
-                4,
-                connection.createArrayOf(
-                        "tid", rows.stream().map(OutboxRow::place).toArray()));
+        SortedMap<Long, OutboxRow> byPlace = new TreeMap<>();
+        rows.forEach(row -> byPlace.put(address(row.place()), row));
+        PreparedStatement delete = connection.prepareStatement(names.in("""
+                WITH gone AS (
+                  DELETE FROM "eventbus_outbox"
+                  WHERE ctid = ANY (?::tid[])
+                    AND (SELECT array_agg(o.seq) = ?::bigint[] AND array_agg(o.id) = ?::varchar[]
+                         FROM "eventbus_outbox" o WHERE o.ctid = ANY (?::tid[]))
+                  RETURNING 1)
+                """) + ACKED);
+        Collection<OutboxRow> inOrder = byPlace.values();
+        Array places = connection.createArrayOf(
+                "tid", inOrder.stream().map(OutboxRow::place).toArray());
+        delete.setArray(1, places);
+        delete.setArray(2, longs(connection, inOrder, row -> row.key().seq()));
+        delete.setArray(3, strings(connection, inOrder, row -> row.key().id()));
+        delete.setArray(4, places);
         return delete;
+    }
+
+    /** Of a place as the database writes it: {@code (block,item)}. */
+    private static long address(String place) {
+        int comma = place.indexOf(',');
+        long block = Long.parseLong(place, 1, comma, 10);
+        return block << Short.SIZE | Long.parseLong(place, comma + 1, place.length() - 1, 10);
     }
 
     /** Each row is looked up by its number. */
@@ -58,21 +79,18 @@ record PostgresDeleteSql(TableNames names) {
     }
 
     private String deleteNamed() {
-        return delete(
-                "unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS acked (shard, seq, id)",
-                "o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id");
-    }
-
-    private String delete(String list, String isIt) {
         return names.in("""
                 WITH gone AS (
                   DELETE FROM "eventbus_outbox"
                   WHERE ctid = ANY (ARRAY (
                     SELECT found.ctid
-                    FROM %s
-                    CROSS JOIN LATERAL (SELECT o.ctid FROM "eventbus_outbox" o WHERE %s LIMIT 1) found))
+                    FROM unnest(?::smallint[], ?::bigint[], ?::varchar[]) AS acked (shard, seq, id)
+                    CROSS JOIN LATERAL (
+                      SELECT o.ctid FROM "eventbus_outbox" o
+                      WHERE o.shard = acked.shard AND o.seq = acked.seq AND o.id = acked.id
+                      LIMIT 1) found))
                   RETURNING 1)
-                """).formatted(list, isIt);
+                """);
     }
 
     PreparedStatement lockUnlocked(Connection connection, Collection<RowKey> rows) throws SQLException {
