@@ -62,6 +62,7 @@ public final class ConsumerRunner implements AutoCloseable {
 
     private final Settings settings;
     private final ReentrantLock lock = new ReentrantLock();
+    private volatile boolean awaited; // running handlers, by the thread that closes
 
     // All below guarded by lock.
     private State state = State.NEW;
@@ -100,7 +101,7 @@ public final class ConsumerRunner implements AutoCloseable {
             }
             state = State.STARTED;
             PollLoop loop = new PollLoop(settings, executor(), System::nanoTime);
-            RunLoop runs = new RunLoop("runner " + settings.group(), () -> round(loop), loop::end);
+            RunLoop runs = new RunLoop("runner " + settings.group(), () -> round(loop), () -> loop.end(awaited));
             poll = loop;
             thread = runs;
             LOG.info("{}", describe());
@@ -205,7 +206,7 @@ public final class ConsumerRunner implements AutoCloseable {
 
     private void end(PollLoop loop, @Nullable RunLoop runs, @Nullable ExecutorService own, Duration limit) {
         if (runs == null) {
-            loop.end();
+            loop.end(false);
             return;
         }
         long deadline = System.nanoTime() + limit.toNanos();
@@ -217,6 +218,7 @@ public final class ConsumerRunner implements AutoCloseable {
                 own.shutdownNow();
                 RunLoop.await(limit.dividedBy(5), over);
             }
+            awaited = true;
         }
         runs.stop();
         if (!runs.isLoopThread() && !runs.awaitStopped(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
@@ -283,9 +285,8 @@ public final class ConsumerRunner implements AutoCloseable {
             return yours;
         }
         int threads = settings.concurrency() + (settings.routes().inbox() == null ? 0 : DrainLoop.MOST_AT_ONCE);
-        ExecutorService ours = NamedThreads.pool("handler " + settings.group(), threads);
-        pool = ours;
-        return ours;
+        pool = NamedThreads.pool("handler " + settings.group(), threads);
+        return pool;
     }
 
     /** The effective configuration in one line. */

@@ -186,11 +186,11 @@ final class PollLoop implements AssignedPartitions.Loop {
         return held == null ? health : health.down(held);
     }
 
-    /** The last thing: commits what has ended, leaves the group, closes what was opened. */
-    void end() {
+    /** The last thing: commits what has ended, leaves the group, closes what was opened; waits for handlers if nobody has. */
+    void end(boolean awaited) {
         boolean asked = closing;
         try {
-            leave();
+            leave(awaited);
         } finally {
             pollWatch.ended();
             health = RunnerHealth.ended(fatal, asked);
@@ -198,14 +198,14 @@ final class PollLoop implements AssignedPartitions.Loop {
         }
     }
 
-    private void leave() {
+    private void leave(boolean awaited) {
         if (!closing) {
             close(OffsetCommitter.LONGEST_SYNC);
         }
         Duration third = time.third();
         assigned.closeAll();
         assigned.startNothingMore();
-        pumpUntil(() -> flow.records() == 0, third);
+        pumpUntil(() -> flow.records() == 0, threads && awaited ? Duration.ZERO : third);
         commitNow(assigned.all());
         ending = true;
         if (parking != null && !parking.loop().close(third)) {

@@ -43,9 +43,9 @@ class GroupSimulationTest {
     private static final int LIVES = Integer.getInteger("eventbus.lives", 7_000);
 
     /** The one that is lived now. */
-    private static @Nullable Life life;
+    private @Nullable Life life;
 
-    private static final Settings SETTINGS = ConsumerRunner.builder(MockKafka.create(), "g")
+    private final Settings settings = ConsumerRunner.builder(MockKafka.create(), "g")
             .on(
                     MockKafka.ASSET,
                     (event, delivery) -> Objects.requireNonNull(life).handle(event, delivery))
@@ -77,7 +77,7 @@ class GroupSimulationTest {
         LongStream.range(0, LIVES / 3).forEach(seed -> live(seed, true));
     }
 
-    private static void live(long seed, boolean calm) {
+    private void live(long seed, boolean calm) {
         if (!lived(seed, calm, false).violations.isEmpty()) {
             SimulatedGroup again = lived(seed, calm, true);
             throw new AssertionError(
@@ -85,14 +85,14 @@ class GroupSimulationTest {
         }
     }
 
-    private static SimulatedGroup lived(long seed, boolean calm, boolean told) {
+    private SimulatedGroup lived(long seed, boolean calm, boolean told) {
         Life now = new Life(seed, calm, told);
         life = now;
         now.live();
         return now.group;
     }
 
-    private static final class Life {
+    private final class Life {
         private static final int MEMBERS = 3;
         private static final int ACTS = 70;
 
@@ -137,19 +137,19 @@ class GroupSimulationTest {
         }
 
         /** What all members share is made once: it takes longer than a life. */
-        private static Settings of(Member member, boolean calm) {
+        private Settings of(Member member, boolean calm) {
             return new Settings(
                     member,
-                    SETTINGS.group(),
-                    SETTINGS.routes(),
-                    SETTINGS.retry(),
-                    SETTINGS.classify(),
-                    SETTINGS.afterRetries(),
-                    SETTINGS.listener(),
-                    SETTINGS.concurrency(),
+                    settings.group(),
+                    settings.routes(),
+                    settings.retry(),
+                    settings.classify(),
+                    settings.afterRetries(),
+                    settings.listener(),
+                    settings.concurrency(),
                     null,
-                    SETTINGS.maxRecords(),
-                    SETTINGS.maxBytes(),
+                    settings.maxRecords(),
+                    settings.maxBytes(),
                     calm ? Duration.ofSeconds(10) : Duration.ofNanos(1));
         }
 

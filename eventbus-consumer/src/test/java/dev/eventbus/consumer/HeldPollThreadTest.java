@@ -100,7 +100,7 @@ class HeldPollThreadTest extends SteppedRunner {
                     loop.round();
                     return loop.rest();
                 },
-                loop::end);
+                () -> loop.end(true));
         thread.start();
         return thread;
     }

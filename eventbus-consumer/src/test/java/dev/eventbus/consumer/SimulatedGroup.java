@@ -267,7 +267,7 @@ final class SimulatedGroup {
 
         void end() {
             mustLive();
-            acts(() -> loop().end());
+            acts(() -> loop().end(true));
         }
 
         private void acts(Runnable what) {
