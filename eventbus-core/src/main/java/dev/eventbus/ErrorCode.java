@@ -117,9 +117,9 @@ public enum ErrorCode {
             "Call setAutoCommit(false) before the first statement, or publish inside your framework's transaction."),
     UNSAFE_SESSION(
             2021,
-            "The session commits asynchronously, or it holds locks of other keys.",
+            "The session commits asynchronously, it holds locks of other keys, or its isolation level makes a lock of keys worthless.",
             "Nothing was written.",
-            "Commit synchronously in sessions that publish; name all keys of a transaction in one lockKeys call."),
+            "Commit synchronously in sessions that publish; name all keys of a transaction in one lockKeys call, and lock keys at READ COMMITTED."),
     OUTBOX_UNUSABLE(
             2004,
             "The outbox's tables, privileges or database settings are not as they must be.",

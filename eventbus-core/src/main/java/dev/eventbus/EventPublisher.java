@@ -45,6 +45,10 @@ public interface EventPublisher {
      * other databases find the deadlock when it happens. A call with keys that are held already does nothing. A savepoint that is
      * rolled back gives back what was locked after it, where the database does so.
      *
+     * <p>What the events will tell must be read behind the lock, and be as new as the lock. On PostgreSQL this needs READ COMMITTED:
+     * above it all of a transaction reads what was committed before the wait, so no key is locked there. The same holds on H2 for
+     * SNAPSHOT and SERIALIZABLE. On MariaDB and MySQL any level will do if no plain {@code SELECT} of the transaction came before.
+     *
      * <p>Only callers that lock wait for each other: a transaction that publishes without it is not held up. Keys that have nothing to
      * do with each other may share a lock (there are 4,096 where the database has no advisory locks, and 2<sup>31</sup> on PostgreSQL);
      * such callers wait for each other needlessly, and no harm comes of it. How long a lock is waited for is the database's setting
@@ -52,7 +56,7 @@ public interface EventPublisher {
      *
      * @param keys event keys, in any order; a handful, since the database keeps a lock for each
      * @throws PublishRefusedException for a key that no event can have (blank, or over 255 bytes), for a connection in auto-commit mode
-     *     or closed, and for a second call with other keys where the database can tell
+     *     or closed, for an isolation level above those, and for a second call with other keys where the database can tell
      * @throws PublishFailedException if the database refuses, for instance after its lock time-out; roll back
      */
     void lockKeys(String... keys);

@@ -69,11 +69,15 @@ final class JdbcEventPublisher implements EventPublisher {
         Request request = new Request(List.of(), asked.size());
         borrow(request, connection -> {
             if (!outbox.store().lockKeys(connection, asked)) {
-                throw request.refused(
-                        ErrorCode.UNSAFE_SESSION,
-                        "this transaction has locked other keys before, and two transactions that lock in two steps can wait for each other for ever. Nothing was locked; name all keys of the transaction in one call. (Had it locked none, the rows of eventbus_key_lock would be missing, which verify() says.)");
+                throw request.refused(ErrorCode.UNSAFE_SESSION, notLocked(connection));
             }
         });
+    }
+
+    private String notLocked(Connection connection) throws SQLException {
+        return connection.getTransactionIsolation() > outbox.store().sql().lockingIsolation()
+                ? "at its isolation level this transaction would go on reading what was committed before it waited for a lock, and could publish that behind newer events. Nothing was locked; begin it at READ COMMITTED, or update a row of each key in place of lockKeys, so that the database fails the transaction that comes second (SQLSTATE 40001)."
+                : "this transaction has locked other keys before, and two transactions that lock in two steps can wait for each other for ever. Nothing was locked; name all keys of the transaction in one call. (Had it locked none, the rows of eventbus_key_lock would be missing, which verify() says.)";
     }
 
     /** What is done with the borrowed connection. */

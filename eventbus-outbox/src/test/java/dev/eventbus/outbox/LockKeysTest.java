@@ -8,14 +8,21 @@ import dev.eventbus.PublishFailedException;
 import dev.eventbus.PublishRefusedException;
 import dev.eventbus.StartRefusedException;
 import java.sql.Connection;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class LockKeysTest {
+
+    /** As H2 calls it. */
+    private static final int SNAPSHOT = 6;
 
     private final TestDatabase database = new TestDatabase();
     private final JdbcOutbox outbox = database.outbox;
@@ -88,6 +95,64 @@ class LockKeysTest {
             outbox.within(second).lockKeys("carol", "alice");
             outbox.within(second).lockKeys("alice");
             second.commit();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {Connection.TRANSACTION_READ_COMMITTED, Connection.TRANSACTION_REPEATABLE_READ})
+    void behind_a_lock_a_transaction_reads_what_the_one_it_waited_for_committed(int isolation) throws Exception {
+        assertThat(bookingsSeenBehindTheLock(isolation)).isEqualTo(1);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {SNAPSHOT, Connection.TRANSACTION_SERIALIZABLE})
+    void a_transaction_that_would_read_what_was_true_before_its_wait_gets_no_lock(int isolation) {
+        assertThatThrownBy(() -> bookingsSeenBehindTheLock(isolation))
+                .cause()
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("1 keys of events were not locked: at its isolation level")
+                .hasMessageContaining("READ COMMITTED");
+    }
+
+    /** In a transaction of that level, which asks for the lock while another one that books once has it. */
+    private int bookingsSeenBehindTheLock(int isolation) throws Exception {
+        database.update("CREATE TABLE booking (amount bigint)");
+        ExecutorService other = Executors.newSingleThreadExecutor();
+        try (Connection first = database.begin();
+                Connection second = database.begin();
+                Statement booking = first.createStatement()) {
+            second.setTransactionIsolation(isolation);
+            outbox.within(first).lockKeys("alice");
+            Future<Integer> reading = other.submit(() -> {
+                outbox.within(second).lockKeys("alice");
+                return bookings(second);
+            });
+            while (!reading.isDone() && !isWaiting()) {
+                Thread.onSpinWait();
+            }
+            booking.execute("INSERT INTO booking VALUES (1)");
+            first.commit();
+            return reading.get();
+        } finally {
+            other.shutdownNow();
+        }
+    }
+
+    private boolean isWaiting() throws SQLException {
+        try (Connection look = database.dataSource.getConnection();
+                Statement query = look.createStatement();
+                ResultSet waiting = query.executeQuery(
+                        "SELECT count(*) FROM INFORMATION_SCHEMA.SESSIONS WHERE BLOCKER_ID IS NOT NULL")) {
+            waiting.next();
+            return waiting.getInt(1) > 0;
+        }
+    }
+
+    private static int bookings(Connection connection) throws SQLException {
+        try (Statement query = connection.createStatement();
+                ResultSet seen = query.executeQuery("SELECT count(*) FROM booking")) {
+            seen.next();
+            return seen.getInt(1);
         }
     }
 

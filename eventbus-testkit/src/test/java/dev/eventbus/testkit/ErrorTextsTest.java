@@ -107,6 +107,10 @@ class ErrorTextsTest {
                     })
                     .publish(event));
             tx.rollback();
+            tx.setTransactionIsolation(Connection.TRANSACTION_SERIALIZABLE);
+            refused(() -> outbox.within(tx).lockKeys("alice"));
+            tx.rollback();
+            tx.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
             try (Statement statement =
                     tx.createStatement()) { // as if this transaction had locked others: H2 does not tell
                 statement.executeUpdate("DELETE FROM \"eventbus_key_lock\"");

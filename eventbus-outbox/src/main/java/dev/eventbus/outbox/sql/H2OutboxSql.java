@@ -59,8 +59,15 @@ public record H2OutboxSql(TableNames names) implements OutboxSql {
                 SELECT slot FROM "eventbus_key_lock" WHERE slot = ANY (?) ORDER BY slot FOR UPDATE
                 """);
         PreparedStatement lock = connection.prepareStatement(sql);
-        lock.setObject(1, IntStream.of(locks).boxed().toArray());
+        boolean readsBehindIt = connection.getTransactionIsolation() <= lockingIsolation();
+        lock.setObject(1, readsBehindIt ? IntStream.of(locks).boxed().toArray() : new Object[0]);
         return lock;
+    }
+
+    /** SNAPSHOT lies above it. */
+    @Override
+    public int lockingIsolation() {
+        return Connection.TRANSACTION_REPEATABLE_READ;
     }
 
     @Override

@@ -48,9 +48,15 @@ public interface OutboxSql {
 
     /**
      * Takes locks, given in ascending order, until the transaction ends, and gives the transaction its id where it has one. The
-     * result has one row for each lock, or none, with nothing locked, if the transaction holds others and the database can tell.
+     * result has one row for each lock, or none, with nothing locked, if the transaction holds others and the database can tell, or
+     * if it is above {@link #lockingIsolation()}.
      */
     PreparedStatement lockKeys(Connection connection, int[] locks) throws SQLException;
+
+    /** The highest isolation level, as JDBC has it, at which a transaction that begins with a lock reads what the one it waited for wrote. */
+    default int lockingIsolation() {
+        return Connection.TRANSACTION_SERIALIZABLE;
+    }
 
     /**
      * One statement, one snapshot, all owned shards. Columns: {@code snapshot_xmin} and {@code head} (NULL where the database

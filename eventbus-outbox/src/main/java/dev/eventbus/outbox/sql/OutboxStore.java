@@ -85,7 +85,7 @@ public final class OutboxStore {
 
     /**
      * Locks keys until the transaction ends. Returns false if the database did not give every lock: the transaction holds other
-     * keys, or the table of locks is not filled.
+     * keys, it is above {@link OutboxSql#lockingIsolation()}, or the table of locks is not filled.
      */
     public boolean lockKeys(Connection connection, Collection<String> keys) throws SQLException {
         int[] locks = Shards.locksOf(keys, sql.keyLocks());

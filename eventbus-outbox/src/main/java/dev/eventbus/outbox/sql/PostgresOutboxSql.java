@@ -54,12 +54,18 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
                 CROSS JOIN LATERAL (
                   SELECT coalesce(nullif(current_setting(asked.setting, true), '')::int[], asked.locks) AS locks) held
                 CROSS JOIN LATERAL unnest(asked.locks) AS lock
-                WHERE held.locks @> asked.locks
+                WHERE held.locks @> asked.locks AND current_setting('transaction_isolation') LIKE 'read %'
                 """);
         PreparedStatement lock = connection.prepareStatement(sql);
         lock.setArray(
                 1, connection.createArrayOf("int4", IntStream.of(locks).boxed().toArray()));
         return lock;
+    }
+
+    /** Above it the statement that waits has made the snapshot that all others read. */
+    @Override
+    public int lockingIsolation() {
+        return Connection.TRANSACTION_READ_COMMITTED;
     }
 
     @Override

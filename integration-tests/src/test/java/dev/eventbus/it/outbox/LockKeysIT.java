@@ -17,6 +17,7 @@ import dev.eventbus.it.Eventually;
 import dev.eventbus.it.Scene;
 import dev.eventbus.outbox.JdbcOutbox;
 import java.sql.Connection;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.sql.Statement;
@@ -37,6 +38,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Callers without a row lock of their own, on PostgreSQL. */
 @ExtendWith(ServersExtension.class)
@@ -99,6 +102,45 @@ class LockKeysIT {
             assertThat(scene.records("asset.events"))
                     .extracting(LockKeysIT::id)
                     .containsExactly("committed-first", "numbered-first");
+        }
+    }
+
+    /** Its snapshot is made by the statement that waits for the lock, so it would read what was true before the wait. */
+    @ParameterizedTest
+    @ValueSource(ints = {Connection.TRANSACTION_REPEATABLE_READ, Connection.TRANSACTION_SERIALIZABLE})
+    void a_transaction_that_would_read_what_was_true_before_its_wait_gets_no_lock(
+            int isolation, KafkaServer kafka, PostgresServer postgres) throws Exception {
+        ExecutorService other = Executors.newSingleThreadExecutor();
+        try (Scene scene = Scene.create(kafka, postgres);
+                Connection first = scene.database().getConnection();
+                Connection second = scene.database().getConnection();
+                Statement booking = first.createStatement()) {
+            scene.execute("CREATE TABLE booking (amount bigint)");
+            first.setAutoCommit(false);
+            second.setTransactionIsolation(isolation);
+            second.setAutoCommit(false);
+            scene.outbox().within(first).lockKeys("alice");
+            Future<?> reading = other.submit(() -> {
+                scene.outbox().within(second).lockKeys("alice");
+                try (Statement query = second.createStatement();
+                        ResultSet seen = query.executeQuery("SELECT count(*) FROM booking")) {
+                    seen.next();
+                    throw new AssertionError("it has the lock and sees %d bookings of 1".formatted(seen.getInt(1)));
+                }
+            });
+            Eventually.holds(() -> reading.isDone() || scene.count(WAITING) == 1, () -> "nobody waits");
+            booking.execute("INSERT INTO booking VALUES (1)");
+            first.commit();
+            assertThatThrownBy(reading::get)
+                    .cause()
+                    .isInstanceOf(PublishRefusedException.class)
+                    .hasMessageContaining("1 keys of events were not locked")
+                    .hasMessageContaining("READ COMMITTED");
+            scene.outbox().within(second).publish(asset("evt-1", "alice"));
+            second.commit();
+            assertThat(scene.count(PENDING)).isEqualTo(1);
+        } finally {
+            other.shutdownNow();
         }
     }
 
