@@ -57,6 +57,11 @@ public final class EventEncoder {
     private static <P> byte @Nullable [] encoded(Event<P> event) {
         Codec<P> codec = Objects.requireNonNull(event.type().codec());
         byte[] value = codec.write(event);
+        if (value != null && !event.type().keyOf(event.payload()).equals(event.key())) {
+            throw refused(
+                    event,
+                    "its key is not the one that its type takes from the payload, as its readers do. Make it by Event.of(...), or mend the type's key.");
+        }
         if (value != null && value.length > EventLimits.MAX_READ_BYTES) {
             throw refused(
                     ErrorCode.EVENT_TOO_LARGE,
@@ -154,6 +159,9 @@ public final class EventEncoder {
         Map<String, String> headers = new LinkedHashMap<>(event.headers());
         long bytes = 0;
         for (Map.Entry<String, String> header : headers.entrySet()) {
+            if (header.getKey() == null || header.getValue() == null) {
+                throw refused(event, "the name or value of a header is null. Leave it out.");
+            }
             String name = Checks.printable(header.getKey());
             if (EventHeaders.isReserved(header.getKey())) {
                 throw refused(event, "the header name '%s' belongs to the library. Choose another.".formatted(name));

@@ -295,6 +295,17 @@ class EventEncoderTest {
     }
 
     @Test
+    void refuses_a_header_without_a_value_or_a_name() {
+        Map<String, String> noValue = new HashMap<>();
+        noValue.put("tenant", null);
+        Map<String, String> noName = new HashMap<>();
+        noName.put(null, "eu");
+        for (Map<String, String> headers : List.of(noValue, noName)) {
+            assertRefused(new Event<>("e-1", ASSET_UPDATED, "u", WHEN, asset("u"), headers), "is null", "Leave it out");
+        }
+    }
+
+    @Test
     void refuses_headers_over_the_budget_or_of_ours_or_that_are_no_text() {
         Event<AssetUpdated> event = Event.of(ASSET_UPDATED, "e-1", WHEN, asset("u"));
         Map<String, String> many = new HashMap<>();
