@@ -34,6 +34,12 @@ import org.jspecify.annotations.Nullable;
  * is dead-lettered as {@link FailureReason#BAD_VALUE}, unless what it needs is out of reach (a schema registry that does not answer: a
  * {@link SocketException}, an {@link UnknownHostException}, the time-out of a socket or Kafka's {@link RetriableException} among the
  * causes): then the record waits, without using an attempt.
+ *
+ * <p>A serializer is called by {@code publish}, while the transaction holds its locks: one that calls out should have its answers
+ * at hand, or a short time-out. If it throws, nothing is published; where what it needs is out of reach, the refusal says that the whole
+ * transaction is worth another try.
+ *
+ * <p>What both are given as the topic is told by {@link #of} and {@link #reading}.
  */
 public final class Codec<P> {
 
@@ -52,7 +58,9 @@ public final class Codec<P> {
     }
 
     /**
-     * For types that are published and read. A serializer that returns null for a payload publishes a tombstone.
+     * For types that are published and read. A serializer that returns null for a payload publishes a tombstone. Both sides are given
+     * the type's logical topic, without a cluster's prefix, which a publisher does not know: names made of it, such as those of a
+     * registry's subjects, are the same in each environment.
      *
      * @param contentType what the header {@code contentType} says, for instance {@code application/vnd.apache.avro}
      */
@@ -66,7 +74,7 @@ public final class Codec<P> {
         return new Codec<>(contentType, Objects.requireNonNull(serializer, "serializer"), deserializer);
     }
 
-    /** For types that others publish; publishing them is refused. */
+    /** For types that others publish; publishing them is refused. It is given the topic as the cluster names it, prefix included. */
     public static <P> Codec<P> reading(Deserializer<? extends P> deserializer) {
         return new Codec<>("", null, deserializer);
     }
@@ -91,11 +99,16 @@ public final class Codec<P> {
         try {
             return serializer.serialize(event.type().topic(), event.payload());
         } catch (RuntimeException | StackOverflowError e) {
+            Throwable outOfReach = outOfReach(e);
+            String why = outOfReach == null
+                    ? "its serializer failed with %s. Mend it or the payload. Nothing was written to the outbox."
+                            .formatted(e.getClass().getName())
+                    : "what its serializer needs is out of reach (%s). Nothing was written to the outbox; roll back and try the whole transaction again."
+                            .formatted(outOfReach.getClass().getName());
             throw new PublishRefusedException(
                     ErrorCode.PAYLOAD_UNWRITABLE,
                     event.type().name(),
-                    "%s was not published: its serializer failed with %s. Mend it or the payload. Nothing was written to the outbox."
-                            .formatted(event, e.getClass().getName()),
+                    "%s was not published: %s".formatted(event, why),
                     e);
         }
     }
@@ -110,7 +123,7 @@ public final class Codec<P> {
         byte[] value = record.value().clone(); // some hand it on as the payload, which a handler may change
         Object payload;
         try {
-            payload = deserializer.deserialize(record.topic(), headers, value);
+            payload = deserializer.deserialize(serializer == null ? record.topic() : type.topic(), headers, value);
         } catch (RuntimeException | StackOverflowError e) {
             Throwable outOfReach = outOfReach(e);
             String fault = "its deserializer failed with " + e.getClass().getName();
@@ -134,7 +147,7 @@ public final class Codec<P> {
                 FailureReason.BAD_VALUE, "The record is no event %s: %s.".formatted(type, fault), null, null);
     }
 
-    /** The cause that says that not the record is at fault; null if none does. */
+    /** The cause that says that neither record nor payload is at fault; null if none does. */
     private static @Nullable Throwable outOfReach(Throwable failure) {
         Throwable cause = failure;
         for (int depth = 0; cause != null && depth < DEEPEST_CAUSE; depth++) {

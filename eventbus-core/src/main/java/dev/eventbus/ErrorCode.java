@@ -137,9 +137,9 @@ public enum ErrorCode {
             "Mend what the message names; the rules are in docs/wire-format.md."),
     PAYLOAD_UNWRITABLE(
             2023,
-            "The codec could not write the payload.",
+            "The codec could not write the payload, or does not reach what it needs for it.",
             "Nothing was written; the transaction is as usable as before.",
-            "Mend the payload's class or its codec; the cause has the details."),
+            "Mend the payload's class or its codec; the cause has the details. If the message says that something is out of reach (a schema registry), try the whole transaction again."),
     DATABASE_REFUSED(
             2024,
             "The database refused the row of the event, or a lock.",

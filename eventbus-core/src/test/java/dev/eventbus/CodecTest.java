@@ -8,6 +8,7 @@ import java.io.EOFException;
 import java.net.ConnectException;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.ServiceConfigurationError;
 import java.util.stream.Stream;
@@ -89,6 +90,39 @@ class CodecTest {
         assertThatThrownBy(() -> decode(record("notes", null, "alice"), type))
                 .isInstanceOfSatisfying(
                         DecodeException.class, e -> assertThat(e.reason()).isEqualTo(FailureReason.BAD_VALUE));
+    }
+
+    /** A prefix is of the cluster, which the publisher does not know. */
+    @Test
+    void who_writes_and_reads_knows_the_types_topic_on_both_sides_and_who_reads_what_others_write_the_physical_one() {
+        Codec<String> bound = Codec.of(
+                "text/plain", (topic, text) -> (topic + ":" + text).getBytes(UTF_8), CodecTest::boundToItsTopic);
+        EventType<String> ours =
+                EventType.of("NOTE", String.class, bound).topic("notes").key(note -> "k");
+        byte[] value = new EventEncoder()
+                .encode(Event.of(ours, "note-1", Instant.EPOCH, "hi"))
+                .value();
+        EventType<String> others = EventType.of("NOTE", String.class, Codec.reading(CodecTest::boundToItsTopic))
+                .topic("notes")
+                .key(note -> "k");
+        for (String prefix : List.of("", "p.")) {
+            assertThat(new EventDecoder(List.of(ours), topic -> topic.substring(prefix.length()))
+                            .decode(record(prefix + "notes", null, value))
+                            .payload())
+                    .isEqualTo("hi");
+            assertThat(new EventDecoder(List.of(others), topic -> topic.substring(prefix.length()))
+                            .decode(record(prefix + "notes", null, prefix + "notes:hi"))
+                            .payload())
+                    .isEqualTo("hi");
+        }
+    }
+
+    private static String boundToItsTopic(String topic, byte[] bytes) {
+        String text = new String(bytes, UTF_8);
+        if (!text.startsWith(topic + ":")) {
+            throw new SerializationException("of another topic");
+        }
+        return text.substring(topic.length() + 1);
     }
 
     @Test
@@ -241,6 +275,44 @@ class CodecTest {
                     .hasMessageContaining("Nothing was written")
                     .hasMessageNotContaining("secret");
         }
+    }
+
+    @Test
+    void a_registry_that_does_not_answer_while_publishing_is_not_the_payloads_fault() {
+        Codec<String> codec = Codec.of(
+                "text/plain",
+                (topic, text) -> {
+                    throw new SerializationException("secret", new ConnectException("secret"));
+                },
+                new StringDeserializer());
+        EventType<String> type =
+                EventType.of("NOTE", String.class, codec).topic("notes").key(note -> "k");
+        assertThatThrownBy(() -> new EventEncoder().encode(Event.of(type, "id", Instant.EPOCH, "x")))
+                .isInstanceOf(PublishRefusedException.class)
+                .hasMessageContaining("out of reach (java.net.ConnectException)")
+                .hasMessageContaining("Nothing was written")
+                .hasMessageContaining("try the whole transaction again")
+                .hasMessageNotContainingAny("Mend", "secret")
+                .hasRootCauseInstanceOf(ConnectException.class);
+    }
+
+    /** Readers take the key from the payload, or, where there is none, from the record. */
+    @Test
+    void a_key_that_is_not_the_payloads_is_refused_unless_a_tombstone_is_published() {
+        EventEncoder encoder = new EventEncoder();
+        assertThatThrownBy(() -> encoder.encode(new Event<>("id", NOTE, "bob", Instant.EPOCH, "alice is in", Map.of())))
+                .isInstanceOfSatisfying(
+                        PublishRefusedException.class,
+                        refused -> assertThat(refused.code()).isEqualTo(ErrorCode.EVENT_INVALID))
+                .hasMessageContaining("its key is not the one that its type takes from the payload")
+                .hasMessageNotContainingAny("bob", "alice");
+        EventType<String> gone = EventType.of(
+                        "NOTE", String.class, Codec.of("text/plain", (topic, text) -> null, new StringDeserializer()))
+                .topic("notes")
+                .key(note -> "k");
+        assertThat(encoder.encode(new Event<>("id", gone, "bob", Instant.EPOCH, "x", Map.of()))
+                        .key())
+                .isEqualTo("bob");
     }
 
     @Test

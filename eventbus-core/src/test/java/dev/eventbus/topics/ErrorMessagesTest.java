@@ -12,9 +12,11 @@ import dev.eventbus.EventBusException;
 import dev.eventbus.EventEncoder;
 import dev.eventbus.EventType;
 import java.io.InputStream;
+import java.net.ConnectException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,11 +31,14 @@ import org.apache.kafka.common.errors.InvalidTopicException;
 import org.apache.kafka.common.errors.NotEnoughReplicasException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.SaslAuthenticationException;
+import org.apache.kafka.common.errors.SerializationException;
 import org.apache.kafka.common.errors.SslAuthenticationException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
+import org.apache.kafka.common.serialization.StringDeserializer;
+import org.apache.kafka.common.serialization.StringSerializer;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -61,6 +66,24 @@ class ErrorMessagesTest {
                     "READ_ONLY", Moved.class, Codec.reading((topic, bytes) -> Moved.by("u1")))
             .topic("asset.events")
             .key(Moved::userId);
+
+    /** Its payloads are what its serializer throws. */
+    private static final EventType<RuntimeException> FAILING = EventType.of(
+                    "FAILING",
+                    RuntimeException.class,
+                    Codec.of(
+                            "text/plain",
+                            (topic, failure) -> {
+                                throw failure;
+                            },
+                            (topic, bytes) -> new IllegalStateException()))
+            .topic("asset.events")
+            .key(failure -> "u1");
+
+    private static final EventType<String> OTHER_KEY = EventType.of(
+                    "OTHER_KEY", String.class, Codec.of("text/plain", new StringSerializer(), new StringDeserializer()))
+            .topic("asset.events")
+            .key(text -> text);
 
     @Test
     void messages_are_as_they_were_agreed_on() throws Exception {
@@ -161,6 +184,12 @@ class ErrorMessagesTest {
                         encoder.encode(Event.of(MOVED, "evt-1", now, new Moved("u1", Map.of("eventId", "mine"))))),
                 refused(() -> encoder.encode(Event.of(TEXT, "evt-1", now, "no object"))),
                 refused(() -> encoder.encode(Event.of(READ_ONLY, "evt-1", now, Moved.by("u1")))),
+                refused(() -> encoder.encode(Event.of(FAILING, "evt-1", now, new IllegalStateException()))),
+                refused(() -> encoder.encode(
+                        Event.of(FAILING, "evt-1", now, new SerializationException(new ConnectException())))),
+                refused(() -> encoder.encode(new Event<>("evt-1", OTHER_KEY, "u2", now, "u1", Map.of()))),
+                refused(() -> encoder.encode(new Event<>(
+                        "evt-1", MOVED, "u1", now, Moved.by("u1"), Collections.singletonMap("tenant", null)))),
                 refused(() -> encoder.encode(
                         Event.of(MOVED, "evt-1", now, Moved.by("u1")).withHeader("eventType", "x"))),
                 refused(() -> EventEncoder.checkedKeys("")));
