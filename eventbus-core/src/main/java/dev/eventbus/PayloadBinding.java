@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.BeanDescription;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.PropertyName;
 import com.fasterxml.jackson.databind.introspect.BeanPropertyDefinition;
 import java.io.IOException;
 import java.time.Instant;
@@ -16,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** Turns documents of one event type into its payload class. Thread-safe. */
@@ -34,8 +36,11 @@ final class PayloadBinding<P> {
     /** Names from code, not from a record, so they may stand in a message. */
     private final Set<String> declared;
 
-    /** Primitive properties set on a finished object: Jackson leaves them 0 or false when they are missing. */
-    private final Set<String> primitives;
+    /**
+     * Primitive properties set on a finished object, each with all of its names: Jackson leaves them 0 or false when they are missing.
+     * Those of objects within the payload are not looked for.
+     */
+    private final Map<String, Set<String>> primitives;
 
     /** Whether the class takes whatever properties there are; the envelope's are not for it. */
     private final boolean takesAll;
@@ -46,8 +51,9 @@ final class PayloadBinding<P> {
         BeanDescription description = StrictJson.reading(type.payloadClass());
         List<BeanPropertyDefinition> properties = description.findProperties();
         this.declared = namesOf(properties);
-        this.primitives = namesOf(
-                properties.stream().filter(PayloadBinding::isSetPrimitive).toList());
+        this.primitives = properties.stream()
+                .filter(PayloadBinding::isSetPrimitive)
+                .collect(Collectors.toUnmodifiableMap(BeanPropertyDefinition::getName, PayloadBinding::namesOf));
         this.takesAll = Map.class.isAssignableFrom(type.payloadClass())
                 || JsonNode.class.isAssignableFrom(type.payloadClass())
                 || description.findAnySetterAccessor() != null;
@@ -57,9 +63,9 @@ final class PayloadBinding<P> {
         return type;
     }
 
-    /** Top-level properties whose absence is a fault. */
+    /** Names of the top-level properties whose absence is a fault. */
     Set<String> primitives() {
-        return primitives;
+        return primitives.values().stream().flatMap(Set::stream).collect(Collectors.toUnmodifiableSet());
     }
 
     /**
@@ -68,11 +74,11 @@ final class PayloadBinding<P> {
      * @throws DecodeException if a property cannot be bound to its Java type
      */
     Event<P> event(String id, String key, Instant timestamp, Map<String, String> headers, JsonDocument document) {
-        for (String primitive : primitives) {
-            if (!document.has(primitive)) {
+        primitives.forEach((primitive, names) -> {
+            if (names.stream().noneMatch(document::has)) {
                 throw refused("payload property '%s' is missing".formatted(primitive));
             }
-        }
+        });
         P boundBefore = document.payload(this);
         return new Event<>(id, type, key, timestamp, boundBefore == null ? bind(document) : boundBefore, headers);
     }
@@ -127,8 +133,14 @@ final class PayloadBinding<P> {
     private static boolean isSetPrimitive(BeanPropertyDefinition property) {
         return (property.hasSetter() || property.hasField())
                 && !property.hasConstructorParameter()
-                && property.getRawPrimaryType().isPrimitive()
-                && property.findAliases().isEmpty();
+                && property.getRawPrimaryType().isPrimitive();
+    }
+
+    private static Set<String> namesOf(BeanPropertyDefinition property) {
+        return Stream.concat(
+                        Stream.of(property.getName()),
+                        property.findAliases().stream().map(PropertyName::getSimpleName))
+                .collect(Collectors.toUnmodifiableSet());
     }
 
     private static Set<String> namesOf(List<BeanPropertyDefinition> properties) {

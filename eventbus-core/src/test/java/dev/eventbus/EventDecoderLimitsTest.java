@@ -12,10 +12,13 @@ import static java.nio.charset.StandardCharsets.UTF_16;
 import static java.nio.charset.StandardCharsets.UTF_16BE;
 import static java.nio.charset.StandardCharsets.UTF_16LE;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.fasterxml.jackson.annotation.JsonAlias;
 import java.math.BigDecimal;
 import java.nio.charset.Charset;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -183,6 +186,50 @@ class EventDecoderLimitsTest extends DecoderFixture {
         assertThat(reasonOf(thing(property))).isEqualTo(BAD_VALUE);
         assertThat(reasonOf(thing(property).replace("THING", "BEAN").replace("userId", "ownerId")))
                 .isEqualTo(BAD_VALUE);
+    }
+
+    /** Set property by property, one of them under either of two names. */
+    static final class Renamed {
+        @JsonAlias("oldCount")
+        public int count;
+
+        public @Nullable Coin coin;
+
+        public @Nullable Purse purse;
+    }
+
+    record Coin(int worth) {}
+
+    static final class Purse {
+        public int coins = 3;
+    }
+
+    @Test
+    void a_primitive_with_an_alias_is_missing_if_none_of_its_names_is_there() {
+        assertThat(renamed("\"count\":1").count).isEqualTo(1);
+        assertThat(renamed("\"oldCount\":1").count).isEqualTo(1);
+        assertThatThrownBy(() -> renamed("\"other\":1"))
+                .isInstanceOf(DecodeException.class)
+                .hasMessageContaining("payload property 'count' is missing");
+    }
+
+    @Test
+    void within_a_payload_a_primitive_of_a_constructor_is_missed_and_one_that_is_set_is_as_its_class_makes_it() {
+        assertThatThrownBy(() -> renamed("\"count\":1,\"coin\":{}"))
+                .isInstanceOfSatisfying(
+                        DecodeException.class, e -> assertThat(e.reason()).isEqualTo(BAD_VALUE));
+        assertThat(renamed("\"count\":1,\"purse\":{}").purse)
+                .isNotNull()
+                .extracting(purse -> purse.coins)
+                .isEqualTo(3);
+    }
+
+    private static Renamed renamed(String properties) {
+        EventType<Renamed> type =
+                EventType.of("RENAMED", Renamed.class).topic("t").key(renamed -> "u");
+        return (Renamed) new EventDecoder(List.of(type))
+                .decode(Samples.record("u", thing(properties).replace("THING", "RENAMED")))
+                .payload();
     }
 
     @Test
