@@ -2,6 +2,7 @@ package dev.eventbus;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.eventbus.internal.Checks;
+import dev.eventbus.internal.JacksonVersion;
 import java.util.Objects;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -52,8 +53,10 @@ public final class EventType<P> {
      * @param payloadClass a class or record that Jackson can write and read as a JSON object
      * @throws IllegalArgumentException if the name is not such a name, or the class is never a JSON object, or has a property of
      *     the envelope's
+     * @throws IllegalStateException if Jackson on the class path is older than 2.21
      */
     public static <P> Named<P> of(String name, Class<P> payloadClass) {
+        JacksonVersion.check();
         checkName(name);
         if (isNeverAnObject(payloadClass)) {
             throw new IllegalArgumentException(
