@@ -284,7 +284,9 @@ public final class JdbcOutbox implements Outbox {
 
     /**
      * Checks that every table and column is there and that the outbox has as many shards as this library; of one
-     * {@link #relayedByDebezium()} also that its events are published to a replication slot, be it this connector's or another's.
+     * {@link #relayedByDebezium()} also that its events are published to a replication slot, be it this connector's or another's. Of a
+     * user who may publish and not look at {@code eventbus_meta}, only what publishing needs is asked: the event table, and {@code
+     * eventbus_key_lock} if that user may look at it.
      *
      * @throws dev.eventbus.StartRefusedException listing all that is missing, with the fix
      */

@@ -134,6 +134,7 @@ class MariaDbPrivilegesIT {
 
     private static void publish(Scene scene, DataSource publisher, String... users) throws SQLException {
         try (Connection tx = publisher.getConnection()) {
+            scene.outbox().verify(tx);
             tx.setAutoCommit(false);
             scene.outbox().within(tx).lockKeys(users);
             for (String user : users) {

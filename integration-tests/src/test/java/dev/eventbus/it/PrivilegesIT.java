@@ -171,6 +171,21 @@ class PrivilegesIT {
         }
     }
 
+    @Test
+    void S_18_a_publisher_verifies_its_outbox_with_no_more_than_it_publishes_with() throws Exception {
+        try (Connection publisher = as("publisher").getConnection()) {
+            scene.outbox().verify(publisher);
+            scene.execute("ALTER TABLE eventbus_outbox ALTER COLUMN seq SET CACHE 20");
+            assertThatThrownBy(() -> scene.outbox().verify(publisher))
+                    .isInstanceOf(StartRefusedException.class)
+                    .hasMessageContaining("SET CACHE 1");
+            scene.execute("REVOKE INSERT ON eventbus_outbox FROM " + named("publisher"));
+            assertThatThrownBy(() -> scene.outbox().verify(publisher))
+                    .isInstanceOf(StartRefusedException.class)
+                    .hasMessageContaining("without a privilege for this user: [eventbus_outbox, ");
+        }
+    }
+
     private List<String> effects() throws SQLException {
         return scene.strings("SELECT event FROM effect ORDER BY ord");
     }
