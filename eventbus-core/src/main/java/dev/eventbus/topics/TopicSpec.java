@@ -84,11 +84,9 @@ public final class TopicSpec {
                 TopicConfig.MIN_IN_SYNC_REPLICAS_CONFIG, Checks.atLeast("minInsyncReplicas of " + name, replicas, 1));
     }
 
-    /** How long events are kept, counted from their sending. */
+    /** How long events are kept, counted from their sending; at least a millisecond, in which Kafka counts. */
     public TopicSpec retention(Duration retention) {
-        return with(
-                TopicConfig.RETENTION_MS_CONFIG,
-                Checks.positive("retention of " + name, retention).toMillis());
+        return with(TopicConfig.RETENTION_MS_CONFIG, millis("retention", retention));
     }
 
     /** Size up to which a partition is kept; older events go first. */
@@ -102,12 +100,18 @@ public final class TopicSpec {
      * late repeat would outlive its successors, so a relay must send to such a topic in mode STRICT, and dead letters are not
      * redriven through it.
      *
-     * @param lag at least the time within which a reader may want to see every event again
+     * @param lag at least the time within which a reader may want to see every event again, and a millisecond
      */
     public TopicSpec compactedAfter(Duration lag) {
-        return with(
-                TopicConfig.MIN_COMPACTION_LAG_MS_CONFIG,
-                Checks.positive("compactedAfter of " + name, lag).toMillis());
+        return with(TopicConfig.MIN_COMPACTION_LAG_MS_CONFIG, millis("compactedAfter", lag));
+    }
+
+    private long millis(String what, Duration time) {
+        if (time.compareTo(Duration.ofMillis(1)) < 0 || time.compareTo(Duration.ofMillis(Long.MAX_VALUE)) > 0) {
+            throw new IllegalArgumentException(
+                    "%s of %s must be 1 to %d ms, was %s".formatted(what, name, Long.MAX_VALUE, time));
+        }
+        return time.toMillis();
     }
 
     /** {@code producer}, {@code uncompressed}, {@code lz4}, {@code zstd}, {@code snappy} or {@code gzip}. */

@@ -87,6 +87,21 @@ class TopicSpecTest {
                 .isThrownBy(() -> Topics.of(KafkaCluster.at("a:1"), spec).timeout(Duration.ZERO));
     }
 
+    /** Kafka counts in milliseconds: less than one would delete all at once, and more than a long holds is none. */
+    @Test
+    void a_time_that_is_no_number_of_milliseconds_is_refused() {
+        TopicSpec spec = TopicSpec.of("t", 1);
+        for (Duration time : List.of(Duration.ofNanos(999_999), Duration.ofSeconds(Long.MAX_VALUE))) {
+            assertThatIllegalArgumentException()
+                    .isThrownBy(() -> spec.retention(time))
+                    .withMessageContainingAll("retention of t", time.toString());
+            assertThatIllegalArgumentException()
+                    .isThrownBy(() -> spec.compactedAfter(time))
+                    .withMessageContainingAll("compactedAfter of t", time.toString());
+        }
+        assertThat(spec.retention(Duration.ofMillis(1)).retention()).hasValue(Duration.ofMillis(1));
+    }
+
     @Test
     void all_contradictions_are_said_at_once() {
         assertThatExceptionOfType(StartRefusedException.class)
