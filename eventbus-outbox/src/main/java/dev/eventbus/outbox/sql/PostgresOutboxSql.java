@@ -70,7 +70,7 @@ public record PostgresOutboxSql(TableNames names) implements OutboxSql {
 
     @Override
     public String unsafeSession() {
-        return "this session commits asynchronously (synchronous_commit = off). A crash could undo your transaction after its event was relayed; nothing was written. Set synchronous_commit to local, on or higher for this role or session.";
+        return "its row was not inserted, for one of two reasons. Either this session commits asynchronously (synchronous_commit = off), and a crash could undo your transaction after its event was relayed: nothing was written; set synchronous_commit to local, on or higher for this role or session. Or a trigger or rule of the table keeps rows out: take it away, and roll back, since other events of the call may have been written.";
     }
 
     /**

@@ -87,6 +87,23 @@ class PostgresOutboxStoreIT extends OutboxStoreContract {
     }
 
     @Test
+    void a_trigger_that_keeps_a_row_out_is_told_as_one_of_two_causes_and_no_event_counts_as_published()
+            throws SQLException {
+        try (Connection tx = connect()) {
+            execute(tx, """
+                    CREATE FUNCTION keep_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+                    CREATE TRIGGER keep_out BEFORE INSERT ON eventbus_outbox FOR EACH ROW EXECUTE FUNCTION keep_out()""");
+            tx.setAutoCommit(false);
+            assertThatThrownBy(() -> outbox().within(tx).publish(event("evt-1", "bob")))
+                    .isInstanceOf(PublishRefusedException.class)
+                    .hasMessageContaining("synchronous_commit = off")
+                    .hasMessageContaining("a trigger or rule of the table keeps rows out");
+            tx.commit();
+        }
+        assertThat(count("SELECT count(*) FROM eventbus_outbox")).isZero();
+    }
+
+    @Test
     void a_transaction_has_its_id_before_its_row_has_a_number() throws SQLException {
         try (Connection tx = connect()) {
             execute(tx, """
