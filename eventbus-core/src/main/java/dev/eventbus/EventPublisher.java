@@ -13,7 +13,7 @@ import java.util.Collection;
  * before {@code publish}, or by {@link #lockKeys}. A publisher is used by one thread at a time, as its connection is.
  *
  * <p>Throws {@link PublishRefusedException} if an event or its connection breaks a rule, before anything is written, and
- * {@link PublishFailedException} if the database refuses the row.
+ * {@link PublishFailedException} if the database refuses the row: the transaction is then to be rolled back.
  */
 public interface EventPublisher {
 
@@ -27,7 +27,11 @@ public interface EventPublisher {
     /** Publishes a whole event: own id, own time, headers. */
     void publish(Event<?> event);
 
-    /** Publishes events in the order of the collection, in as few statements as the database allows. */
+    /**
+     * Publishes events in the order of the collection, in as few statements as the database allows. If it throws {@link
+     * PublishFailedException}, roll the transaction back: on databases that go on after a failed statement, events before the one that
+     * was refused are in it.
+     */
     void publishAll(Collection<? extends Event<?>> events);
 
     /**
