@@ -4,7 +4,6 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.file.Files;
@@ -287,7 +286,7 @@ public final class EmbeddedMariaDb implements AutoCloseable {
     private boolean greets() {
         try (Socket socket = new Socket()) {
             socket.setSoTimeout(GREETING_WITHIN_MILLIS);
-            socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), GREETING_WITHIN_MILLIS);
+            socket.connect(new InetSocketAddress(FreePorts.ADDRESS, port), GREETING_WITHIN_MILLIS);
             return new String(socket.getInputStream().readNBytes(32), ISO_8859_1).contains("MariaDB");
         } catch (IOException e) {
             return false;

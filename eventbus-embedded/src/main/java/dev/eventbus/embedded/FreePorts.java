@@ -17,6 +17,9 @@ import java.util.concurrent.ThreadLocalRandom;
  */
 final class FreePorts {
 
+    /** Where every server here listens. */
+    static final String ADDRESS = "127.0.0.1";
+
     private static final int FIRST = 20_000;
     private static final int LAST = 32_000;
     private static final int TRIES = 1_000;
@@ -30,7 +33,7 @@ final class FreePorts {
             for (int tries = 0; held.size() < count; tries++) {
                 int port = ThreadLocalRandom.current().nextInt(FIRST, LAST);
                 try {
-                    held.add(new ServerSocket(port, 1, InetAddress.getLoopbackAddress()));
+                    held.add(open(port));
                 } catch (IOException e) {
                     if (tries >= TRIES) {
                         throw new UncheckedIOException(
@@ -44,6 +47,11 @@ final class FreePorts {
         } finally {
             held.forEach(FreePorts::release);
         }
+    }
+
+    /** Listens where servers here do: at 127.0.0.1, also in a JVM that prefers IPv6, whose loopback address is another. */
+    static ServerSocket open(int port) throws IOException {
+        return new ServerSocket(port, 1, InetAddress.getByName(ADDRESS));
     }
 
     private static void release(ServerSocket socket) {
