@@ -49,6 +49,7 @@ public final class EmbeddedMariaDb implements AutoCloseable {
     private static final Duration READY_WITHIN = Duration.ofSeconds(60);
     private static final Duration STOPPED_WITHIN = Duration.ofSeconds(30);
     private static final int GREETING_WITHIN_MILLIS = 2_000;
+    private static final String PID_FILE = "mariadb.pid";
     private static final String USER = "eventbus";
     private static final String PASSWORD = "eventbus";
 
@@ -255,7 +256,7 @@ public final class EmbeddedMariaDb implements AutoCloseable {
                 "--bind-address=127.0.0.1",
                 "--port=" + port,
                 "--socket=mariadb.sock", // in the data folder; a whole path may be too long for a socket
-                "--pid-file=mariadb.pid",
+                "--pid-file=" + PID_FILE,
                 "--skip-ssl", // else it makes keys first, which takes seconds
                 "--skip-name-resolve",
                 "--character-set-server=utf8mb4",
@@ -266,7 +267,7 @@ public final class EmbeddedMariaDb implements AutoCloseable {
         process = started;
         boolean ended;
         try {
-            ended = Await.until(READY_WITHIN, () -> greets() || !started.isAlive());
+            ended = Await.until(READY_WITHIN, () -> isServedBy(started) && greets() || !started.isAlive());
         } catch (EmbeddedServerException interrupted) {
             started.kill();
             throw interrupted;
@@ -280,6 +281,16 @@ public final class EmbeddedMariaDb implements AutoCloseable {
             throw work.failure("MariaDB did not answer within %d s".formatted(READY_WITHIN.toSeconds()), logFile);
         }
         work.startedWell();
+    }
+
+    /** Whether a process listens at the port: it says so in this file then. Another server may have taken the port. */
+    private boolean isServedBy(ServerProcess started) {
+        try {
+            String pid = Files.readString(data().resolve(PID_FILE)).trim();
+            return pid.equals(Long.toString(started.pid()));
+        } catch (IOException notYet) {
+            return false;
+        }
     }
 
     /** Whether it says who it is, as the protocol has it: so no driver is needed to find out. */

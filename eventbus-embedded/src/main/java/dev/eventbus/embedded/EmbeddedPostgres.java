@@ -233,7 +233,7 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
         process = started;
         boolean ended;
         try {
-            ended = Await.until(READY_WITHIN, () -> server.answers() || !started.isAlive());
+            ended = Await.until(READY_WITHIN, () -> server.answersFrom(data()) || !started.isAlive());
         } catch (EmbeddedServerException interrupted) {
             started.kill();
             throw interrupted;

@@ -1,7 +1,11 @@
 package dev.eventbus.embedded;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.Properties;
@@ -75,16 +79,20 @@ final class JdbcPostgres implements PostgresServer {
         }
     }
 
-    /** Whether it lets us in now; false after 2 s of silence, as of another program that has taken the port. */
-    boolean answers() {
+    /**
+     * Whether the server of a data folder lets us in now: false after 2 s of silence, and of another server that has taken the port.
+     */
+    boolean answersFrom(Path data) {
         Properties impatient = new Properties();
         impatient.setProperty("user", user);
         impatient.setProperty("password", password);
         impatient.setProperty("connectTimeout", "2");
         impatient.setProperty("socketTimeout", "2");
-        try (Connection connection = DriverManager.getConnection(jdbcUrl, impatient)) {
-            return connection.isValid(0);
-        } catch (SQLException e) {
+        try (Connection connection = DriverManager.getConnection(jdbcUrl, impatient);
+                Statement statement = connection.createStatement();
+                ResultSet folder = statement.executeQuery("show data_directory")) {
+            return folder.next() && Files.isSameFile(data, Path.of(folder.getString(1)));
+        } catch (SQLException | IOException e) {
             return false;
         }
     }

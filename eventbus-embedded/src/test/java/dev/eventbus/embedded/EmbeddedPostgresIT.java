@@ -3,8 +3,10 @@ package dev.eventbus.embedded;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.net.URI;
 import java.sql.Connection;
@@ -15,11 +17,17 @@ import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Properties;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 class EmbeddedPostgresIT {
+
+    private static final ExecutorService PUMPS = Executors.newCachedThreadPool();
 
     private static EmbeddedPostgres postgres;
 
@@ -31,6 +39,7 @@ class EmbeddedPostgresIT {
     @AfterAll
     static void close() {
         postgres.close();
+        PUMPS.shutdownNow();
         assertThat(postgres.isAlive()).isFalse();
     }
 
@@ -58,6 +67,51 @@ class EmbeddedPostgresIT {
             assertThatThrownBy(open::commit).isInstanceOf(SQLException.class);
         }
         assertThat(query(url, "select count(*) from t")).containsExactly("1000");
+    }
+
+    @Test
+    void another_server_on_its_port_is_not_taken_for_it() throws Exception {
+        try (EmbeddedPostgres other = EmbeddedPostgres.start();
+                ServerSocket itsPort = takenFrom(postgres)) {
+            CompletableFuture<@Nullable Void> forwarding =
+                    CompletableFuture.runAsync(() -> forward(itsPort, port(other.jdbcUrl())), PUMPS);
+            try {
+                assertThatThrownBy(postgres::restart).hasMessageContaining("Address already in use");
+                assertThat(forwarding).isNotDone();
+            } finally {
+                itsPort.close();
+                postgres.restart();
+            }
+        }
+        assertThat(query(postgres.jdbcUrl(), "show work_mem")).containsExactly("8MB");
+    }
+
+    private static ServerSocket takenFrom(EmbeddedPostgres server) throws IOException {
+        server.kill();
+        return new ServerSocket(port(server.jdbcUrl()), 50, InetAddress.getByName("127.0.0.1"));
+    }
+
+    /** Until the socket is closed. */
+    private static void forward(ServerSocket from, int port) {
+        while (true) {
+            try {
+                Socket client = from.accept();
+                Socket server = new Socket("127.0.0.1", port);
+                PUMPS.execute(() -> pump(client, server));
+                PUMPS.execute(() -> pump(server, client));
+            } catch (IOException closed) {
+                return;
+            }
+        }
+    }
+
+    private static void pump(Socket from, Socket to) {
+        try (from;
+                to) {
+            from.getInputStream().transferTo(to.getOutputStream());
+        } catch (IOException closed) {
+            // and so is the other end
+        }
     }
 
     @Test

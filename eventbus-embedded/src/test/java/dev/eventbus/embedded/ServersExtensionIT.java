@@ -76,6 +76,11 @@ class ServersExtensionIT {
     }
 
     private boolean exists(String database) {
-        return new JdbcPostgres(postgres.jdbcUrl(database), postgres.user(), postgres.password()).answers();
+        try (Connection connection = DriverManager.getConnection(
+                postgres.jdbcUrl(database), postgres.user(), postgres.password())) {
+            return connection.isValid(0);
+        } catch (SQLException e) {
+            return false;
+        }
     }
 }

@@ -1,15 +1,23 @@
 package dev.eventbus.it;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.embedded.EmbeddedMariaDb;
 import dev.eventbus.embedded.EmbeddedServerException;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.URI;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -46,6 +54,31 @@ class EmbeddedMariaDbIT {
             assertThatThrownBy(open::commit).isInstanceOf(SQLException.class);
         }
         assertThat(string(url, "SELECT count(*) FROM t")).isEqualTo("3");
+    }
+
+    @Test
+    void another_server_on_its_port_is_not_taken_for_it() throws Exception {
+        int port = URI.create(mariaDb.jdbcUrl().substring("jdbc:".length())).getPort();
+        mariaDb.kill();
+        try (ServerSocket another = new ServerSocket(port, 50, InetAddress.getByName("127.0.0.1"))) {
+            CompletableFuture<@Nullable Void> greeting = CompletableFuture.runAsync(() -> greetAll(another));
+            assertThatThrownBy(mariaDb::restart).hasMessageContaining("Address already in use");
+            assertThat(greeting).isNotDone();
+        } finally {
+            mariaDb.restart();
+        }
+        assertThat(string(mariaDb.jdbcUrl(), "SELECT 1")).isEqualTo("1");
+    }
+
+    /** Until the socket is closed. */
+    private static void greetAll(ServerSocket socket) {
+        while (true) {
+            try (Socket client = socket.accept()) {
+                client.getOutputStream().write("Y...11.4.5-MariaDB-log and what comes after it".getBytes(US_ASCII));
+            } catch (IOException closed) {
+                return;
+            }
+        }
     }
 
     @Test
