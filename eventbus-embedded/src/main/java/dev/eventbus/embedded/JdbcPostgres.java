@@ -103,18 +103,31 @@ final class JdbcPostgres implements PostgresServer {
         return parts.group(1) + parts.group(2);
     }
 
-    /** Drops what {@link #createDatabase} made, and the sessions in it. */
+    /**
+     * Drops what {@link #createDatabase} made, and the sessions in it.
+     *
+     * @throws EmbeddedServerException naming those that are still there; the others are gone
+     */
     void dropCreated() {
         if (created.isEmpty()) {
             return;
         }
+        SQLException failure = null;
         try (Connection connection = connect();
                 Statement statement = connection.createStatement()) {
-            for (String name = created.poll(); name != null; name = created.poll()) {
-                statement.execute("drop database if exists \"%s\" with (force)".formatted(name));
+            for (String name : created) {
+                try {
+                    statement.execute("drop database if exists \"%s\" with (force)".formatted(name));
+                    created.remove(name);
+                } catch (SQLException e) {
+                    failure = e;
+                }
             }
         } catch (SQLException e) {
-            throw new EmbeddedServerException("Cannot drop the databases that the tests made: " + created, e);
+            failure = e;
+        }
+        if (failure != null) {
+            throw new EmbeddedServerException("Cannot drop the databases that the tests made: " + created, failure);
         }
     }
 

@@ -115,6 +115,22 @@ class EmbeddedPostgresIT {
     }
 
     @Test
+    void databases_that_cannot_be_dropped_are_named_and_the_others_are_dropped() throws Exception {
+        JdbcPostgres known = new JdbcPostgres(postgres.jdbcUrl(), postgres.user(), postgres.password());
+        List<String> names =
+                List.of("a", "stays", "b").stream().map(postgres::uniqueName).toList();
+        names.forEach(known::createDatabase);
+        execute(postgres.jdbcUrl(), "alter database \"%s\" is_template true".formatted(names.get(1)));
+
+        assertThatThrownBy(known::dropCreated)
+                .isInstanceOf(EmbeddedServerException.class)
+                .hasMessageContaining("[%s]".formatted(names.get(1)));
+        assertThat(query(postgres.jdbcUrl(), "select datname from pg_database"))
+                .contains(names.get(1))
+                .doesNotContain(names.get(0), names.get(2));
+    }
+
+    @Test
     void a_restarted_server_keeps_its_rows() throws Exception {
         String url = postgres.createDatabase(postgres.uniqueName("restarted"));
         execute(url, "create table t as select 7 as id");
