@@ -12,9 +12,12 @@ import java.nio.file.StandardCopyOption;
  * {@code eventbus.embedded.cache}, else {@code $XDG_CACHE_HOME/eventbus}, else {@code ~/.cache/eventbus}.
  *
  * <p>Safe against any number of processes that unpack the same thing at once: each unpacks into a folder of its own and
- * renames it; one rename wins, and what is there under the final name is therefore always whole.
+ * renames it; one rename wins, and what is there under the final name is therefore always whole. What one that was killed has begun
+ * goes when the next one unpacks.
  */
 final class CacheFolder {
+
+    private static final String UNPACKING = ".unpacking-";
 
     private CacheFolder() {}
 
@@ -35,11 +38,15 @@ final class CacheFolder {
         }
         try {
             Files.createDirectories(root);
-            Path own = Files.createTempDirectory(root, ".unpacking-");
+            Path own = Files.createTempDirectory(root, UNPACKING);
+            WorkFolder.Owner owner = WorkFolder.Owner.of(own);
+            WorkFolder.Owner.deleteAbandoned(root, UNPACKING + "*", own);
             try {
                 unpacking.into(own);
+                owner.leave(); // its sign is no part of what was unpacked
                 moveUnlessThere(own, target);
             } finally {
+                owner.leave();
                 WorkFolder.deleteTree(own);
             }
             return target;

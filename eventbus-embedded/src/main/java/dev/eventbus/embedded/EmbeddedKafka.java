@@ -2,7 +2,6 @@ package dev.eventbus.embedded;
 
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
@@ -10,6 +9,7 @@ import java.util.Map;
 import java.util.UUID;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -31,7 +31,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Nodes are numbered from 1. Addresses, data and logs stay the same until {@link #close()}. The data lies in a
  * temporary folder and is deleted by {@code close()} unless the system property {@code eventbus.embedded.keep} is
- * {@code true}. Whatever happens to this JVM, even SIGKILL, the nodes end with it.
+ * {@code true}. Whatever happens to this JVM, even SIGKILL, the nodes end with it, and the next start on this machine deletes the data.
  *
  * <p>Thread-safe.
  */
@@ -72,13 +72,13 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
                 kafka.launch(kafka.nodes);
                 log.info("Kafka {} is up at {}", runtime.kafkaVersion(), kafka.bootstrapServers());
                 return kafka;
-            } catch (EmbeddedServerException e) {
-                kafka.nodes.forEach(KafkaNode::kill);
+            } catch (RuntimeException e) {
                 boolean tryAgain = attempt < START_TRIES && kafka.nodes.stream().anyMatch(KafkaNode::metPortClash);
                 if (!tryAgain) {
-                    kafka.work.delete();
+                    kafka.closeAfter(e);
                     throw e;
                 }
+                kafka.killAll();
                 kafka.work.discard();
                 log.warn("Another process took a port that had been free for Kafka; trying again with other ports");
             }
@@ -86,16 +86,23 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
     }
 
     private static EmbeddedKafka prepared(int count, NodeConfig.Wishes wishes, BrokerRuntime runtime) {
-        WorkFolder work = WorkFolder.create("kafka");
         String clusterId = newClusterId();
         List<NodeAddresses> cluster = NodeAddresses.find(count, wishes.advertisedPorts(), wishes.betweenBrokers());
-        List<KafkaNode> nodes = new ArrayList<>();
-        for (NodeAddresses addresses : cluster) {
-            KafkaNode node = new KafkaNode(addresses, runtime, clusterId, work);
-            node.configure(NodeConfig.of(addresses, cluster, KafkaNode.data(work, addresses.node()), wishes));
-            nodes.add(node);
+        WorkFolder work = WorkFolder.create("kafka");
+        List<KafkaNode> nodes = cluster.stream()
+                .map(addresses -> new KafkaNode(addresses, runtime, clusterId, work))
+                .toList();
+        EmbeddedKafka kafka = new EmbeddedKafka(work, nodes, runtime.kafkaVersion());
+        try {
+            for (KafkaNode node : nodes) {
+                NodeAddresses addresses = node.addresses();
+                node.configure(NodeConfig.of(addresses, cluster, KafkaNode.data(work, addresses.node()), wishes));
+            }
+            return kafka;
+        } catch (RuntimeException e) {
+            kafka.closeAfter(e);
+            throw e;
         }
-        return new EmbeddedKafka(work, nodes, runtime.kafkaVersion());
     }
 
     /** Kafka's form of an id: 16 bytes in the web's base 64. */
@@ -194,8 +201,19 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
     /** Kills all nodes and deletes their data and logs. */
     @Override
     public void close() {
-        nodes.forEach(KafkaNode::kill);
-        work.delete();
+        ServerProcess.despiteFailures(Stream.of(this::killAll, work::delete));
+    }
+
+    private void closeAfter(RuntimeException failure) {
+        try {
+            close();
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    private void killAll() {
+        ServerProcess.despiteFailures(nodes.stream().map(node -> node::kill));
     }
 
     private void launch(List<KafkaNode> launched) {

@@ -37,7 +37,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Address, data and log stay the same until {@link #close()}. The data lies in a temporary folder and is deleted by
  * {@code close()} unless the system property {@code eventbus.embedded.keep} is {@code true}. Whatever happens to this JVM, even
- * SIGKILL, the server ends with it.
+ * SIGKILL, the server ends with it, and the next start on this machine deletes the data.
  *
  * <p>Thread-safe.
  */
@@ -90,7 +90,7 @@ public final class EmbeddedMariaDb implements AutoCloseable {
                 mariaDb.launch();
                 log.info("MariaDB {} is up at {}", mariaDb.version(), mariaDb.jdbcUrl());
                 return mariaDb;
-            } catch (EmbeddedServerException e) {
+            } catch (RuntimeException e) {
                 boolean clash = e.getMessage() != null && e.getMessage().contains("Address already in use");
                 if (!clash || attempt == START_TRIES) {
                     work.delete();
@@ -265,6 +265,7 @@ public final class EmbeddedMariaDb implements AutoCloseable {
         command.addAll(options);
         ServerProcess started = ServerProcess.start(command, "KILL", logFile);
         process = started;
+        work.isNeededBy(started);
         boolean ended;
         try {
             ended = Await.until(READY_WITHIN, () -> isServedBy(started) && greets() || !started.isAlive());

@@ -36,7 +36,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Address, data and log stay the same until {@link #close()}. The data lies in a temporary folder and is deleted by
  * {@code close()} unless the system property {@code eventbus.embedded.keep} is {@code true}. Whatever happens to this
- * JVM, even SIGKILL, the server ends with it.
+ * JVM, even SIGKILL, the server ends with it, and the next start on this machine deletes the data.
  *
  * <p>Thread-safe.
  */
@@ -93,7 +93,7 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
                 postgres.launch();
                 log.info("PostgreSQL {} is up at {}", postgres.version(), postgres.jdbcUrl());
                 return postgres;
-            } catch (EmbeddedServerException e) {
+            } catch (RuntimeException e) {
                 boolean clash = e.getMessage() != null && e.getMessage().contains("Address already in use");
                 if (!clash || attempt == START_TRIES) {
                     work.delete();
@@ -231,6 +231,7 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
         Path logFile = work.logs().resolve("postgres-run-%d.log".formatted(runs));
         ServerProcess started = ServerProcess.start(prefixed(command), "QUIT", logFile);
         process = started;
+        work.isNeededBy(started);
         boolean ended;
         try {
             ended = Await.until(READY_WITHIN, () -> server.answersFrom(data()) || !started.isAlive());

@@ -77,6 +77,7 @@ final class KafkaNode {
                 ready.toString());
         runs++;
         process = ServerProcess.start(command, "KILL", log());
+        work.isNeededBy(process);
     }
 
     void awaitReady() {

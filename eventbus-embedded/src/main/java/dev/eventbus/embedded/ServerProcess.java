@@ -3,6 +3,7 @@ package dev.eventbus.embedded;
 import static java.util.stream.Collectors.joining;
 
 import java.io.IOException;
+import java.lang.ref.Reference;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -11,6 +12,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /**
  * A server's child process, which never outlives this JVM, even one that was killed by SIGKILL while the child was
@@ -85,6 +87,12 @@ final class ServerProcess {
         return process.exitValue();
     }
 
+    /** Keeps something from the garbage collector until the process ends, even if nobody has this object any more. */
+    @SuppressWarnings("FutureReturnValueIgnored") // it is there to be held by the process's own future, and cannot fail
+    void remembers(Object needed) {
+        process.onExit().thenRun(() -> Reference.reachabilityFence(needed));
+    }
+
     /** Sends a signal, such as {@code STOP}, to the server only. */
     void signal(String name) {
         send(name, List.of(process.toHandle()));
@@ -136,6 +144,23 @@ final class ServerProcess {
             if (interrupted) {
                 Thread.currentThread().interrupt();
             }
+        }
+    }
+
+    /** Does all of a clean-up, whatever one part throws: that is thrown in the end, with the others beside it. */
+    static void despiteFailures(Stream<Runnable> cleanups) {
+        List<RuntimeException> failures = new ArrayList<>();
+        cleanups.forEach(cleanup -> {
+            try {
+                cleanup.run();
+            } catch (RuntimeException e) {
+                failures.add(e);
+            }
+        });
+        if (!failures.isEmpty()) {
+            RuntimeException first = failures.get(0);
+            failures.stream().skip(1).forEach(first::addSuppressed);
+            throw first;
         }
     }
 

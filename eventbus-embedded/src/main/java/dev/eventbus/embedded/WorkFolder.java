@@ -1,48 +1,75 @@
 package dev.eventbus.embedded;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.nio.file.LinkOption.NOFOLLOW_LINKS;
+import static java.nio.file.StandardCopyOption.ATOMIC_MOVE;
+import static java.nio.file.StandardOpenOption.CREATE_NEW;
+import static java.nio.file.StandardOpenOption.WRITE;
 import static java.util.stream.Collectors.joining;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.UserPrincipal;
+import java.time.Instant;
+import java.util.Iterator;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The temporary folder of one server: {@code data}, {@code logs} and {@code config}. It goes when the server is closed,
- * unless the system property {@code eventbus.embedded.keep} is {@code true}; after a failed start the logs stay.
+ * unless the system property {@code eventbus.embedded.keep} is {@code true}; after a failed start the logs stay. Of a JVM that could not
+ * close its servers it goes when the next one is made.
  */
 final class WorkFolder {
+
+    private static final Logger log = LoggerFactory.getLogger(WorkFolder.class);
 
     private static final int ALL_LINES = 40;
     private static final int HALF = ALL_LINES / 2;
     private static final Pattern TROUBLE = Pattern.compile("\\b(ERROR|FATAL)\\b");
 
     private final Path root;
+    private final Owner owner;
     private volatile boolean logsAreAsked; // a single write each, by the thread that saw how a start ended
 
     private WorkFolder(Path root) {
         this.root = root;
+        this.owner = isKept() ? Owner.NOBODY : Owner.of(root);
     }
 
     static WorkFolder create(String server) {
+        return create(Path.of(System.getProperty("java.io.tmpdir")), server);
+    }
+
+    /** As {@link #create(String)}, in another folder than that for temporary files. */
+    static WorkFolder create(Path parent, String server) {
         try {
-            WorkFolder created = new WorkFolder(Files.createTempDirectory("eventbus-" + server + "-"));
+            WorkFolder created = new WorkFolder(Files.createTempDirectory(parent, "eventbus-" + server + "-"));
             Files.createDirectory(created.data());
             Files.createDirectory(created.logs());
             Files.createDirectory(created.config());
+            Owner.deleteAbandoned(parent, "eventbus-*", created.root);
             return created;
         } catch (IOException e) {
             throw new UncheckedIOException("Cannot create a temporary folder for " + server, e);
         }
+    }
+
+    Path root() {
+        return root;
     }
 
     Path data() {
@@ -69,18 +96,26 @@ final class WorkFolder {
     }
 
     void delete() {
-        if (Boolean.getBoolean("eventbus.embedded.keep")) {
-            return;
-        }
         try {
-            if (logsAreAsked) {
+            if (!isKept()) {
                 deleteTree(data());
-            } else {
-                deleteTree(root);
+                if (!logsAreAsked) {
+                    deleteAll(root);
+                }
             }
+            owner.leave(); // what is still there stays
         } catch (IOException e) {
             throw new UncheckedIOException("Cannot delete " + root, e);
         }
+    }
+
+    private static boolean isKept() {
+        return Boolean.getBoolean("eventbus.embedded.keep");
+    }
+
+    /** As long as the process runs, this JVM owns the folder, even if nobody remembers the server. */
+    void isNeededBy(ServerProcess process) {
+        process.remembers(owner);
     }
 
     /** Deletes everything, the logs of a failure too: it is going to be tried again. */
@@ -149,5 +184,124 @@ final class WorkFolder {
                 return FileVisitResult.CONTINUE;
             }
         });
+    }
+
+    /** Deletes a folder, and the sign of its owner last: what cannot be deleted now is tried again by somebody else. */
+    private static void deleteAll(Path folder) throws IOException {
+        if (!Files.exists(folder)) {
+            return;
+        }
+        try (DirectoryStream<Path> parts = Files.newDirectoryStream(folder, part -> !Owner.isSign(part))) {
+            for (Path part : parts) {
+                deleteTree(part);
+            }
+        }
+        deleteTree(folder);
+    }
+
+    /**
+     * That this JVM uses a folder, told to others by a file in it, which is locked until the JVM is gone, however it went. A lock and no
+     * process id, since containers share folders and number their processes alike.
+     */
+    static final class Owner {
+
+        /** Of a folder that nobody may delete. */
+        static final Owner NOBODY = new Owner(null, null);
+
+        private static final String PREFIX = "owner-";
+        private static final String UNLOCKED = "no-owner-yet";
+
+        private final @Nullable Path sign;
+        private final @Nullable FileChannel lock;
+
+        private Owner(@Nullable Path sign, @Nullable FileChannel lock) {
+            this.sign = sign;
+            this.lock = lock;
+        }
+
+        /** Makes this JVM the owner of a folder. Where nothing can be locked the folder has none, and is never taken for abandoned. */
+        static Owner of(Path folder) {
+            try {
+                Path unlocked = folder.resolve(UNLOCKED); // under its own name nobody finds it unlocked
+                FileChannel lock = FileChannel.open(unlocked, CREATE_NEW, WRITE);
+                try {
+                    lock.lock();
+                    Path sign = Files.move(unlocked, folder.resolve(ours()), ATOMIC_MOVE);
+                    return new Owner(sign, lock);
+                } catch (IOException e) {
+                    lock.close();
+                    throw e;
+                }
+            } catch (IOException e) {
+                log.debug("{} has no owner: it stays if this JVM is killed", folder, e);
+                return NOBODY;
+            }
+        }
+
+        /** Takes the sign away: what is in the folder is nobody's from now on, and stays. */
+        void leave() throws IOException {
+            if (sign != null && lock != null) {
+                Files.deleteIfExists(sign);
+                lock.close();
+            }
+        }
+
+        static boolean isSign(Path file) {
+            return file.getFileName().toString().startsWith(PREFIX);
+        }
+
+        /**
+         * Deletes the folders whose owner is gone.
+         *
+         * @param names which, as a glob
+         * @param ours one of this user: those of others are left alone
+         */
+        static void deleteAbandoned(Path parent, String names, Path ours) {
+            try (DirectoryStream<Path> folders = Files.newDirectoryStream(parent, names)) {
+                UserPrincipal user = Files.getOwner(ours);
+                for (Path folder : folders) {
+                    deleteIfAbandoned(folder, user);
+                }
+            } catch (IOException | DirectoryIteratorException e) {
+                log.debug("Cannot look for abandoned folders in {}", parent, e);
+            }
+        }
+
+        private static void deleteIfAbandoned(Path folder, UserPrincipal user) {
+            try {
+                if (!Files.isDirectory(folder, NOFOLLOW_LINKS)
+                        || !Files.getOwner(folder, NOFOLLOW_LINKS).equals(user)) {
+                    return;
+                }
+                Path sign = findSign(folder);
+                if (sign == null
+                        || sign.endsWith(ours())) { // to open and close a file of ours would end our lock on it
+                    return;
+                }
+                try (FileChannel channel = FileChannel.open(sign, WRITE, NOFOLLOW_LINKS)) {
+                    if (channel.tryLock() != null) {
+                        deleteAll(folder);
+                        log.info("Deleted {}, whose JVM was killed", folder);
+                    }
+                }
+            } catch (IOException | DirectoryIteratorException e) {
+                log.debug(
+                        "Leaving {} alone", folder, e); // another process deletes it, or a server in it is just ending
+            }
+        }
+
+        private static @Nullable Path findSign(Path folder) throws IOException {
+            try (DirectoryStream<Path> signs = Files.newDirectoryStream(folder, Owner::isSign)) {
+                Iterator<Path> found = signs.iterator();
+                return found.hasNext() ? found.next() : null;
+            }
+        }
+
+        /** The name of this JVM's signs: no other JVM has the number and the start. */
+        private static String ours() {
+            ProcessHandle jvm = ProcessHandle.current();
+            long start = jvm.info().startInstant().orElse(Instant.EPOCH).toEpochMilli();
+            return "%s%d-%d.lock".formatted(PREFIX, jvm.pid(), start);
+        }
     }
 }

@@ -9,6 +9,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class FailedStartIT {
 
@@ -26,6 +27,16 @@ class FailedStartIT {
         EmbeddedPostgres.Builder builder = EmbeddedPostgres.builder().setting("shared_buffers", "lots");
 
         assertTells(builder::start, "PostgreSQL ended with exit code 1", "invalid value for parameter");
+    }
+
+    @Test
+    void a_server_whose_settings_cannot_be_written_leaves_no_folder(@TempDir Path temporary) throws Exception {
+        Process jvm = OwnJvm.start(temporary, FailingStartsMain.class);
+
+        assertThat(jvm.inputReader().lines()).endsWith("both failed");
+        assertThat(jvm.waitFor()).isZero();
+        assertThat(temporary)
+                .isDirectoryNotContaining(path -> path.getFileName().toString().startsWith("eventbus-"));
     }
 
     private static void assertTells(ThrowingCallable start, String what, String why) throws Exception {

@@ -1,13 +1,16 @@
 package dev.eventbus.embedded;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -115,5 +118,23 @@ class ServerProcessTest {
 
     private Path log() {
         return folder.resolve("log");
+    }
+
+    @Test
+    void all_of_a_clean_up_is_done_whatever_one_part_throws() {
+        List<String> done = new ArrayList<>();
+        Stream<Runnable> cleanups = Stream.of("a", "b", "c").map(part -> () -> {
+            done.add(part);
+            if (!part.equals("b")) {
+                throw new IllegalStateException(part + " stays");
+            }
+        });
+
+        assertThatThrownBy(() -> ServerProcess.despiteFailures(cleanups))
+                .hasMessage("a stays")
+                .satisfies(e -> assertThat(e.getSuppressed())
+                        .extracting(Throwable::getMessage)
+                        .containsExactly("c stays"));
+        assertThat(done).containsExactly("a", "b", "c");
     }
 }

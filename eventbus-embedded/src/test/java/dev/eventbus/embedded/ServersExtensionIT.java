@@ -76,8 +76,8 @@ class ServersExtensionIT {
     }
 
     private boolean exists(String database) {
-        try (Connection connection = DriverManager.getConnection(
-                postgres.jdbcUrl(database), postgres.user(), postgres.password())) {
+        try (Connection connection =
+                DriverManager.getConnection(postgres.jdbcUrl(database), postgres.user(), postgres.password())) {
             return connection.isValid(0);
         } catch (SQLException e) {
             return false;

@@ -2,10 +2,17 @@ package dev.eventbus.embedded;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
+import java.lang.ref.WeakReference;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class WorkFolderTest {
 
@@ -34,6 +41,83 @@ class WorkFolderTest {
                 .startsWith("12:00 ERROR port taken", "at x", "0")
                 .contains("...")
                 .endsWith("98", "99");
+    }
+
+    @Test
+    void what_a_killed_jvm_left_is_deleted_by_the_next_but_for_the_logs_of_a_failure(@TempDir Path temporary)
+            throws Exception {
+        Path ofAnOlderVersion = Files.createDirectories(temporary.resolve("eventbus-kafka-1/data"));
+        try (ServerOfFolders other = ServerOfFolders.in(temporary)) {
+            WorkFolder.create(temporary, "kafka").delete();
+            assertThat(namesIn(temporary))
+                    .as("while the other one runs")
+                    .containsExactly(".unpacking-", "eventbus-failed-", "eventbus-kafka-", "eventbus-open-");
+        }
+
+        WorkFolder next = WorkFolder.create(temporary, "next");
+        Path cached = CacheFolder.obtain(temporary, "cached", into -> Files.writeString(into.resolve("first"), "1"));
+
+        assertThat(namesIn(temporary))
+                .containsExactly("cached", "eventbus-failed-", "eventbus-kafka-", "eventbus-next-");
+        assertThat(ofAnOlderVersion).exists();
+        assertThat(temporary).isDirectoryRecursivelyContaining("glob:**/eventbus-failed-*/logs/log");
+        assertThat(cached).isDirectoryContaining("glob:**/first").isDirectoryNotContaining("glob:**/owner-*");
+        next.delete();
+        assertThat(next.root()).doesNotExist();
+    }
+
+    @Test
+    void what_is_to_be_kept_is_not_deleted_by_the_next(@TempDir Path temporary) throws Exception {
+        try (ServerOfFolders other = ServerOfFolders.in(temporary, "-Deventbus.embedded.keep=true")) {
+            assertThat(other.jvm().isAlive()).isTrue();
+        }
+
+        WorkFolder.create(temporary, "next").delete();
+
+        assertThat(namesIn(temporary)).contains("eventbus-failed-", "eventbus-open-");
+    }
+
+    @Test
+    void the_folder_of_a_server_that_nobody_remembers_is_not_deleted_while_it_runs(@TempDir Path temporary)
+            throws Exception {
+        WeakReference<WorkFolder> forgotten = new WeakReference<>(WorkFolder.create(temporary, "forgotten"));
+        ServerProcess process = ServerProcess.start(List.of("sleep", "60"), "KILL", temporary.resolve("log"));
+        try {
+            Objects.requireNonNull(forgotten.get()).isNeededBy(process);
+            assertThat(Await.until(Duration.ofSeconds(20), () -> {
+                        System.gc();
+                        return forgotten.get() == null;
+                    }))
+                    .isTrue();
+            try (ServerOfFolders other = ServerOfFolders.in(temporary)) {
+                assertThat(namesIn(temporary)).contains("eventbus-forgotten-");
+            }
+        } finally {
+            process.kill();
+        }
+    }
+
+    /** Another JVM that has made folders; killed when closed. */
+    private record ServerOfFolders(Process jvm) implements AutoCloseable {
+
+        static ServerOfFolders in(Path temporary, String... options) throws Exception {
+            Process jvm = OwnJvm.start(temporary, FoldersMain.class, options);
+            assertThat(jvm.inputReader().lines().anyMatch("all"::equals)).isTrue();
+            return new ServerOfFolders(jvm);
+        }
+
+        @Override
+        public void close() throws InterruptedException {
+            jvm.destroyForcibly().waitFor();
+        }
+    }
+
+    private static List<String> namesIn(Path folder) throws IOException {
+        try (Stream<Path> all = Files.list(folder)) {
+            return all.map(path -> path.getFileName().toString().replaceAll("\\d+", ""))
+                    .sorted()
+                    .toList();
+        }
     }
 
     private static List<String> numbered(int count) {
