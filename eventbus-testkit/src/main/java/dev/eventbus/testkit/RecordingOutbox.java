@@ -3,25 +3,29 @@ package dev.eventbus.testkit;
 import dev.eventbus.EncodedEvent;
 import dev.eventbus.ErrorCode;
 import dev.eventbus.Event;
+import dev.eventbus.EventDecoder;
 import dev.eventbus.EventEncoder;
 import dev.eventbus.EventLimits;
 import dev.eventbus.EventPublisher;
+import dev.eventbus.EventRecords;
 import dev.eventbus.EventType;
-import dev.eventbus.PublishFailedException;
 import dev.eventbus.PublishRefusedException;
 import dev.eventbus.internal.Checks;
 import dev.eventbus.internal.SizeLimits;
 import dev.eventbus.outbox.ConnectionSource;
 import dev.eventbus.outbox.Outbox;
+import dev.eventbus.outbox.internal.PublishRequest;
 import dev.eventbus.topics.TopicSpec;
 import java.sql.Connection;
-import java.sql.SQLException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicInteger;
-import org.jspecify.annotations.Nullable;
+import java.util.Optional;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.record.TimestampType;
 
 /**
  * An outbox that writes nothing and remembers what was published: for unit tests of code that publishes.
@@ -34,8 +38,11 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>It refuses what production refuses, with the same encoder and on the same connections: a missing or too long key, a payload
  * that is no JSON object, an event over {@link #maxEventBytes} or over what one of its {@link #topics} takes, a closed connection, one in
- * auto-commit mode, a connection source that lends none. It asks the connection only whether it is closed and in auto-commit mode, so a stub will
- * do. Ids and times are the same in every run, and in every outbox that is made by the constructor: what two of them recorded does not go onto one bus.
+ * auto-commit mode, a connection source that lends none, keeps a failure to itself or hands the work to another thread. It asks the connection only
+ * whether it is closed and in auto-commit mode, so a stub will do. Ids and times are the same in every run, and in every outbox that is made by the constructor: what two of them recorded does not go onto one bus.
+ *
+ * <p>A payload is remembered as it was written and would be read, so changing it later changes nothing here; one whose class does not read
+ * back to what it writes is remembered as it was given.
  *
  * <p>It locks no key: {@code lockKeys} only checks keys and connection. It cannot see how the transaction ends: what was published is remembered at once, and stays so after a roll-back. A test
  * that is about roll-back needs {@code JdbcOutbox} over a database, for instance H2. Thread-safe.
@@ -43,6 +50,7 @@ import org.jspecify.annotations.Nullable;
 public final class RecordingOutbox implements Outbox {
 
     private final SizeLimits limits;
+    private final boolean byDebezium;
     private final EventEncoder encoder = new EventEncoder();
     private final VirtualClock clock;
     private final EventIds ids;
@@ -56,12 +64,14 @@ public final class RecordingOutbox implements Outbox {
     /** With the limits that production has by default. */
     public RecordingOutbox() {
         this.limits = new SizeLimits(EventLimits.MAX_EVENT_BYTES, Map.of());
+        this.byDebezium = false;
         this.clock = new VirtualClock();
         this.ids = EventIds.ofOutbox(clock);
     }
 
-    private RecordingOutbox(SizeLimits limits, RecordingOutbox other) {
+    private RecordingOutbox(SizeLimits limits, boolean byDebezium, RecordingOutbox other) {
         this.limits = limits;
+        this.byDebezium = byDebezium;
         this.clock = other.clock;
         this.ids = other.ids;
     }
@@ -72,7 +82,8 @@ public final class RecordingOutbox implements Outbox {
      * @throws IllegalArgumentException if it is below 1
      */
     public RecordingOutbox maxEventBytes(int bytes) {
-        return new RecordingOutbox(limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)), this);
+        return new RecordingOutbox(
+                limits.withMaxEventBytes(Checks.atLeast("maxEventBytes", bytes, 1)), byDebezium, this);
     }
 
     /**
@@ -86,7 +97,15 @@ public final class RecordingOutbox implements Outbox {
                 all = all.withTopic(spec.name(), spec.maxMessageBytes().getAsInt());
             }
         }
-        return new RecordingOutbox(all, this);
+        return new RecordingOutbox(all, byDebezium, this);
+    }
+
+    /**
+     * A new outbox that refuses events with headers of yours, as {@link dev.eventbus.outbox.JdbcOutbox#relayedByDebezium()} does. Default
+     * off.
+     */
+    public RecordingOutbox relayedByDebezium() {
+        return new RecordingOutbox(limits, true, this);
     }
 
     @Override
@@ -138,6 +157,57 @@ public final class RecordingOutbox implements Outbox {
         published.addAll(events);
     }
 
+    private EncodedEvent encode(Event<?> event) {
+        EncodedEvent encoded = encoder.encode(event);
+        SizeLimits.Excess excess = limits.excess(encoded.topic(), encoded.sizeInBytes(), encoded.overheadInBytes());
+        if (excess != null) {
+            throw refused(
+                    ErrorCode.EVENT_TOO_LARGE,
+                    encoded,
+                    "it has %,d bytes, %s. Publish less, or a reference to it, or %s."
+                            .formatted(encoded.sizeInBytes(), excess.limit(), excess.fix()));
+        }
+        if (byDebezium && !encoded.headers().isEmpty()) {
+            throw refused(
+                    ErrorCode.HEADERS_NOT_CARRIED,
+                    encoded,
+                    "it has %d headers of yours, and Debezium would send it without them. Put what they say into the payload."
+                            .formatted(encoded.headers().size()));
+        }
+        return encoded;
+    }
+
+    private static PublishRefusedException refused(ErrorCode code, EncodedEvent event, String why) {
+        return new PublishRefusedException(
+                code, event.type(), "%s was not published: %s This call recorded nothing.".formatted(event, why));
+    }
+
+    /** As it is now, whatever is done to its payload later; a payload that does not read back to what it wrote stays the one given. */
+    private <P> Event<P> asWritten(Event<P> event, EncodedEvent written) {
+        EventType<P> type = event.type();
+        ProducerRecord<byte[], byte[]> record = EventRecords.of(written, written.topic(), 0);
+        try {
+            Event<?> read = new EventDecoder(List.of(type))
+                    .decode(new ConsumerRecord<>(
+                            written.topic(),
+                            0,
+                            0,
+                            event.timestamp().toEpochMilli(),
+                            TimestampType.CREATE_TIME,
+                            ConsumerRecord.NULL_SIZE,
+                            ConsumerRecord.NULL_SIZE,
+                            record.key(),
+                            record.value(),
+                            record.headers(),
+                            Optional.empty()));
+            P payload = type.payloadClass().cast(read.payload());
+            Event<P> copy = new Event<>(event.id(), type, event.key(), event.timestamp(), payload, event.headers());
+            return Arrays.equals(encoder.encode(copy).value(), written.value()) ? copy : event;
+        } catch (RuntimeException unreadable) {
+            return event;
+        }
+    }
+
     private final class Publisher implements EventPublisher {
 
         private final ConnectionSource connections;
@@ -160,88 +230,28 @@ public final class RecordingOutbox implements Outbox {
 
         @Override
         public void publishAll(Collection<? extends Event<?>> events) {
-            if (events.isEmpty()) {
-                return;
+            List<EncodedEvent> encoded = new ArrayList<>(events.size());
+            List<Event<?>> written = new ArrayList<>(events.size());
+            for (Event<?> event : events) {
+                EncodedEvent one = encode(event);
+                encoded.add(one);
+                written.add(asWritten(event, one));
             }
-            List<Event<?>> all = List.copyOf(events);
-            all.forEach(this::checkEvent);
-            borrow(all.get(0), () -> remember(all));
+            if (!encoded.isEmpty()) {
+                borrow(new PublishRequest(encoded, 0), () -> remember(written));
+            }
         }
 
         @Override
         public void lockKeys(String... keys) {
-            if (!EventEncoder.checkedKeys(keys).isEmpty()) {
-                borrow(null, () -> {});
+            List<String> asked = EventEncoder.checkedKeys(keys);
+            if (!asked.isEmpty()) {
+                borrow(new PublishRequest(List.of(), asked.size()), () -> {});
             }
         }
 
-        /** @param event null if keys are to be locked */
-        private void borrow(@Nullable Event<?> event, Runnable work) {
-            AtomicInteger runs = new AtomicInteger();
-            connections.with(connection -> {
-                if (runs.incrementAndGet() != 1) {
-                    throw refused(
-                            ErrorCode.NO_TRANSACTION,
-                            event,
-                            "the connection source ran the work twice, or after it had returned. Run it once, before with() returns.");
-                }
-                checkConnection(connection, event);
-                work.run();
-            });
-            if (runs.getAndSet(1) == 0) {
-                throw refused(
-                        ErrorCode.NO_TRANSACTION,
-                        event,
-                        "the connection source did not lend a connection: no transaction is active in this thread. Publish inside the transaction.");
-            }
-        }
-
-        private void checkEvent(Event<?> event) {
-            EncodedEvent encoded = encoder.encode(event);
-            SizeLimits.Excess excess = limits.excess(encoded.topic(), encoded.sizeInBytes(), encoded.overheadInBytes());
-            if (excess != null) {
-                throw refused(
-                        ErrorCode.EVENT_TOO_LARGE,
-                        event,
-                        "it has %,d bytes, %s. Publish less, or a reference to it, or %s."
-                                .formatted(encoded.sizeInBytes(), excess.limit(), excess.fix()));
-            }
-        }
-
-        private static void checkConnection(Connection connection, @Nullable Event<?> event) {
-            try {
-                if (connection.isClosed()) {
-                    throw refused(
-                            ErrorCode.NO_TRANSACTION,
-                            event,
-                            "its connection is closed. Publish before the transaction ends.");
-                }
-                if (connection.getAutoCommit()) {
-                    throw refused(
-                            ErrorCode.AUTO_COMMIT,
-                            event,
-                            "its connection is in auto-commit mode, where an event would be kept even if your change failed and a lock would end with its statement. Call setAutoCommit(false) before your first statement, or publish inside your framework's transaction.");
-                }
-            } catch (SQLException e) {
-                throw new PublishFailedException(
-                        typeOf(event),
-                        event == null ? "" : event.id(),
-                        "%s: its connection does not answer. Roll the transaction back.".formatted(notDone(event)),
-                        e);
-            }
-        }
-
-        private static PublishRefusedException refused(ErrorCode code, @Nullable Event<?> event, String why) {
-            return new PublishRefusedException(
-                    code, typeOf(event), "%s: %s This call recorded nothing.".formatted(notDone(event), why));
-        }
-
-        private static String typeOf(@Nullable Event<?> event) {
-            return event == null ? "" : event.type().name();
-        }
-
-        private static String notDone(@Nullable Event<?> event) {
-            return event == null ? "the keys were not locked" : "%s was not published".formatted(event);
+        private void borrow(PublishRequest request, Runnable work) {
+            request.borrow(connections::with, "its connection", connection -> work.run());
         }
     }
 }

@@ -28,6 +28,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -178,6 +179,16 @@ class OutboxRefusalsTest {
         all.put(
                 "a source that lends no connection",
                 (outbox, connection) -> outbox.joining(work -> {}).publish(RENAMED, new Renamed("bob", "x")));
+        all.put("a source that keeps failures to itself", (outbox, connection) -> {
+            connection.setAutoCommit(true);
+            outbox.joining(work -> {
+                        var unused = catchThrowable(() -> work.accept(connection));
+                    })
+                    .publish(RENAMED, new Renamed("bob", "x"));
+        });
+        all.put(
+                "a source that returns while the work runs",
+                (outbox, connection) -> publishBesideTheSource(outbox, connection));
         all.put(
                 "locks of a blank key",
                 (outbox, connection) -> outbox.within(connection).lockKeys("bob", ""));
@@ -196,6 +207,31 @@ class OutboxRefusalsTest {
                 "locks without a connection",
                 (outbox, connection) -> outbox.joining(work -> {}).lockKeys("bob"));
         return all;
+    }
+
+    /** The work has begun in another thread, and comes no further before the call has ended. */
+    private static void publishBesideTheSource(Outbox outbox, Connection connection) {
+        CompletableFuture<@Nullable Void> begun = new CompletableFuture<>();
+        CompletableFuture<@Nullable Void> ended = new CompletableFuture<>();
+        Connection slow = (Connection) Proxy.newProxyInstance(
+                connection.getClass().getClassLoader(),
+                new Class<?>[] {Connection.class},
+                (proxy, method, arguments) -> {
+                    begun.complete(null);
+                    ended.join();
+                    throw new SQLException("gone", "08006");
+                });
+        List<CompletableFuture<?>> work = new ArrayList<>();
+        try {
+            outbox.joining(given -> {
+                        work.add(CompletableFuture.runAsync(() -> given.accept(slow)));
+                        begun.join();
+                    })
+                    .publish(RENAMED, new Renamed("bob", "x"));
+        } finally {
+            ended.complete(null);
+            work.forEach(one -> one.handle((done, failure) -> done).join());
+        }
     }
 
     static Stream<Arguments> mistakes() {

@@ -3,6 +3,8 @@ package dev.eventbus.testkit;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.fasterxml.jackson.annotation.JsonAnyGetter;
+import dev.eventbus.ErrorCode;
 import dev.eventbus.Event;
 import dev.eventbus.EventPublisher;
 import dev.eventbus.EventType;
@@ -14,6 +16,7 @@ import java.time.Instant;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
 import org.junit.jupiter.api.AfterEach;
@@ -151,6 +154,57 @@ class RecordingOutboxTest {
                 .isInstanceOf(PublishRefusedException.class)
                 .hasMessageContaining("ran the work twice");
         assertThat(outbox.published()).hasSize(1);
+    }
+
+    /** Jackson reads it back, and it can be changed. */
+    static final class Price {
+        public String userId = "";
+        public long amount;
+    }
+
+    private static final EventType<Price> PRICED =
+            EventType.of("PRICED", Price.class).topic("users").key(price -> price.userId);
+
+    /** It writes more than can be read back. */
+    record Loose(String userId, @JsonAnyGetter Map<String, String> more) {}
+
+    private static final EventType<Loose> LOOSE =
+            EventType.of("LOOSE", Loose.class).topic("users").key(Loose::userId);
+
+    @Test
+    void remembers_what_a_payload_was_when_it_was_published() {
+        Price price = new Price();
+        price.userId = "bob";
+        price.amount = 5;
+        outbox.within(connection).publish(PRICED, price);
+        price.amount = 7;
+
+        assertThat(outbox.published(PRICED))
+                .extracting(event -> event.payload().amount)
+                .containsExactly(5L);
+    }
+
+    @Test
+    void remembers_a_payload_that_cannot_be_read_back_as_it_was_given() {
+        Loose payload = new Loose("bob", Map.of("name", "Bob"));
+        outbox.within(connection).publish(LOOSE, payload);
+
+        assertThat(outbox.published(LOOSE)).extracting(Event::payload).containsExactly(payload);
+    }
+
+    @Test
+    void refuses_what_debezium_cannot_carry_if_it_relays() {
+        Event<Renamed> event = Event.of(RENAMED, "evt-1", Instant.EPOCH, new Renamed("bob", "Bob"));
+        RecordingOutbox read = outbox.relayedByDebezium();
+        read.within(connection).publish(event.withHeader("traceparent", "00-1-2-01"));
+
+        assertThatThrownBy(() -> read.within(connection).publish(event.withHeader("tenant", "eu")))
+                .isInstanceOfSatisfying(
+                        PublishRefusedException.class,
+                        refused -> assertThat(refused.code()).isEqualTo(ErrorCode.HEADERS_NOT_CARRIED))
+                .hasMessageContaining("Debezium");
+        assertThat(read.published()).hasSize(1);
+        assertThat(outbox.published()).isEmpty();
     }
 
     @Test
