@@ -127,7 +127,7 @@ public final class FakeEventBus implements AutoCloseable {
         return runner;
     }
 
-    /** Takes a relay that was built on {@link #kafka()} and has not been started. It is closed with the bus, not before. */
+    /** Takes a relay that was built on {@link #kafka()} and has not been started. A relay that the test closes is let go. */
     public OutboxRelay start(OutboxRelay relay) {
         loop.add(number -> new DrivenRelay("relay " + number, relay));
         return relay;
@@ -180,7 +180,8 @@ public final class FakeEventBus implements AutoCloseable {
      * Puts events on their topic, as the relay would, under ids of the bus's own and the virtual time.
      *
      * @return the events, with their ids
-     * @throws dev.eventbus.PublishRefusedException for what production refuses
+     * @throws dev.eventbus.PublishRefusedException for what no consumer could read, as in production. What an outbox refuses by its own {@code
+     *     maxEventBytes} or {@code topics} is taken: the bus knows no outbox, {@link RecordingOutbox} does
      */
     @SafeVarargs
     public final <P> List<Event<P>> publish(EventType<P> type, P... payloads) {
@@ -193,7 +194,7 @@ public final class FakeEventBus implements AutoCloseable {
         return events;
     }
 
-    /** Puts whole events on their topics: with ids, times and headers of the test's choice. */
+    /** As {@link #publish(EventType, Object[])}, whole events: with ids, times and headers of the test's choice. */
     public void publish(Event<?>... events) {
         for (Event<?> event : events) {
             EncodedEvent encoded = encoder.encode(event);
