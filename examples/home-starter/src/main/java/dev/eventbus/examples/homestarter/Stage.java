@@ -13,9 +13,11 @@ import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Supplier;
 
 /** The servers and the four programs, started as each would be in a process of its own; closed in the opposite order. */
 final class Stage implements AutoCloseable {
@@ -37,11 +39,11 @@ final class Stage implements AutoCloseable {
     /** @param port of the first program, the others follow; 0 for any that are free */
     Stage(int port) throws IOException {
         try {
-            CompletableFuture<EmbeddedKafka> starting = CompletableFuture.supplyAsync(
-                    () -> EmbeddedKafka.builder().nodes(3).start());
+            CompletableFuture<EmbeddedKafka> starting =
+                    keepStarting(() -> EmbeddedKafka.builder().nodes(3).start());
             postgres = keep(EmbeddedPostgres.start());
             redis = keep(LocalRedis.start());
-            brokers = keep(starting.join());
+            brokers = starting.join();
             kafka = new Settings(Map.of("KAFKA", brokers.bootstrapServers())).kafka();
             TOPICS.on(kafka).apply();
             assets = keep(AssetService.start(settings("asset", port)));
@@ -156,6 +158,15 @@ final class Stage implements AutoCloseable {
                         brokers.bootstrapServers(),
                         redis.url(),
                         CalculatorService.class.getName());
+    }
+
+    /** Starts the brokers beside all else; if that fails meanwhile, they are closed as soon as they are up. */
+    private CompletableFuture<EmbeddedKafka> keepStarting(Supplier<EmbeddedKafka> start) {
+        CompletableFuture<EmbeddedKafka> starting = CompletableFuture.supplyAsync(start);
+        keep(() -> starting.handle((started, failure) -> started)
+                .thenAccept(started -> Optional.ofNullable(started).ifPresent(EmbeddedKafka::close))
+                .join());
+        return starting;
     }
 
     private <T extends AutoCloseable> T keep(T closeable) {

@@ -15,9 +15,11 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Supplier;
 
 /** The servers, the services and everything that runs, wired; closed in the opposite order. */
 final class Stage implements AutoCloseable {
@@ -37,29 +39,44 @@ final class Stage implements AutoCloseable {
 
     Stage(Commentary commentary) throws SQLException {
         this.commentary = commentary;
-        CompletableFuture<EmbeddedKafka> startingBroker = CompletableFuture.supplyAsync(EmbeddedKafka::start);
-        postgres = keep(EmbeddedPostgres.start());
-        broker = keep(startingBroker.join());
-        dataSource = keep(pool(postgres));
-        kafka = KafkaCluster.at(broker.bootstrapServers());
-        Topics.of(kafka, Events.topics()).provision();
-        createTables();
+        try {
+            CompletableFuture<EmbeddedKafka> startingBroker = keepStarting(EmbeddedKafka::start);
+            postgres = keep(EmbeddedPostgres.start());
+            broker = startingBroker.join();
+            dataSource = keep(pool(postgres));
+            kafka = KafkaCluster.at(broker.bootstrapServers());
+            Topics.of(kafka, Events.topics()).provision();
+            createTables();
 
-        // region: wire
-        JdbcOutbox outbox = JdbcOutbox.postgres(); // one object, given to both ends: publisher and relay
-        assets = new AssetService(dataSource, outbox);
-        housing = new HousingService(dataSource, outbox);
-        OutboxRelay relay = keep(OutboxRelay.builder(outbox, dataSource, kafka).build());
-        relay.start();
+            // region: wire
+            JdbcOutbox outbox = JdbcOutbox.postgres(); // one object, given to both ends: publisher and relay
+            assets = new AssetService(dataSource, outbox);
+            housing = new HousingService(dataSource, outbox);
+            OutboxRelay relay =
+                    keep(OutboxRelay.builder(outbox, dataSource, kafka).build());
+            relay.start();
 
-        inbox = JdbcInbox.postgres(dataSource);
-        assetRunner = keep(Calculator.runner(kafka, inbox, Events.ASSET_UPDATED, this::dropCachedResult, commentary));
-        assetRunner.start();
-        // end: wire
-        housingRunner =
-                keep(Calculator.runner(kafka, inbox, Events.HOUSING_UPDATED, this::dropCachedResult, commentary));
-        housingRunner.start();
-        keep(Monitoring.runner(kafka, commentary::deadLetter)).start();
+            inbox = JdbcInbox.postgres(dataSource);
+            assetRunner =
+                    keep(Calculator.runner(kafka, inbox, Events.ASSET_UPDATED, this::dropCachedResult, commentary));
+            assetRunner.start();
+            // end: wire
+            housingRunner =
+                    keep(Calculator.runner(kafka, inbox, Events.HOUSING_UPDATED, this::dropCachedResult, commentary));
+            housingRunner.start();
+            keep(Monitoring.runner(kafka, commentary::deadLetter)).start();
+        } catch (SQLException | RuntimeException e) { // what was started must not keep the process
+            closeAfter(e);
+            throw e;
+        }
+    }
+
+    private void closeAfter(Exception failure) {
+        try {
+            close();
+        } catch (Exception e) {
+            failure.addSuppressed(e);
+        }
     }
 
     /** A service leaves this to its migration tool. */
@@ -121,6 +138,15 @@ final class Stage implements AutoCloseable {
         Tables.noteEffect(transaction, event.type().topic(), event.id());
     }
 
+    /** Starts a broker beside all else; if that fails meanwhile, it is closed as soon as it is up. */
+    private CompletableFuture<EmbeddedKafka> keepStarting(Supplier<EmbeddedKafka> start) {
+        CompletableFuture<EmbeddedKafka> starting = CompletableFuture.supplyAsync(start);
+        keep(() -> starting.handle((started, failure) -> started)
+                .thenAccept(started -> Optional.ofNullable(started).ifPresent(EmbeddedKafka::close))
+                .join());
+        return starting;
+    }
+
     private <T extends AutoCloseable> T keep(T closeable) {
         open.push(closeable);
         return closeable;
@@ -136,10 +162,23 @@ final class Stage implements AutoCloseable {
         return new HikariDataSource(config);
     }
 
+    /** Closes all, whatever one of them throws. */
     @Override
     public void close() throws Exception {
-        for (AutoCloseable closeable : open) {
-            closeable.close();
+        Exception failure = null;
+        while (!open.isEmpty()) {
+            try {
+                open.pop().close();
+            } catch (Exception e) {
+                if (failure == null) {
+                    failure = e;
+                } else {
+                    failure.addSuppressed(e);
+                }
+            }
+        }
+        if (failure != null) {
+            throw failure;
         }
     }
 }
