@@ -29,7 +29,11 @@ public interface Assets {
     /** Where a transaction can go back to a savepoint. */
     interface Import {
 
-        /** Sets what many users own in one transaction; one that fails is left out, together with its event. */
-        void setAll(Map<String, Long> amounts) throws Exception;
+        /**
+         * Sets what many users own in one transaction; one that fails is left out, together with its event.
+         *
+         * @return why, for each user who was left out: somebody has to hear of them
+         */
+        Map<String, Exception> setAll(Map<String, Long> amounts) throws Exception;
     }
 }

@@ -6,6 +6,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.sql.Savepoint;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import javax.sql.DataSource;
 
@@ -52,7 +53,8 @@ public final class JdbcAssets implements Assets, Assets.Import {
 
     // region: savepoint
     @Override
-    public void setAll(Map<String, Long> amounts) throws SQLException {
+    public Map<String, Exception> setAll(Map<String, Long> amounts) throws SQLException {
+        Map<String, Exception> leftOut = new LinkedHashMap<>();
         inTransaction(tx -> {
             for (Map.Entry<String, Long> one : amounts.entrySet()) {
                 Savepoint savepoint = tx.setSavepoint();
@@ -60,9 +62,11 @@ public final class JdbcAssets implements Assets, Assets.Import {
                     set(tx, one.getKey(), one.getValue());
                 } catch (SQLException | EventBusException e) {
                     tx.rollback(savepoint); // takes the event along
+                    leftOut.put(one.getKey(), e);
                 }
             }
         });
+        return leftOut;
     }
     // end: savepoint
 

@@ -2,6 +2,7 @@ package dev.eventbus.examples.joining;
 
 import dev.eventbus.EventBusException;
 import dev.eventbus.outbox.Outbox;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jdbi.v3.core.Handle;
 import org.jdbi.v3.core.Jdbi;
@@ -33,15 +34,18 @@ public final class JdbiAssets implements Assets, Assets.Import {
 
     // region: savepoint
     @Override
-    public void setAll(Map<String, Long> amounts) {
+    public Map<String, Exception> setAll(Map<String, Long> amounts) {
+        Map<String, Exception> leftOut = new LinkedHashMap<>();
         jdbi.useTransaction(tx -> amounts.forEach((user, amount) -> {
             tx.savepoint("one");
             try {
                 set(tx, user, amount);
             } catch (JdbiException | EventBusException e) {
                 tx.rollbackToSavepoint("one"); // takes the event along
+                leftOut.put(user, e);
             }
         }));
+        return leftOut;
     }
     // end: savepoint
 }

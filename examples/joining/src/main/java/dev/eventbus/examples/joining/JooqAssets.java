@@ -6,6 +6,7 @@ import static org.jooq.impl.DSL.table;
 import dev.eventbus.EventBusException;
 import dev.eventbus.EventPublisher;
 import dev.eventbus.outbox.Outbox;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jooq.Configuration;
 import org.jooq.DSLContext;
@@ -48,15 +49,17 @@ public final class JooqAssets implements Assets, Assets.Import {
 
     // region: savepoint
     @Override
-    public void setAll(Map<String, Long> amounts) {
+    public Map<String, Exception> setAll(Map<String, Long> amounts) {
+        Map<String, Exception> leftOut = new LinkedHashMap<>();
         dsl.transaction(tx -> amounts.forEach((user, amount) -> {
             try {
                 tx.dsl().transaction(step -> set(step, user, amount)); // a savepoint
             } catch (DataAccessException | EventBusException e) {
-                // rolled back to it, with its event
+                leftOut.put(user, e); // rolled back to it, with its event
             }
         }));
         outbox.committed();
+        return leftOut;
     }
     // end: savepoint
 }

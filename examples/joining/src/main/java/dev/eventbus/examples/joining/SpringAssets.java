@@ -2,6 +2,7 @@ package dev.eventbus.examples.joining;
 
 import dev.eventbus.EventBusException;
 import dev.eventbus.EventPublisher;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.springframework.dao.DataAccessException;
 import org.springframework.jdbc.core.JdbcTemplate;
@@ -39,14 +40,16 @@ public class SpringAssets implements Assets {
 
         @Override
         @Transactional
-        public void setAll(Map<String, Long> amounts) throws Exception {
+        public Map<String, Exception> setAll(Map<String, Long> amounts) throws Exception {
+            Map<String, Exception> leftOut = new LinkedHashMap<>();
             for (Map.Entry<String, Long> one : amounts.entrySet()) {
                 try {
                     assets.set(one.getKey(), one.getValue());
                 } catch (DataAccessException | EventBusException e) {
-                    // rolled back to the savepoint, with its event
+                    leftOut.put(one.getKey(), e); // rolled back to the savepoint, with its event
                 }
             }
+            return leftOut;
         }
     }
 }

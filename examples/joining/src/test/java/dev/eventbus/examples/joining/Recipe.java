@@ -2,6 +2,7 @@ package dev.eventbus.examples.joining;
 
 import dev.eventbus.outbox.Outbox;
 import jakarta.persistence.EntityManagerFactory;
+import java.util.Map;
 import java.util.function.BiFunction;
 import javax.sql.DataSource;
 import org.hibernate.jpa.HibernatePersistenceConfiguration;
@@ -25,7 +26,7 @@ enum Recipe {
     }),
     JPA((dataSource, outbox) -> {
         EntityManagerFactory factory = hibernate(dataSource);
-        return new Service(new JpaAssets(factory, outbox), amounts -> {}, factory::close);
+        return new Service(new JpaAssets(factory, outbox), amounts -> Map.of(), factory::close);
     }),
     JOOQ((dataSource, outbox) -> {
         JooqAssets assets = new JooqAssets(DSL.using(dataSource, SQLDialect.POSTGRES), outbox);
