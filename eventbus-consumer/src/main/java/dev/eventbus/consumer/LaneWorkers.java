@@ -158,7 +158,9 @@ final class LaneWorkers {
         if (calls != null) {
             calls.look(maySomethingStart());
         }
-        suspects.keepOnly(lane -> lane.look().state() == KeyLane.State.READY);
+        if (suspects.keepOnly(lane -> lane.look().state() == KeyLane.State.READY)) {
+            woken.addAndGet(concurrency); // all the others may go on
+        }
         for (int more = woken.getAndSet(0); more > 1; more--) {
             hireOne();
         }

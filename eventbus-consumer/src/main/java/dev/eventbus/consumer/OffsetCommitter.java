@@ -85,12 +85,11 @@ final class OffsetCommitter {
 
     /** Sends a commit if it is time for one and none is on its way. */
     void commitIfDue(Consumer<?, ?> consumer, Collection<Partition> partitions, Instant now) {
-        boolean early = now.isBefore(due) && !due.isAfter(now.plus(PERIOD)); // else the clock was set back
         if (asked == consumer && problem == null && now.isAfter(askedAt.plus(ANSWERED_WITHIN))) {
             problem = "offsets cannot be committed (no answer since %s)".formatted(askedAt);
             LOG.warn("{}; Kafka's client goes on asking, a crash before it is answered repeats more", problem);
         }
-        if (asked == consumer || early) {
+        if (asked == consumer || isEarly(now)) {
             return;
         }
         due = now.plus(PERIOD);
@@ -114,6 +113,15 @@ final class OffsetCommitter {
             answered(consumer);
             ended(offsets, e);
         }
+    }
+
+    /** Whether {@link #commitIfDue} would send one. */
+    boolean isDue(Consumer<?, ?> consumer, Collection<Partition> partitions, Instant now) {
+        return asked != consumer && !isEarly(now) && partitions.stream().anyMatch(OffsetCommitter::isAdvanced);
+    }
+
+    private boolean isEarly(Instant now) {
+        return now.isBefore(due) && !due.isAfter(now.plus(PERIOD)); // else the clock was set back
     }
 
     private void answered(Consumer<?, ?> consumer) {
@@ -224,12 +232,15 @@ final class OffsetCommitter {
     private static Map<Partition, Long> advanced(Collection<Partition> partitions) {
         Map<Partition, Long> offsets = new HashMap<>();
         for (Partition partition : partitions) {
-            long committable = partition.offsets().committable();
-            if (committable > partition.committed()) {
-                offsets.put(partition, committable);
+            if (isAdvanced(partition)) {
+                offsets.put(partition, partition.offsets().committable());
             }
         }
         return offsets;
+    }
+
+    private static boolean isAdvanced(Partition partition) {
+        return partition.offsets().committable() > partition.committed();
     }
 
     /**

@@ -34,8 +34,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One round of a runner, on one thread at a time: wake the lanes whose time has come, take what the workers report, commit, pause
- * and resume, poll, and give what was read to its lanes.
+ * One round of a runner, on one thread at a time: wake the lanes whose time has come, take what the workers report, pause and
+ * resume, poll, commit, and give what was read to its lanes.
  *
  * <p>Everything but the work itself happens here, so that Kafka's consumer, the windows, the budgets and the timers need no lock.
  * A round never waits for a handler, except at a hand-over and then for a bounded time; so polling goes on however long it runs.
@@ -132,7 +132,8 @@ final class PollLoop implements AssignedPartitions.Loop {
 
     private int round(Consumer<byte[], byte[]> opened, Instant now) {
         flow.apply(opened, assigned.all());
-        Duration timeout = flow.pollTimeout(now, timers.next());
+        boolean commits = committer.isDue(opened, assigned.all(), now);
+        Duration timeout = commits ? Duration.ZERO : flow.pollTimeout(now, timers.next());
         ConsumerRecords<byte[], byte[]> polled = source.poll(opened, timeout, this::gap, assigned);
         committer.commitIfDue(opened, assigned.all(), now); // after the poll, which says what is lost
         int read = register(opened, polled);
@@ -202,20 +203,20 @@ final class PollLoop implements AssignedPartitions.Loop {
         if (!closing) {
             close(OffsetCommitter.LONGEST_SYNC);
         }
-        Duration third = time.third();
         assigned.closeAll();
         assigned.startNothingMore();
-        pumpUntil(() -> flow.records() == 0, threads && awaited ? Duration.ZERO : third);
+        boolean waits = !threads || !awaited && fatal == null;
+        pumpUntil(() -> flow.records() == 0, waits ? time.third() : Duration.ZERO);
         commitNow(assigned.all());
         ending = true;
-        if (parking != null && !parking.loop().close(third)) {
+        if (parking != null && !parking.loop().close(time.third())) {
             LOG.warn("{} closed while a parked event was handled; it has ended or is handled again", settings.group());
         }
         try {
-            source.close(third);
+            source.close(time.third());
         } finally {
             if (sink != null) {
-                sink.close(third);
+                sink.close(time.third());
             }
         }
         if (flow.records() > 0) {

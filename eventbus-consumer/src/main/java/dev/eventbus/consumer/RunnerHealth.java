@@ -307,12 +307,14 @@ public record RunnerHealth(
             return unread == OffsetTracker.NOTHING ? -1 : open + unread;
         }
 
-        /** Of a stopped partition what would be read next, if nothing was; {@link OffsetTracker#NOTHING} if none is open. */
+        /** Of a stopped partition what would be read next, if there is any; {@link OffsetTracker#NOTHING} if none is open. */
         private static long lowestOpen(Partition partition, @Nullable Consumer<?, ?> reads) {
             if (partition.offsets().span() > 0) {
                 return partition.offsets().committable();
             }
-            return partition.stoppedBecause() == null
+            boolean allRead =
+                    known(reads, consumer -> consumer.currentLag(partition.id()).orElse(1)) == 0;
+            return partition.stoppedBecause() == null || allRead
                     ? OffsetTracker.NOTHING
                     : known(reads, consumer -> consumer.position(partition.id(), Duration.ZERO));
         }

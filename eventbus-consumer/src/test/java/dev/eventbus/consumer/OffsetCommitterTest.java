@@ -61,6 +61,25 @@ class OffsetCommitterTest {
     }
 
     @Test
+    void a_commit_is_due_when_something_has_ended_none_is_on_its_way_and_the_last_one_is_not_too_new() {
+        Silent consumer = new Silent();
+        List<Partition> all = List.of(partition);
+        assertThat(committer.isDue(consumer, all, NOW)).as("nothing has ended").isFalse();
+        end(0);
+        assertThat(committer.isDue(consumer, all, NOW)).isTrue();
+        committer.commitIfDue(consumer, all, NOW);
+        assertThat(committer.isDue(consumer, all, NOW.plusSeconds(1)))
+                .as("on its way")
+                .isFalse();
+        consumer.answer();
+        end(1);
+        assertThat(committer.isDue(consumer, all, NOW.plusMillis(99)))
+                .as("too soon")
+                .isFalse();
+        assertThat(committer.isDue(consumer, all, NOW.plusMillis(100))).isTrue();
+    }
+
+    @Test
     void a_commit_that_is_not_answered_for_long_is_told_until_it_is() {
         Silent consumer = new Silent();
         end(0);

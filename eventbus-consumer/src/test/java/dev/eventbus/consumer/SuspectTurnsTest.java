@@ -7,7 +7,9 @@ import dev.eventbus.consumer.LaneWorkers.Progress;
 import dev.eventbus.consumer.internal.OffsetTracker;
 import java.nio.ByteBuffer;
 import java.time.Instant;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
@@ -19,7 +21,7 @@ class SuspectTurnsTest {
     private final Partition partition = new Partition(new TopicPartition("t", 0), 1);
     private final List<String> run = new ArrayList<>();
     private Instant now = Instant.parse("2030-01-01T00:00:00Z");
-    private final LaneWorkers workers = new LaneWorkers(null, 4, this::step, () -> now, e -> {});
+    private LaneWorkers workers = new LaneWorkers(null, 4, this::step, () -> now, e -> {});
     private long offset;
     private boolean suspectRanAlone;
     private Runnable meanwhile = this::takeTurns;
@@ -96,5 +98,29 @@ class SuspectTurnsTest {
         assertThat(whileItWaited).as("the suspect's turn").containsExactly("hanging");
         assertThat(onceItHadGone).containsExactly("hanging", "other-1");
         assertThat(workers.problem()).isNull();
+    }
+
+    @Test
+    void all_that_waited_behind_a_suspect_that_has_gone_gets_its_workers_at_once() {
+        Partition going = new Partition(new TopicPartition("t", 1), 2);
+        Deque<Runnable> calls = new ArrayDeque<>();
+        List<Integer> called = new ArrayList<>();
+        workers = new LaneWorkers(calls::add, 8, this::step, () -> now, e -> {});
+        meanwhile = () -> {
+            add(going, "suspect");
+            calls.remove().run();
+            for (int i = 1; i <= 5; i++) {
+                add("other-" + i);
+            }
+            called.add(calls.size());
+            going.startOnlyUpTo(OffsetTracker.NOTHING);
+            going.dropRefused(lane -> {});
+            workers.hire();
+            called.add(calls.size());
+        };
+        add("hanging");
+        calls.remove().run();
+        assertThat(called.get(0)).as("the suspect's turn").isZero();
+        assertThat(called.get(1)).isGreaterThanOrEqualTo(5);
     }
 }

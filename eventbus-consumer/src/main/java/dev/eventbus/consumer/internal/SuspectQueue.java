@@ -48,13 +48,15 @@ public final class SuspectQueue<L> {
         since = waiting.isEmpty() ? null : clock.instant();
     }
 
-    /** Forgets what no longer waits: its partition is somebody else's. One thread only. */
-    public void keepOnly(Predicate<? super L> waits) {
-        if (waiting.removeIf(waits.negate()) && waiting.isEmpty()) {
+    /** Forgets what no longer waits: its partition is somebody else's. One thread only. Returns whether that was the last. */
+    public boolean keepOnly(Predicate<? super L> waits) {
+        boolean lastGone = waiting.removeIf(waits.negate()) && waiting.isEmpty();
+        if (lastGone) {
             since = null;
         } else if (!waiting.isEmpty() && since == null) {
             since = clock.instant(); // one came while the one before left
         }
+        return lastGone;
     }
 
     /** Whether others may begin although something waits here. */
