@@ -20,8 +20,10 @@ import org.jetbrains.lincheck.datastructures.Param;
 import org.jetbrains.lincheck.datastructures.Validate;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /** What the poll thread and workers share, in the interleavings that a model checker (Lincheck) makes of small scenarios. */
+@Isolated("instruments the classes of the whole JVM: beside it simulations take ten times as long")
 class InterleavingsTest {
 
     private static final TopicPartition ID = new TopicPartition("t", 0);
