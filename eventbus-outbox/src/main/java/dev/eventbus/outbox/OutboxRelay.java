@@ -352,7 +352,9 @@ public final class OutboxRelay implements AutoCloseable {
                                 "mode %s would break P2 (no loss) on topics %s, which are compacted: an event that is sent a second time outlives the later ones of its key, which the cleaner then removes. Set sendMode(SendMode.STRICT)."
                                         .formatted(mode, outbox.compactedTopics())));
             }
-            return new OutboxRelay(this);
+            OutboxRelay relay = new OutboxRelay(this);
+            new RelayEvents(listener).relayBuilt(relay::health);
+            return relay;
         }
     }
 }

@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -58,6 +59,10 @@ final class RelayEvents {
             tell(to ->
                     to.sent(new RelayListener.Sent(topic, "", of.events, Duration.ofNanos(of.longestNanos), latency)));
         });
+    }
+
+    void relayBuilt(Supplier<RelayHealth> health) {
+        tell(to -> to.relayBuilt(health));
     }
 
     void relayed(int events) {

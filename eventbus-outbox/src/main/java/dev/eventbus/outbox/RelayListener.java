@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Set;
+import java.util.function.Supplier;
 
 /**
  * Hears what a relay does: for meters, alarms and tests. Every method does nothing unless it is overridden.
@@ -25,6 +26,13 @@ public interface RelayListener {
 
     /** Events were acknowledged, told once a round and topic; or one failed. For meters. */
     default void sent(Sent sent) {}
+
+    /**
+     * A relay is built that tells this listener what it does. Told once, on the thread that builds it.
+     *
+     * @param health as {@link OutboxRelay#health()}: any thread, also while the relay's own is held and tells nothing
+     */
+    default void relayBuilt(Supplier<RelayHealth> health) {}
 
     /** Kafka has acknowledged this many events and their rows are deleted. */
     default void relayed(int events) {}

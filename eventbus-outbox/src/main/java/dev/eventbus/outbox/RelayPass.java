@@ -6,6 +6,7 @@ import dev.eventbus.outbox.KafkaSink.SendFault;
 import dev.eventbus.outbox.internal.ClusterWatch;
 import dev.eventbus.outbox.internal.DeleteAside;
 import dev.eventbus.outbox.internal.Outage;
+import dev.eventbus.outbox.internal.RoundWatch;
 import dev.eventbus.outbox.internal.TopicLookup;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.LeaseStore;
@@ -22,7 +23,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Stream;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -57,6 +57,7 @@ final class RelayPass {
     private final Outage database;
     private final Outage cluster;
     private final ClusterWatch watch;
+    private final RoundWatch rounds;
     private boolean more;
     private boolean coldAwaited;
     private @Nullable StartRefusedException refusal;
@@ -83,6 +84,7 @@ final class RelayPass {
                 : new FailStopProducer(kafka, outbox.maxEventBytes(), pace::outcome, signals.flush());
         this.breakers = new TopicBreakers(kafka.clock());
         this.watch = new ClusterWatch(kafka, System::nanoTime);
+        this.rounds = new RoundWatch(settings.lease(), System::nanoTime);
         this.partitions = new TopicPartitions(store, kafka, sink, inFlight, new TopicLookup(watch::find));
         this.sender = new EventSender(kafka, sink, inFlight, breakers, events);
         this.feed = new OutboxFeed(
@@ -101,6 +103,7 @@ final class RelayPass {
 
     /** A round of the relay's own thread. Returns how long to rest. */
     Duration run() {
+        rounds.loops();
         feed.deletes().mayWorkAside();
         round(!hasMore() && pace.due());
         return database.mustWait() ? REST_WITHOUT_DATABASE : pace.rest(hasMore());
@@ -168,11 +171,7 @@ final class RelayPass {
 
     /** After a bug: what was under way is forgotten, as by a crash, so that the next round does not find it half done. */
     private void startOver(Throwable bug) {
-        health = health.with(
-                false,
-                List.of(
-                        "The last round failed with %s, which is a bug: please report it with the log. Events wait in the outbox; the relay goes on trying."
-                                .formatted(bug.getClass().getName())));
+        health = health.afterBug(bug);
         inFlight.clear();
         sender.abandon();
         connection.close();
@@ -198,6 +197,7 @@ final class RelayPass {
     private int withDatabase(boolean look) {
         try {
             Connection open = connection.get();
+            rounds.comesBy();
             long began = System.nanoTime();
             boolean gained = feed.keepLeases(open);
             feed.block(open);
@@ -207,8 +207,10 @@ final class RelayPass {
                 relayed += feed.deletes().delete(open, hasMore());
                 pace.statementEnded();
             }
+            rounds.comesBy();
             gained |= feed.keepLeases(open); // if what was to be deleted was gone, somebody else may have them
             feed.handOver(open);
+            rounds.comesBy();
             boolean read = look || gained || readsOn || hasMore() && pace.isTimeToRead();
             if (read && !feed.deletes().isAwaited() && leases.areValid() && openProducer()) {
                 int before = inFlight.size();
@@ -352,7 +354,10 @@ final class RelayPass {
     }
 
     RelayHealth health() {
-        return health.askingFor(connection.openingFor(), connection.lease());
+        Optional<Duration> opening = connection.openingFor();
+        return opening.isPresent()
+                ? health.askingFor(opening.get(), connection.lease())
+                : rounds.heldFor().map(health::heldFor).orElse(health);
     }
 
     private RelayHealth healthNow() {
@@ -368,12 +373,7 @@ final class RelayPass {
         problems.addAll(partitions.problems());
         problems.addAll(leases.problems());
         problems.addAll(feed.problems(sends));
-        Optional<Instant> nextRetry = Stream.of(
-                        database.nextRetry(),
-                        sends ? cluster.nextRetry() : Optional.<Instant>empty(),
-                        breakers.nextRetry())
-                .flatMap(Optional::stream)
-                .min(Instant::compareTo);
+        Optional<Instant> unreachedRetry = sends ? cluster.nextRetry() : Optional.empty();
         boolean reached = unreached.isEmpty()
                 && silences.isEmpty()
                 && sink.problems().isEmpty()
@@ -395,6 +395,6 @@ final class RelayPass {
                 inFlight.oldest(),
                 breakers.waiting(),
                 sends ? feed.blockedKeys().count() : 0,
-                nextRetry);
+                RelayHealth.earliest(database.nextRetry(), unreachedRetry, breakers.nextRetry()));
     }
 }

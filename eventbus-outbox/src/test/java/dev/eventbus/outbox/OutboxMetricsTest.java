@@ -16,6 +16,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.apache.kafka.common.errors.RecordTooLargeException;
@@ -42,7 +43,11 @@ class OutboxMetricsTest {
     }
 
     private double gauge(String name) {
-        return registry.get(name).tag("outbox", "orders").gauge().value();
+        return gauge(name, "orders");
+    }
+
+    private double gauge(String name, String outbox) {
+        return registry.get(name).tag("outbox", outbox).gauge().value();
     }
 
     private static String described(Meter meter) {
@@ -209,34 +214,62 @@ class OutboxMetricsTest {
     }
 
     @Test
+    void a_relay_whose_thread_is_held_for_longer_than_its_lease_has_no_shards_any_more() {
+        CountDownLatch goesOn = new CountDownLatch(1);
+        try (OutboxRelay held = OutboxRelay.builder(database.outbox, database.dataSource, kafka)
+                .lease(Duration.ofSeconds(1))
+                .listener(metrics)
+                .build()) {
+            held.start();
+            Eventually.isTrue(() -> gauge("eventbus.relay.owned.shards") == 16);
+            kafka.refusal = id -> {
+                try {
+                    goesOn.await();
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                }
+                return null;
+            };
+            database.publish(event("evt-1", "bob"));
+            Eventually.isTrue(() -> gauge("eventbus.relay.owned.shards") == 0);
+            goesOn.countDown();
+            Eventually.isTrue(() -> gauge("eventbus.relay.owned.shards") == 16);
+        } finally {
+            goesOn.countDown();
+        }
+    }
+
+    @Test
     void an_outage_of_the_database_that_outlasts_the_lease_takes_shards_and_topics_from_the_gauges() {
+        OutboxMetrics alone = OutboxMetrics.of(registry, "alone", OutboxAdmin.of(database.outbox, database.dataSource));
         RelayPass pass = new RelayPass(
                 database.outbox,
                 database.dataSource,
                 kafka,
                 new OutboxRelay.Settings(
-                        "one", Duration.ofSeconds(1), SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, metrics),
+                        "one", Duration.ofSeconds(1), SendMode.PIPELINED, OutboxRelay.DEFAULT_MAX_RELAY_STOP, alone),
                 OutboxRelay.Signals.NONE);
         kafka.partitions.remove("asset.events");
         database.publish(event("evt-1", "bob"));
         pass.look();
-        assertThat(gauge("eventbus.relay.owned.shards")).isEqualTo(16);
-        assertThat(gauge("eventbus.relay.waiting.topics")).isEqualTo(1);
+        assertThat(gauge("eventbus.relay.owned.shards", "alone")).isEqualTo(16);
+        assertThat(gauge("eventbus.relay.waiting.topics", "alone")).isEqualTo(1);
 
         database.update("ALTER TABLE \"eventbus_relay_lease\" RENAME TO gone");
         Eventually.isTrue(() -> {
             pass.look();
-            return gauge("eventbus.relay.owned.shards") == 0;
+            return gauge("eventbus.relay.owned.shards", "alone") == 0;
         });
-        assertThat(gauge("eventbus.relay.waiting.topics")).isZero();
+        assertThat(gauge("eventbus.relay.waiting.topics", "alone")).isZero();
 
         database.update("ALTER TABLE gone RENAME TO \"eventbus_relay_lease\"");
         kafka.advance(Duration.ofSeconds(1));
         Eventually.isTrue(() -> {
             pass.look();
-            return gauge("eventbus.relay.owned.shards") == 16;
+            return gauge("eventbus.relay.owned.shards", "alone") == 16;
         });
         pass.end(Duration.ofMillis(20));
+        alone.close();
     }
 
     @Test

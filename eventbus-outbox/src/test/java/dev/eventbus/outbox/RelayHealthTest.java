@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.lang.reflect.Proxy;
 import java.time.Duration;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;
 import javax.sql.DataSource;
 import org.junit.jupiter.api.AfterEach;
@@ -59,6 +60,41 @@ class RelayHealthTest {
                     broken.health().problems().stream().anyMatch(problem -> problem.contains("thread has ended")));
             assertThat(broken.health().up()).isFalse();
             assertThat(broken.health().closed()).isFalse();
+        }
+    }
+
+    @Test
+    void a_relay_whose_thread_is_held_says_so_and_counts_no_shard_as_its_own_until_it_goes_on() throws Exception {
+        CountDownLatch goesOn = new CountDownLatch(1);
+        RelayListener blocks = new RelayListener() {
+            @Override
+            public void relayed(int events) {
+                try {
+                    goesOn.await();
+                } catch (InterruptedException e) {
+                    throw new IllegalStateException(e);
+                }
+            }
+        };
+        try (OutboxRelay held = OutboxRelay.builder(database.outbox, database.dataSource, kafka)
+                .lease(Duration.ofSeconds(1))
+                .listener(blocks)
+                .build()) {
+            held.start();
+            Eventually.isTrue(() -> held.health().up());
+            database.publish(event("evt-1", "bob"));
+            Eventually.isTrue(() -> !held.health().up());
+            assertThat(held.health().ownedShards()).isEmpty();
+            assertThat(held.health().problems())
+                    .singleElement()
+                    .asString()
+                    .startsWith("The relay's thread \"eventbus-relay\" has been held for 3 s");
+            goesOn.countDown();
+            Eventually.isTrue(() -> held.health().up());
+            assertThat(held.health().ownedShards()).hasSize(16);
+            assertThat(held.health().problems()).isEmpty();
+        } finally {
+            goesOn.countDown();
         }
     }
 

@@ -6,6 +6,7 @@ import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.Outbox;
 import dev.eventbus.outbox.OutboxAdmin;
 import dev.eventbus.outbox.OutboxStats;
+import dev.eventbus.outbox.RelayHealth;
 import dev.eventbus.outbox.RelayListener;
 import dev.eventbus.outbox.sql.DatabaseFault;
 import io.micrometer.core.instrument.Counter;
@@ -23,6 +24,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -91,6 +93,10 @@ public final class OutboxMetrics implements RelayListener, AutoCloseable {
     private final Set<String> waitingTopics = ConcurrentHashMap.newKeySet();
 
     private volatile int ownedShards;
+
+    /** Null before there is a relay. */
+    private volatile @Nullable Supplier<RelayHealth> relay;
+
     private volatile Answer answer = new Answer(null, Instant.EPOCH);
 
     /** Whether the last question failed; the thread that asks, or whoever refreshes. */
@@ -110,7 +116,7 @@ public final class OutboxMetrics implements RelayListener, AutoCloseable {
         this.clock = admin.clock();
         gauge("eventbus.outbox.oldest.age", "seconds", this::oldestAge);
         gauge("eventbus.outbox.blocked.keys", "keys", metrics -> metrics.asked(OutboxStats::blockedKeys));
-        gauge("eventbus.relay.owned.shards", "shards", metrics -> metrics.ownedShards);
+        gauge("eventbus.relay.owned.shards", "shards", OutboxMetrics::ownedShards);
         gauge("eventbus.relay.waiting.topics", "topics", metrics -> metrics.waitingTopics.size());
     }
 
@@ -212,6 +218,14 @@ public final class OutboxMetrics implements RelayListener, AutoCloseable {
                 .sum());
     }
 
+    /** None once a relay that can tell nothing more must have lost them. */
+    private double ownedShards() {
+        Supplier<RelayHealth> asked = relay;
+        return asked == null
+                ? ownedShards
+                : Math.min(ownedShards, asked.get().ownedShards().size());
+    }
+
     private double oldestAge(OutboxMetrics metrics) {
         return metrics.asked(stats -> stats.oldestAge().map(Duration::toMillis).orElse(0L) / 1000.0);
     }
@@ -251,6 +265,11 @@ public final class OutboxMetrics implements RelayListener, AutoCloseable {
                 acknowledged
                         ? registered(Timer.builder("eventbus.relay.latency").tag("topic", topic)::register)
                         : null);
+    }
+
+    @Override
+    public void relayBuilt(Supplier<RelayHealth> health) {
+        relay = health;
     }
 
     @Override
