@@ -107,9 +107,15 @@ final class OutboxFeed {
                         "The leases were not renewed in time, so {} events in flight are given up; they are sent again, here or by another relay.",
                         inFlight.size());
             }
-            sender.standBy();
+            standBy();
             events.shardsChanged(Set.of());
         }
+    }
+
+    /** Others send now. */
+    private void standBy() {
+        sender.standBy();
+        partitions.standBy();
     }
 
     /** Keeps the leases; first, so that what fails afterwards costs none. Returns whether there are shards to be read that were not before. */
@@ -123,7 +129,7 @@ final class OutboxFeed {
         boolean lost = !change.lost().isEmpty();
         change.lost().forEach(sender::forget);
         if (lost && leases.owned().isEmpty()) {
-            sender.standBy();
+            standBy();
         } else if (lost) {
             sender.abandon();
         }
@@ -146,7 +152,7 @@ final class OutboxFeed {
         partitions.tellSettled(connection, leases.owner());
         if (giveBackDrained(connection)) {
             if (leases.owned().isEmpty()) {
-                sender.standBy();
+                standBy();
             }
             leases.tell();
             shardsChanged();

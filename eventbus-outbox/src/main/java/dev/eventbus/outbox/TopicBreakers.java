@@ -86,6 +86,9 @@ final class TopicBreakers {
         /** How often in a row nobody said anything; no failure of the topic's. */
         int unanswered;
 
+        /** When the first of these was. */
+        Instant unansweredSince = Instant.MIN;
+
         Instant retryAt = Instant.MIN;
 
         /** {@link System#nanoTime()} of the last failure. */
@@ -111,6 +114,14 @@ final class TopicBreakers {
             return closedAt != null;
         }
 
+        boolean isUnanswered() {
+            return unanswered > 0;
+        }
+
+        boolean mustWait(Instant now) {
+            return (isUnanswered() ? WITHOUT_ANSWER : BACKOFF).mustWait(now, retryAt);
+        }
+
         boolean isForgotten(Instant now) {
             return closedAt != null && !now.isBefore(closedAt.plus(PROBATION));
         }
@@ -131,7 +142,7 @@ final class TopicBreakers {
      * Opens a topic, or keeps it open for longer.
      *
      * @param problem what is wrong and how to mend it
-     * @param definite whether somebody has said so; mere silence is a problem only after a while
+     * @param definite whether somebody has said so; mere silence is a problem only after a while, and replaces what was said only then
      * @return when it is tried again
      */
     Instant failed(String topic, String problem, boolean definite) {
@@ -142,12 +153,15 @@ final class TopicBreakers {
             breaker.closedAt = null;
             breaker.since = now;
         }
+        breaker.unansweredSince =
+                breaker.isUnanswered() && !now.isBefore(breaker.unansweredSince) ? breaker.unansweredSince : now;
         breaker.failures += definite ? 1 : 0;
         breaker.unanswered = definite ? 0 : breaker.unanswered + 1;
         breaker.failedAt = System.nanoTime();
         breaker.retryAt =
                 now.plus(definite ? BACKOFF.after(breaker.failures) : WITHOUT_ANSWER.after(breaker.unanswered));
-        Instant toldFrom = breaker.since.plus(SILENCE_TOLD_AFTER);
+        Instant silentSince = breaker.problem.isEmpty() ? breaker.since : breaker.unansweredSince;
+        Instant toldFrom = silentSince.plus(SILENCE_TOLD_AFTER);
         if (!definite && now.isBefore(toldFrom) && breaker.retryAt.isAfter(toldFrom)) {
             breaker.retryAt = toldFrom; // so that it is told then, and not after a back-off that has doubled meanwhile
         }
@@ -238,7 +252,7 @@ final class TopicBreakers {
         Set<String> halfOpen = notClosed();
         if (!halfOpen.isEmpty()) {
             Instant now = clock.instant();
-            halfOpen.removeIf(topic -> BACKOFF.mustWait(now, breaker(topic).retryAt));
+            halfOpen.removeIf(topic -> breaker(topic).mustWait(now));
         }
         return halfOpen;
     }

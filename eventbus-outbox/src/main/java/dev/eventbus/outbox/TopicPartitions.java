@@ -130,10 +130,8 @@ final class TopicPartitions {
         unreadable.clear();
         store.metas(connection, prefix(kafka)).forEach((name, value) -> {
             try {
-                refresh(
-                        name.substring(prefix(kafka).length()),
-                        read(name, value, IllegalArgumentException::new),
-                        changed);
+                RecordedPartitions now = read(name, value, IllegalArgumentException::new);
+                refresh(name.substring(prefix(kafka).length()), now, changed);
             } catch (IllegalArgumentException e) {
                 unreadable.put(name, String.valueOf(e.getMessage()));
             }
@@ -234,6 +232,11 @@ final class TopicPartitions {
         }
     }
 
+    /** This relay has nothing to send: what it has asked for topics meanwhile is forgotten. */
+    void standBy() {
+        lookup.forget();
+    }
+
     List<String> problems() {
         return Stream.of(unreadable, grown)
                 .flatMap(found -> found.values().stream())
@@ -278,10 +281,8 @@ final class TopicPartitions {
             try {
                 await(deadline, () -> unsettled(marked), "relays have not settled what they have on its way: %s");
                 Map<TopicPartition, Long> ends = progress.ends(marked.count());
-                await(
-                        deadline,
-                        () -> progress.behind(groups, ends),
-                        "consumer groups have not handled all that was sent before: %s");
+                Awaited handled = () -> progress.behind(groups, ends);
+                await(deadline, handled, "consumer groups have not handled all that was sent before: %s");
                 awaitKnowing();
                 if (!admin.inTransaction(connection -> replace(connection, marked, marked.target()))) {
                     throw refused("somebody else has ended this adoption; see what is recorded in eventbus_meta");

@@ -18,6 +18,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Future;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
@@ -71,6 +72,11 @@ final class FakeKafka implements KafkaCluster {
 
     volatile Instant now = Instant.parse("2026-01-15T10:00:00Z");
     volatile @Nullable RuntimeException unreachable;
+
+    /** A cluster in memory has nobody to ask, unless the test says so. */
+    volatile Supplier<Admin> admin = () -> {
+        throw new UnsupportedOperationException();
+    };
 
     FakeKafka() {
         partitions.put("asset.events", 3);
@@ -297,7 +303,7 @@ final class FakeKafka implements KafkaCluster {
 
     @Override
     public Admin admin() {
-        throw new UnsupportedOperationException();
+        return admin.get();
     }
 
     @Override

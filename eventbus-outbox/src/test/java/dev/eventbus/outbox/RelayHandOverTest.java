@@ -4,15 +4,22 @@ import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.outbox.sql.Shards;
+import java.lang.reflect.Proxy;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.DescribeTopicsResult;
+import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.internals.KafkaFutureImpl;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -230,6 +237,33 @@ class RelayHandOverTest {
         first.fail("evt-1", new TopicAuthorizationException("asset.events"));
         one.look();
         assertThat(told).startsWith("one owns 16", "one owns 0").doesNotContain("one waits asset.events");
+    }
+
+    @Test
+    void what_is_said_of_a_topic_after_the_leases_ran_out_counts_for_nothing_and_the_topic_is_asked_for_anew() {
+        List<KafkaFutureImpl<TopicDescription>> asked = new ArrayList<>();
+        kafka.admin = () -> (Admin) Proxy.newProxyInstance(
+                getClass().getClassLoader(), new Class<?>[] {Admin.class}, (self, method, of) -> {
+                    if (method.getName().equals("describeTopics")) {
+                        asked.add(new KafkaFutureImpl<>());
+                        return new DescribeTopicsResult(null, Map.of("asset.events", asked.get(asked.size() - 1))) {};
+                    }
+                    return null;
+                });
+        database.publish(event("evt-1", GOES));
+        one.look();
+        assertThat(asked).hasSize(1);
+        leasesRunOut();
+        asked.get(0).completeExceptionally(new UnknownTopicOrPartitionException("as it was then"));
+        one.look();
+        assertThat(asked).hasSize(2);
+        assertThat(told).doesNotContain("one waits asset.events");
+        asked.get(1).complete(null);
+        Eventually.isTrue(() -> {
+            kafka.advance(Duration.ofSeconds(1));
+            one.look();
+            return database.ids().isEmpty();
+        });
     }
 
     /** What refused it may have been mended meanwhile, perhaps by whoever had the shard. */

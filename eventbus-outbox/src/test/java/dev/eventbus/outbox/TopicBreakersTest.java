@@ -34,6 +34,33 @@ class TopicBreakersTest {
     }
 
     @Test
+    void what_a_broker_has_said_stands_until_nobody_has_said_anything_for_one_and_a_half_seconds() {
+        breakers.failed("asset.events", "does not have the topic", true);
+        now = now.plusSeconds(2);
+        breakers.failed("asset.events", "nobody has said anything", false);
+        assertThat(breakers.problems()).containsExactly("does not have the topic");
+        now = now.plusMillis(1_499);
+        breakers.failed("asset.events", "nobody has said anything", false);
+        assertThat(breakers.problems()).containsExactly("does not have the topic");
+        breakers.failed("asset.events", "does not let us see the topic", true);
+        now = now.plusSeconds(2);
+        breakers.failed("asset.events", "nobody has said anything", false);
+        assertThat(breakers.problems()).containsExactly("does not let us see the topic");
+        now = now.plusMillis(1_500);
+        breakers.failed("asset.events", "nobody has said anything", false);
+        assertThat(breakers.problems()).containsExactly("nobody has said anything");
+    }
+
+    @Test
+    void after_the_clock_was_set_back_a_topic_of_which_nobody_has_spoken_waits_no_longer_than_before() {
+        breakers.failed("asset.events", "nobody has said anything", false);
+        now = now.minusSeconds(20);
+        assertThat(breakers.halfOpen()).containsExactly("asset.events");
+        breakers.failed("asset.events", "does not have the topic", true);
+        assertThat(breakers.halfOpen()).isEmpty();
+    }
+
+    @Test
     void however_many_producers_were_started_in_a_minute_the_next_is_asked_for_its_topics_every_second() {
         for (int start = 0; start < 20; start++) {
             breakers.failed("asset.events", "nobody has said anything yet", false);

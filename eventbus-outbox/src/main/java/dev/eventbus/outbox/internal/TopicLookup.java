@@ -40,6 +40,11 @@ public final class TopicLookup {
         }
     }
 
+    /** Nobody wants to know any more; a late answer must not be taken for news when somebody does again. */
+    public void forget() {
+        answers.clear();
+    }
+
     /** Whether what was asked for last is not answered yet. */
     public boolean isPending(String physicalTopic) {
         CompletableFuture<?> answer = answers.get(physicalTopic);
