@@ -2,6 +2,8 @@ package dev.eventbus.outbox;
 
 import dev.eventbus.internal.RunLoop;
 import dev.eventbus.outbox.internal.DeleteAside;
+import dev.eventbus.outbox.internal.LostDelete;
+import dev.eventbus.outbox.sql.DatabaseFault;
 import dev.eventbus.outbox.sql.FloorTracker;
 import dev.eventbus.outbox.sql.OutboxRow;
 import dev.eventbus.outbox.sql.OutboxStore;
@@ -37,11 +39,7 @@ final class AckDeletes {
     /** Whether rows are locked, or a DELETE has failed, perhaps since it waited for somebody's lock. */
     private boolean carefully;
 
-    /** Whether the last DELETE may have been committed without our knowing. */
-    private boolean uncertain;
-
-    /** Whether a DELETE of unknown end may still run: then the locks are its own, and it may yet delete what is locked. */
-    private boolean mayStillRun;
+    private final LostDelete lost;
 
     /** Of the last DELETE that has deleted any, and of those since. If a crash of the database has undone any, then this one. */
     private Set<RowKey> lastDeleted = Set.of();
@@ -62,12 +60,17 @@ final class AckDeletes {
         this.inFlight = parts.inFlight();
         this.floors = floors;
         this.events = events;
+        this.lost = new LostDelete(parts.leases().lease(), System::nanoTime);
         this.before = floors.mark();
     }
 
-    /** The last DELETE may or may not have committed. */
-    void connectionLost() {
-        uncertain = true;
+    /**
+     * The last DELETE may or may not have committed.
+     *
+     * @param unanswered whether the database may be at it still
+     */
+    void failed(boolean unanswered) {
+        lost.lost(unanswered);
         aside.drop();
     }
 
@@ -78,7 +81,16 @@ final class AckDeletes {
 
     /** Whether nothing may be read: what may still be deleted is not known to be in flight, or it must be deleted first. */
     boolean isAwaited() {
-        return uncertain || aside.isUnderWay() && inFlight.deleting().isEmpty();
+        return lost.isOpen() || aside.isUnderWay() && inFlight.deleting().isEmpty();
+    }
+
+    /** Shards of which something is in flight that their next owner must not have: he would read a part of what goes. */
+    Set<Integer> busyShards() {
+        Set<Integer> busy = inFlight.shards();
+        if (lost.mayStillRun()) {
+            inFlight.locked().stream().map(row -> row.key().shard()).forEach(busy::add);
+        }
+        return busy;
     }
 
     /**
@@ -94,7 +106,7 @@ final class AckDeletes {
                     "What Kafka has was perhaps not deleted on the second connection, and is on the first: {}",
                     e.toString());
             inFlight.notDeleted();
-            uncertain = true;
+            lost.lost(DatabaseFault.isConnectionLost(e));
             return 0;
         } catch (RuntimeException | Error e) {
             inFlight.notDeleted();
@@ -115,7 +127,7 @@ final class AckDeletes {
     }
 
     private boolean beginAside() {
-        if (!mayWorkAside || carefully || uncertain || !inFlight.locked().isEmpty()) {
+        if (!mayWorkAside || carefully || lost.isOpen() || !inFlight.locked().isEmpty()) {
             return false;
         }
         FloorTracker.Mark mark = floors.mark();
@@ -138,21 +150,24 @@ final class AckDeletes {
      */
     private int deleteHere(Connection connection, boolean last) throws SQLException {
         carefully |= last;
-        if (uncertain && !lastDeleted.isEmpty() && store.count(connection, lastDeleted) > 0) {
+        if (!lost.isOpen() && inFlight.locked().isEmpty()) {
+            lost.isOfNothing();
+        }
+        if (lost.isOpen() && !lastDeleted.isEmpty() && store.count(connection, lastDeleted) > 0) {
             LOG.warn(
                     "Rows that were deleted are there again, as after a crash of the database, so all that is in flight is read again with them: what comes twice comes in order.");
             parts.sender().abandon();
             inFlight.clear();
             floors.doubtAll();
         }
-        inFlight.retryLocked(uncertain || last);
+        inFlight.retryLocked(lost.isOpen() || last);
         int deleted = inFlight.awaitingDelete().isEmpty() ? 0 : deleteAcknowledged(connection);
-        if (uncertain && store.count(connection, inFlight.keys()) < inFlight.size()) {
+        if (lost.isOpen() && store.count(connection, inFlight.keys()) < inFlight.size()) {
             LOG.warn(
                     "Rows of events in flight are gone since the database was lost, so what is not acknowledged is read again.");
             parts.sender().abandon();
         }
-        uncertain = false;
+        lost.close();
         return deleted;
     }
 
@@ -183,8 +198,8 @@ final class AckDeletes {
         if (deleted.rows() < count) {
             floors.doubtAll(); // of their numbers there may be other rows, as after a restore
         }
-        boolean perhapsOurs = uncertain || mayStillRun;
-        mayStillRun = perhapsOurs && carefully;
+        boolean perhapsOurs = lost.mayHaveDeleted();
+        lost.repeated(carefully);
         if (deleted.rows() < count && !perhapsOurs) {
             parts.leases().checkSoon();
             events.deletedByOthers(count - deleted.rows(), count);
@@ -211,7 +226,7 @@ final class AckDeletes {
     /**
      * Deletes what is left, after what is being deleted aside if that ends in time; no lock is waited for.
      *
-     * @return whether nothing is under way any more; if something is, the leases must not be given back: their next owner would read a part
+     * @return whether nothing is under way any more; if something is, or may be, the leases must not be given back: their next owner would read a part
      *     of what goes
      */
     boolean end(Connection connection, Duration limit) throws SQLException {
@@ -222,7 +237,7 @@ final class AckDeletes {
         if (!aside.isUnderWay() && parts.leases().areValid()) {
             deleteHere(connection, true);
         }
-        return !aside.isUnderWay();
+        return !aside.isUnderWay() && !lost.mayStillRun();
     }
 
     void close(Duration limit) {

@@ -88,10 +88,14 @@ final class OutboxFeed {
         return blockedKeys;
     }
 
-    /** Nothing that the last connection said counts any more, and its last DELETE may or may not have committed. */
-    void connectionLost() {
+    /**
+     * Nothing that the last connection said counts any more, and its last DELETE may or may not have committed.
+     *
+     * @param unanswered whether the database may be at it still
+     */
+    void connectionLost(boolean unanswered) {
         floors.reset();
-        deletes.connectionLost();
+        deletes.failed(unanswered);
         blockedKeys.refreshSoon();
         leases.checkSoon();
     }
@@ -185,7 +189,7 @@ final class OutboxFeed {
                     leases.leaving());
             sender.abandon();
         }
-        Set<Integer> released = leases.releaseAllBut(connection, inFlight.shards());
+        Set<Integer> released = leases.releaseAllBut(connection, deletes.busyShards());
         released.forEach(sender::forget);
         return !released.isEmpty();
     }

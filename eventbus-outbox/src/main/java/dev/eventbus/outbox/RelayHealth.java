@@ -8,7 +8,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
-import java.util.stream.Stream;
 
 /**
  * How a relay does, as of its last look.
@@ -51,9 +50,8 @@ public record RelayHealth(
                 Optional.empty());
     }
 
-    @SafeVarargs
-    static Optional<Instant> earliest(Optional<Instant>... times) {
-        return Stream.of(times).flatMap(Optional::stream).min(Instant::compareTo);
+    static Optional<Instant> earliest(List<Optional<Instant>> times) {
+        return times.stream().flatMap(Optional::stream).min(Instant::compareTo);
     }
 
     /** Of a relay that has been asking its data source for a connection for a time. */

@@ -175,7 +175,7 @@ final class RelayPass {
         inFlight.clear();
         sender.abandon();
         connection.close();
-        feed.connectionLost();
+        feed.connectionLost(true);
         more = false;
     }
 
@@ -228,17 +228,17 @@ final class RelayPass {
             return relayed;
         } catch (SQLException e) {
             connection.drop(e);
-            databaseFailed(DatabaseFault.explain(e));
+            databaseFailed(DatabaseFault.explain(e), DatabaseFault.isConnectionLost(e));
         } catch (StartRefusedException e) {
             refusal = e;
             connection.close();
-            databaseFailed(e.getMessage());
+            databaseFailed(e.getMessage(), false);
         }
         return 0;
     }
 
-    private void databaseFailed(@Nullable String problem) {
-        feed.connectionLost();
+    private void databaseFailed(@Nullable String problem, boolean unanswered) {
+        feed.connectionLost(unanswered);
         more = false;
         database.failed(String.valueOf(problem));
     }
@@ -395,6 +395,6 @@ final class RelayPass {
                 inFlight.oldest(),
                 breakers.waiting(),
                 sends ? feed.blockedKeys().count() : 0,
-                RelayHealth.earliest(database.nextRetry(), unreachedRetry, breakers.nextRetry()));
+                RelayHealth.earliest(List.of(database.nextRetry(), unreachedRetry, breakers.nextRetry())));
     }
 }
