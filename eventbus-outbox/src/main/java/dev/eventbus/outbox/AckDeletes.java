@@ -237,7 +237,7 @@ final class AckDeletes {
         if (!aside.isUnderWay() && parts.leases().areValid()) {
             deleteHere(connection, true);
         }
-        return !aside.isUnderWay() && !lost.mayStillRun();
+        return !aside.isUnderWay() && !lost.isOpen() && !lost.mayStillRun();
     }
 
     void close(Duration limit) {

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -154,12 +155,17 @@ final class OutboxFeed {
     /** Says what is settled, and gives back what is drained; comes after {@link #deletes()}. */
     void handOver(Connection connection) throws SQLException {
         partitions.tellSettled(connection, leases.owner());
-        if (giveBackDrained(connection)) {
-            if (leases.owned().isEmpty()) {
-                standBy();
+        int before = leases.owned().size();
+        try {
+            giveBackDrained(connection);
+        } finally {
+            if (leases.owned().size() < before) {
+                if (leases.owned().isEmpty()) {
+                    standBy();
+                }
+                leases.tell();
+                shardsChanged();
             }
-            leases.tell();
-            shardsChanged();
         }
     }
 
@@ -176,11 +182,11 @@ final class OutboxFeed {
 
     /**
      * Gives back the shards that are to leave and of which nothing is in flight any more: Kafka has it and its rows are deleted. What
-     * Kafka does not acknowledge in time is given up with the whole producer. Returns whether any was given back.
+     * Kafka does not acknowledge in time is given up with the whole producer.
      */
-    private boolean giveBackDrained(Connection connection) throws SQLException {
+    private void giveBackDrained(Connection connection) throws SQLException {
         if (leases.leaving().isEmpty() || deletes.isAwaited()) {
-            return false;
+            return;
         }
         if (inFlight.shardsHandedOver().stream().anyMatch(leases::isDrainOverdue)) {
             LOG.warn(
@@ -189,9 +195,12 @@ final class OutboxFeed {
                     leases.leaving());
             sender.abandon();
         }
-        Set<Integer> released = leases.releaseAllBut(connection, deletes.busyShards());
-        released.forEach(sender::forget);
-        return !released.isEmpty();
+        Set<Integer> drained = new TreeSet<>(leases.leaving());
+        drained.removeAll(deletes.busyShards());
+        for (int shard : drained) {
+            leases.release(connection, shard);
+            sender.forget(shard); // at once: the next one may fail
+        }
     }
 
     /** No shard is ours any more. */

@@ -277,19 +277,14 @@ final class ShardLeases {
         return next;
     }
 
-    /** Gives back the shards that are to leave, but for those of which something is in flight. Returns them. */
-    Set<Integer> releaseAllBut(Connection connection, Set<Integer> busy) throws SQLException {
-        Set<Integer> released = new TreeSet<>();
-        for (int shard : leaving()) {
-            Long epoch = epochs.get(shard);
-            if (epoch != null && !busy.contains(shard)) {
-                store.release(connection, shard, epoch);
-                epochs.remove(shard);
-                leaving.remove(shard);
-                released.add(shard);
-            }
+    /** Gives a shard back that is to leave. */
+    void release(Connection connection, int shard) throws SQLException {
+        Long epoch = epochs.get(shard);
+        if (epoch != null) {
+            store.release(connection, shard, epoch);
+            epochs.remove(shard);
+            leaving.remove(shard);
         }
-        return released;
     }
 
     /** Gives everything back, so that others need not wait. */

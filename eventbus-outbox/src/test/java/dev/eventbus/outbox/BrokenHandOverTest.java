@@ -3,6 +3,7 @@ package dev.eventbus.outbox;
 import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.Event;
 import dev.eventbus.outbox.sql.Shards;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
@@ -12,6 +13,7 @@ import java.sql.Statement;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
+import java.util.stream.IntStream;
 import javax.sql.DataSource;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -20,6 +22,7 @@ import org.junit.jupiter.api.Test;
 class BrokenHandOverTest {
 
     private static final String DELETE = "THEN DELETE";
+    private static final String RELEASE = "SET owner = NULL, lease_until = NULL WHERE shard = ?";
 
     private final TestDatabase database = new TestDatabase(JdbcOutbox.h2(), ";LOCK_TIMEOUT=50");
     private final FakeKafka kafka = new FakeKafka();
@@ -129,6 +132,32 @@ class BrokenHandOverTest {
         roundsUntil(() -> database.ids().isEmpty() && two.health().ownedShards().size() == 8);
         assertThat(kafka.ids()).containsExactly("evt-1", "evt-2");
         assertThat(next.ids()).isEmpty();
+        assertThat(deletedByOthers).hasValue(0);
+    }
+
+    @Test
+    void a_shard_that_was_given_back_is_the_next_owners_though_giving_back_the_one_after_it_fails() throws Exception {
+        database.publish(IntStream.rangeClosed(1, 40)
+                .mapToObj(n -> event("evt-" + n, "user-" + n))
+                .toArray(Event<?>[]::new));
+        try (Connection other = database.begin()) {
+            keepLocked(other, "SELECT * FROM %s FOR UPDATE");
+            Eventually.isTrue(() -> {
+                one.look();
+                kafka.advance(Duration.ofSeconds(1));
+                return tells("40 events that Kafka has cannot be deleted");
+            });
+            fails(RELEASE, 1, new SQLException("something else is wrong", "40001"));
+            roundsUntil(() -> two.health().ownedShards().size() == 8);
+            assertThat(failing).as("the second has failed").isEmpty();
+            long ours = IntStream.rangeClosed(1, 40)
+                    .filter(n -> one.health().ownedShards().contains(Shards.of("user-" + n)))
+                    .count();
+            assertThat(one.health().inFlight()).isEqualTo(Math.toIntExact(ours));
+            other.rollback();
+        }
+        roundsUntil(() -> database.ids().isEmpty());
+        assertThat(next.ids()).isNotEmpty().doesNotHaveDuplicates();
         assertThat(deletedByOthers).hasValue(0);
     }
 }
