@@ -68,6 +68,7 @@ final class EventSender {
     private final Set<Integer> shardsToReread = new HashSet<>();
     private boolean topicLetIn;
     private boolean fenced;
+    private boolean acked;
 
     EventSender(KafkaCluster kafka, KafkaSink sink, InFlight inFlight, TopicBreakers breakers, RelayEvents events) {
         this.kafka = kafka;
@@ -166,10 +167,9 @@ final class EventSender {
         if (nanos.isEmpty()) {
             return;
         }
+        acked = true;
         events.acked(row, nanos.getAsLong());
-        if (!suspects.isEmpty()) {
-            suspects.remove(row.key());
-        }
+        suspects.remove(row.key());
         if (breakers.hasFailedWithin(row.event().topic(), nanos.getAsLong())) {
             cool(row.event().topic());
         } else if (!breakers.areClosed()) {
@@ -380,6 +380,13 @@ final class EventSender {
     boolean takeFenced() {
         boolean taken = fenced;
         fenced = false;
+        return taken;
+    }
+
+    /** Whether Kafka has acknowledged anything since the last call. */
+    boolean takeAcked() {
+        boolean taken = acked;
+        acked = false;
         return taken;
     }
 

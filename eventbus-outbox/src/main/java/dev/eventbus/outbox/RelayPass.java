@@ -186,7 +186,7 @@ final class RelayPass {
         feed.giveUpIfOverdue();
         int relayed = database.mustWait() ? 0 : withDatabase(look);
         send();
-        if (relayed > 0) {
+        if (sender.takeAcked()) {
             watch.heard();
         }
         watch.look(!inFlight.anyHandedOver());

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
+import org.apache.kafka.common.KafkaFuture;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -193,6 +194,24 @@ class LockedRowsTest {
             return !database.ids().contains("evt-1");
         });
         assertThat(kafka.ids()).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void that_they_are_deleted_at_last_is_no_sign_of_life_of_kafka() throws Exception {
+        kafka.admin = () -> FakeAdmin.of(() -> KafkaFuture.completedFuture(null));
+        database.publish(event("evt-1", "bob"));
+        try (Connection other = database.begin()) {
+            execute(other, lockFirst());
+            runUntil(() -> !pass.health().problems().isEmpty());
+            runUntil(() -> !pass.health().up());
+            other.rollback();
+        }
+        Eventually.isTrue(() -> {
+            pass.look();
+            assertThat(pass.health().up()).isFalse();
+            return database.ids().isEmpty();
+        });
+        assertThat(pass.health().up()).isFalse();
     }
 
     @Test

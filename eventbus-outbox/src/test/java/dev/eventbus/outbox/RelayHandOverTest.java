@@ -4,17 +4,13 @@ import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.outbox.sql.Shards;
-import java.lang.reflect.Proxy;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.DescribeTopicsResult;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
@@ -242,14 +238,10 @@ class RelayHandOverTest {
     @Test
     void what_is_said_of_a_topic_after_the_leases_ran_out_counts_for_nothing_and_the_topic_is_asked_for_anew() {
         List<KafkaFutureImpl<TopicDescription>> asked = new ArrayList<>();
-        kafka.admin = () -> (Admin) Proxy.newProxyInstance(
-                getClass().getClassLoader(), new Class<?>[] {Admin.class}, (self, method, of) -> {
-                    if (method.getName().equals("describeTopics")) {
-                        asked.add(new KafkaFutureImpl<>());
-                        return new DescribeTopicsResult(null, Map.of("asset.events", asked.get(asked.size() - 1))) {};
-                    }
-                    return null;
-                });
+        kafka.admin = () -> FakeAdmin.of(() -> {
+            asked.add(new KafkaFutureImpl<>());
+            return asked.get(asked.size() - 1);
+        });
         database.publish(event("evt-1", GOES));
         one.look();
         assertThat(asked).hasSize(1);
