@@ -208,13 +208,27 @@ final class AckDeletes {
         return count;
     }
 
+    /** For how long the DELETE aside has not been answered, if that is worth telling. */
+    private Optional<Duration> unansweredFor() {
+        Duration since = Duration.ofNanos(System.nanoTime() - begunAt);
+        return aside.isUnderWay() && !aside.hasEnded() && since.compareTo(TOLD_AFTER) > 0
+                ? Optional.of(since)
+                : Optional.empty();
+    }
+
+    /** Whether there are so many events that cannot be deleted that those of a topic, or of all, are not read. */
+    boolean holdUp() {
+        return !inFlight.locked().heldUp().isEmpty()
+                || unansweredFor().isPresent() && !inFlight.room().isFreeBeside(inFlight.stuck(), 0);
+    }
+
     /** What cannot be deleted, in words. */
     Optional<String> problem() {
-        Duration since = Duration.ofNanos(System.nanoTime() - begunAt);
-        if (aside.isUnderWay() && !aside.hasEnded() && since.compareTo(TOLD_AFTER) > 0) {
+        Optional<Duration> unanswered = unansweredFor();
+        if (unanswered.isPresent()) {
             return Optional.of(
                     "The database has not answered a DELETE of events that Kafka has for %d s, so no more are deleted, and soon none are sent. If it does not answer within a few times the lease's length, they are deleted on the other connection. See what holds it up, and the network between."
-                            .formatted(since.toSeconds()));
+                            .formatted(unanswered.get().toSeconds()));
         }
         return inFlight.locked().isEmpty()
                 ? Optional.empty()

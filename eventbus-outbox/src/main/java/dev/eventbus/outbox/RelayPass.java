@@ -384,7 +384,7 @@ final class RelayPass {
         boolean up = database.problem().isEmpty()
                 && reached
                 && watch.problem().isEmpty()
-                && inFlight.locked().heldUp().isEmpty()
+                && !feed.deletes().holdUp()
                 && !leases.lackShards();
         return new RelayHealth(
                 up,

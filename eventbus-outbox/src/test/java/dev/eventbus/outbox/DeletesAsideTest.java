@@ -4,6 +4,7 @@ import static dev.eventbus.outbox.TestEvents.event;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.eventbus.Event;
+import dev.eventbus.outbox.internal.Room;
 import dev.eventbus.outbox.sql.Shards;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
@@ -332,6 +333,13 @@ class DeletesAsideTest {
                     .toString()
                     .contains("has not answered a DELETE of events that Kafka has for 3 s");
         });
+        assertThat(pass.health().up()).as("there is room for more").isTrue();
+        publishBacklog();
+        Eventually.isTrue(() -> {
+            round();
+            return !pass.health().up();
+        });
+        assertThat(pass.health().inFlight()).isEqualTo(Room.MAX_ROWS_PER_TOPIC);
         watched.letGo();
         runUntilEmpty();
         assertThat(pass.health().problems()).isEmpty();
