@@ -12,6 +12,7 @@ import dev.eventbus.outbox.sql.RowKey;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -49,6 +50,9 @@ final class AckDeletes {
 
     /** Local time at which the last DELETE aside began. */
     private long begunAt;
+
+    /** What it is of, whatever becomes of what is in flight meanwhile. */
+    private Set<RowKey> begun = Set.of();
 
     /** Before the DELETE that is under way. */
     private FloorTracker.Mark before;
@@ -100,7 +104,11 @@ final class AckDeletes {
     int settle() {
         try {
             Optional<Deleted> ended = aside.take();
-            return ended.isEmpty() || inFlight.deleting().isEmpty() ? 0 : deleted(ended.get());
+            if (ended.isPresent() && inFlight.deleting().isEmpty()) { // given up meanwhile, and deleted all the same
+                remember(begun, ended.get());
+                return 0;
+            }
+            return ended.isEmpty() ? 0 : deleted(ended.get());
         } catch (SQLException e) {
             LOG.info(
                     "What Kafka has was perhaps not deleted on the second connection, and is on the first: {}",
@@ -138,6 +146,7 @@ final class AckDeletes {
         }
         before = mark;
         begunAt = System.nanoTime();
+        begun = keys(acked);
         carefully = true; // if this fails, the other way is next
         return true;
     }
@@ -159,6 +168,7 @@ final class AckDeletes {
             parts.sender().abandon();
             inFlight.clear();
             floors.doubtAll();
+            lastDeleted = Set.of(); // what is there again is known of from now on
         }
         inFlight.retryLocked(lost.isOpen() || last);
         int deleted = inFlight.awaitingDelete().isEmpty() ? 0 : deleteAcknowledged(connection);
@@ -186,12 +196,7 @@ final class AckDeletes {
 
     private int deleted(Deleted deleted) {
         int count = inFlight.deleting().size() - deleted.locked().size();
-        Set<RowKey> gone = inFlight.deleting().stream().map(OutboxRow::key).collect(Collectors.toSet());
-        deleted.locked().forEach(row -> gone.remove(row.key()));
-        if (deleted.rows() == 0) { // perhaps gone before, perhaps just now: nobody knows which was the last
-            gone.addAll(lastDeleted);
-        }
-        lastDeleted = gone;
+        remember(keys(inFlight.deleting()), deleted);
         inFlight.deleted(deleted.locked());
         carefully = !inFlight.locked().isEmpty();
         floors.began(before, deleted.transaction());
@@ -206,6 +211,18 @@ final class AckDeletes {
         }
         events.relayed(count);
         return count;
+    }
+
+    private static Set<RowKey> keys(List<OutboxRow> rows) {
+        return rows.stream().map(OutboxRow::key).collect(Collectors.toCollection(HashSet::new));
+    }
+
+    private void remember(Set<RowKey> gone, Deleted deleted) {
+        deleted.locked().forEach(row -> gone.remove(row.key()));
+        if (deleted.rows() == 0) { // perhaps gone before, perhaps just now: nobody knows which was the last
+            gone.addAll(lastDeleted);
+        }
+        lastDeleted = gone;
     }
 
     /** For how long the DELETE aside has not been answered, if that is worth telling. */

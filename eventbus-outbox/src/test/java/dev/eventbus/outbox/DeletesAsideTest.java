@@ -324,6 +324,49 @@ class DeletesAsideTest {
     }
 
     @Test
+    void rows_that_a_crash_brings_back_are_sent_before_the_later_ones_though_their_relay_had_stood_by_meanwhile() {
+        runUntilHeld();
+        publishBacklog();
+        List<String> before = database.ids();
+        database.update("CREATE TABLE before_the_delete AS SELECT * FROM \"eventbus_outbox\"");
+        database.update(
+                "UPDATE \"eventbus_relay_lease\" SET owner = 'two', epoch = epoch + 1, lease_until = DATEADD('HOUR', 1, CURRENT_TIMESTAMP)");
+        Eventually.isTrue(() -> {
+            round();
+            return pass.health().ownedShards().isEmpty();
+        });
+        watched.letGo();
+        Eventually.isTrue(() -> {
+            round();
+            return database.ids().size() < before.size() && pass.health().inFlight() == 0;
+        });
+        round();
+        List<String> deleted = new ArrayList<>(before);
+        deleted.removeAll(database.ids());
+        kafka.answer = FakeKafka.Answer.HOLD;
+        database.update("UPDATE \"eventbus_relay_lease\" SET owner = NULL, lease_until = NULL");
+        Eventually.isTrue(() -> {
+            round();
+            return pass.health().inFlight() > 0 && kafka.producer().closedWith == null;
+        });
+        // what was committed asynchronously is undone
+        database.update(
+                "INSERT INTO \"eventbus_outbox\" OVERRIDING SYSTEM VALUE SELECT * FROM before_the_delete WHERE seq NOT IN (SELECT seq FROM \"eventbus_outbox\")");
+        assertThat(database.ids()).isEqualTo(before);
+        watched.insteadOfAny = new SQLException("the server has crashed", "08006");
+        round();
+        watched.insteadOfAny = null;
+        kafka.answer = FakeKafka.Answer.ACK;
+        Eventually.isTrue(() -> {
+            round();
+            kafka.producer().ackAll();
+            return database.ids().isEmpty();
+        });
+        assertThat(deleted).isNotEmpty();
+        assertThat(kafka.ids()).endsWith(before.toArray(String[]::new));
+    }
+
+    @Test
     void a_delete_that_is_not_answered_is_told_and_hinders_no_round() {
         runUntilHeld();
         Eventually.isTrue(() -> {

@@ -367,6 +367,31 @@ class RelayPassTest {
     }
 
     @Test
+    void that_it_is_back_is_found_once_and_not_at_each_new_connection() {
+        AtomicBoolean broken = new AtomicBoolean();
+        RelayPass fragile = pass(breakable(broken, new ArrayList<>()), "fragile");
+        database.publish(event("evt-1", "bob"));
+        database.update("CREATE TABLE before_the_delete AS SELECT * FROM \"eventbus_outbox\"");
+        fragile.look();
+        fragile.look();
+        assertThat(database.ids()).isEmpty();
+        database.update("INSERT INTO \"eventbus_outbox\" OVERRIDING SYSTEM VALUE SELECT * FROM before_the_delete");
+        kafka.answer = FakeKafka.Answer.HOLD;
+        for (int i = 0; i < 4; i++) {
+            broken.set(true);
+            fragile.look();
+            broken.set(false);
+            kafka.advance(Duration.ofSeconds(1));
+            Eventually.isTrue(() -> {
+                fragile.look();
+                return fragile.health().inFlight() == 1;
+            });
+        }
+        assertThat(kafka.producers).as("the first, and the one after the crash").hasSize(2);
+        fragile.end(Duration.ofMillis(20));
+    }
+
+    @Test
     void nor_is_it_after_a_delete_that_found_nothing_to_delete() {
         AtomicBoolean broken = new AtomicBoolean();
         RelayPass fragile = pass(breakable(broken, new ArrayList<>()), "fragile");
