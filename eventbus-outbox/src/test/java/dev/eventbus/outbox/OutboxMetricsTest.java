@@ -168,6 +168,17 @@ class OutboxMetricsTest {
     }
 
     @Test
+    void an_answer_from_before_the_clock_was_set_back_does_not_hold_for_longer_than_any_other() {
+        metrics.refresh();
+        kafka.advance(Duration.ofSeconds(-10));
+        assertThat(gauge("eventbus.outbox.oldest.age")).isZero();
+        kafka.advance(Duration.ofHours(-1));
+        assertThat(gauge("eventbus.outbox.oldest.age")).isNaN();
+        metrics.refresh();
+        assertThat(gauge("eventbus.outbox.oldest.age")).isZero();
+    }
+
+    @Test
     void gauges_say_what_waits_and_fall_to_zero_when_it_is_sent() {
         database.publish(event("evt-1", "bob"), event("evt-2", "alice"), event(HOUSING_UPDATED, "evt-3", "bob"));
         database.update("UPDATE \"eventbus_outbox\" SET created_at = DATEADD('MINUTE', -5, CURRENT_TIMESTAMP)");

@@ -233,7 +233,8 @@ public final class OutboxMetrics implements RelayListener, AutoCloseable {
     private double asked(ToDoubleFunction<OutboxStats> value) {
         Answer last = answer;
         OutboxStats stats = last.stats();
-        boolean known = stats != null && clock.instant().isBefore(last.at().plus(ANSWER_HOLDS));
+        Duration since = Duration.between(last.at(), clock.instant()).abs(); // the clock may have been set back
+        boolean known = stats != null && since.compareTo(ANSWER_HOLDS) < 0;
         return known ? value.applyAsDouble(stats) : Double.NaN;
     }
 
