@@ -389,7 +389,7 @@ final class InFlight {
     }
 
     Optional<Instant> oldest() {
-        return flights.values().stream().findFirst().map(flight -> flight.row.createdAt());
+        return flights.values().stream().map(flight -> flight.row.createdAt()).min(Instant::compareTo);
     }
 
     private void forget(OutboxRow row) {

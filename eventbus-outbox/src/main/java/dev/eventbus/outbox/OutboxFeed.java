@@ -244,6 +244,7 @@ final class OutboxFeed {
         int sharing = (int) Math.max(1, unread.stream().filter(sink::isReadyFor).count());
         unread.clear();
         unread.addAll(leases.readable());
+        pageSize.keepOnly(unread);
         if (unread.isEmpty()) {
             return new Look(false, false, 0);
         }

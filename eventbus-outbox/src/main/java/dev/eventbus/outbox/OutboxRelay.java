@@ -33,7 +33,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Defaults: lease 10 s, renewed every 3 s, when it also evens out with other relays; at most 500 rows of a shard
  * per read, 4,000 rows or 8 MiB in flight; it looks 0.5 ms after a publish through the same {@link JdbcOutbox}, then in steps
- * that double up to 100 ms, at once after {@link Outbox#committed()}, otherwise every 2 to 100 ms; after a look that found events it pauses for twice as long as that took, at most 10 ms; each
+ * that double up to 100 ms, at once after {@link Outbox#committed()}, otherwise every 2 to 100 ms; after a look that found events it pauses for twice as long as that took, at most 10 ms, and while a topic is stuck whose events it reads past, for four times as long, at most 1 s; each
  * shard from the beginning every 30 s.
  *
  * <p>One thread works, whichever runs {@link #start()}'s loop or {@link #runOnce()}; beside the loop a second one waits for Kafka, and

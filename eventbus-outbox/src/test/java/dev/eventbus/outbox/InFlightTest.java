@@ -26,10 +26,14 @@ class InFlightTest {
     private int published;
 
     private OutboxRow row(String topic, String key, int shard) {
+        return row(topic, key, shard, Instant.EPOCH);
+    }
+
+    private OutboxRow row(String topic, String key, int shard, Instant createdAt) {
         published++;
         EncodedEvent event = new EncodedEvent(
                 "evt-" + published, "ANY", topic, key, new byte[100], "application/json", null, null, Map.of());
-        return new OutboxRow(new RowKey(shard, published, event.id()), event, Instant.EPOCH, 100, "", "");
+        return new OutboxRow(new RowKey(shard, published, event.id()), event, createdAt, 100, "", "");
     }
 
     /** As far as Kafka has them. */
@@ -57,6 +61,15 @@ class InFlightTest {
         inFlight.lanes().forEach(inFlight::handOver);
         nanos.addAndGet(7);
         assertThat(inFlight.nanosSinceHandOver(row)).isEqualTo(7);
+    }
+
+    @Test
+    void the_oldest_is_the_one_that_was_published_first_whichever_was_read_first() {
+        assertThat(inFlight.oldest()).isEmpty();
+        for (int second : List.of(3, 1, 2)) {
+            inFlight.add(row(ASSETS, "bob", second, Instant.ofEpochSecond(second)), ASSETS, 0);
+        }
+        assertThat(inFlight.oldest()).contains(Instant.ofEpochSecond(1));
     }
 
     @Test

@@ -62,6 +62,9 @@ public final class DeleteAside {
     /** The relay's thread only. */
     private boolean started;
 
+    /** Whether it was said that there is no connection; its own thread only. */
+    private boolean told;
+
     /** When the connection was last used; its own thread only. */
     private long usedAt = System.nanoTime();
 
@@ -224,10 +227,14 @@ public final class DeleteAside {
             usedAt = System.nanoTime();
             state.compareAndSet(State.CLOSED, State.OPEN);
             got = true;
+            told = false;
         } catch (SQLException | RuntimeException e) {
-            LOG.info(
-                    "The relay deletes on the connection that it reads on, since it got no second one; that takes longer, and nothing else: {}",
-                    e.toString());
+            if (!told) {
+                LOG.info(
+                        "The relay deletes on the connection that it reads on, since it got no second one; that takes longer, and nothing else: {}",
+                        e.toString());
+            }
+            told = true;
         } finally {
             notBefore = got ? notBefore : System.nanoTime() + RETRY_AFTER.toNanos();
             wanted = false;

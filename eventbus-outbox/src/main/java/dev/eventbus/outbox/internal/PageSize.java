@@ -7,6 +7,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * How many rows a page may have so that its bytes have room. If rows were small of late, each may have an equal part of the bytes, which
@@ -54,6 +55,11 @@ public final class PageSize {
             return new Page(rows, 0);
         }
         return new Page(bounded, (int) Math.min(bytes / bounded, Integer.MAX_VALUE));
+    }
+
+    /** Other shards are not read any more. */
+    public void keepOnly(Set<Integer> shards) {
+        tooLarge.keySet().retainAll(shards);
     }
 
     /** Whether a row had no room that none has been read for since. */

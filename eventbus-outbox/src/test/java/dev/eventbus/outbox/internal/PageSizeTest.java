@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Random;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -123,6 +124,16 @@ class PageSizeTest {
         read(Map.of(2, 40L, 3, 50L), Map.of(), 100);
         read(Map.of(), Map.of(2, FetchWindow.ALL, 3, FetchWindow.ALL));
         assertThat(next(1_500, MEGABYTE).mostRowBytes()).isPositive();
+    }
+
+    @Test
+    void nor_is_one_of_a_shard_that_is_read_no_more() {
+        read(100);
+        read(Map.of(2, 40L, 3, 50L), Map.of(), 100);
+        size.keepOnly(Set.of(1, 3));
+        assertThat(size.leavesSome()).isTrue();
+        size.keepOnly(Set.of(1));
+        assertThat(size.leavesSome()).isFalse();
     }
 
     @Test
