@@ -268,6 +268,10 @@ final class AckDeletes {
         if (!aside.isUnderWay() && parts.leases().areValid()) {
             deleteHere(connection, true);
         }
+        if (lost.mayStillRun()) {
+            LOG.warn(
+                    "A DELETE whose answer was lost may still run, so the leases are not given back; they run out by themselves.");
+        }
         return !aside.isUnderWay() && !lost.isOpen() && !lost.mayStillRun();
     }
 

@@ -136,6 +136,26 @@ class BrokenHandOverTest {
     }
 
     @Test
+    void a_relay_that_ends_while_a_delete_of_unknown_end_may_still_run_keeps_its_leases() throws Exception {
+        one.look();
+        database.publish(event("evt-1", "bob"), event("evt-2", "bob"));
+        try (Connection stillRuns = database.begin()) {
+            keepLocked(stillRuns, "DELETE FROM %s WHERE id = 'evt-1'");
+            fails(DELETE, 0, new SQLException("the answer is lost", "08006"));
+            Eventually.isTrue(() -> {
+                one.look();
+                kafka.advance(Duration.ofSeconds(1));
+                return tells("2 events that Kafka has cannot be deleted");
+            });
+            one.end(Duration.ofSeconds(5));
+            assertThat(database.strings("SELECT owner FROM \"eventbus_relay_lease\" WHERE owner = 'one'"))
+                    .as("or the next owner would read a part of what is being deleted")
+                    .hasSize(Shards.COUNT);
+            stillRuns.commit();
+        }
+    }
+
+    @Test
     void a_shard_that_was_given_back_is_the_next_owners_though_giving_back_the_one_after_it_fails() throws Exception {
         database.publish(IntStream.rangeClosed(1, 40)
                 .mapToObj(n -> event("evt-" + n, "user-" + n))

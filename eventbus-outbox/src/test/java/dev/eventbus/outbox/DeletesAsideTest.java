@@ -301,29 +301,6 @@ class DeletesAsideTest {
     }
 
     @Test
-    void a_relay_that_ends_while_a_delete_of_unknown_end_may_still_run_keeps_its_leases() throws Exception {
-        runUntilHeld();
-        watched.insteadOfDelete = new SQLException("the answer is lost", "08006");
-        String first = database.ids().get(0);
-        try (Connection stillRuns = database.begin();
-                PreparedStatement delete = stillRuns.prepareStatement("DELETE FROM %s WHERE id = ?"
-                        .formatted(database.outbox.names().qualifiedEvents()))) {
-            delete.setString(1, first);
-            assertThat(delete.executeUpdate()).isEqualTo(1);
-            watched.letGo();
-            Eventually.isTrue(() -> {
-                round();
-                return pass.health().problems().toString().contains("perhaps a session of this relay's own");
-            });
-            pass.end(Duration.ofSeconds(5));
-            assertThat(database.strings("SELECT owner FROM \"eventbus_relay_lease\" WHERE owner IS NOT NULL"))
-                    .as("or the next owner would read a part of what is being deleted")
-                    .hasSize(Shards.COUNT);
-            stillRuns.commit();
-        }
-    }
-
-    @Test
     void rows_that_a_crash_brings_back_are_sent_before_the_later_ones_though_their_relay_had_stood_by_meanwhile() {
         runUntilHeld();
         publishBacklog();

@@ -44,9 +44,10 @@ public final class LostDelete {
         return isOpen;
     }
 
-    /** It was looked what has become of it. */
+    /** It was looked what has become of it, and if it was of anything, that was {@link #repeated}. */
     public void close() {
         isOpen = false;
+        unanswered = false;
     }
 
     /** A DELETE of what it was of, and perhaps of more, has succeeded; what is locked stays. */

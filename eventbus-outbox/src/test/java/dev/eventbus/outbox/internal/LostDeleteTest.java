@@ -55,6 +55,15 @@ class LostDeleteTest {
     }
 
     @Test
+    void a_connection_that_was_lost_without_any_is_soon_forgotten() {
+        lost.lost(true);
+        lost.close();
+        lost.repeated(true);
+        assertThat(lost.mayHaveDeleted()).isFalse();
+        assertThat(lost.mayStillRun()).isFalse();
+    }
+
+    @Test
     void a_refusal_after_the_loss_does_not_hide_it() {
         lost.lost(true);
         lost.lost(false);
