@@ -373,17 +373,6 @@ class RedriveLimitsTest extends RedriveStage {
 
     // ----
 
-    /** Letters of these, whose handlers would succeed from now. */
-    private void deadLetters(String... events) {
-        goingOn();
-        failing.addAll(List.of(events));
-        for (String event : events) {
-            publish(event.substring(0, event.length() - 1), event.charAt(event.length() - 1) - '0');
-        }
-        bus.runUntilIdle();
-        failing.clear();
-    }
-
     @Test
     void the_loop_guard_holds_behind_more_redriven_letters_than_a_plan_remembers() {
         plain();

@@ -10,6 +10,7 @@ import dev.eventbus.consumer.RunnerListener;
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.redrive.Redrive;
 import io.github.resilience4j.retry.RetryConfig;
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -47,8 +48,14 @@ abstract class RedriveStage {
         void run() throws SQLException;
     }
 
+    /** What happens each time the inbox prepares a statement. */
+    interface StatementHook {
+        void run(String sql) throws SQLException;
+    }
+
     final JdbcDataSource database = new JdbcDataSource();
     Hook onConnection = () -> {};
+    StatementHook onStatement = sql -> {};
 
     /** What a handler with an inbox does once its effect is written, by user and number. */
     Consumer<String> inHandler = id -> {};
@@ -67,11 +74,25 @@ abstract class RedriveStage {
         DataSource hooked = (DataSource) Proxy.newProxyInstance(
                 getClass().getClassLoader(), new Class<?>[] {DataSource.class}, (proxy, method, arguments) -> {
                     onConnection.run();
-                    return database.getConnection();
+                    return hooked(database.getConnection());
                 });
         inbox = JdbcInbox.h2(hooked);
         inbox.createTables();
         execute("CREATE TABLE booked (ord bigint GENERATED ALWAYS AS IDENTITY, owner varchar(40), n integer)");
+    }
+
+    private Connection hooked(Connection connection) {
+        return (Connection) Proxy.newProxyInstance(
+                getClass().getClassLoader(), new Class<?>[] {Connection.class}, (proxy, method, arguments) -> {
+                    if (method.getName().equals("prepareStatement")) {
+                        onStatement.run((String) arguments[0]);
+                    }
+                    try {
+                        return method.invoke(connection, arguments);
+                    } catch (InvocationTargetException e) {
+                        throw e.getCause();
+                    }
+                });
     }
 
     @AfterEach
@@ -146,6 +167,17 @@ abstract class RedriveStage {
 
     Redrive intoInbox() {
         return Redrive.of(bus.kafka(), GROUP, "dlq", inbox);
+    }
+
+    /** Letters of these, whose handlers would succeed from now. */
+    void deadLetters(String... events) {
+        goingOn();
+        failing.addAll(List.of(events));
+        for (String event : events) {
+            publish(event.substring(0, event.length() - 1), event.charAt(event.length() - 1) - '0');
+        }
+        bus.runUntilIdle();
+        failing.clear();
     }
 
     void publish(String user, int... numbers) {

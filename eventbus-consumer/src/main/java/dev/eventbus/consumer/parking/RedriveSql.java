@@ -35,6 +35,21 @@ public final class RedriveSql {
                 """.formatted(schema);
     }
 
+    /**
+     * How events stand, as one moment has it: group, so many event ids, and all of them again. Columns {@code event_id, outcome}; a row for
+     * each that has a mark, and one for each that is parked, with {@code outcome} NULL.
+     */
+    public String fates(int events) {
+        String ids = "?" + ", ?".repeat(events - 1);
+        return """
+                SELECT event_id, outcome FROM %1$seventbus_inbox
+                WHERE consumer_group = ? AND event_id IN (%2$s)
+                UNION ALL
+                SELECT event_id, NULL FROM %1$seventbus_parked_event
+                WHERE consumer_group = ? AND event_id IN (%2$s)
+                """.formatted(schema, ids);
+    }
+
     /** At least so often a redrive of the key has been tried: redrives, group, topic, key, redrives. */
     public String raiseRedrives() {
         return """

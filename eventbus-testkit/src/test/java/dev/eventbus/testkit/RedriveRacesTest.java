@@ -1,0 +1,61 @@
+package dev.eventbus.testkit;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.eventbus.consumer.redrive.RedrivePlan;
+import dev.eventbus.consumer.redrive.RedriveResult;
+import java.sql.SQLException;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
+
+/** A redrive while others do something: its group, another person, a dead-letter topic that cannot be written. */
+@Execution(ExecutionMode.CONCURRENT)
+class RedriveRacesTest extends RedriveStage {
+
+    private static final Duration WAITS = Duration.ofSeconds(20);
+
+    // ---- the group handles what is looked at
+
+    @Test
+    void an_event_whose_handler_ends_while_the_run_looks_at_it_has_had_its_effect() throws SQLException {
+        deadLetters("bob1");
+        boolean[] marksRead = {false};
+        boolean[] handled = {false};
+        onStatement = sql -> {
+            if (marksRead[0] && !handled[0] && sql.contains("eventbus_parked_event")) {
+                handled[0] = true;
+                bus.runUntilIdle();
+            }
+            marksRead[0] |= parkedEvents() > 0 && sql.contains("FROM eventbus_inbox");
+        };
+        RedriveResult result = intoInbox().waits(WAITS).plan().run("mended");
+        assertThat(handled[0]).isTrue();
+        assertThat(result.failedAgain()).isZero();
+        assertThat(result.applied()).isEqualTo(1);
+    }
+
+    @Test
+    void how_events_fare_is_asked_by_fewer_statements_than_there_are_events() throws SQLException {
+        String[] letters = new String[9];
+        for (int n = 0; n < letters.length; n++) {
+            letters[n] = "bob" + (n + 1);
+        }
+        deadLetters(letters);
+        RedrivePlan plan = intoInbox().stopsAfter(100).perSecond(1_000).plan();
+        int[] statements = {0};
+        onStatement = sql -> statements[0] += parkedEvents() == letters.length ? 1 : 0;
+        assertThat(plan.run("mended").handedOver()).isEqualTo(letters.length);
+        assertThat(statements[0]).as("one look, and the audit").isLessThan(letters.length);
+    }
+
+    // ---- a letter that cannot be sent
+
+    // ---- one plan again and again, and others between
+
+    private int parkedEvents() throws SQLException {
+        return Integer.parseInt(
+                strings("SELECT count(*) FROM eventbus_parked_event").get(0));
+    }
+}
