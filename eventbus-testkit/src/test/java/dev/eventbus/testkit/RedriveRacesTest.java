@@ -2,6 +2,7 @@ package dev.eventbus.testkit;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.consumer.redrive.RedrivePlan;
 import dev.eventbus.consumer.redrive.RedriveResult;
 import java.sql.SQLException;
@@ -51,6 +52,53 @@ class RedriveRacesTest extends RedriveStage {
     }
 
     // ---- a letter that cannot be sent
+
+    @Test
+    void a_letter_that_is_redriven_while_its_new_letter_cannot_be_sent_becomes_one_and_its_key_goes_on()
+            throws SQLException {
+        deadLetters("bob1");
+        failing.add("bob1");
+        bus.faults().failTimes(3).forSendsTo("dlq");
+        intoInbox().plan().run("too early");
+        bus.advance(Duration.ofMillis(1_500));
+        assertThat(inbox.parking().load(GROUP))
+                .singleElement()
+                .satisfies(key -> assertThat(key.state()).isEqualTo(State.WAITING));
+        assertThat(intoInbox().key("bob").plan().run("too early again").handedOver())
+                .isEqualTo(1);
+        publish("bob", 2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(2);
+        assertThat(bus.deadLetters()).hasSize(2);
+        assertThat(text(bus.deadLetters().get(1).headers(), "eventbus-dlq-redrives"))
+                .as("both are counted")
+                .isEqualTo("2");
+        assertThat(inbox.parking().load(GROUP)).isEmpty();
+    }
+
+    @Test
+    void a_parked_event_that_is_redriven_before_its_copy_was_sent_has_one_sent_when_it_fails_again()
+            throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        assertThat(bus.deadLetters()).hasSize(1);
+        failing.remove("bob1");
+        failing.add("bob2");
+        bus.faults().failTimes(3).forSendsTo("dlq");
+        intoInbox().plan().run("mended");
+        bus.advance(Duration.ofMillis(1_500));
+        intoInbox().key("bob").plan().run("too early");
+        bus.runUntilIdle();
+        assertThat(bus.deadLetters()).hasSize(2);
+        assertThat(inbox.parking().load(GROUP))
+                .singleElement()
+                .satisfies(key -> assertThat(key.state()).isEqualTo(State.PARKED));
+        intoInbox().key("bob").plan().run("too early again");
+        bus.runUntilIdle();
+        assertThat(bus.deadLetters()).as("its copy is there").hasSize(2);
+    }
 
     // ---- one plan again and again, and others between
 

@@ -303,8 +303,7 @@ public final class ParkingStore {
         try {
             return transactions.runOurs((connection, watch) -> {
                 sql.begin(connection);
-                ParkedRows rows = rows(group);
-                boolean there = rows.lockToChange(connection, topic, key) && rows.redrive(connection, topic, key);
+                boolean there = rows(group).redrive(connection, topic, key);
                 return new Ending<>(there, there && sealed(connection));
             });
         } catch (SQLException e) {

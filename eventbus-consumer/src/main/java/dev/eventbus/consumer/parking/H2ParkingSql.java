@@ -51,7 +51,7 @@ public final class H2ParkingSql implements ParkingSql {
     @Override
     public String lockToChange() {
         return """
-                SELECT state, next_try, redrives FROM %seventbus_parked_key
+                SELECT state, next_try, redrives, reason FROM %seventbus_parked_key
                 WHERE consumer_group = ? AND topic = ? AND key_bytes = ?
                 FOR UPDATE WAIT 0.25
                 """.formatted(schema);

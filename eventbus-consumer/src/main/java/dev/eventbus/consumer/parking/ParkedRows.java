@@ -75,32 +75,38 @@ public final class ParkedRows {
         }
     }
 
-    /** Locks a key to change its state; false if it is not parked. */
-    public boolean lockToChange(Connection connection, String topic, byte[] key) throws SQLException {
-        return isThere(connection, sql.lockToChange(), topic, key);
+    /** A key as it is while it is locked. */
+    public record Held(ParkedKey.State state, @Nullable Instant nextTry, int redrives, String reason) {
+
+        /** Whether one of its events has failed for good, and nobody knows whether its letter has arrived. */
+        private boolean isLetterDue(ParkedEvent event) {
+            return state == ParkedKey.State.WAITING && event.hasFailedForGood() && reason.equals(event.reason());
+        }
     }
 
-    /** As {@link #lockToChange}; whether its events are being handled, so that nobody has to say so. */
-    public boolean lockRedriven(Connection connection, String topic, byte[] key) throws SQLException {
+    /** Locks a key to change its state; null if it is not parked. */
+    public @Nullable Held lockToChange(Connection connection, String topic, byte[] key) throws SQLException {
         try (PreparedStatement lock = connection.prepareStatement(sql.lockToChange())) {
             bind(lock, 1, topic, key);
             try (ResultSet row = lock.executeQuery()) {
-                return row.next() && ParkedKey.State.named(row.getString(1)) == ParkedKey.State.REDRIVE;
+                return row.next()
+                        ? new Held(
+                                ParkedKey.State.named(row.getString(1)),
+                                sql.time(row, 2),
+                                row.getInt(3),
+                                row.getString(4))
+                        : null;
             }
         }
     }
 
-    /** As {@link #lockToChange}; false also if it is not any more as it was read, because others have changed it. */
+    /** As {@link #lockToChange}; false if it is not parked, or not any more as it was read, because others have changed it. */
     public boolean lockUnchanged(Connection connection, ParkedKey read) throws SQLException {
-        try (PreparedStatement lock = connection.prepareStatement(sql.lockToChange())) {
-            bind(lock, 1, read.topic(), read.key());
-            try (ResultSet row = lock.executeQuery()) {
-                return row.next()
-                        && ParkedKey.State.named(row.getString(1)) == read.state()
-                        && Objects.equals(sql.time(row, 2), read.nextTry())
-                        && row.getInt(3) == read.redrives();
-            }
-        }
+        Held now = lockToChange(connection, read.topic(), read.key());
+        return now != null
+                && now.state() == read.state()
+                && Objects.equals(now.nextTry(), read.nextTry())
+                && now.redrives() == read.redrives();
     }
 
     /** Adds an event; false if its key is not parked, and then this transaction can only be rolled back. */
@@ -210,9 +216,13 @@ public final class ParkedRows {
 
     /** A key's events, in order. */
     public List<Place> places(Connection connection, ParkedKey key) throws SQLException {
+        return places(connection, key.topic(), key.key());
+    }
+
+    private List<Place> places(Connection connection, String topic, byte[] key) throws SQLException {
         List<Place> places = new ArrayList<>();
         try (PreparedStatement select = connection.prepareStatement(sql.eventsOfKey())) {
-            bind(select, 1, key.topic(), key.key());
+            bind(select, 1, topic, key);
             try (ResultSet row = select.executeQuery()) {
                 while (row.next()) {
                     places.add(new Place(sql.text(row, 1), row.getInt(2), row.getLong(3)));
@@ -289,11 +299,41 @@ public final class ParkedRows {
         }
     }
 
-    /** A key's events are to be handled again; whether it was there. */
+    /** As {@link #redrive(Connection, String, byte[], Held)}, of a key that is locked for it; whether it was there. */
     public boolean redrive(Connection connection, String topic, byte[] key) throws SQLException {
+        Held held = lockToChange(connection, topic, key);
+        if (held != null) {
+            redrive(connection, topic, key, held);
+        }
+        return held != null;
+    }
+
+    /**
+     * A key's events are to be handled again. One of them whose letter is still to be sent has not failed for good yet: if it fails again,
+     * its letter is sent.
+     *
+     * @param held as {@link #lockToChange} says
+     */
+    public void redrive(Connection connection, String topic, byte[] key, Held held) throws SQLException {
+        if (held.state() == ParkedKey.State.WAITING) {
+            letterIsDueNoMore(connection, topic, key, held);
+        }
         try (PreparedStatement update = connection.prepareStatement(sql.redriveKey())) {
             bind(update, 1, topic, key);
-            return update.executeUpdate() == 1;
+            update.executeUpdate();
+        }
+    }
+
+    /** It is the first one that has failed for good: before it stand only some that were put there since. */
+    private void letterIsDueNoMore(Connection connection, String topic, byte[] key, Held held) throws SQLException {
+        for (Place place : places(connection, topic, key)) {
+            ParkedEvent event = event(connection, place.eventId());
+            if (event != null && event.reason() != null) {
+                if (held.isLetterDue(event)) {
+                    failed(connection, event.failed(event.attempts(), ParkedEvent.RETRY_LATER, event.error()));
+                }
+                return;
+            }
         }
     }
 

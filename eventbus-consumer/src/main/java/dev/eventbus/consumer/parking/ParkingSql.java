@@ -27,7 +27,7 @@ public interface ParkingSql {
 
     /**
      * Locks a parked key (the key) for whoever changes its state; {@link #isLocked} if somebody else has it, after a short wait where
-     * those who add to it lock it too. Columns {@code state, next_try, redrives}.
+     * those who add to it lock it too. Columns {@code state, next_try, redrives, reason}.
      */
     String lockToChange();
 

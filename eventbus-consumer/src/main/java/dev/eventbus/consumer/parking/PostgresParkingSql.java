@@ -50,7 +50,7 @@ public final class PostgresParkingSql implements ParkingSql {
     @Override
     public String lockToChange() {
         return """
-                SELECT state, next_try, redrives FROM %seventbus_parked_key
+                SELECT state, next_try, redrives, reason FROM %seventbus_parked_key
                 WHERE consumer_group = ? AND topic = ? AND key_bytes = ?
                 FOR NO KEY UPDATE NOWAIT
                 """.formatted(schema);

@@ -6,6 +6,7 @@ import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.consumer.parking.ParkedRows;
+import dev.eventbus.consumer.parking.ParkedRows.Held;
 import dev.eventbus.consumer.parking.ParkingSql;
 import dev.eventbus.consumer.redrive.PlannedKeys.LeftOut;
 import dev.eventbus.consumer.redrive.PlannedKeys.Waiting;
@@ -153,12 +154,13 @@ final class KeyStore {
             try {
                 return parking.inTransaction(group, rows -> {
                     words[0] = rows.sql();
-                    boolean there = rows.parked().lockToChange(rows.connection(), key.topic(), key.key())
-                            && rows.parked().redrive(rows.connection(), key.topic(), key.key());
-                    if (there) {
-                        rows.keep();
+                    Held held = rows.parked().lockToChange(rows.connection(), key.topic(), key.key());
+                    if (held == null) {
+                        return Standing.ALREADY_APPLIED;
                     }
-                    return there ? Standing.READY : Standing.ALREADY_APPLIED;
+                    rows.parked().redrive(rows.connection(), key.topic(), key.key(), held);
+                    rows.keep();
+                    return Standing.READY;
                 });
             } catch (SQLException e) {
                 if (words[0] != null && words[0].isLocked(e)) {

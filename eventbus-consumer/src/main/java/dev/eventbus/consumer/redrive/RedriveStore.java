@@ -11,6 +11,7 @@ import dev.eventbus.consumer.inbox.RedriveRows;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
+import dev.eventbus.consumer.parking.ParkedRows.Held;
 import dev.eventbus.consumer.parking.ParkingSql;
 import dev.eventbus.consumer.parking.RedriveSql;
 import dev.eventbus.internal.SqlFaults;
@@ -219,7 +220,8 @@ final class RedriveStore {
         if (!rows.parked().lockToLift(rows.connection(), keyOf(event, reason))) {
             return Standing.HELD;
         }
-        if (!wholeKey && !rows.parked().lockRedriven(rows.connection(), event.topic(), event.key())) {
+        Held held = rows.parked().lockToChange(rows.connection(), event.topic(), event.key());
+        if (!wholeKey && (held == null || held.state() != State.REDRIVE)) {
             return Standing.PARKED;
         }
         boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
