@@ -100,6 +100,38 @@ class RedriveRacesTest extends RedriveStage {
         assertThat(bus.deadLetters()).as("its copy is there").hasSize(2);
     }
 
+    @Test
+    void a_letter_whose_mark_is_gone_becomes_one_letter_when_it_fails_again() throws SQLException {
+        deadLetters("bob1");
+        failing.add("bob1");
+        intoInbox().plan().run("too early");
+        execute("DELETE FROM eventbus_inbox");
+        bus.advance(Duration.ofSeconds(10));
+        assertThat(bus.deadLetters()).hasSize(2);
+        assertThat(text(bus.deadLetters().get(1).headers(), "eventbus-dlq-redrives"))
+                .isEqualTo("1");
+        assertThat(outcomes("DEAD")).isEqualTo(1);
+        assertThat(inbox.parking().load(GROUP)).isEmpty();
+    }
+
+    @Test
+    void what_is_redriven_keeps_its_mark_though_its_group_is_forgotten_meanwhile() throws SQLException {
+        deadLetters("bob1");
+        boolean[] forgotten = {false};
+        onStatement = sql -> {
+            if (!forgotten[0] && sql.contains("INSERT INTO eventbus_parked_key")) {
+                forgotten[0] = true; // the mark was read, and no row says yet that it is needed
+                inbox.forget(GROUP);
+            }
+        };
+        RedriveResult result = intoInbox().plan().run("mended");
+        onStatement = sql -> {};
+        assertThat(result.handedOver()).isEqualTo(1);
+        assertThat(outcomes("DEAD")).isEqualTo(1);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(1);
+    }
+
     // ---- one plan again and again, and others between
 
     private int parkedEvents() throws SQLException {

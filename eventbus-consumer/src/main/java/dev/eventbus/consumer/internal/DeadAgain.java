@@ -69,13 +69,21 @@ public final class DeadAgain {
     private Origin origin(ParkedKey key, ParkedEvent event, Instant now) throws SQLException {
         return Origin.of(event.record(), group, event.failureReason(), now)
                 .withEventId(event.eventId())
-                .withRedrives(isDead(store, group, event.eventId()) ? key.redrives() : 0);
+                .withRedrives(outcome(event) == Outcome.PARKED ? 0 : key.redrives());
     }
 
-    /** Whether an event's mark says that it is a dead letter. */
-    public static boolean isDead(ParkingStore store, String group, String eventId) throws SQLException {
-        Mark any = new Mark(group, eventId, new byte[0], "any", 0, 0);
-        return store.inTransaction(group, rows -> rows.outcome(any) == Outcome.DEAD);
+    /** What its mark says; null if there is none: of dead letters they are purged, and of parked events they are not. */
+    private @Nullable Outcome outcome(ParkedEvent event) throws SQLException {
+        Outcome[] outcome = new Outcome[1];
+        store.inTransaction(group, rows -> {
+            outcome[0] = rows.outcome(anyOf(group, event));
+            return rows;
+        });
+        return outcome[0];
+    }
+
+    private static Mark anyOf(String group, ParkedEvent event) {
+        return new Mark(group, event.eventId(), new byte[0], "any", 0, 0);
     }
 
     /** It has failed for good, and nobody knows whether its letter has arrived. */
@@ -87,7 +95,7 @@ public final class DeadAgain {
 
     /** Whether it goes back, and does not stay parked. */
     public boolean goesBack(ParkedEvent event) throws SQLException {
-        return goesOn || isDead(store, group, event.eventId());
+        return goesOn || outcome(event) == Outcome.DEAD;
     }
 
     /**
@@ -130,9 +138,8 @@ public final class DeadAgain {
                 redrives);
     }
 
-    private static boolean setAside(RedriveRows rows, ParkedKey drained, ParkedEvent event) throws SQLException {
-        boolean there = rows.parked().lockUnchanged(rows.connection(), drained)
-                && rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name());
+    private boolean setAside(RedriveRows rows, ParkedKey drained, ParkedEvent event) throws SQLException {
+        boolean there = rows.parked().lockUnchanged(rows.connection(), drained) && isDead(rows, event);
         if (there) {
             rows.forget(event.eventId());
             int before = Math.max(0, drained.redrives() - 1);
@@ -140,5 +147,12 @@ public final class DeadAgain {
             rows.keep();
         }
         return there;
+    }
+
+    /** Makes it true that it is a dead letter, also where its mark is gone: else its letter would be sent again and again. */
+    private boolean isDead(RedriveRows rows, ParkedEvent event) throws SQLException {
+        return rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name())
+                || rows.outcome(anyOf(group, event)) == null
+                        && rows.mark(Mark.of(group, event.eventId(), event.record()), Outcome.DEAD);
     }
 }

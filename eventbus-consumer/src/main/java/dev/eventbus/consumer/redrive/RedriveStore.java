@@ -226,6 +226,9 @@ final class RedriveStore {
         }
         boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
         if (!there) {
+            if (!rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name())) {
+                return Standing.HELD; // its mark was forgotten meanwhile; none is from here on
+            }
             insertInPlace(rows, event, isBehind);
             raiseRedrives(rows, event, found.origin().redrives());
         }
