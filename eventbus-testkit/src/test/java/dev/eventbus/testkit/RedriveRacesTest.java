@@ -5,8 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.consumer.redrive.RedrivePlan;
 import dev.eventbus.consumer.redrive.RedriveResult;
+import dev.eventbus.consumer.redrive.Standing;
+import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
@@ -133,6 +136,64 @@ class RedriveRacesTest extends RedriveStage {
     }
 
     // ---- one plan again and again, and others between
+
+    @Test
+    void one_plan_that_is_run_again_and_again_redrives_a_parked_key_no_more_often_than_may_be() throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        for (int time = 0; time < 3; time++) {
+            assertThat(plan.run("again").handedOver()).isEqualTo(2);
+            bus.runUntilIdle();
+        }
+        RedriveResult fourth = plan.run("again");
+        assertThat(fourth.handedOver()).isZero();
+        assertThat(fourth.leftAlone()).isEqualTo(Map.of(Standing.TOO_OFTEN, 2L, Standing.PARKED, 1L));
+    }
+
+    @Test
+    void a_key_that_is_parked_anew_while_a_run_comes_to_it_is_not_set_going() throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1, 2);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        boolean[] anew = {false};
+        onStatement = sql -> {
+            if (!anew[0] && sql.contains("FOR UPDATE")) {
+                anew[0] = true;
+                intoInbox().key("bob").plan().discard("nobody needs them");
+                failing.add("bob3");
+                publish("bob", 3);
+                bus.runUntilIdle();
+            }
+        };
+        RedriveResult result = plan.run("late");
+        assertThat(anew[0]).isTrue();
+        assertThat(result.handedOver()).isZero();
+        assertThat(result.leftAlone(Standing.ALREADY_APPLIED)).isEqualTo(2);
+        assertThat(inbox.parking().load(GROUP))
+                .singleElement()
+                .satisfies(key -> assertThat(key.state()).isEqualTo(State.PARKED));
+    }
+
+    @Test
+    void a_parked_key_that_another_person_has_in_hand_is_held_and_not_said_to_be_under_way() throws SQLException {
+        parking();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        try (Connection other = database.getConnection()) {
+            other.setAutoCommit(false);
+            other.createStatement().execute("SELECT state FROM eventbus_parked_key FOR UPDATE");
+            assertThat(plan.run("now").leftAlone()).isEqualTo(Map.of(Standing.HELD, 1L, Standing.PARKED, 1L));
+            other.rollback();
+        }
+        assertThat(plan.run("now").handedOver()).isEqualTo(1);
+    }
 
     private int parkedEvents() throws SQLException {
         return Integer.parseInt(

@@ -296,8 +296,8 @@ public final class ParkingStore {
      *
      * @param topic physical, as {@link ParkedKey#topic} has it
      * @return false if the key is not parked
-     * @throws SQLException with the database's word for a lock time-out if the key's first event is being handled right now: nothing
-     *     was changed, ask again
+     * @throws SQLException with the database's word for a lock time-out if the key's first event is being handled right now, or somebody
+     *     else changes the key: nothing was changed, ask again
      */
     public boolean redrive(String group, String topic, byte[] key) throws SQLException {
         try {
@@ -309,7 +309,7 @@ public final class ParkingStore {
         } catch (SQLException e) {
             if (parking.isLocked(e)) {
                 throw new SQLException(
-                        "the key's first event is being handled right now; nothing was changed, ask again when it has ended",
+                        "the key's first event is being handled right now, or somebody else changes the key; nothing was changed, ask again",
                         e.getSQLState(),
                         e.getErrorCode(),
                         e);

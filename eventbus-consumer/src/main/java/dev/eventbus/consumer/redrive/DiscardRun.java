@@ -5,7 +5,6 @@ import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.consumer.redrive.RedriveStore.Answer;
 import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -25,11 +24,6 @@ final class DiscardRun {
             Standing.ID_CONFLICT,
             Standing.FOREIGN_TOPIC,
             Standing.NO_OFFSETS);
-
-    private static final Duration HELD_FOR = Duration.ofSeconds(1);
-
-    /** Between two of its events a key that is being handled again is free. */
-    private static final Duration LOOKS_AGAIN = Duration.ofMillis(10);
 
     private final List<Found> letters;
     private final Map<ParkedKey, Set<String>> keys;
@@ -93,7 +87,7 @@ final class DiscardRun {
 
     private Standing discard(Found found) {
         Answer[] answer = {new Answer(Standing.HELD, null)};
-        RunLoop.await(HELD_FOR, () -> {
+        RunLoop.await(KeyStore.HELD_FOR, () -> {
             answer[0] = store.discard(found);
             return answer[0].standing() != Standing.HELD;
         });
@@ -108,7 +102,7 @@ final class DiscardRun {
     private void discard(ParkedKey parked, Set<String> planned) {
         long[] gone = {0};
         List<String> left = new ArrayList<>();
-        RunLoop.await(HELD_FOR, LOOKS_AGAIN, () -> {
+        RunLoop.await(KeyStore.HELD_FOR, KeyStore.LOOKS_AGAIN, () -> {
             if (!Thread.currentThread().isInterrupted()) { // a pool gives it no connection
                 gone[0] += store.keys().discard(parked, planned);
                 left.clear();

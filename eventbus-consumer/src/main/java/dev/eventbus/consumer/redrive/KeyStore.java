@@ -2,15 +2,17 @@ package dev.eventbus.consumer.redrive;
 
 import dev.eventbus.consumer.inbox.JdbcInbox;
 import dev.eventbus.consumer.inbox.ParkingStore;
+import dev.eventbus.consumer.inbox.RedriveRows;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.consumer.parking.ParkedRows;
 import dev.eventbus.consumer.parking.ParkedRows.Held;
-import dev.eventbus.consumer.parking.ParkingSql;
 import dev.eventbus.consumer.redrive.PlannedKeys.LeftOut;
 import dev.eventbus.consumer.redrive.PlannedKeys.Waiting;
+import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -23,6 +25,12 @@ final class KeyStore {
 
     private static final int MOST_EVENTS = 500;
     private static final long MOST_BYTES = 16L * 1024 * 1024;
+
+    /** For so long it is tried again what somebody else has in hand, */
+    static final Duration HELD_FOR = Duration.ofSeconds(1);
+
+    /** with such pauses: between two of its events a key that is being handled again is free. */
+    static final Duration LOOKS_AGAIN = Duration.ofMillis(10);
 
     private final ParkingStore parking;
     private final String group;
@@ -147,28 +155,68 @@ final class KeyStore {
 
     // ---- changing
 
-    /** A key that is parked is handled again: READY, or why not. */
-    Standing redrive(ParkedKey key) {
-        return RedriveStore.ask(() -> {
-            ParkingSql[] words = new ParkingSql[1];
-            try {
-                return parking.inTransaction(group, rows -> {
-                    words[0] = rows.sql();
-                    Held held = rows.parked().lockToChange(rows.connection(), key.topic(), key.key());
-                    if (held == null) {
-                        return Standing.ALREADY_APPLIED;
-                    }
-                    rows.parked().redrive(rows.connection(), key.topic(), key.key(), held);
-                    rows.keep();
-                    return Standing.READY;
-                });
-            } catch (SQLException e) {
-                if (words[0] != null && words[0].isLocked(e)) {
-                    return Standing.UNDER_WAY; // its first event is being handled right now
-                }
-                throw e;
+    /**
+     * What came of a key that was to be handled again.
+     *
+     * @param events those of its planned ones that are, by id, in order
+     */
+    record Going(Standing standing, List<String> events) {
+
+        private static Going not(Standing why) {
+            return new Going(why, List.of());
+        }
+    }
+
+    /**
+     * A key that is parked is handled again, if one of the planned events is still there: else it has been parked anew since, for reasons
+     * that nobody looked at. A key that another person has in hand is HELD; that is waited for, for a second.
+     */
+    Going redrive(ParkedKey key, Set<String> planned, int mostRedrives) {
+        Going[] going = {Going.not(Standing.HELD)};
+        RunLoop.await(HELD_FOR, LOOKS_AGAIN, () -> {
+            if (!Thread.currentThread().isInterrupted()) { // a pool gives it no connection
+                going[0] = RedriveStore.ask(() -> tryRedrive(key, planned, mostRedrives));
             }
+            return going[0].standing() != Standing.HELD;
         });
+        return going[0];
+    }
+
+    private Going tryRedrive(ParkedKey key, Set<String> planned, int mostRedrives) throws SQLException {
+        try {
+            return parking.inTransaction(group, rows -> redrive(rows, key, planned, mostRedrives));
+        } catch (SQLException e) {
+            if (parking.isLocked(e)) {
+                return Going.not(isWaitingForSomebody(key) ? Standing.HELD : Standing.UNDER_WAY);
+            }
+            throw e;
+        }
+    }
+
+    private static Going redrive(RedriveRows rows, ParkedKey key, Set<String> planned, int mostRedrives)
+            throws SQLException {
+        Held held = rows.parked().lockToChange(rows.connection(), key.topic(), key.key());
+        List<String> there = held == null
+                ? List.of()
+                : rows.parked().eventIds(rows.connection(), key).stream()
+                        .filter(planned::contains)
+                        .toList();
+        if (held == null || there.isEmpty()) {
+            return Going.not(Standing.ALREADY_APPLIED);
+        }
+        if (held.redrives() >= mostRedrives) {
+            return Going.not(Standing.TOO_OFTEN);
+        }
+        rows.parked().redrive(rows.connection(), key.topic(), key.key(), held);
+        rows.keep();
+        return new Going(Standing.READY, there);
+    }
+
+    /** Then no handler of it runs, and whoever has locked it is another person. */
+    private boolean isWaitingForSomebody(ParkedKey key) throws SQLException {
+        return parking.load(group).stream()
+                .filter(now -> PlannedKeys.Id.of(now).equals(PlannedKeys.Id.of(key)))
+                .anyMatch(now -> now.state() == State.PARKED);
     }
 
     /**

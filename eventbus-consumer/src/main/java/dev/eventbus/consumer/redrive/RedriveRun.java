@@ -4,8 +4,10 @@ import dev.eventbus.KafkaAccessException;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
 import dev.eventbus.consumer.redrive.HandedStore.Handed;
+import dev.eventbus.consumer.redrive.KeyStore.Going;
 import dev.eventbus.consumer.redrive.PlannedKeys.OfKey;
 import dev.eventbus.consumer.redrive.Redrive.Source;
+import dev.eventbus.consumer.redrive.RedriveStore.Admission;
 import dev.eventbus.consumer.redrive.RedriveStore.Answer;
 import dev.eventbus.internal.RunLoop;
 import java.sql.SQLException;
@@ -143,8 +145,8 @@ final class RedriveRun {
             return;
         }
         ParkedKey parked = key.parked;
-        List<String> ids = parked == null ? List.of() : plannedAndThere(inbox, parked, key.waiting.ids());
-        boolean wholeKey = !ids.isEmpty();
+        boolean wholeKey =
+                parked != null && inbox.keys().eventIds(parked).stream().anyMatch(key.waiting.ids()::contains);
         boolean held = false; // then nothing behind it in its key may come first
         List<Handed> admitted = new ArrayList<>();
         for (Found found : key.ready) {
@@ -170,7 +172,8 @@ final class RedriveRun {
             }
         }
         if (parked != null) {
-            setGoing(inbox, parked, key.waiting.ids(), ids, admitted, held);
+            Standing as = !wholeKey ? Standing.ALREADY_APPLIED : held ? Standing.HELD : Standing.READY;
+            setGoing(inbox, parked, key.waiting.ids(), admitted, as);
         }
     }
 
@@ -184,43 +187,36 @@ final class RedriveRun {
     /**
      * Sets a parked key going, its letters and all behind them, once every letter stands in its place: before that, what is parked would
      * come before a letter that is still to be put in. If one cannot be, the key stays parked, in order.
+     *
+     * @param as READY, or why it stays
      */
     private void setGoing(
-            RedriveStore inbox,
-            ParkedKey parked,
-            Set<String> planned,
-            List<String> there,
-            List<Handed> admitted,
-            boolean held) {
+            RedriveStore inbox, ParkedKey parked, Set<String> planned, List<Handed> admitted, Standing as) {
         if (!mayGoOn()) {
             tally.leaveAlone(Standing.PARKED, admitted.size());
             return;
         }
-        Standing standing = there.isEmpty() ? Standing.ALREADY_APPLIED : Standing.READY;
-        if (standing == Standing.READY) {
-            standing = held ? Standing.HELD : inbox.keys().redrive(parked);
-        }
-        if (standing != Standing.READY) {
-            tally.leaveAlone(standing, planned.size());
+        Going going = as == Standing.READY
+                ? inbox.keys().redrive(parked, planned, asked.pace().mostRedrives())
+                : new Going(as, List.of());
+        if (going.standing() != Standing.READY) {
+            tally.leaveAlone(going.standing(), planned.size());
             tally.leaveAlone(Standing.PARKED, admitted.size());
             return;
         }
-        tally.leaveAlone(Standing.ALREADY_APPLIED, planned.size() - there.size());
+        tally.leaveAlone(
+                Standing.ALREADY_APPLIED, planned.size() - going.events().size());
         List<Handed> all = new ArrayList<>(admitted);
-        there.forEach(event -> all.add(new Handed(parked.topic(), parked.key(), event)));
+        going.events().forEach(event -> all.add(new Handed(parked.topic(), parked.key(), event)));
         all.forEach(this::handOver);
         followers.addAll(all.subList(1, all.size()));
     }
 
-    /** The planned events of a key that are still parked; none if it has been parked anew since, for reasons that nobody looked at. */
-    private static List<String> plannedAndThere(RedriveStore inbox, ParkedKey parked, Set<String> planned) {
-        return inbox.keys().eventIds(parked).stream().filter(planned::contains).toList();
-    }
-
     private Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
+        Admission how = new Admission(wholeKey, asked.pace().mostRedrives(), there -> isBehind(there, found));
         Answer[] answer = {new Answer(Standing.HELD, null)};
         RunLoop.await(LOOKS, () -> {
-            answer[0] = inbox.admit(found, letter, wholeKey, there -> isBehind(there, found));
+            answer[0] = inbox.admit(found, letter, how);
             return answer[0].standing() != Standing.HELD;
         });
         SQLException refusal = answer[0].refusal();

@@ -193,21 +193,21 @@ final class RedriveStore {
     // ---- handing over
 
     /**
-     * Makes a letter an event that waits, in its place; what came of it.
+     * How letters are handed over.
      *
-     * @param wholeKey whether all that is parked of its key is to be handled again too, which {@link #redrive} begins; else the letter of
-     *     a key that waits for a person or for its time is left alone
-     * @param isBehind which parked events of its key stand behind it
+     * @param wholeKey whether all that is parked of its key is to be handled again too, which {@link KeyStore#redrive} begins; else the
+     *     letter of a key that waits for a person or for its time is left alone
+     * @param isBehind which parked events of its key stand behind a letter
      */
-    Answer admit(
-            Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey, Predicate<ParkedEvent> isBehind) {
+    record Admission(boolean wholeKey, int mostRedrives, Predicate<ParkedEvent> isBehind) {}
+
+    /** Makes a letter an event that waits, in its place; what came of it. */
+    Answer admit(Found found, ConsumerRecord<byte[], byte[]> letter, Admission how) {
         ParkedEvent event = found.parked(letter);
-        return answer(rows -> admit(rows, found, event, wholeKey, isBehind));
+        return answer(rows -> admit(rows, found, event, how));
     }
 
-    private Standing admit(
-            RedriveRows rows, Found found, ParkedEvent event, boolean wholeKey, Predicate<ParkedEvent> isBehind)
-            throws SQLException {
+    private Standing admit(RedriveRows rows, Found found, ParkedEvent event, Admission how) throws SQLException {
         Standing before = before(rows, found);
         if (before != Standing.READY) {
             return before;
@@ -221,15 +221,18 @@ final class RedriveStore {
             return Standing.HELD;
         }
         Held held = rows.parked().lockToChange(rows.connection(), event.topic(), event.key());
-        if (!wholeKey && (held == null || held.state() != State.REDRIVE)) {
+        if (!how.wholeKey() && (held == null || held.state() != State.REDRIVE)) {
             return Standing.PARKED;
+        }
+        if (held != null && held.redrives() >= how.mostRedrives()) {
+            return Standing.TOO_OFTEN;
         }
         boolean there = rows.parked().event(rows.connection(), event.eventId()) != null;
         if (!there) {
             if (!rows.parked().settle(rows.connection(), event.eventId(), Outcome.DEAD.name())) {
                 return Standing.HELD; // its mark was forgotten meanwhile; none is from here on
             }
-            insertInPlace(rows, event, isBehind);
+            insertInPlace(rows, event, how.isBehind());
             raiseRedrives(rows, event, found.origin().redrives());
         }
         rows.keep();
