@@ -54,6 +54,40 @@ class RedriveRacesTest extends RedriveStage {
         assertThat(statements[0]).as("one look, and the audit").isLessThan(letters.length);
     }
 
+    @Test
+    void letters_of_one_key_wait_for_the_handlers_of_those_before_them() throws SQLException {
+        deadLetters("bob1", "bob2", "bob3", "bob4", "bob5", "bob6");
+        RedrivePlan plan = intoInbox().waits(WAITS).stopsAfter(10).plan();
+        try (Connection handler = database.getConnection()) {
+            handler.setAutoCommit(false);
+            boolean[] runs = {false};
+            boolean[] tried = {false};
+            boolean[] ended = {false};
+            boolean[] within = {false};
+            onStatement = sql -> {
+                if (!runs[0] && parkedEvents() == 3) {
+                    runs[0] = true;
+                    handler.createStatement().execute("SELECT state FROM eventbus_parked_key FOR UPDATE");
+                }
+                tried[0] |= runs[0] && sql.contains("INSERT INTO eventbus_parked_key");
+                if (tried[0] && sql.contains("count(*)")) { // the run looks how those fare
+                    handler.rollback();
+                    ended[0] = true;
+                }
+                if (ended[0] && !within[0]) {
+                    within[0] = true;
+                    bus.runUntilIdle();
+                    within[0] = false;
+                }
+            };
+            RedriveResult result = plan.run("mended");
+            assertThat(result.leftAlone()).isEmpty();
+            assertThat(result.handedOver()).isEqualTo(6);
+            assertThat(result.applied()).isEqualTo(6);
+        }
+        assertThat(booked("bob")).containsExactly(1, 2, 3, 4, 5, 6);
+    }
+
     // ---- a letter that cannot be sent
 
     @Test

@@ -186,9 +186,7 @@ final class RedriveRun {
 
     /**
      * Sets a parked key going, its letters and all behind them, once every letter stands in its place: before that, what is parked would
-     * come before a letter that is still to be put in. If one cannot be, the key stays parked, in order.
-     *
-     * @param as READY, or why it stays
+     * come before a letter that is still to be put in. If one cannot be, the key stays parked, in order, and {@code as} says why.
      */
     private void setGoing(
             RedriveStore inbox, ParkedKey parked, Set<String> planned, List<Handed> admitted, Standing as) {
@@ -212,12 +210,18 @@ final class RedriveRun {
         followers.addAll(all.subList(1, all.size()));
     }
 
+    /** What others have in hand is tried again for a second; what the run itself has set going before it in its key, as long as it waits. */
     private Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         Admission how = new Admission(wholeKey, asked.pace().mostRedrives(), there -> isBehind(there, found));
         Answer[] answer = {new Answer(Standing.HELD, null)};
-        RunLoop.await(LOOKS, () -> {
+        long ofOthers = System.nanoTime() + KeyStore.HELD_FOR.toNanos();
+        RunLoop.await(asked.pace().waits().plus(KeyStore.HELD_FOR), KeyStore.LOOKS_AGAIN, () -> {
+            look(false);
             answer[0] = inbox.admit(found, letter, how);
-            return answer[0].standing() != Standing.HELD;
+            PlannedKeys.Id key = PlannedKeys.Id.of(found);
+            boolean ours = underWay.stream().map(PlannedKeys.Id::of).anyMatch(key::equals) && !hasFailedTooOften();
+            Standing now = answer[0].standing(); // PARKED may be no more than that the letter of one before it is sent
+            return now == Standing.HELD ? !ours && System.nanoTime() - ofOthers >= 0 : now != Standing.PARKED || !ours;
         });
         SQLException refusal = answer[0].refusal();
         if (refusal != null) {
