@@ -232,6 +232,9 @@ public final class InboxPurge {
         boolean deletes = cleanup != null
                 && cleanup.value() != null
                 && cleanup.value().contains(TopicConfig.CLEANUP_POLICY_DELETE);
-        return deletes && retention != null && retention.value() != null ? Long.parseLong(retention.value()) : FOR_EVER;
+        long kept = deletes && retention != null && retention.value() != null
+                ? Long.parseLong(retention.value())
+                : FOR_EVER;
+        return InboxSql.isForEver(Duration.ofMillis(kept)) ? FOR_EVER : kept;
     }
 }

@@ -24,6 +24,11 @@ interface InboxSql {
     /** Rows that a purge deletes in one transaction. */
     int PURGE_BATCH = 1_000;
 
+    /** Whether an age is one that no database can count back from now: what must be so old is kept for ever. */
+    static boolean isForEver(Duration age) {
+        return age.compareTo(Duration.ofDays(365_000)) > 0;
+    }
+
     /** What came of inserting a mark. */
     sealed interface Insertion {
 

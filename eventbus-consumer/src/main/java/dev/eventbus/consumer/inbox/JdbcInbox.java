@@ -337,6 +337,9 @@ public final class JdbcInbox {
 
     /** Deletes old marks, batch by batch; how many. One that is held by somebody else may stay. */
     long purge(Aged marks, BooleanSupplier stopping) throws SQLException {
+        if (InboxSql.isForEver(marks.olderThan())) {
+            return 0;
+        }
         long purged = 0;
         Purged batch = new Purged(0, Instant.EPOCH);
         do {

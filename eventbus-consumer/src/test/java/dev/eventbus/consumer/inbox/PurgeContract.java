@@ -140,6 +140,18 @@ public abstract class PurgeContract extends InboxDatabase {
         assertThat(inbox().attempts().started(ofOther).failures()).isEqualTo(3);
     }
 
+    /** Whoever never wants to lose an event says {@code retention.ms=9223372036854775807}; no database has a time so long ago. */
+    @Test
+    void what_is_kept_for_longer_than_there_are_times_is_kept_and_no_error() throws Exception {
+        Duration ages = Duration.ofMillis(Long.MAX_VALUE);
+        marks("old", 2, Outcome.DONE, 4_000);
+        inbox().attempts().failed(mark("failed"), 2);
+        assertThat(inbox().purge(new Aged(GROUP, "t", ages), () -> false)).isZero();
+        assertThat(inbox().attempts().purge(GROUP, ages)).isZero();
+        assertThat(count("eventbus_inbox")).isEqualTo(2);
+        assertThat(count("eventbus_attempt")).isEqualTo(1);
+    }
+
     /** One pass; topics with commas between. */
     protected final long purged(String group, @Nullable String topics) throws Exception {
         return inbox().purge(new Aged(group, topics, KEPT), () -> false);
