@@ -325,6 +325,9 @@ abstract class LetterAction extends Action {
                 open.remove(Standing.PARKED);
             }
             say(open);
+            if (plan.hasMore()) {
+                err().println(THERE_ARE_MORE);
+            }
             if (plan.unselectedKeys() > 0) {
                 err().println("%d other parked keys of the group are not what was selected: see parked list."
                         .formatted(plan.unselectedKeys()));
@@ -333,9 +336,10 @@ abstract class LetterAction extends Action {
                 err().println("No letter and no parked key is as was said.");
                 return EventbusCli.WRONG;
             }
-            return open.isEmpty()
-                    ? EventbusCli.OK
-                    : asWanted.containsAll(open.keySet()) ? EventbusCli.UNDER_WAY : EventbusCli.WRONG;
+            if (plan.hasMore() || !asWanted.containsAll(open.keySet())) {
+                return EventbusCli.WRONG;
+            }
+            return open.isEmpty() ? EventbusCli.OK : EventbusCli.UNDER_WAY;
         }
 
         /** Letters of events that wait with their keys, which say how they stand. */

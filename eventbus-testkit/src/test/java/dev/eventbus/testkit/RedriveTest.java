@@ -271,6 +271,28 @@ class RedriveTest extends RedriveStage {
     }
 
     @Test
+    void letters_that_were_redriven_too_often_keep_no_newer_letter_out_of_a_plan() throws SQLException {
+        goingOn();
+        failing.addAll(List.of("bob1", "alice1"));
+        publish("bob", 1);
+        bus.runUntilIdle();
+        DeadLetter letter = bus.deadLetters().get(0);
+        Headers often = new RecordHeaders(letter.headers());
+        often.remove("eventbus-dlq-event-id").remove("eventbus-dlq-redrives");
+        often.add("eventbus-dlq-redrives", "3".getBytes(UTF_8));
+        for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
+            Headers headers = new RecordHeaders(often).add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
+            bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
+        }
+        publish("alice", 1);
+        bus.runUntilIdle();
+        RedrivePlan plan = intoInbox().plan();
+        assertThat(plan.size()).isEqualTo(2);
+        assertThat(plan.hasMore()).isFalse();
+        assertThat(plan.standings()).containsEntry(Standing.TOO_OFTEN, Redrive.MOST_LETTERS + 500L);
+    }
+
+    @Test
     void a_large_plan_is_read_window_by_window_and_each_letter_goes_out_once() throws SQLException {
         goingOn();
         List<String> users = IntStream.range(0, 1_200).mapToObj(i -> "user" + i).toList();

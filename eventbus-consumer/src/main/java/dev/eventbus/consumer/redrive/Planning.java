@@ -102,15 +102,15 @@ final class Planning {
             throw noTopic(reader.topics());
         }
         ranges.forEach((partition, range) -> reader.read(partition, range, this::take));
-        completeRounds(reader, ranges);
+        if (!rounds.isComplete()) {
+            completeRounds(reader, ranges);
+        }
     }
 
-    /** A letter that was passed over may make one ready that looks as if it were not: then all are read once more, for those listed. */
+    /** A letter that was passed over may make one ready that looks as if it were not: all are read once more, for those listed. */
     private void completeRounds(TopicReader reader, Map<TopicPartition, Range> ranges) {
-        if (!rounds.isComplete()) {
-            rounds.keepOnly(byIdentity.keySet());
-            ranges.forEach((partition, range) -> reader.read(partition, range, this::takeRounds));
-        }
+        rounds.keepOnly(byIdentity.keySet());
+        ranges.forEach((partition, range) -> reader.read(partition, range, this::takeRounds));
     }
 
     private boolean takeRounds(ConsumerRecord<byte[], byte[]> record) {
@@ -149,11 +149,14 @@ final class Planning {
             return !more;
         }
         try (TopicReader beside = new TopicReader(source.kafka(), source.group())) { // the first one is reading
-            completeRounds(beside, beside.ranges(source.topic()));
+            if (rounds.isFull()) {
+                completeRounds(beside, beside.ranges(source.topic()));
+            }
             for (Found found : standings(beside)) {
-                if (!found.isReady()) {
+                Standing standing = guarded(found).standing();
+                if (standing != Standing.READY) {
                     byIdentity.remove(found.identity());
-                    unlisted.merge(found.standing(), 1L, Long::sum);
+                    unlisted.merge(standing, 1L, Long::sum);
                 }
             }
         }

@@ -15,6 +15,7 @@ final class Rounds {
     private final int most;
     private final Map<String, Integer> byIdentity = new HashMap<>();
     private boolean complete = true;
+    private boolean full;
 
     /** What is still counted in the second reading. */
     private Set<String> counting = Set.of();
@@ -39,6 +40,7 @@ final class Rounds {
             byIdentity.merge(identity, redrives, Math::max);
         } else {
             complete = false;
+            full = true;
         }
     }
 
@@ -55,6 +57,12 @@ final class Rounds {
         counting = new HashSet<>(listed);
         listed.forEach(identity -> counting.add(Found.anyOfId(identity)));
         byIdentity.keySet().retainAll(counting);
+        full = false;
+    }
+
+    /** Whether a letter had to be passed over since the letters were last read again. */
+    boolean isFull() {
+        return full;
     }
 
     /** Whether a letter had to be passed over that may be of a listed event. */

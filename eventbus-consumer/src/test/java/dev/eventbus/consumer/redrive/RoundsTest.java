@@ -84,6 +84,22 @@ class RoundsTest {
     }
 
     @Test
+    void letters_are_read_again_on_the_way_only_when_so_many_more_have_been_met() {
+        for (int event = 0; event < 150; event++) {
+            rounds.read(letter("a" + event, 1), Set.of());
+        }
+        assertThat(rounds.isFull()).isTrue();
+        rounds.keepOnly(Set.of());
+        for (int event = 0; event < 100; event++) {
+            rounds.read(letter("b" + event, 1), Set.of());
+        }
+        assertThat(rounds.isFull()).isFalse();
+        assertThat(rounds.isComplete()).as("at the end they are").isFalse();
+        rounds.read(letter("c", 1), Set.of());
+        assertThat(rounds.isFull()).isTrue();
+    }
+
+    @Test
     void a_whole_letter_counts_before_one_that_lacks_something_and_among_equals_the_later_round() {
         Found whole = letter("a", 0);
         Found cut = cut("a", 1, "headers");
