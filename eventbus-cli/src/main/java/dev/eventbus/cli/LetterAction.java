@@ -11,10 +11,13 @@ import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -210,7 +213,7 @@ abstract class LetterAction extends Action {
                 .fact("thereAreMore", plan.hasMore()));
         Map<Standing, Long> open = new TreeMap<>(result.leftAlone());
         open.keySet().removeIf(Standing::isSettled);
-        long copies = plan.standings().getOrDefault(Standing.PARKED, 0L); // of events whose keys say how they stand
+        long copies = copiesOf(plan, Stream.concat(plan.keys().stream(), plan.leftOut().stream()));
         open.computeIfPresent(Standing.PARKED, (parked, events) -> events > copies ? events - copies : null);
         say(open);
         if (plan.hasMore()) {
@@ -220,6 +223,20 @@ abstract class LetterAction extends Action {
         return wrong || !asWanted.containsAll(open.keySet())
                 ? EventbusCli.WRONG
                 : result.waiting() > 0 || !open.isEmpty() ? EventbusCli.UNDER_WAY : EventbusCli.OK;
+    }
+
+    /** Letters of events that wait with one of those keys, which says how they stand. */
+    private static long copiesOf(RedrivePlan plan, Stream<PlannedKey> keys) {
+        Set<List<@Nullable String>> known =
+                keys.map(key -> keyOf(key.topic(), key.keyHash())).collect(Collectors.toSet());
+        return plan.letters().stream()
+                .filter(letter -> letter.standing() == Standing.PARKED)
+                .filter(letter -> known.contains(keyOf(letter.origin().topic(), letter.keyHash())))
+                .count();
+    }
+
+    private static List<@Nullable String> keyOf(String topic, @Nullable String hash) {
+        return Arrays.asList(topic, hash);
     }
 
     /** How those stand that are not where they were to be brought, and what to do. */
@@ -318,7 +335,7 @@ abstract class LetterAction extends Action {
             err().println("There is nothing to %s.".formatted(verb));
             Map<Standing, Long> open = new TreeMap<>(plan.standings());
             open.keySet().removeIf(Standing::isSettled);
-            long parked = open.getOrDefault(Standing.PARKED, 0L) - copiesOfLeftOut(plan);
+            long parked = open.getOrDefault(Standing.PARKED, 0L) - copiesOf(plan, plan.leftOut().stream());
             if (parked > 0) {
                 open.put(Standing.PARKED, parked);
             } else {
@@ -340,16 +357,6 @@ abstract class LetterAction extends Action {
                 return EventbusCli.WRONG;
             }
             return open.isEmpty() ? EventbusCli.OK : EventbusCli.UNDER_WAY;
-        }
-
-        /** Letters of events that wait with their keys, which say how they stand. */
-        private static long copiesOfLeftOut(RedrivePlan plan) {
-            return plan.letters().stream()
-                    .filter(letter -> letter.standing() == Standing.PARKED)
-                    .filter(letter -> plan.leftOut().stream()
-                            .anyMatch(key -> key.topic().equals(letter.origin().topic())
-                                    && key.keyHash().equals(letter.keyHash())))
-                    .count();
         }
 
         /** Beside a JSON document there is none. */

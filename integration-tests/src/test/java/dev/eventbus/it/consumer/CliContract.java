@@ -19,6 +19,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -41,6 +42,7 @@ abstract class CliContract {
     private final JdbcInbox inbox;
     private final String group;
     private final Map<String, String> environment = new HashMap<>();
+    private String err = "";
 
     /** @param scene with topics {@code asset.events} and {@code dlq.events} */
     CliContract(Scene scene, Function<Scene, JdbcInbox> inbox) throws SQLException {
@@ -74,6 +76,7 @@ abstract class CliContract {
                 environment, new PrintWriter(said), new PrintWriter(complained), all.toArray(String[]::new));
         assertThat(ended).as("%s %s", said, complained).isEqualTo(code);
         assertThat(said + " " + complained).doesNotContain(KEY);
+        err = complained.toString();
         return json.readTree(said.toString());
     }
 
@@ -146,6 +149,30 @@ abstract class CliContract {
                 .isEqualTo(2);
     }
 
+    @Test
+    void a_copy_of_an_event_whose_key_is_not_selected_is_told_beside_what_was_redriven() throws Exception {
+        poison.addAll(Set.of("evt-0", "evt-1"));
+        ConsumerRunner runner = scene.start(runner(AfterRetries.parkKey(inbox, "dlq.events")));
+        publish(0, 2);
+        Eventually.holds(() -> runner.health().parked().events() == 2, runner::health);
+        String since = Instant.now().toString();
+        poison.remove("evt-0");
+        assertThat(number(run(1, "parked", "redrive", "--note", "mended for one", "--yes"), "failedAgain"))
+                .as("the one behind it, whose copy is newer than its key is parked")
+                .isEqualTo(1);
+        runner.close();
+
+        poison.add("evt-2");
+        ConsumerRunner second = scene.start(runner(AfterRetries.deadLetter("dlq.events")));
+        publish("user-else", 2, 3);
+        Eventually.holds(
+                () -> number(run(0, "deadletters", "plan", "--from", since), "toRedrive") == 1, second::health);
+        poison.remove("evt-2");
+        JsonNode done = run(1, "deadletters", "redrive", "--from", since, "--note", "mended", "--yes");
+        assertThat(number(done, "applied")).isEqualTo(1);
+        assertThat(err).contains("1 events are PARKED", "select the key");
+    }
+
     private ConsumerRunner runner(AfterRetries after) {
         return ConsumerRunner.builder(scene.kafka(), group)
                 .inTransaction(inbox, ASSET_UPDATED, (event, tx) -> {
@@ -164,10 +191,14 @@ abstract class CliContract {
     }
 
     private void publish(int from, int to) {
+        publish(KEY, from, to);
+    }
+
+    private void publish(String key, int from, int to) {
         for (int n = from; n < to; n++) {
-            scene.sendRaw("asset.events", KEY, """
+            scene.sendRaw("asset.events", key, """
                     {"eventId":"evt-%d","eventType":"ASSET_UPDATED","timestamp":"2030-01-01T00:00:00Z","userId":"%s","newAmount":%d}
-                    """.formatted(n, KEY, n));
+                    """.formatted(n, key, n));
         }
         scene.flush();
     }
