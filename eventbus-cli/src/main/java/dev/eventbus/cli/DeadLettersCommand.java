@@ -142,6 +142,10 @@ final class DeadLettersCommand {
 
         @Override
         public Integer call() {
+            if (letters.withoutInbox) {
+                throw new CliSettings.Refused(
+                        "nothing was discarded: a group without an inbox has no inbox that could remember it; its letters stay in their topic until retention takes them");
+            }
             return discard(letters.plan(this, this::paced));
         }
     }

@@ -16,7 +16,7 @@ final class InboxCommand {
     @Command(
             name = "forget",
             description =
-                    "Forgets how a group ended its events, so that it can handle them once more on purpose: close its runners, forget, set its offsets back, start again. What is parked, dying or being redriven stays.")
+                    "Forgets how a group ended its events, so that it can handle them once more on purpose: close its runners, forget, set its offsets back, start again. What is parked, dying or being redriven stays. Letters of what was applied or discarded can be redriven again from then on: a redrive of all hands all of them over.")
     static final class Forget extends Action {
 
         @Option(names = "--group", paramLabel = "GROUP", description = "The group; default: setting group.")
@@ -30,7 +30,10 @@ final class InboxCommand {
         public Integer call() throws SQLException {
             CliSettings settings = settings();
             String named = group == null ? settings.require("group") : group;
-            if (!isConfirmed(yes, "Have %s handle again whatever it reads again?".formatted(named))) {
+            if (!isConfirmed(
+                    yes,
+                    "Have %s handle again whatever it reads again, and whatever letters a redrive hands over?"
+                            .formatted(named))) {
                 return EventbusCli.NOT_CONFIRMED;
             }
             print(new Report().fact("forgotten", settings.inbox().forget(named)));

@@ -251,7 +251,8 @@ abstract class LetterAction extends Action {
                 "the group handles them next, or has not come to them; name their key to discard them all the same";
             case WAITING -> "they wait for their key's next try, which comes by itself; name the key to do it now";
             case TOO_OFTEN -> "they were redriven as often as may be; raise --most-redrives, or discard them";
-            case PARKED -> "they wait with their key, which goes as a whole; select the key, not the event";
+            case PARKED ->
+                "they wait with their key, which goes as a whole, behind one that has failed again or that was not selected; then select the key, not the event";
             case HELD -> "somebody has them or their keys in hand, or one before them could not go; try again";
             case GONE -> "retention has taken them away since they were planned";
             case REFUSED -> "the inbox's database refuses them, as was said; leave them out, or discard them";

@@ -163,6 +163,13 @@ class EventbusCliTest {
     }
 
     @Test
+    void a_discard_that_nothing_could_remember_is_refused_before_anything_is_read_or_asked() {
+        assertThat(run(Map.of(), "deadletters", "discard", "--without-inbox", "--note", "x"))
+                .isEqualTo(2);
+        assertThat(err.toString()).contains("has no inbox that could remember it");
+    }
+
+    @Test
     void a_table_is_text_for_people_and_json_for_programs() {
         Report report = new Report()
                 .fact("toRedrive", 2)

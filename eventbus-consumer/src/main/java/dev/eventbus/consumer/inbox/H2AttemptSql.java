@@ -9,7 +9,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
-/** H2 2.x, in every compatibility mode. Ids and groups are binary columns. */
+/** H2 2.3 and later, in every compatibility mode. Ids and groups are binary columns. */
 final class H2AttemptSql implements InboxSql.AttemptSql {
 
     private final String find;

@@ -15,7 +15,7 @@ import java.util.Collections;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** H2 2.x, in every compatibility mode. Ids, groups and topics are binary columns: no mode decides what is equal. */
+/** H2 2.3 and later, in every compatibility mode. Ids, groups and topics are binary columns: no mode decides what is equal. */
 final class H2InboxSql implements InboxSql {
 
     private static final String DUPLICATE_KEY = "23505";

@@ -140,12 +140,12 @@ public final class JdbcInbox {
         return on(Database.of(transactions, MariaDbInboxSql::new));
     }
 
-    /** An inbox in H2 2.x, for tests and demos. */
+    /** An inbox in H2 2.3 or later, for tests and demos. */
     public static JdbcInbox h2(DataSource dataSource) {
         return on(Database.of(dataSource, (schema, session) -> new H2InboxSql(schema)));
     }
 
-    /** An inbox in H2 2.x, in transactions of yours. */
+    /** An inbox in H2 2.3 or later, in transactions of yours. */
     public static JdbcInbox h2(Transactions transactions) {
         return on(Database.of(transactions, (schema, session) -> new H2InboxSql(schema)));
     }

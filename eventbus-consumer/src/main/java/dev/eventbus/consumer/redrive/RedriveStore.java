@@ -102,7 +102,7 @@ final class RedriveStore {
     private static StartRefusedException ended(SQLException e) {
         return new StartRefusedException(
                 ErrorCode.INBOX_UNUSABLE,
-                "The redrive ended: the inbox's database did not answer (SQLSTATE %s). What it had committed stands, the rest is as it was; check the database, then plan and run again."
+                "The inbox's database did not answer, or refuses (SQLSTATE %s). What a redrive or a discard had committed by then stands, the rest is as it was; check the database and the privileges of its user, then try again."
                         .formatted(e.getSQLState()),
                 e);
     }
