@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.inbox.InboxSql.Insertion;
 import dev.eventbus.consumer.inbox.InboxTransactions.Ending;
 import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedKey;
@@ -197,11 +198,17 @@ public final class ParkingStore {
             if (event == null) {
                 return new Ending<>(new Drained.Empty(), false);
             }
-            if (!rows.settle(connection, event.eventId(), Outcome.DONE.name()) && !marked(connection, group, event)) {
-                new RedriveRows(connection, sql, group).forget(event.eventId());
-                return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
+            if (!rows.settle(connection, event.eventId(), Outcome.DONE.name())) {
+                Insertion made = new RedriveRows(connection, sql, group).done(event);
+                if (made instanceof Insertion.Held) {
+                    return new Ending<>(new Drained.Nothing(), false);
+                }
+                if (made instanceof Insertion.Taken) {
+                    new RedriveRows(connection, sql, group).forget(event.eventId());
+                    return new Ending<>(new Drained.AlreadyApplied(event), sealed(connection));
+                }
             }
-            InboxSql.Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
+            Insertion.Inserted transaction = Objects.requireNonNull(sql.transaction(connection));
             Mark mark = new Mark(group, event.eventId(), new byte[0], event.topic(), event.partition(), event.offset());
             GuardedConnection.Lent lent = new GuardedConnection.Lent(connection, sql, transaction, watch);
             boolean sealed;
@@ -227,17 +234,9 @@ public final class ParkingStore {
         });
     }
 
-    /** Of an event whose mark is gone only its row says that it is still to be handled: a new mark, unless there is another one. */
-    private boolean marked(Connection connection, String group, ParkedEvent event) throws SQLException {
-        Mark mark = Mark.of(group, event.eventId(), event.record());
-        return sql.decision(connection, mark) == null
-                && sql.insert(connection, mark, Outcome.DONE, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
-                        instanceof InboxSql.Insertion.Inserted;
-    }
-
     /** Whether this transaction has written something, which the coming commit keeps for good. */
     private boolean sealed(Connection connection) throws SQLException {
-        InboxSql.Insertion.Inserted written = sql.transaction(connection);
+        Insertion.Inserted written = sql.transaction(connection);
         return written != null && sql.seal(connection, written);
     }
 

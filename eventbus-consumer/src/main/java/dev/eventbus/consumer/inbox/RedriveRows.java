@@ -1,5 +1,6 @@
 package dev.eventbus.consumer.inbox;
 
+import dev.eventbus.consumer.parking.ParkedEvent;
 import dev.eventbus.consumer.parking.ParkedRows;
 import dev.eventbus.consumer.parking.ParkingSql;
 import java.sql.Connection;
@@ -52,6 +53,14 @@ public final class RedriveRows {
         refused |= !(inbox.insert(connection, mark, outcome, InboxSql.MARK_LOCK_TIMEOUT_MILLIS)
                 instanceof InboxSql.Insertion.Inserted);
         return !refused;
+    }
+
+    /** Of a parked event whose mark is gone only its row says that it is still to be handled: a new mark, unless there is another one. */
+    InboxSql.Insertion done(ParkedEvent event) throws SQLException {
+        Mark mark = Mark.of(group, event.eventId(), event.record());
+        return inbox.decision(connection, mark) != null
+                ? new InboxSql.Insertion.Taken()
+                : inbox.insert(connection, mark, Outcome.DONE, InboxSql.MARK_LOCK_TIMEOUT_MILLIS);
     }
 
     /** DYING becomes DEAD, whatever the payload. */

@@ -34,7 +34,7 @@ public final class ParkedRows {
             insert.setString(4, state.name());
             insert.setString(5, reason);
             sql.time(insert, 6, nextTry);
-            insert.executeUpdate();
+            insert.execute();
         } catch (SQLException e) {
             if (!sql.isDuplicate(e)) {
                 throw e;

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  */
 public interface ParkingSql {
 
-    /** Parks a key: the key, state, reason, time of the next try. If it is parked already: no row, or {@link #isDuplicate}. */
+    /** Parks a key: the key, state, reason, time of the next try. If it is parked already: no row, or {@link #isDuplicate}; {@link #isLocked} if somebody is just doing so. */
     String insertKey();
 
     /**

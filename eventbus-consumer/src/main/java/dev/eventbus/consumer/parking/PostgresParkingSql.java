@@ -21,11 +21,14 @@ public final class PostgresParkingSql implements ParkingSql {
 
     @Override
     public String insertKey() {
+        // Whoever is just parking the key is waited for as a mark is; then the session's own limit is back.
         return """
+                SELECT set_config('lock_timeout', '250ms', true);
                 INSERT INTO %seventbus_parked_key
                   (consumer_group, topic, key_bytes, state, reason, next_try, redrives, since)
                 VALUES (?, ?, ?, ?, ?, ?, 0, clock_timestamp())
-                ON CONFLICT (consumer_group, topic, key_bytes) DO NOTHING
+                ON CONFLICT (consumer_group, topic, key_bytes) DO NOTHING;
+                SELECT set_config('lock_timeout', coalesce(current_setting('eventbus.lock_timeout', true), '0'), true)
                 """.formatted(schema);
     }
 

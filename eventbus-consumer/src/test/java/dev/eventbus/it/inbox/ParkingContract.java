@@ -312,6 +312,55 @@ public abstract class ParkingContract extends InboxDatabase {
     }
 
     @Test
+    void an_event_whose_mark_another_transaction_is_just_making_stays_where_it_is() throws Exception {
+        park("evt-1", State.REDRIVE);
+        execute("DELETE FROM eventbus_inbox");
+        CountDownLatch runs = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        Future<?> owner = others().submit(() -> inbox().run(mark("evt-1"), transaction -> {
+            runs.countDown();
+            await(go);
+            throw new IllegalStateException("it is rolled back");
+        }));
+        await(runs);
+        assertThat(drain()).isInstanceOf(Drained.Nothing.class);
+        go.countDown();
+        assertThatThrownBy(() -> owner.get(10, TimeUnit.SECONDS)).hasMessageContaining("rolled back");
+        assertThat(drain()).isInstanceOf(Drained.Ran.class);
+        assertThat(effects()).containsExactly("evt-1");
+    }
+
+    /** Where the database does not wait by a limit of its session alone. */
+    protected final void aKeyThatIsJustBeingParkedIsNotWaitedFor() throws Exception {
+        CountDownLatch runs = new CountDownLatch(1);
+        CountDownLatch go = new CountDownLatch(1);
+        Future<?> other = others().submit(() -> parking().inTransaction(GROUP, rows -> {
+            rows.parked().insertKey(rows.connection(), event("evt-0", "X"), State.PARKED, "X", null);
+            runs.countDown();
+            awaitQuietly(go);
+            return rows;
+        }));
+        await(runs);
+        Future<?> parked =
+                others().submit(() -> parking().park(mark("evt-1"), event("evt-1", "X"), State.PARKED, null));
+        try {
+            assertThat(parked.get(10, TimeUnit.SECONDS)).isEqualTo(new HeldElsewhere());
+        } finally {
+            go.countDown();
+        }
+        other.get(10, TimeUnit.SECONDS);
+        park("evt-1", State.PARKED);
+    }
+
+    private static void awaitQuietly(CountDownLatch latch) {
+        try {
+            await(latch);
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test
     void V02_two_drainers_at_once_run_an_event_once() throws Exception {
         park("evt-1", State.REDRIVE);
         ParkedKey key = alice();

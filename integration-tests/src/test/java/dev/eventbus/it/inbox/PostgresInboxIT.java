@@ -76,6 +76,11 @@ class PostgresInboxIT {
     @Execution(ExecutionMode.SAME_THREAD)
     class Parking extends ParkingContract {
 
+        @Test
+        void a_key_that_another_transaction_is_just_parking_is_not_waited_for() throws Exception {
+            aKeyThatIsJustBeingParkedIsNotWaitedFor();
+        }
+
         @Override
         protected DataSource openDatabase() {
             return pool;
