@@ -18,6 +18,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class H2ParkingTest extends ParkingContract {
 
+    @Test
+    void an_event_whose_mark_another_transaction_is_just_making_stays_where_it_is() throws Exception {
+        anEventWhoseMarkIsJustBeingMadeStaysWhereItIs();
+    }
+
     @Override
     protected DataSource openDatabase() {
         return H2InboxTest.newDatabase("");

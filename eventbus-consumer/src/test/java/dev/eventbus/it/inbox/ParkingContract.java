@@ -311,8 +311,8 @@ public abstract class ParkingContract extends InboxDatabase {
         assertThat(outcome("evt-1")).isEqualTo("DONE");
     }
 
-    @Test
-    void an_event_whose_mark_another_transaction_is_just_making_stays_where_it_is() throws Exception {
+    /** Where settling a mark does not wait for one that is just being made; on MariaDB it does, and finds what came of it. */
+    protected final void anEventWhoseMarkIsJustBeingMadeStaysWhereItIs() throws Exception {
         park("evt-1", State.REDRIVE);
         execute("DELETE FROM eventbus_inbox");
         CountDownLatch runs = new CountDownLatch(1);

@@ -77,6 +77,11 @@ class PostgresInboxIT {
     class Parking extends ParkingContract {
 
         @Test
+        void an_event_whose_mark_another_transaction_is_just_making_stays_where_it_is() throws Exception {
+            anEventWhoseMarkIsJustBeingMadeStaysWhereItIs();
+        }
+
+        @Test
         void a_key_that_another_transaction_is_just_parking_is_not_waited_for() throws Exception {
             aKeyThatIsJustBeingParkedIsNotWaitedFor();
         }
