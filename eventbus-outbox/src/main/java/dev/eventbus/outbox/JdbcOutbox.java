@@ -283,10 +283,11 @@ public final class JdbcOutbox implements Outbox {
     }
 
     /**
-     * Checks that every table and column is there and that the outbox has as many shards as this library; of one
-     * {@link #relayedByDebezium()} also that its events are published to a replication slot, be it this connector's or another's. Of a
-     * user who may publish and not look at {@code eventbus_meta}, only what publishing needs is asked: the event table, and {@code
-     * eventbus_key_lock} if that user may look at it.
+     * Checks that every table and column is there, that this user may insert events, and that the outbox has as many shards as this
+     * library and all locks of keys; of one {@link #relayedByDebezium()} also that its events are published to a replication slot, be it
+     * this connector's or another's. It passes with the privileges that a publisher needs: shards and locks are looked at if this user may
+     * read {@code eventbus_meta} and {@code eventbus_key_lock}, and on MariaDB and MySQL a table but that of the events is missed only by
+     * a user who may read it. On H2 no privilege is asked for.
      *
      * @throws dev.eventbus.StartRefusedException listing all that is missing, with the fix
      */

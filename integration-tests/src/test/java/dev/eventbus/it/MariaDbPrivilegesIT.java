@@ -121,6 +121,74 @@ class MariaDbPrivilegesIT {
         }
     }
 
+    @Test
+    void S_18_a_publisher_lacks_insert_by_name_and_may_adopt_partitions_too_and_an_owner_misses_what_is_not_there(
+            KafkaServer kafka, EmbeddedMariaDb mariaDb) throws Exception {
+        String unique = mariaDb.uniqueName("p");
+        HikariConfig pool = new HikariConfig();
+        pool.setJdbcUrl(mariaDb.createDatabase(unique));
+        pool.setUsername(mariaDb.user());
+        pool.setPassword(mariaDb.password());
+        try (Scene scene = Scene.create(kafka, pool, JdbcOutbox.mariaDb())) {
+            String publisher = unique + "_publisher";
+            String owner = unique + "_owner";
+            for (String user : List.of(publisher, owner)) {
+                scene.execute("CREATE USER '%s'@'%%' IDENTIFIED BY 'secret'".formatted(user));
+            }
+            grant(scene, "SELECT", "eventbus_outbox", publisher);
+            assertRefused(scene, publisher, "Grant INSERT on %s.eventbus_outbox.".formatted(unique));
+            grant(scene, "INSERT", "eventbus_outbox", publisher);
+            scene.execute("REVOKE SELECT ON eventbus_outbox FROM '%s'@'%%'".formatted(publisher));
+            verify(scene, publisher);
+            grant(scene, "UPDATE", "eventbus_meta", publisher);
+            verify(scene, publisher);
+            for (Grant grant : PrivilegesIT.documented()) {
+                if (grant.role().equals("adopter")) {
+                    grant(scene, grant.privilege(), grant.on(), publisher);
+                }
+            }
+            verify(scene, publisher);
+            scene.execute("UPDATE eventbus_meta SET value = '64' WHERE name = 'shards'");
+            assertRefused(scene, publisher, "shards = 64");
+
+            scene.execute("GRANT ALL ON %s.* TO '%s'@'%%'".formatted(unique, owner));
+            scene.execute("DROP TABLE eventbus_meta");
+            assertRefused(scene, owner, "[eventbus_meta]");
+        }
+    }
+
+    @Test
+    void S_18_a_publisher_may_have_its_privilege_by_a_role(KafkaServer kafka, EmbeddedMariaDb mariaDb)
+            throws Exception {
+        String unique = mariaDb.uniqueName("p");
+        HikariConfig pool = new HikariConfig();
+        pool.setJdbcUrl(mariaDb.createDatabase(unique));
+        pool.setUsername(mariaDb.user());
+        pool.setPassword(mariaDb.password());
+        try (Scene scene = Scene.create(kafka, pool, JdbcOutbox.mariaDb())) {
+            String user = unique + "_publisher";
+            String role = unique + "_role";
+            scene.execute("CREATE USER '%s'@'%%' IDENTIFIED BY 'secret'".formatted(user));
+            scene.execute("CREATE ROLE '%s'".formatted(role));
+            scene.execute("GRANT INSERT ON eventbus_outbox TO '%s'".formatted(role));
+            scene.execute("GRANT '%s' TO '%s'@'%%'".formatted(role, user));
+            scene.execute("SET DEFAULT ROLE '%s' FOR '%s'@'%%'".formatted(role, user));
+            verify(scene, user);
+        }
+    }
+
+    private static void verify(Scene scene, String user) throws SQLException {
+        try (Connection connection = as(scene, user).getConnection()) {
+            scene.outbox().verify(connection);
+        }
+    }
+
+    private static void assertRefused(Scene scene, String user, String why) {
+        assertThatThrownBy(() -> verify(scene, user))
+                .isInstanceOf(StartRefusedException.class)
+                .hasMessageContaining(why);
+    }
+
     private static void grant(Scene scene, String privilege, String table, String user) throws SQLException {
         scene.execute("GRANT %s ON %s TO '%s'@'%%'".formatted(privilege, table, user));
     }

@@ -179,10 +179,47 @@ class PrivilegesIT {
             assertThatThrownBy(() -> scene.outbox().verify(publisher))
                     .isInstanceOf(StartRefusedException.class)
                     .hasMessageContaining("SET CACHE 1");
-            scene.execute("REVOKE INSERT ON eventbus_outbox FROM " + named("publisher"));
+        }
+    }
+
+    @Test
+    void S_18_who_may_only_read_the_events_is_no_publisher_and_is_told_what_to_grant() throws Exception {
+        scene.execute("GRANT SELECT ON eventbus_outbox TO " + named("publisher"));
+        scene.execute("REVOKE INSERT ON eventbus_outbox FROM " + named("publisher"));
+        for (String role : List.of("publisher", "oncall")) {
+            try (Connection connection = as(role).getConnection()) {
+                assertThatThrownBy(() -> scene.outbox().verify(connection))
+                        .as(role)
+                        .isInstanceOf(StartRefusedException.class)
+                        .hasMessageContaining("Grant INSERT on public.eventbus_outbox.");
+            }
+        }
+    }
+
+    @Test
+    void S_18_a_publisher_that_adopts_partitions_too_verifies_its_outbox_and_the_number_of_its_shards()
+            throws Exception {
+        for (Grant grant : documented()) {
+            if (grant.role.equals("adopter")) {
+                scene.execute("GRANT %s ON %s TO %s".formatted(grant.privilege, grant.on, named("publisher")));
+            }
+        }
+        try (Connection publisher = as("publisher").getConnection()) {
+            scene.outbox().verify(publisher);
+            scene.execute("UPDATE eventbus_meta SET value = '64' WHERE name = 'shards'");
             assertThatThrownBy(() -> scene.outbox().verify(publisher))
                     .isInstanceOf(StartRefusedException.class)
-                    .hasMessageContaining("without a privilege for this user: [eventbus_outbox, ");
+                    .hasMessageContaining("shards = 64");
+        }
+    }
+
+    @Test
+    void S_18_a_table_that_is_not_there_is_missed_by_a_publisher_who_may_not_look_at_it() throws Exception {
+        scene.execute("DROP TABLE eventbus_meta");
+        try (Connection publisher = as("publisher").getConnection()) {
+            assertThatThrownBy(() -> scene.outbox().verify(publisher))
+                    .isInstanceOf(StartRefusedException.class)
+                    .hasMessageContaining("[eventbus_meta]");
         }
     }
 

@@ -120,6 +120,17 @@ public interface AdminSql {
         return "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\"";
     }
 
-    /** Columns of a table: schema or NULL for the session's own, table. Result: {@code column_name} in lower case. */
+    /**
+     * Columns of a table: schema or NULL for the session's own, table. Result: {@code column_name} in lower case, whether this user may
+     * read it, and whether it may insert it; {@code TRUE} where the database does not tell.
+     */
     String columns();
+
+    /**
+     * Reads nothing of a table. Where {@link #columns} has no row of a table on which this user has no privilege, this tells the reason:
+     * it fails for want of the privilege, or as there is no table.
+     */
+    default Optional<String> look(String table) {
+        return Optional.empty();
+    }
 }

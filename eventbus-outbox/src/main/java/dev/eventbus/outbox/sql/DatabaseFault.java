@@ -58,6 +58,12 @@ public final class DatabaseFault {
         return code == 1142 || code == 1143;
     }
 
+    /** Whether MariaDB or MySQL knows no such table, or no such schema. */
+    static boolean isTableMissing(SQLException error) {
+        int code = innermost(error).getErrorCode();
+        return code == 1146 || code == 1049;
+    }
+
     /** Whether there is no connection any more that anything could be said through. */
     public static boolean isConnectionLost(SQLException error) {
         SQLException innermost = innermost(error);

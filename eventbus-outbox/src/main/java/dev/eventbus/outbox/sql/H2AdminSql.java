@@ -215,7 +215,7 @@ record H2AdminSql(TableNames names) implements AdminSql {
     @Override
     public String columns() {
         return """
-                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
+                SELECT LOWER(COLUMN_NAME), TRUE, TRUE FROM INFORMATION_SCHEMA.COLUMNS
                 WHERE TABLE_SCHEMA = COALESCE(?, SCHEMA()) AND TABLE_NAME = ?
                 """;
     }

@@ -290,8 +290,14 @@ record MariaDbAdminSql(TableNames names) implements AdminSql {
     @Override
     public String columns() {
         return """
-                SELECT LOWER(COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS
+                SELECT LOWER(COLUMN_NAME), PRIVILEGES LIKE '%select%', PRIVILEGES LIKE '%insert%'
+                FROM INFORMATION_SCHEMA.COLUMNS
                 WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?
                 """;
+    }
+
+    @Override
+    public Optional<String> look(String table) {
+        return Optional.of(names.in("SELECT 1 FROM `%s` WHERE FALSE".formatted(table)));
     }
 }

@@ -85,8 +85,8 @@ public final class OutboxSchema {
     }
 
     /**
-     * Checks what everybody needs who publishes. For a user who may not look at {@code eventbus_meta} that is the event table, and the
-     * locks of keys if it may look at those.
+     * Checks what everybody needs who publishes: the tables and {@code INSERT} on that of the events. What is in {@code eventbus_meta} and
+     * {@code eventbus_key_lock} is checked for a user who may read it.
      *
      * @throws StartRefusedException listing all that is missing, with the fix
      */
@@ -145,40 +145,22 @@ public final class OutboxSchema {
             problems.add("database %s is a standby that cannot be written to. Connect to the primary."
                     .formatted(place.database()));
         }
-        List<String> absent = new ArrayList<>();
-        for (Map.Entry<String, List<String>> table : COLUMNS.entrySet()) {
-            String name = table.getKey().equals(TableNames.DEFAULT_EVENTS)
-                    ? sql.names().events()
-                    : table.getKey();
-            Set<String> found = columns(connection, name);
-            if (found.isEmpty()) {
-                absent.add(name);
-            } else if (!found.containsAll(table.getValue())) {
-                List<String> missing = table.getValue().stream()
-                        .filter(column -> !found.contains(column))
-                        .toList();
-                problems.add("table %s in schema '%s' lacks %s. Apply the newer scripts beside %s."
-                        .formatted(name, place.schema(), missing, resource()));
-            }
-        }
-        boolean needsAll = forRelay
-                || absent.contains(sql.names().events())
-                || !absent.contains("eventbus_meta"); // a publisher's user may see nothing but the events
-        if (needsAll && !absent.isEmpty()) {
-            problems.add(
-                    "not found in schema '%s' (user %s, database %s), or without a privilege for this user: %s. Apply %s from the jar of eventbus-outbox with your migration tool; a demo may call createTables(dataSource). If it is in another schema: .schema(\"...\")."
-                            .formatted(place.schema(), place.user(), place.database(), absent, resource()));
-        }
+        Set<String> readable = checkTables(connection, place, forRelay, problems);
         if (problems.isEmpty()) {
-            if (needsAll) {
-                checkShards(connection, place, problems);
-            }
-            if (!absent.contains("eventbus_key_lock")) {
-                checkKeyLocks(connection, place, problems);
-            }
             checkServer(connection, problems);
             if (forRelay) {
                 checkPrivileges(connection, place, problems);
+            }
+        }
+        if (problems.isEmpty()) {
+            if (forRelay || readable.contains("eventbus_meta")) {
+                checkShards(connection, place, problems);
+            }
+            if (forRelay || readable.contains("eventbus_key_lock")) {
+                checkKeyLocks(connection, place, problems);
+            }
+            if (forRelay) {
+                probePrivileges(connection, place, problems);
             }
         }
         if (problems.isEmpty() && forRelay) { // it may read all of them
@@ -186,6 +168,64 @@ public final class OutboxSchema {
         }
         if (!problems.isEmpty()) {
             throw StartRefusedException.of(ErrorCode.OUTBOX_UNUSABLE, "Outbox", problems);
+        }
+    }
+
+    /** Returns those that this user may read. */
+    private Set<String> checkTables(Connection connection, Place place, boolean forRelay, List<String> problems)
+            throws SQLException {
+        Set<String> readable = new HashSet<>();
+        List<String> absent = new ArrayList<>();
+        for (Map.Entry<String, List<String>> table : COLUMNS.entrySet()) {
+            boolean events = table.getKey().equals(TableNames.DEFAULT_EVENTS);
+            String name = events ? sql.names().events() : table.getKey();
+            Columns found = columns(connection, name);
+            if (found.readable()) {
+                readable.add(name);
+            }
+            if (found.names().isEmpty()) {
+                if (forRelay || events || !isHidden(connection, name)) {
+                    absent.add(name);
+                }
+                continue;
+            }
+            List<String> missing = table.getValue().stream()
+                    .filter(column -> !found.names().contains(column))
+                    .toList();
+            if (!missing.isEmpty()) {
+                problems.add("table %s in schema '%s' lacks %s. Apply the newer scripts beside %s."
+                        .formatted(name, place.schema(), missing, resource()));
+            }
+            if (events && !forRelay && !found.insertable()) {
+                problems.add("user %s may not publish. Grant INSERT on %s.%s."
+                        .formatted(place.user(), place.schema(), name));
+            }
+        }
+        if (!absent.isEmpty()) {
+            problems.add(
+                    "not found in schema '%s' (user %s, database %s), or without a privilege for this user: %s. Apply %s from the jar of eventbus-outbox with your migration tool; a demo may call createTables(dataSource). If it is in another schema: .schema(\"...\")."
+                            .formatted(place.schema(), place.user(), place.database(), absent, resource()));
+        }
+        return readable;
+    }
+
+    /** Whether a table of which no column is to be seen may be there all the same. */
+    private boolean isHidden(Connection connection, String table) throws SQLException {
+        Optional<String> look = sql.admin().look(table);
+        if (look.isEmpty()) {
+            return false;
+        }
+        try (PreparedStatement query = connection.prepareStatement(look.get())) {
+            query.executeQuery().close();
+            return true; // made a moment ago
+        } catch (SQLException e) {
+            if (DatabaseFault.isPrivilegeMissing(e)) {
+                return true;
+            }
+            if (DatabaseFault.isTableMissing(e)) {
+                return false;
+            }
+            throw e;
         }
     }
 
@@ -227,6 +267,9 @@ public final class OutboxSchema {
                 problems.add(LACKS.formatted(place.user(), missing));
             }
         }
+    }
+
+    private void probePrivileges(Connection connection, Place place, List<String> problems) throws SQLException {
         List<String> refused = new ArrayList<>();
         for (Map.Entry<String, String> probe : sql.admin().privilegeProbes().entrySet()) {
             try (PreparedStatement statement = connection.prepareStatement(probe.getValue())) {
@@ -292,17 +335,24 @@ public final class OutboxSchema {
         }
     }
 
-    private Set<String> columns(Connection connection, String table) throws SQLException {
+    /** What of a table is to be seen: in which columns, whether all of it may be read, and whether any of it may be inserted. */
+    private record Columns(Set<String> names, boolean readable, boolean insertable) {}
+
+    private Columns columns(Connection connection, String table) throws SQLException {
         try (PreparedStatement query = connection.prepareStatement(sql.admin().columns())) {
             query.setString(1, sql.names().schema());
             query.setString(2, table);
-            Set<String> columns = new HashSet<>();
+            Set<String> names = new HashSet<>();
+            boolean readable = true;
+            boolean insertable = false;
             try (ResultSet rows = query.executeQuery()) {
                 while (rows.next()) {
-                    columns.add(rows.getString(1));
+                    names.add(rows.getString(1));
+                    readable &= rows.getBoolean(2);
+                    insertable |= rows.getBoolean(3);
                 }
             }
-            return columns;
+            return new Columns(names, readable && !names.isEmpty(), insertable);
         }
     }
 

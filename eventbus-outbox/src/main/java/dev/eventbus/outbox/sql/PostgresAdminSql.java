@@ -198,6 +198,7 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
                   FROM (VALUES ('"eventbus_outbox"', 'SELECT'), ('"eventbus_outbox"', 'DELETE'),
                                ('"eventbus_outbox"', 'UPDATE'),
                                ('"eventbus_meta"', 'SELECT'), ('"eventbus_meta"', 'INSERT'),
+                               ('"eventbus_key_lock"', 'SELECT'),
                                ('"eventbus_relay_member"', 'SELECT'), ('"eventbus_relay_member"', 'INSERT'),
                                ('"eventbus_relay_member"', 'UPDATE'), ('"eventbus_relay_member"', 'DELETE'),
                                ('"eventbus_relay_lease"', 'SELECT'), ('"eventbus_relay_lease"', 'UPDATE'),
@@ -261,11 +262,14 @@ record PostgresAdminSql(TableNames names) implements AdminSql {
                 """;
     }
 
+    /** Of the catalog, which shows a table to every user; {@code information_schema} shows it to those with a privilege on it. */
     @Override
     public String columns() {
         return """
-                SELECT column_name FROM information_schema.columns
-                WHERE table_schema = coalesce(?, current_schema()) AND table_name = ?
+                SELECT a.attname, has_column_privilege(c.oid, a.attnum, 'SELECT'), has_column_privilege(c.oid, a.attnum, 'INSERT')
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+                WHERE n.nspname = coalesce(?, current_schema()) AND c.relname = ? AND c.relkind IN ('r', 'p', 'v', 'f')
+                  AND a.attnum > 0 AND NOT a.attisdropped
                 """;
     }
 }

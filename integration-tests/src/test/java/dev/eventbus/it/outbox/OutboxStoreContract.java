@@ -1,9 +1,11 @@
 package dev.eventbus.it.outbox;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.eventbus.Event;
 import dev.eventbus.EventType;
+import dev.eventbus.StartRefusedException;
 import dev.eventbus.faults.crash.Decorator;
 import dev.eventbus.outbox.JdbcOutbox;
 import dev.eventbus.outbox.sql.BlockedKeyStore;
@@ -643,6 +645,18 @@ abstract class OutboxStoreContract {
         assertThat(store.metaOnce(relay, "partitions.kafka.asset.events", "6")).isEqualTo("3");
         assertThat(store.meta(relay, "none")).isNull();
         assertThat(store.meta(relay, "outbox_id")).hasSize(36);
+    }
+
+    @Test
+    void their_owner_misses_each_table_that_is_not_there() throws SQLException {
+        for (String table : List.of("eventbus_meta", "eventbus_key_lock", "eventbus_blocked_key")) {
+            outbox().verify(relay);
+            execute("DROP TABLE " + quoted(table));
+            assertThatThrownBy(() -> outbox().verify(relay))
+                    .isInstanceOf(StartRefusedException.class)
+                    .hasMessageContaining("[" + table + "]");
+            outbox().createTables(relay);
+        }
     }
 
     @Test
