@@ -36,13 +36,14 @@ import org.apache.kafka.common.record.TimestampType;
  * assertThat(outbox.published(ASSET_UPDATED)).extracting(Event::key).containsExactly("alice");
  * }</pre>
  *
- * <p>It refuses what production refuses, with the same encoder and on the same connections: a missing or too long key, a payload
+ * <p>It refuses what production refuses without asking the database, with the same encoder and on the same connections: a missing or too long key, a payload
  * that is no JSON object, an event over {@link #maxEventBytes} or over what one of its {@link #topics} takes, a closed connection, one in
  * auto-commit mode, a connection source that lends none, keeps a failure to itself or hands the work to another thread. It asks the connection only
- * whether it is closed and in auto-commit mode, so a stub will do. Ids and times are the same in every run, and in every outbox that is made by the constructor: what two of them recorded does not go onto one bus.
+ * whether it is closed and in auto-commit mode, so a stub will do; an isolation level, {@code synchronous_commit} or a second {@code lockKeys} that production refuses goes unseen. Ids and times are the same in every run, and in every outbox that is made by the constructor: what two of them recorded does not go onto one bus.
  *
  * <p>A payload is remembered as it was written and would be read, so changing it later changes nothing here; one whose class does not read
- * back to what it writes is remembered as it was given.
+ * back to what it writes is remembered as it was given. So {@link #published()} has copies: a payload whose class has no {@code equals} of
+ * its own is not equal to the instance that was published; compare its fields.
  *
  * <p>It locks no key: {@code lockKeys} only checks keys and connection. It cannot see how the transaction ends: what was published is remembered at once, and stays so after a roll-back. A test
  * that is about roll-back needs {@code JdbcOutbox} over a database, for instance H2. Thread-safe.
