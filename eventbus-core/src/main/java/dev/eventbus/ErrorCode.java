@@ -117,9 +117,9 @@ public enum ErrorCode {
             "Call setAutoCommit(false) before the first statement, or publish inside your framework's transaction."),
     UNSAFE_SESSION(
             2021,
-            "The session commits asynchronously, it holds locks of other keys, or its isolation level makes a lock of keys worthless.",
-            "Nothing was written.",
-            "Commit synchronously in sessions that publish; name all keys of a transaction in one lockKeys call, and lock keys at READ COMMITTED."),
+            "The session breaks a condition of publishing (it commits asynchronously, say), a trigger or rule of the event table keeps rows out, the transaction holds locks of other keys, or its isolation level makes a lock of keys worthless.",
+            "Nothing was written or locked; only where a trigger or rule keeps rows out may other events of the call have been written.",
+            "Do what the message says. Commit synchronously in sessions that publish; take the trigger or rule away, and roll back; name all keys of a transaction in one lockKeys call, on PostgreSQL at READ COMMITTED."),
     OUTBOX_UNUSABLE(
             2004,
             "The outbox's tables, privileges or database settings are not as they must be.",
