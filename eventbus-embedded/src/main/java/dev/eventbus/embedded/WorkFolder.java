@@ -10,6 +10,7 @@ import static java.util.stream.Collectors.joining;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileVisitResult;
@@ -251,18 +252,19 @@ final class WorkFolder {
         }
 
         /**
-         * Deletes the folders whose owner is gone.
+         * Deletes the folders whose owner is gone. Never throws: nobody's start is to fail for what another left. One thread at a time, as a
+         * JVM may lock a file only once.
          *
          * @param names which, as a glob
          * @param ours one of this user: those of others are left alone
          */
-        static void deleteAbandoned(Path parent, String names, Path ours) {
+        static synchronized void deleteAbandoned(Path parent, String names, Path ours) {
             try (DirectoryStream<Path> folders = Files.newDirectoryStream(parent, names)) {
                 UserPrincipal user = Files.getOwner(ours);
                 for (Path folder : folders) {
                     deleteIfAbandoned(folder, user);
                 }
-            } catch (IOException | DirectoryIteratorException e) {
+            } catch (IOException | RuntimeException e) {
                 log.debug("Cannot look for abandoned folders in {}", parent, e);
             }
         }
@@ -284,9 +286,9 @@ final class WorkFolder {
                         log.info("Deleted {}, whose JVM was killed", folder);
                     }
                 }
-            } catch (IOException | DirectoryIteratorException e) {
-                log.debug(
-                        "Leaving {} alone", folder, e); // another process deletes it, or a server in it is just ending
+            } catch (IOException | DirectoryIteratorException | OverlappingFileLockException e) {
+                // another process deletes it, or this class as another loader has it, or a server in it is just ending
+                log.debug("Leaving {} alone", folder, e);
             }
         }
 

@@ -4,11 +4,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
 import java.lang.ref.WeakReference;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -67,6 +73,33 @@ class WorkFolderTest {
     }
 
     @Test
+    void servers_that_start_side_by_side_after_a_killed_jvm_do_not_fail_each_other(@TempDir Path temporary)
+            throws Exception {
+        try (ServerOfFolders other = ServerOfFolders.in(temporary)) {
+            Path rows = other.open().resolve("data");
+            for (int i = 0; i < 3_000; i++) { // so that a clean-up takes longer than the start of another
+                Files.createFile(rows.resolve("row-" + i));
+            }
+        }
+        int many = 4;
+        CountDownLatch go = new CountDownLatch(1);
+        ExecutorService threads = Executors.newFixedThreadPool(many);
+        List<Future<WorkFolder>> starts = Stream.generate(() -> threads.submit(() -> {
+                    go.await();
+                    return WorkFolder.create(temporary, "next");
+                }))
+                .limit(many)
+                .toList();
+        go.countDown();
+        threads.shutdown();
+
+        for (Future<WorkFolder> start : starts) {
+            start.get(60, TimeUnit.SECONDS).delete();
+        }
+        assertThat(namesIn(temporary)).containsExactly(".unpacking-", "eventbus-failed-");
+    }
+
+    @Test
     void what_is_to_be_kept_is_not_deleted_by_the_next(@TempDir Path temporary) throws Exception {
         try (ServerOfFolders other = ServerOfFolders.in(temporary, "-Deventbus.embedded.keep=true")) {
             assertThat(other.jvm().isAlive()).isTrue();
@@ -98,12 +131,19 @@ class WorkFolderTest {
     }
 
     /** Another JVM that has made folders; killed when closed. */
-    private record ServerOfFolders(Process jvm) implements AutoCloseable {
+    private record ServerOfFolders(Path temporary, Process jvm) implements AutoCloseable {
+
+        /** The folder of its server that runs. */
+        Path open() throws IOException {
+            try (DirectoryStream<Path> found = Files.newDirectoryStream(temporary, "eventbus-open-*")) {
+                return found.iterator().next();
+            }
+        }
 
         static ServerOfFolders in(Path temporary, String... options) throws Exception {
             Process jvm = OwnJvm.start(temporary, FoldersMain.class, options);
             assertThat(jvm.inputReader().lines().anyMatch("all"::equals)).isTrue();
-            return new ServerOfFolders(jvm);
+            return new ServerOfFolders(temporary, jvm);
         }
 
         @Override
