@@ -281,14 +281,21 @@ final class WorkFolder {
                     return;
                 }
                 try (FileChannel channel = FileChannel.open(sign, WRITE, NOFOLLOW_LINKS)) {
-                    if (channel.tryLock() != null) {
-                        deleteAll(folder);
-                        log.info("Deleted {}, whose JVM was killed", folder);
-                    }
+                    deleteIfUnlocked(folder, sign, channel);
                 }
             } catch (IOException | DirectoryIteratorException | OverlappingFileLockException e) {
                 // another process deletes it, or this class as another loader has it, or a server in it is just ending
                 log.debug("Leaving {} alone", folder, e);
+            }
+        }
+
+        /** The rest, once the sign was opened. */
+        static void deleteIfUnlocked(Path folder, Path sign, FileChannel opened) throws IOException {
+            boolean isAbandoned = opened.tryLock() != null
+                    && Files.exists(sign, NOFOLLOW_LINKS); // an owner that leaves takes its sign away first
+            if (isAbandoned) {
+                deleteAll(folder);
+                log.info("Deleted {}, whose JVM was killed", folder);
             }
         }
 

@@ -4,9 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
 import java.lang.ref.WeakReference;
+import java.nio.channels.FileChannel;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
@@ -100,6 +102,20 @@ class WorkFolderTest {
     }
 
     @Test
+    void a_folder_that_its_owner_leaves_while_another_looks_at_it_stays(@TempDir Path folder) throws Exception {
+        Files.createDirectory(folder.resolve("unpacked"));
+        WorkFolder.Owner owner = WorkFolder.Owner.of(folder);
+        Path sign = signIn(folder);
+
+        try (FileChannel opened = FileChannel.open(sign, StandardOpenOption.WRITE)) {
+            owner.leave();
+            WorkFolder.Owner.deleteIfUnlocked(folder, sign, opened);
+        }
+
+        assertThat(folder).isDirectoryContaining("glob:**/unpacked");
+    }
+
+    @Test
     void what_is_to_be_kept_is_not_deleted_by_the_next(@TempDir Path temporary) throws Exception {
         try (ServerOfFolders other = ServerOfFolders.in(temporary, "-Deventbus.embedded.keep=true")) {
             assertThat(other.jvm().isAlive()).isTrue();
@@ -149,6 +165,12 @@ class WorkFolderTest {
         @Override
         public void close() throws InterruptedException {
             jvm.destroyForcibly().waitFor();
+        }
+    }
+
+    private static Path signIn(Path folder) throws IOException {
+        try (DirectoryStream<Path> signs = Files.newDirectoryStream(folder, "owner-*")) {
+            return signs.iterator().next();
         }
     }
 
