@@ -209,7 +209,7 @@ final class WorkFolder {
         /** Of a folder that nobody may delete. */
         static final Owner NOBODY = new Owner(null, null);
 
-        private static final String PREFIX = "owner-";
+        private static final Pattern SIGN = Pattern.compile("owner-\\d+-\\d+\\.lock");
         private static final String UNLOCKED = "no-owner-yet";
 
         private final @Nullable Path sign;
@@ -248,7 +248,7 @@ final class WorkFolder {
         }
 
         static boolean isSign(Path file) {
-            return file.getFileName().toString().startsWith(PREFIX);
+            return SIGN.matcher(file.getFileName().toString()).matches();
         }
 
         /**
@@ -310,7 +310,7 @@ final class WorkFolder {
         private static String ours() {
             ProcessHandle jvm = ProcessHandle.current();
             long start = jvm.info().startInstant().orElse(Instant.EPOCH).toEpochMilli();
-            return "%s%d-%d.lock".formatted(PREFIX, jvm.pid(), start);
+            return "owner-%d-%d.lock".formatted(jvm.pid(), start);
         }
     }
 }

@@ -116,6 +116,18 @@ class WorkFolderTest {
     }
 
     @Test
+    void folders_with_a_file_that_is_only_like_a_sign_are_left_alone(@TempDir Path temporary) throws Exception {
+        for (String like : List.of("owner-list.txt", "owner-.lock", "owner-a-b.lock", "owner-1-2.lock.txt")) {
+            Files.createFile(
+                    Files.createDirectory(temporary.resolve("eventbus-" + like)).resolve(like));
+        }
+
+        WorkFolder.create(temporary, "next").delete();
+
+        assertThat(temporary.toFile().list()).hasSize(4);
+    }
+
+    @Test
     void what_is_to_be_kept_is_not_deleted_by_the_next(@TempDir Path temporary) throws Exception {
         try (ServerOfFolders other = ServerOfFolders.in(temporary, "-Deventbus.embedded.keep=true")) {
             assertThat(other.jvm().isAlive()).isTrue();
