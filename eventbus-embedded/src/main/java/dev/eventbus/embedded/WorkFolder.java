@@ -9,6 +9,7 @@ import static java.util.stream.Collectors.joining;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.InetAddress;
 import java.nio.channels.FileChannel;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.DirectoryIteratorException;
@@ -23,6 +24,7 @@ import java.nio.file.attribute.UserPrincipal;
 import java.time.Instant;
 import java.util.Iterator;
 import java.util.List;
+import java.util.UUID;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -202,14 +204,16 @@ final class WorkFolder {
 
     /**
      * That this JVM uses a folder, told to others by a file in it, which is locked until the JVM is gone, however it went. A lock and no
-     * process id, since containers share folders and number their processes alike.
+     * process id, since containers share folders and number their processes alike. Some file systems that machines share tell a lock to
+     * processes of the same machine only, so each judges its own alone.
      */
     static final class Owner {
 
         /** Of a folder that nobody may delete. */
         static final Owner NOBODY = new Owner(null, null);
 
-        private static final Pattern SIGN = Pattern.compile("owner-\\d+-\\d+\\.lock");
+        private static final Pattern SIGN = Pattern.compile("owner-[0-9a-f-]{36}-\\d+-\\d+\\.lock");
+        private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");
         private static final String UNLOCKED = "no-owner-yet";
 
         private final @Nullable Path sign;
@@ -277,6 +281,7 @@ final class WorkFolder {
                 }
                 Path sign = findSign(folder);
                 if (sign == null
+                        || !sign.getFileName().toString().startsWith(ofThisMachine())
                         || sign.endsWith(ours())) { // to open and close a file of ours would end our lock on it
                     return;
                 }
@@ -307,10 +312,20 @@ final class WorkFolder {
         }
 
         /** The name of this JVM's signs: no other JVM has the number and the start. */
-        private static String ours() {
+        private static String ours() throws IOException {
             ProcessHandle jvm = ProcessHandle.current();
             long start = jvm.info().startInstant().orElse(Instant.EPOCH).toEpochMilli();
-            return "owner-%d-%d.lock".formatted(jvm.pid(), start);
+            return "%s%d-%d.lock".formatted(ofThisMachine(), jvm.pid(), start);
+        }
+
+        /** What the names of its signs begin with: until it is booted again, or by its name where that cannot be told. */
+        private static String ofThisMachine() throws IOException {
+            String machine = Files.isReadable(BOOT_ID)
+                    ? Files.readString(BOOT_ID).trim()
+                    : UUID.nameUUIDFromBytes(
+                                    InetAddress.getLocalHost().getHostName().getBytes(UTF_8))
+                            .toString();
+            return "owner-%s-".formatted(machine);
         }
     }
 }

@@ -12,6 +12,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
+import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -117,7 +118,8 @@ class WorkFolderTest {
 
     @Test
     void folders_with_a_file_that_is_only_like_a_sign_are_left_alone(@TempDir Path temporary) throws Exception {
-        for (String like : List.of("owner-list.txt", "owner-.lock", "owner-a-b.lock", "owner-1-2.lock.txt")) {
+        for (String like : List.of(
+                "owner-list.txt", "owner-.lock", "owner-1-2.lock", "owner-%s-1-2.lock.txt".formatted(new UUID(0, 0)))) {
             Files.createFile(
                     Files.createDirectory(temporary.resolve("eventbus-" + like)).resolve(like));
         }
@@ -125,6 +127,21 @@ class WorkFolderTest {
         WorkFolder.create(temporary, "next").delete();
 
         assertThat(temporary.toFile().list()).hasSize(4);
+    }
+
+    @Test
+    void only_folders_of_this_machine_are_taken_for_abandoned(@TempDir Path temporary) throws Exception {
+        Path own = Files.createDirectory(temporary.resolve("eventbus-own"));
+        WorkFolder.Owner owner = WorkFolder.Owner.of(own);
+        String ownSign = signIn(own).getFileName().toString();
+        owner.leave();
+        Files.createFile(own.resolve(ownSign.replaceAll("-\\d+\\.lock", "-1.lock"))); // a JVM that is gone
+        Path other = Files.createDirectory(temporary.resolve("eventbus-other"));
+        Files.createFile(other.resolve("owner-%s-1-1.lock".formatted(new UUID(0, 0))));
+
+        WorkFolder.create(temporary, "next").delete();
+
+        assertThat(namesIn(temporary)).containsExactly("eventbus-other");
     }
 
     @Test
