@@ -39,14 +39,10 @@ final class CacheFolder {
         try {
             Files.createDirectories(root);
             Path own = Files.createTempDirectory(root, UNPACKING);
-            WorkFolder.Owner owner = WorkFolder.Owner.of(own);
-            WorkFolder.Owner.deleteAbandoned(root, UNPACKING + "*", own);
             try {
-                unpacking.into(own);
-                owner.leave(); // its sign is no part of what was unpacked
+                unpack(unpacking, own);
                 moveUnlessThere(own, target);
             } finally {
-                owner.leave();
                 WorkFolder.deleteTree(own);
             }
             return target;
@@ -55,6 +51,16 @@ final class CacheFolder {
                     "Cannot unpack %s into %s; the system property eventbus.embedded.cache names another folder"
                             .formatted(name, root),
                     e);
+        }
+    }
+
+    private static void unpack(Unpacking unpacking, Path own) throws IOException {
+        WorkFolder.Owner owner = WorkFolder.Owner.of(own);
+        try {
+            WorkFolder.Owner.deleteAbandoned(own.getParent(), UNPACKING + "*", own);
+            unpacking.into(own);
+        } finally {
+            owner.leave(); // its sign is no part of what was unpacked
         }
     }
 

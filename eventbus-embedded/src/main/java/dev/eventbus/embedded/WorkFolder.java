@@ -235,6 +235,7 @@ final class WorkFolder {
                     return new Owner(sign, lock);
                 } catch (IOException e) {
                     lock.close();
+                    Files.deleteIfExists(unlocked);
                     throw e;
                 }
             } catch (IOException e) {
@@ -300,7 +301,7 @@ final class WorkFolder {
                     && Files.exists(sign, NOFOLLOW_LINKS); // an owner that leaves takes its sign away first
             if (isAbandoned) {
                 deleteAll(folder);
-                log.info("Deleted {}, whose JVM was killed", folder);
+                log.info("Deleted {}, which its JVM did not close before it ended", folder);
             }
         }
 
