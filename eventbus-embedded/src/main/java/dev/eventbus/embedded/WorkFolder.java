@@ -34,7 +34,7 @@ import org.slf4j.LoggerFactory;
 /**
  * The temporary folder of one server: {@code data}, {@code logs} and {@code config}. It goes when the server is closed,
  * unless the system property {@code eventbus.embedded.keep} is {@code true}; after a failed start the logs stay. Of a JVM that could not
- * close its servers it goes when the next one is made.
+ * close its servers it goes when the next one is made, but for the logs of a failure.
  */
 final class WorkFolder {
 
@@ -43,6 +43,9 @@ final class WorkFolder {
     private static final int ALL_LINES = 40;
     private static final int HALF = ALL_LINES / 2;
     private static final Pattern TROUBLE = Pattern.compile("\\b(ERROR|FATAL)\\b");
+
+    private static final String DATA = "data";
+    private static final String LOGS_ARE_ASKED = "logs-are-asked"; // a file's name
 
     private final Path root;
     private final Owner owner;
@@ -76,7 +79,7 @@ final class WorkFolder {
     }
 
     Path data() {
-        return root.resolve("data");
+        return root.resolve(DATA);
     }
 
     Path logs() {
@@ -89,13 +92,26 @@ final class WorkFolder {
 
     /** The failure of a start, told with what matters of the log of that run, which is kept from now on. */
     EmbeddedServerException failure(String what, Path log) {
+        EmbeddedServerException failure =
+                new EmbeddedServerException("%s. Its log is kept at %s:%n%s".formatted(what, log, excerpt(lines(log))));
         logsAreAsked = true;
-        return new EmbeddedServerException("%s. Its log is kept at %s:%n%s".formatted(what, log, excerpt(lines(log))));
+        try {
+            Files.write(
+                    root.resolve(LOGS_ARE_ASKED), new byte[0]); // told to the next JVM too, if this one cannot close
+        } catch (IOException e) {
+            failure.addSuppressed(e);
+        }
+        return failure;
     }
 
     /** A start went well, so an earlier failure is over and its log is of no more interest. */
     void startedWell() {
         logsAreAsked = false;
+        try {
+            Files.deleteIfExists(root.resolve(LOGS_ARE_ASKED));
+        } catch (IOException e) {
+            log.debug("Old logs in {} stay if this JVM is killed", root, e);
+        }
     }
 
     void delete() {
@@ -107,6 +123,7 @@ final class WorkFolder {
                 }
             }
             owner.leave(); // what is still there stays
+            Files.deleteIfExists(root.resolve(LOGS_ARE_ASKED));
         } catch (IOException e) {
             throw new UncheckedIOException("Cannot delete " + root, e);
         }
@@ -299,7 +316,13 @@ final class WorkFolder {
         static void deleteIfUnlocked(Path folder, Path sign, FileChannel opened) throws IOException {
             boolean isAbandoned = opened.tryLock() != null
                     && Files.exists(sign, NOFOLLOW_LINKS); // an owner that leaves takes its sign away first
-            if (isAbandoned) {
+            if (isAbandoned && Files.exists(folder.resolve(LOGS_ARE_ASKED))) {
+                deleteTree(folder.resolve(DATA));
+                Files.delete(sign);
+                log.info(
+                        "Deleted the data in {}, which its JVM did not close before it ended; logs were told to stay",
+                        folder);
+            } else if (isAbandoned) {
                 deleteAll(folder);
                 log.info("Deleted {}, which its JVM did not close before it ended", folder);
             }

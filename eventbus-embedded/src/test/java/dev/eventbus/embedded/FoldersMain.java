@@ -16,6 +16,14 @@ final class FoldersMain {
         Path log = Files.writeString(failed.logs().resolve("log"), "why");
         System.out.println(failed.failure("It did not start", log));
         failed.delete();
+        WorkFolder again = WorkFolder.create("again"); // a server that was up, and did not come up again
+        Files.writeString(again.data().resolve("rows"), "many");
+        System.out.println(again.failure(
+                "It did not restart", Files.writeString(again.logs().resolve("log"), "why")));
+        WorkFolder mended = WorkFolder.create("mended");
+        System.out.println(mended.failure(
+                "It did not restart", Files.writeString(mended.logs().resolve("log"), "why")));
+        mended.startedWell();
         WorkFolder open = WorkFolder.create("open");
         Files.writeString(open.data().resolve("rows"), "many");
         CacheFolder.obtain(temporary, "cached", into -> {

@@ -60,16 +60,27 @@ class WorkFolderTest {
             WorkFolder.create(temporary, "kafka").delete();
             assertThat(namesIn(temporary))
                     .as("while the other one runs")
-                    .containsExactly(".unpacking-", "eventbus-failed-", "eventbus-kafka-", "eventbus-open-");
+                    .containsExactly(
+                            ".unpacking-",
+                            "eventbus-again-",
+                            "eventbus-failed-",
+                            "eventbus-kafka-",
+                            "eventbus-mended-",
+                            "eventbus-open-");
         }
 
         WorkFolder next = WorkFolder.create(temporary, "next");
         Path cached = CacheFolder.obtain(temporary, "cached", into -> Files.writeString(into.resolve("first"), "1"));
 
         assertThat(namesIn(temporary))
-                .containsExactly("cached", "eventbus-failed-", "eventbus-kafka-", "eventbus-next-");
+                .containsExactly("cached", "eventbus-again-", "eventbus-failed-", "eventbus-kafka-", "eventbus-next-");
         assertThat(ofAnOlderVersion).exists();
-        assertThat(temporary).isDirectoryRecursivelyContaining("glob:**/eventbus-failed-*/logs/log");
+        assertThat(temporary)
+                .isDirectoryRecursivelyContaining("glob:**/eventbus-failed-*/logs/log")
+                .isDirectoryRecursivelyContaining("glob:**/eventbus-again-*/logs/log");
+        try (Stream<Path> all = Files.walk(temporary)) {
+            assertThat(all).noneMatch(path -> path.endsWith("data/rows"));
+        }
         assertThat(cached).isDirectoryContaining("glob:**/first").isDirectoryNotContaining("glob:**/owner-*");
         next.delete();
         assertThat(next.root()).doesNotExist();
@@ -99,7 +110,7 @@ class WorkFolderTest {
         for (Future<WorkFolder> start : starts) {
             start.get(60, TimeUnit.SECONDS).delete();
         }
-        assertThat(namesIn(temporary)).containsExactly(".unpacking-", "eventbus-failed-");
+        assertThat(namesIn(temporary)).containsExactly(".unpacking-", "eventbus-again-", "eventbus-failed-");
     }
 
     @Test
