@@ -40,7 +40,7 @@ final class CacheFolder {
             Files.createDirectories(root);
             Path own = Files.createTempDirectory(root, UNPACKING);
             try {
-                unpack(unpacking, own);
+                unpack(unpacking, root, own);
                 moveUnlessThere(own, target);
             } finally {
                 WorkFolder.deleteTree(own);
@@ -54,10 +54,10 @@ final class CacheFolder {
         }
     }
 
-    private static void unpack(Unpacking unpacking, Path own) throws IOException {
+    private static void unpack(Unpacking unpacking, Path root, Path own) throws IOException {
         WorkFolder.Owner owner = WorkFolder.Owner.of(own);
         try {
-            WorkFolder.Owner.deleteAbandoned(own.getParent(), UNPACKING + "*", own);
+            WorkFolder.Owner.deleteAbandoned(root, UNPACKING + "*", own);
             unpacking.into(own);
         } finally {
             owner.leave(); // its sign is no part of what was unpacked
