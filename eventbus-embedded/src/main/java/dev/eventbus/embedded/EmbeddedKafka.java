@@ -74,12 +74,11 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
                 return kafka;
             } catch (RuntimeException e) {
                 boolean tryAgain = attempt < START_TRIES && kafka.nodes.stream().anyMatch(KafkaNode::metPortClash);
-                if (!tryAgain) {
-                    kafka.closeAfter(e);
+                boolean isClean = ServerProcess.cleanUpAfter(
+                        e, kafka::killAll, tryAgain ? kafka.work::discard : kafka.work::delete);
+                if (!tryAgain || !isClean) {
                     throw e;
                 }
-                kafka.killAll();
-                kafka.work.discard();
                 log.warn("Another process took a port that had been free for Kafka; trying again with other ports");
             }
         }
@@ -100,7 +99,7 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
             }
             return kafka;
         } catch (RuntimeException e) {
-            kafka.closeAfter(e);
+            ServerProcess.cleanUpAfter(e, kafka::close);
             throw e;
         }
     }
@@ -202,14 +201,6 @@ public final class EmbeddedKafka implements KafkaServer, AutoCloseable {
     @Override
     public void close() {
         ServerProcess.despiteFailures(Stream.of(this::killAll, work::delete));
-    }
-
-    private void closeAfter(RuntimeException failure) {
-        try {
-            close();
-        } catch (RuntimeException e) {
-            failure.addSuppressed(e);
-        }
     }
 
     private void killAll() {

@@ -16,6 +16,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -84,21 +85,30 @@ public final class EmbeddedMariaDb implements AutoCloseable {
         for (int attempt = 1; ; attempt++) {
             WorkFolder work = WorkFolder.create("mariadb");
             try {
-                EmbeddedMariaDb mariaDb =
-                        new EmbeddedMariaDb(runtime, work, FreePorts.find(1).get(0), List.of(options));
-                mariaDb.initialise();
-                mariaDb.launch();
-                log.info("MariaDB {} is up at {}", mariaDb.version(), mariaDb.jdbcUrl());
-                return mariaDb;
+                return started(runtime, work, List.of(options));
             } catch (RuntimeException e) {
                 boolean clash = e.getMessage() != null && e.getMessage().contains("Address already in use");
-                if (!clash || attempt == START_TRIES) {
-                    work.delete();
+                boolean tryAgain = clash && attempt < START_TRIES;
+                boolean isClean = ServerProcess.cleanUpAfter(e, tryAgain ? work::discard : work::delete);
+                if (!tryAgain || !isClean) {
                     throw e;
                 }
-                work.discard();
                 log.warn("Another process took a port that had been free for MariaDB; trying again with another");
             }
+        }
+    }
+
+    private static EmbeddedMariaDb started(MariaDbRuntime runtime, WorkFolder work, List<String> options) {
+        EmbeddedMariaDb mariaDb =
+                new EmbeddedMariaDb(runtime, work, FreePorts.find(1).get(0), options);
+        try {
+            mariaDb.initialise();
+            mariaDb.launch();
+            log.info("MariaDB {} is up at {}", mariaDb.version(), mariaDb.jdbcUrl());
+            return mariaDb;
+        } catch (RuntimeException e) {
+            ServerProcess.cleanUpAfter(e, mariaDb::endProcess);
+            throw e;
         }
     }
 
@@ -194,10 +204,13 @@ public final class EmbeddedMariaDb implements AutoCloseable {
     /** Ends the server and deletes its data and log. */
     @Override
     public synchronized void close() {
+        ServerProcess.despiteFailures(Stream.of(this::endProcess, work::delete));
+    }
+
+    private synchronized void endProcess() {
         if (process != null) {
             process.kill();
         }
-        work.delete();
     }
 
     /** Makes the data folder, with our user in the place of root. */

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -87,21 +88,30 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
         for (int attempt = 1; ; attempt++) {
             WorkFolder work = WorkFolder.create("postgres");
             try {
-                EmbeddedPostgres postgres =
-                        new EmbeddedPostgres(runtime, work, FreePorts.find(1).get(0));
-                postgres.initialise(settings);
-                postgres.launch();
-                log.info("PostgreSQL {} is up at {}", postgres.version(), postgres.jdbcUrl());
-                return postgres;
+                return started(runtime, work, settings);
             } catch (RuntimeException e) {
                 boolean clash = e.getMessage() != null && e.getMessage().contains("Address already in use");
-                if (!clash || attempt == START_TRIES) {
-                    work.delete();
+                boolean tryAgain = clash && attempt < START_TRIES;
+                boolean isClean = ServerProcess.cleanUpAfter(e, tryAgain ? work::discard : work::delete);
+                if (!tryAgain || !isClean) {
                     throw e;
                 }
-                work.discard();
                 log.warn("Another process took a port that had been free for PostgreSQL; trying again with another");
             }
+        }
+    }
+
+    private static EmbeddedPostgres started(PostgresRuntime runtime, WorkFolder work, Map<String, String> settings) {
+        EmbeddedPostgres postgres =
+                new EmbeddedPostgres(runtime, work, FreePorts.find(1).get(0));
+        try {
+            postgres.initialise(settings);
+            postgres.launch();
+            log.info("PostgreSQL {} is up at {}", postgres.version(), postgres.jdbcUrl());
+            return postgres;
+        } catch (RuntimeException e) {
+            ServerProcess.cleanUpAfter(e, postgres::endProcess);
+            throw e;
         }
     }
 
@@ -181,10 +191,13 @@ public final class EmbeddedPostgres implements PostgresServer, AutoCloseable {
     /** Ends the server and deletes its data and log. */
     @Override
     public synchronized void close() {
+        ServerProcess.despiteFailures(Stream.of(this::endProcess, work::delete));
+    }
+
+    private synchronized void endProcess() {
         if (process != null) {
             ServerProcess.despiteInterrupts(() -> end("QUIT"));
         }
-        work.delete();
     }
 
     private void initialise(Map<String, String> settings) {

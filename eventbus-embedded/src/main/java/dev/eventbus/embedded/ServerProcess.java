@@ -164,6 +164,21 @@ final class ServerProcess {
         }
     }
 
+    /**
+     * Cleans up after a failure as {@link #despiteFailures} does; what that throws goes beside the failure and does not hide it.
+     *
+     * @return whether nothing was thrown
+     */
+    static boolean cleanUpAfter(Exception failure, Runnable... cleanups) {
+        try {
+            despiteFailures(Stream.of(cleanups));
+            return true;
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
+            return false;
+        }
+    }
+
     private void killAll() {
         pause(); // else a child could be born between the look and the shot
         List<ProcessHandle> children = process.toHandle().children().toList();

@@ -60,6 +60,24 @@ class ServerProcessTest {
     }
 
     @Test
+    void a_clean_up_that_fails_does_not_hide_why_there_was_one() {
+        IllegalStateException why = new IllegalStateException("did not start");
+        List<String> done = new ArrayList<>();
+
+        boolean isClean = ServerProcess.cleanUpAfter(
+                why,
+                () -> {
+                    throw new EmbeddedServerException("still runs");
+                },
+                () -> done.add("deleted"));
+
+        assertThat(isClean).isFalse();
+        assertThat(why.getSuppressed()).extracting(Throwable::getMessage).containsExactly("still runs");
+        assertThat(done).containsExactly("deleted");
+        assertThat(ServerProcess.cleanUpAfter(why, () -> done.add("again"))).isTrue();
+    }
+
+    @Test
     void an_exit_code_comes_through() {
         ServerProcess server = start("exit 7");
 
