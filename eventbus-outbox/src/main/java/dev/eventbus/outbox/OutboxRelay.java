@@ -75,6 +75,7 @@ public final class OutboxRelay implements AutoCloseable {
     }
 
     private final JdbcOutbox outbox;
+    private final RelayEvents events;
     private final RelayPass pass;
     private final RunLoop loop;
 
@@ -100,6 +101,7 @@ public final class OutboxRelay implements AutoCloseable {
         this.outbox = builder.outbox;
         Settings settings =
                 new Settings(newOwner(), builder.lease, builder.mode, builder.maxRelayStop, builder.listener);
+        this.events = new RelayEvents(builder.listener);
         this.flusher = new RunLoop("eventbus-relay-flush", this::hurry, () -> {});
         this.pass = new RelayPass(
                 outbox, builder.dataSource, builder.kafka, settings, new Signals(this::wake, flusher::wake));
@@ -172,6 +174,7 @@ public final class OutboxRelay implements AutoCloseable {
         if (closed.get() || !started.compareAndSet(false, true)) {
             throw new IllegalStateException("this relay was started or closed before; build a new one");
         }
+        events.relayStarts(this::health);
         flusher.start();
         try {
             loop.start();
@@ -352,9 +355,7 @@ public final class OutboxRelay implements AutoCloseable {
                                 "mode %s would break P2 (no loss) on topics %s, which are compacted: an event that is sent a second time outlives the later ones of its key, which the cleaner then removes. Set sendMode(SendMode.STRICT)."
                                         .formatted(mode, outbox.compactedTopics())));
             }
-            OutboxRelay relay = new OutboxRelay(this);
-            new RelayEvents(listener).relayBuilt(relay::health);
-            return relay;
+            return new OutboxRelay(this);
         }
     }
 }

@@ -61,8 +61,8 @@ final class RelayEvents {
         });
     }
 
-    void relayBuilt(Supplier<RelayHealth> health) {
-        tell(to -> to.relayBuilt(health));
+    void relayStarts(Supplier<RelayHealth> health) {
+        tell(to -> to.relayStarts(health));
     }
 
     void relayed(int events) {

@@ -28,11 +28,11 @@ public interface RelayListener {
     default void sent(Sent sent) {}
 
     /**
-     * A relay is built that tells this listener what it does. Told once, on the thread that builds it.
+     * A relay starts that tells this listener what it does. Told once, on the thread that starts it.
      *
      * @param health as {@link OutboxRelay#health()}: any thread, also while the relay's own is held and tells nothing
      */
-    default void relayBuilt(Supplier<RelayHealth> health) {}
+    default void relayStarts(Supplier<RelayHealth> health) {}
 
     /** Kafka has acknowledged this many events and their rows are deleted. */
     default void relayed(int events) {}

@@ -74,7 +74,8 @@ final class RelayPass {
         OutboxStore store = outbox.store();
         RelayEvents events = new RelayEvents(settings.listener());
         this.kafka = kafka;
-        this.connection = new RelayConnection(dataSource, store.sql(), settings.lease());
+        this.rounds = new RoundWatch(settings.lease(), System::nanoTime);
+        this.connection = new RelayConnection(dataSource, store.sql(), settings.lease(), rounds::comesBy);
         this.leases = new ShardLeases(
                 new LeaseStore(store.sql(), settings.owner(), settings.lease()), settings.lease(), System::nanoTime);
         this.inFlight = new InFlight(settings.mode(), System::nanoTime);
@@ -84,7 +85,6 @@ final class RelayPass {
                 : new FailStopProducer(kafka, outbox.maxEventBytes(), pace::outcome, signals.flush());
         this.breakers = new TopicBreakers(kafka.clock());
         this.watch = new ClusterWatch(kafka, System::nanoTime);
-        this.rounds = new RoundWatch(settings.lease(), System::nanoTime);
         this.partitions = new TopicPartitions(store, kafka, sink, inFlight, new TopicLookup(watch::find));
         this.sender = new EventSender(kafka, sink, inFlight, breakers, events);
         this.feed = new OutboxFeed(
@@ -197,8 +197,7 @@ final class RelayPass {
     private int withDatabase(boolean look) {
         try {
             Connection open = connection.get();
-            rounds.comesBy();
-            long began = System.nanoTime();
+            long began = rounds.comesBy();
             boolean gained = feed.keepLeases(open);
             feed.block(open);
             int relayed = feed.deletes().settle();

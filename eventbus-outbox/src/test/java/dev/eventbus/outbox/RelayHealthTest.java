@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.lang.reflect.Proxy;
+import java.sql.SQLTransientConnectionException;
 import java.time.Duration;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;
 import javax.sql.DataSource;
@@ -95,6 +98,32 @@ class RelayHealthTest {
             assertThat(held.health().problems()).isEmpty();
         } finally {
             goesOn.countDown();
+        }
+    }
+
+    @Test
+    void a_pool_that_has_nothing_for_longer_than_a_lease_is_not_told_as_a_thread_that_is_held() throws Exception {
+        CountDownLatch fails = new CountDownLatch(1);
+        DataSource exhausted = (DataSource) Proxy.newProxyInstance(
+                DataSource.class.getClassLoader(), new Class<?>[] {DataSource.class}, (proxy, method, arguments) -> {
+                    fails.await();
+                    throw new SQLTransientConnectionException("exhausted");
+                });
+        try (OutboxRelay waits = OutboxRelay.builder(database.outbox, exhausted, kafka)
+                .lease(Duration.ofSeconds(1))
+                .build()) {
+            waits.start();
+            Eventually.isTrue(
+                    () -> waits.health().problems().toString().contains("for 4 s")); // lease and rest are over
+            fails.countDown();
+            Set<String> told = new HashSet<>();
+            Eventually.isTrue(() -> {
+                told.addAll(waits.health().problems());
+                return told.toString().contains("exhausted");
+            });
+            assertThat(told).noneMatch(problem -> problem.contains("has been held"));
+        } finally {
+            fails.countDown();
         }
     }
 

@@ -2,6 +2,7 @@ package dev.eventbus.testkit;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.eventbus.consumer.ConsumerRunner;
 import dev.eventbus.consumer.parking.ParkedKey.State;
 import dev.eventbus.consumer.redrive.RedrivePlan;
 import dev.eventbus.consumer.redrive.RedriveResult;
@@ -148,6 +149,24 @@ class RedriveRacesTest extends RedriveStage {
         assertThat(text(bus.deadLetters().get(1).headers(), "eventbus-dlq-redrives"))
                 .isEqualTo("1");
         assertThat(outcomes("DEAD")).isEqualTo(1);
+        assertThat(inbox.parking().load(GROUP)).isEmpty();
+    }
+
+    @Test
+    void a_letter_whose_mark_is_gone_becomes_one_letter_where_keys_are_parked_too() throws SQLException {
+        ConsumerRunner before = goingOn();
+        failing.add("bob1");
+        publish("bob", 1);
+        bus.runUntilIdle();
+        before.close();
+        parking();
+        intoInbox().plan().run("too early");
+        execute("DELETE FROM eventbus_inbox");
+        bus.advance(Duration.ofSeconds(10));
+        publish("bob", 2);
+        bus.runUntilIdle();
+        assertThat(booked("bob")).containsExactly(2);
+        assertThat(bus.deadLetters()).hasSize(2);
         assertThat(inbox.parking().load(GROUP)).isEmpty();
     }
 

@@ -290,6 +290,13 @@ class RedriveTest extends RedriveStage {
         assertThat(plan.size()).isEqualTo(2);
         assertThat(plan.hasMore()).isFalse();
         assertThat(plan.standings()).containsEntry(Standing.TOO_OFTEN, Redrive.MOST_LETTERS + 500L);
+
+        for (int time = 0; time < 3; time++) {
+            intoInbox().plan().discard("nobody needs them");
+        }
+        assertThat(intoInbox().plan().standings())
+                .as("whoever repeats a discard comes to the end")
+                .doesNotContainKey(Standing.TOO_OFTEN);
     }
 
     @Test

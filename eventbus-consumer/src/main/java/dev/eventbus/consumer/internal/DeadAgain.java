@@ -95,7 +95,7 @@ public final class DeadAgain {
 
     /** Whether it goes back, and does not stay parked. */
     public boolean goesBack(ParkedEvent event) throws SQLException {
-        return goesOn || outcome(event) == Outcome.DEAD;
+        return goesOn || outcome(event) != Outcome.PARKED;
     }
 
     /**

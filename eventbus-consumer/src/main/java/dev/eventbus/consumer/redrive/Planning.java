@@ -143,7 +143,10 @@ final class Planning {
         return true;
     }
 
-    /** Letters that cannot be redriven are counted and forgotten when others need their room: else nobody would reach those. */
+    /**
+     * Letters that cannot be redriven are counted and forgotten when others need their room: else nobody would reach those. Of what can be
+     * discarded so many stay that whoever repeats a discard comes to the end.
+     */
     private boolean haveRoom() {
         if (more || byIdentity.size() < Redrive.MOST_LETTERS) {
             return !more;
@@ -152,9 +155,12 @@ final class Planning {
             if (rounds.isFull()) {
                 completeRounds(beside, beside.ranges(source.topic()));
             }
+            int discardable = 0;
             for (Found found : standings(beside)) {
                 Standing standing = guarded(found).standing();
-                if (standing != Standing.READY) {
+                boolean stays = standing == Standing.READY
+                        || DiscardRun.CAN_BE_GIVEN_UP.contains(standing) && ++discardable <= Redrive.MOST_LETTERS / 2;
+                if (!stays) {
                     byIdentity.remove(found.identity());
                     unlisted.merge(standing, 1L, Long::sum);
                 }

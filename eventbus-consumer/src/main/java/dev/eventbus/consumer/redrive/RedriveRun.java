@@ -10,7 +10,6 @@ import dev.eventbus.consumer.redrive.Redrive.Source;
 import dev.eventbus.consumer.redrive.RedriveStore.Admission;
 import dev.eventbus.consumer.redrive.RedriveStore.Answer;
 import dev.eventbus.internal.RunLoop;
-import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -147,7 +146,7 @@ final class RedriveRun {
         ParkedKey parked = key.parked;
         boolean wholeKey =
                 parked != null && inbox.keys().eventIds(parked).stream().anyMatch(key.waiting.ids()::contains);
-        boolean held = false; // then nothing behind it in its key may come first
+        boolean held = false;
         List<Handed> admitted = new ArrayList<>();
         for (Found found : key.ready) {
             if (!mayGoOn()) {
@@ -157,7 +156,7 @@ final class RedriveRun {
             Standing standing = letter == null ? Standing.GONE : Standing.HELD;
             if (letter != null && !held) {
                 standing = admit(inbox, found, letter, wholeKey);
-                held = standing == Standing.HELD || standing == Standing.REFUSED || standing == Standing.PARKED;
+                held = RedriveStore.HOLDS_UP.contains(standing);
             }
             if (letter == null || standing != Standing.READY) {
                 tally.leaveAlone(standing, 1);
@@ -214,34 +213,39 @@ final class RedriveRun {
     private Standing admit(RedriveStore inbox, Found found, ConsumerRecord<byte[], byte[]> letter, boolean wholeKey) {
         Admission how = new Admission(wholeKey, asked.pace().mostRedrives(), there -> isBehind(there, found));
         Answer[] answer = {new Answer(Standing.HELD, null)};
-        long ofOthers = System.nanoTime() + KeyStore.HELD_FOR.toNanos();
+        long[] asks = {System.nanoTime()};
+        long[] ofOthers = {asks[0] + KeyStore.HELD_FOR.toNanos()};
         RunLoop.await(asked.pace().waits().plus(KeyStore.HELD_FOR), KeyStore.LOOKS_AGAIN, () -> {
             look(false);
+            long at = System.nanoTime();
+            if (at - asks[0] < 0) {
+                return false;
+            }
             answer[0] = inbox.admit(found, letter, how);
             PlannedKeys.Id key = PlannedKeys.Id.of(found);
             boolean ours = underWay.stream().map(PlannedKeys.Id::of).anyMatch(key::equals) && !hasFailedTooOften();
+            ofOthers[0] = ours ? at + KeyStore.HELD_FOR.toNanos() : ofOthers[0];
             Standing now = answer[0].standing(); // PARKED may be no more than that the letter of one before it is sent
-            return now == Standing.HELD ? !ours && System.nanoTime() - ofOthers >= 0 : now != Standing.PARKED || !ours;
+            asks[0] = now == Standing.PARKED ? at + LOOKS_FIRST.toNanos() : at; // its runner needs the key for that
+            return now == Standing.HELD ? !ours && at - ofOthers[0] >= 0 : now != Standing.PARKED || !ours;
         });
-        SQLException refusal = answer[0].refusal();
-        if (refusal != null) {
-            tally.refuses(audit.id(), found, refusal, asked.pace().stopsAfter());
+        if (answer[0].refusal() != null) {
+            tally.refuses(audit.id(), found, answer[0].refusal(), asked.pace().stopsAfter());
         }
         return answer[0].standing();
     }
 
     private boolean isBehind(ParkedEvent there, Found letter) {
-        Instant now = source.kafka().clock().instant();
-        return LetterOrder.isBehind(there, firstFailed.getOrDefault(there.eventId(), now), letter);
+        Instant failed = firstFailed.get(there.eventId());
+        return LetterOrder.isBehind(
+                there, failed == null ? source.kafka().clock().instant() : failed, letter);
     }
 
     /** Looks how those fare that were handed over, now and then. */
     private void look(boolean now) {
-        if (underWay.isEmpty() || Thread.currentThread().isInterrupted()) {
+        boolean isDue = now || System.nanoTime() - looked >= LOOKS.toNanos();
+        if (!isDue || underWay.isEmpty() || Thread.currentThread().isInterrupted()) {
             return; // a pool gives no connection to a thread that is interrupted
-        }
-        if (!now && System.nanoTime() - looked < LOOKS.toNanos()) {
-            return;
         }
         Objects.requireNonNull(fate).ended(underWay).forEach((event, came) -> {
             hear();
@@ -283,9 +287,7 @@ final class RedriveRun {
                 look(true);
                 return underWay.size() < before || isFirstSign();
             });
-            if (!heard) {
-                trial = Duration.ZERO;
-            }
+            trial = heard ? trial : Duration.ZERO;
         }
     }
 

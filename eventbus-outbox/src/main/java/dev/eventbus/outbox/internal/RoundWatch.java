@@ -33,9 +33,11 @@ public final class RoundWatch {
         loops = true;
     }
 
-    /** Relay's thread: it comes by, between two rounds or between two statements of one. */
-    public void comesBy() {
-        seenAt = nanoTime.getAsLong();
+    /** Relay's thread: it comes by, between two rounds or between two statements of one. Returns when, in local time. */
+    public long comesBy() {
+        long now = nanoTime.getAsLong();
+        seenAt = now;
+        return now;
     }
 
     /** For how long the relay's thread has not come by, if that is longer than any statement takes. Its leases have run out then. */

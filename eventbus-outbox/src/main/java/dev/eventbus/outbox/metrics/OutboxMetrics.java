@@ -269,7 +269,7 @@ public final class OutboxMetrics implements RelayListener, AutoCloseable {
     }
 
     @Override
-    public void relayBuilt(Supplier<RelayHealth> health) {
+    public void relayStarts(Supplier<RelayHealth> health) {
         relay = health;
     }
 

@@ -22,6 +22,7 @@ public final class RelayConnection {
     private final DataSource dataSource;
     private final OutboxSql sql;
     private final Duration lease;
+    private final Runnable asked;
 
     /** Whether there was a connection before on which everything was there. */
     private boolean begun;
@@ -38,9 +39,15 @@ public final class RelayConnection {
      * @param lease for so long may a statement take, and a transaction in which nothing happens
      */
     public RelayConnection(DataSource dataSource, OutboxSql sql, Duration lease) {
+        this(dataSource, sql, lease, () -> {});
+    }
+
+    /** @param asked run whenever the data source has been asked, before {@link #openingFor()} is empty again */
+    public RelayConnection(DataSource dataSource, OutboxSql sql, Duration lease, Runnable asked) {
         this.dataSource = dataSource;
         this.sql = sql;
         this.lease = lease;
+        this.asked = asked;
     }
 
     /** For so long may a statement take, and a transaction in which nothing happens. */
@@ -52,7 +59,7 @@ public final class RelayConnection {
         return connection != null;
     }
 
-    /** How long the data source has been asked for a connection, if it is being asked. Any thread. */
+    /** For how long a connection has been asked for and made ready, if one is. Any thread. */
     public Optional<Duration> openingFor() {
         long since = openingSince;
         return since == 0 ? Optional.empty() : Optional.of(Duration.ofNanos(System.nanoTime() - since));
@@ -70,12 +77,15 @@ public final class RelayConnection {
 
     private Connection open() throws SQLException {
         openingSince = System.nanoTime() | 1;
-        Connection opened;
         try {
-            opened = dataSource.getConnection();
+            return prepared(dataSource.getConnection());
         } finally {
+            asked.run();
             openingSince = 0;
         }
+    }
+
+    private Connection prepared(Connection opened) throws SQLException {
         connection = opened;
         try {
             Before saved = new Before(
