@@ -31,7 +31,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Nodes are numbered from 1. Addresses, data and logs stay the same until {@link #close()}. The data lies in a
  * temporary folder and is deleted by {@code close()} unless the system property {@code eventbus.embedded.keep} is
- * {@code true}. Whatever happens to this JVM, even SIGKILL, the nodes end with it, and the next start on this machine deletes the data.
+ * {@code true}. Whatever happens to this JVM, even SIGKILL, the nodes end with it, and the next start deletes the data, unless the machine was booted anew.
  *
  * <p>Thread-safe.
  */

@@ -38,7 +38,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Address, data and log stay the same until {@link #close()}. The data lies in a temporary folder and is deleted by
  * {@code close()} unless the system property {@code eventbus.embedded.keep} is {@code true}. Whatever happens to this JVM, even
- * SIGKILL, the server ends with it, and the next start on this machine deletes the data.
+ * SIGKILL, the server ends with it, and the next start deletes the data, unless the machine was booted anew.
  *
  * <p>Thread-safe.
  */

@@ -129,15 +129,22 @@ class WorkFolderTest {
 
     @Test
     void folders_with_a_file_that_is_only_like_a_sign_are_left_alone(@TempDir Path temporary) throws Exception {
+        Path own = Files.createDirectory(temporary.resolve("own"));
+        WorkFolder.Owner owner = WorkFolder.Owner.of(own);
+        String sign = signIn(own).getFileName().toString();
+        owner.leave();
         for (String like : List.of(
-                "owner-list.txt", "owner-.lock", "owner-1-2.lock", "owner-%s-1-2.lock.txt".formatted(new UUID(0, 0)))) {
+                "owner-list.txt",
+                sign + ".txt",
+                sign.replaceAll("-\\d+\\.lock", ".lock.lock"),
+                sign.replaceAll("-\\d+\\.lock", "-x.lock"))) {
             Files.createFile(
                     Files.createDirectory(temporary.resolve("eventbus-" + like)).resolve(like));
         }
 
         WorkFolder.create(temporary, "next").delete();
 
-        assertThat(temporary.toFile().list()).hasSize(4);
+        assertThat(temporary.toFile().list()).hasSize(5);
     }
 
     @Test

@@ -28,7 +28,8 @@ public interface RelayListener {
     default void sent(Sent sent) {}
 
     /**
-     * A relay starts that tells this listener what it does. Told once, on the thread that starts it.
+     * A relay starts that tells this listener what it does. Told once, on the thread that starts it; never of a relay whose rounds are
+     * made by hand.
      *
      * @param health as {@link OutboxRelay#health()}: any thread, also while the relay's own is held and tells nothing
      */

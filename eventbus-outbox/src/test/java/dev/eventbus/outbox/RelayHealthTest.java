@@ -93,9 +93,8 @@ class RelayHealthTest {
                     .asString()
                     .startsWith("The relay's thread \"eventbus-relay\" has been held for ");
             goesOn.countDown();
-            Eventually.isTrue(() -> held.health().up());
-            assertThat(held.health().ownedShards()).hasSize(16);
-            assertThat(held.health().problems()).isEmpty();
+            Eventually.isTrue(
+                    () -> held.health().up() && held.health().ownedShards().size() == 16);
         } finally {
             goesOn.countDown();
         }
@@ -113,8 +112,8 @@ class RelayHealthTest {
                 .lease(Duration.ofSeconds(1))
                 .build()) {
             waits.start();
-            Eventually.isTrue(
-                    () -> waits.health().problems().toString().contains("for 4 s")); // lease and rest are over
+            // until lease and rest are over
+            Eventually.isTrue(() -> waits.health().problems().toString().matches(".* for ([4-9]|\\d\\d) s.*"));
             fails.countDown();
             Set<String> told = new HashSet<>();
             Eventually.isTrue(() -> {

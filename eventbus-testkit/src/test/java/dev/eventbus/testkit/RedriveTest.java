@@ -253,10 +253,7 @@ class RedriveTest extends RedriveStage {
         DeadLetter letter = bus.deadLetters().get(0);
         Headers cut = new RecordHeaders(letter.headers()).add("eventbus-dlq-omitted", "headers".getBytes(UTF_8));
         cut.remove("eventbus-dlq-event-id");
-        for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
-            Headers headers = new RecordHeaders(cut).add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
-            bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
-        }
+        moreThanAPlanTakes(letter, cut);
         publish("alice", 1);
         bus.runUntilIdle();
         RedrivePlan plan = intoInbox().plan();
@@ -270,6 +267,13 @@ class RedriveTest extends RedriveStage {
         assertThat(booked("alice")).containsExactly(1);
     }
 
+    private void moreThanAPlanTakes(DeadLetter like, Headers withoutId) {
+        for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
+            Headers headers = new RecordHeaders(withoutId).add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
+            bus.publishRaw(new ProducerRecord<>("dlq", null, like.key(), like.value(), headers));
+        }
+    }
+
     @Test
     void letters_that_were_redriven_too_often_keep_no_newer_letter_out_of_a_plan() throws SQLException {
         goingOn();
@@ -280,10 +284,7 @@ class RedriveTest extends RedriveStage {
         Headers often = new RecordHeaders(letter.headers());
         often.remove("eventbus-dlq-event-id").remove("eventbus-dlq-redrives");
         often.add("eventbus-dlq-redrives", "3".getBytes(UTF_8));
-        for (int i = 0; i < Redrive.MOST_LETTERS + 500; i++) {
-            Headers headers = new RecordHeaders(often).add("eventbus-dlq-event-id", ("evt" + i).getBytes(UTF_8));
-            bus.publishRaw(new ProducerRecord<>("dlq", null, letter.key(), letter.value(), headers));
-        }
+        moreThanAPlanTakes(letter, often);
         publish("alice", 1);
         bus.runUntilIdle();
         RedrivePlan plan = intoInbox().plan();

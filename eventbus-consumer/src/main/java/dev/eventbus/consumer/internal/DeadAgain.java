@@ -95,7 +95,8 @@ public final class DeadAgain {
 
     /** Whether it goes back, and does not stay parked. */
     public boolean goesBack(ParkedEvent event) throws SQLException {
-        return goesOn || outcome(event) != Outcome.PARKED;
+        Outcome known = goesOn ? null : outcome(event);
+        return known == null || known == Outcome.DEAD;
     }
 
     /**

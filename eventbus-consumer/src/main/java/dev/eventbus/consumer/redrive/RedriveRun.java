@@ -146,17 +146,17 @@ final class RedriveRun {
         ParkedKey parked = key.parked;
         boolean wholeKey =
                 parked != null && inbox.keys().eventIds(parked).stream().anyMatch(key.waiting.ids()::contains);
-        boolean held = false;
+        Standing held = null; // how those behind it in its key are told, which may not come first
         List<Handed> admitted = new ArrayList<>();
         for (Found found : key.ready) {
             if (!mayGoOn()) {
                 break;
             }
             ConsumerRecord<byte[], byte[]> letter = bytes == null ? null : bytes.get(found);
-            Standing standing = letter == null ? Standing.GONE : Standing.HELD;
-            if (letter != null && !held) {
-                standing = admit(inbox, found, letter, wholeKey);
-                held = RedriveStore.HOLDS_UP.contains(standing);
+            Standing standing = letter == null ? Standing.GONE : held;
+            if (standing == null) {
+                standing = admit(inbox, found, Objects.requireNonNull(letter), wholeKey);
+                held = RedriveStore.holdsUp(standing);
             }
             if (letter == null || standing != Standing.READY) {
                 tally.leaveAlone(standing, 1);
@@ -171,7 +171,7 @@ final class RedriveRun {
             }
         }
         if (parked != null) {
-            Standing as = !wholeKey ? Standing.ALREADY_APPLIED : held ? Standing.HELD : Standing.READY;
+            Standing as = !wholeKey ? Standing.ALREADY_APPLIED : held != null ? Standing.HELD : Standing.READY;
             setGoing(inbox, parked, key.waiting.ids(), admitted, as);
         }
     }

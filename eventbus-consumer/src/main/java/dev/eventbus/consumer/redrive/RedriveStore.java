@@ -19,20 +19,14 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.ArrayList;
-import java.util.EnumSet;
 import java.util.List;
 import java.util.Objects;
-import java.util.Set;
 import java.util.function.Predicate;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.jspecify.annotations.Nullable;
 
 /** What a redrive does with letters in the inbox's database of one group. Each method is one short transaction, or several where it says so. */
 final class RedriveStore {
-
-    /** Of a letter that was not put in, though it may be another time: nothing behind it in its key may come first. */
-    static final Set<Standing> HOLDS_UP =
-            EnumSet.of(Standing.HELD, Standing.REFUSED, Standing.PARKED, Standing.TOO_OFTEN);
 
     /** Letters asked for in one transaction. */
     private static final int BATCH = 500;
@@ -206,6 +200,15 @@ final class RedriveStore {
      * @param isBehind which parked events of its key stand behind a letter
      */
     record Admission(boolean wholeKey, int mostRedrives, Predicate<ParkedEvent> isBehind) {}
+
+    /** How those behind a letter in its key are left alone because it was not put in; null if they are not. */
+    static @Nullable Standing holdsUp(Standing standing) {
+        return switch (standing) {
+            case HELD, REFUSED, PARKED -> Standing.HELD;
+            case TOO_OFTEN -> Standing.TOO_OFTEN; // as its key is
+            default -> null;
+        };
+    }
 
     /** Makes a letter an event that waits, in its place; what came of it. */
     Answer admit(Found found, ConsumerRecord<byte[], byte[]> letter, Admission how) {

@@ -42,7 +42,7 @@ public final class RelayConnection {
         this(dataSource, sql, lease, () -> {});
     }
 
-    /** @param asked run whenever the data source has been asked, before {@link #openingFor()} is empty again */
+    /** @param asked run when the data source has answered, before {@link #openingFor()} is empty again */
     public RelayConnection(DataSource dataSource, OutboxSql sql, Duration lease, Runnable asked) {
         this.dataSource = dataSource;
         this.sql = sql;
@@ -59,7 +59,7 @@ public final class RelayConnection {
         return connection != null;
     }
 
-    /** For how long a connection has been asked for and made ready, if one is. Any thread. */
+    /** How long the data source has been asked for a connection, if it is being asked. Any thread. */
     public Optional<Duration> openingFor() {
         long since = openingSince;
         return since == 0 ? Optional.empty() : Optional.of(Duration.ofNanos(System.nanoTime() - since));
@@ -77,12 +77,14 @@ public final class RelayConnection {
 
     private Connection open() throws SQLException {
         openingSince = System.nanoTime() | 1;
+        Connection opened;
         try {
-            return prepared(dataSource.getConnection());
+            opened = dataSource.getConnection();
         } finally {
             asked.run();
             openingSince = 0;
         }
+        return prepared(opened);
     }
 
     private Connection prepared(Connection opened) throws SQLException {
